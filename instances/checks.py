@@ -1,0 +1,108 @@
+"""Checks of a problem's parts: each returns the value in its kept form or raises one clear sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.errors import InputError
+from robatch.instances.model import Model
+
+
+def models(pool: Sequence[Model]) -> tuple[Model, ...]:
+    """Check the pool: at least one model, all of different names."""
+    pool = tuple(pool)
+    if not pool:
+        raise InputError("models is empty: at least one model is needed")
+    for model in pool:
+        if not isinstance(model, Model):
+            raise InputError(f"models holds {model!r}: only robatch.instances.Model is allowed")
+    names = [model.name for model in pool]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"models holds {twice!r} twice: every model needs a name of its own")
+    return pool
+
+
+def dtype(utilities: npt.ArrayLike | None) -> np.dtype[Any]:
+    """Return float32 if the utilities are float32, and float64 otherwise."""
+    return np.dtype(np.float32 if getattr(utilities, "dtype", None) == np.float32 else np.float64)
+
+
+def matrix(
+    name: str,
+    value: npt.ArrayLike | None,
+    kind: np.dtype[Any],
+    rows: int | None,
+    columns: tuple[int, ...],
+    one_row: bool = False,
+    column: bool = False,
+) -> npt.NDArray[Any]:
+    """Check a two-dimensional array and return a read-only, C-contiguous view or copy of it.
+
+    `one_row` lets a vector stand for one row that all queries share, `column` for one column.
+    """
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise ValueError
+        array = np.ascontiguousarray(array, dtype=kind)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is not an array of numbers: {_short(value)}") from None
+    given = array.shape
+    if array.ndim == 1 and column:
+        array = array[:, None]
+    elif array.ndim == 1 and one_row:
+        array = array[None, :]
+    want = " or ".join(str((rows if rows is not None else "queries", width)) for width in dict.fromkeys(columns))
+    if array.ndim != 2 or array.shape[1] not in columns:
+        raise InputError(f"{name} has shape {given}: {want} is needed")
+    if len(array) == 0:
+        raise InputError(f"{name} has no rows: a problem needs at least one query")
+    if rows is not None and len(array) != rows and not (one_row and len(array) == 1):
+        raise InputError(f"{name} has shape {given}: {want} is needed")
+    array = array.view()
+    array.flags.writeable = False
+    return array
+
+
+def in_range(name: str, array: npt.NDArray[Any], low: float, high: float) -> None:
+    """Check that every value is finite and within [low, high]; two passes, nothing allocated."""
+    least, most = array.min(), array.max()
+    if least >= low and most <= high and most < np.inf:  # false for NaN, which min and max hand on
+        return
+    wrong = ~((array >= low) & (array <= high) & np.isfinite(array))
+    row, column = (int(i) for i in np.argwhere(wrong)[0])
+    allowed = f"from {low:g} to {high:g}" if high < np.inf else f"of at least {low:g}"
+    raise InputError(f"{name}[{row}, {column}] is {array[row, column]}: a finite number {allowed} is needed")
+
+
+def labels(name: str, value: Any, rows: int, unique: bool) -> npt.NDArray[Any] | None:
+    """Check N strings or whole numbers, and that they differ where they must."""
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.dtype == object and all(isinstance(item, str) for item in array.flat):
+        array = array.astype(np.str_)
+    if array.dtype.kind == "T":
+        array = array.astype(np.str_)
+    if array.dtype.kind not in "Uiu" or array.ndim != 1:
+        raise InputError(f"{name} is {_short(value)}: a sequence of strings or of whole numbers is needed")
+    if len(array) != rows:
+        raise InputError(f"{name} has {len(array)} entries: {rows} are needed, one a query")
+    if unique:
+        values, counts = np.unique(array, return_counts=True)
+        if len(values) < rows:
+            twice = values[np.argmax(counts > 1)].item()
+            raise InputError(f"{name} holds {twice!r} more than once: every query needs an id of its own")
+    array = np.ascontiguousarray(array).view()
+    array.flags.writeable = False
+    return array
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,41 @@
+"""The errors that users see: one clear sentence each."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class InputError(ValueError):
+    """Bad input. The message names the offending field, its value and what is allowed."""
+
+
+class MissingExtraError(ImportError):
+    """A package that an optional feature needs is not installed. The message names the extra."""
+
+
+def require(module: str, extra: str, feature: str) -> ModuleType:
+    """Import an optional module, or say which extra brings it.
+
+    Parameters
+    ----------
+    module
+        The module to import, such as ``"vllm"``.
+    extra
+        The extra of the distribution ``robatch`` that installs it.
+    feature
+        What the user asked for, the subject of the error message.
+
+    Raises
+    ------
+    MissingExtraError
+        If the module is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise MissingExtraError(
+            f"{feature} needs the package '{module}', which is not installed: pip install 'robatch[{extra}]'"
+        ) from None

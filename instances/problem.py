@@ -1,0 +1,445 @@
+"""The problem: which model and batch size should answer each query."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances import checks
+from robatch.instances.errors import InputError
+from robatch.instances.model import Model, State
+
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+BLOCK_ROWS = 65_536  # rows of (N, S) arrays made at a time, so that passes need little memory
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Problem:
+    """Queries, models and utilities: an instance of Route with Batching, without its budget.
+
+    Utilities are held either dense, as `utility`, or as factors: `base_utility` times `retention`.
+    All arrays share one floating-point type, float32 if the utilities are float32 and float64
+    otherwise, and become read-only views; costs are always computed in float64.
+
+    Parameters
+    ----------
+    models
+        The K models, of different names. The S states are the models' batch sizes, model by model.
+    input_tokens
+        Tokens of each query's own input: (N,), or (N, K) where tokenizers differ. Kept as (N, 1) or (N, K).
+    output_tokens
+        Expected output tokens of each query: (N,), or (N, K). Kept as (N, 1) or (N, K).
+    utility
+        Expected quality of each query's answer in each state, in [0, 1]: (N, S).
+    base_utility
+        Instead of `utility`: quality in each model at its best, in [0, 1]: (N, K).
+    retention
+        With `base_utility`: what a state keeps of it: (S,) or (N, S), kept as (1, S) or (N, S).
+        Not negative; products must lie in [0, 1].
+    query_ids
+        N different strings or integers, or None: queries are then known by their position.
+    groups
+        N strings or integers, or None. Queries of different groups never share a call.
+
+    Raises
+    ------
+    InputError
+        If a value is missing, out of range or of the wrong shape, or if some query is allowed in no state.
+
+    Notes
+    -----
+    A query is allowed in state (k, b) when b queries like it fit the context window of k:
+    ``shared_tokens + b * (input + output tokens) <= context_window``. Any b queries that are allowed
+    in a state therefore fit one call together.
+    """
+
+    models: tuple[Model, ...]
+    input_tokens: FloatArray
+    output_tokens: FloatArray
+    utility: FloatArray | None = None
+    base_utility: FloatArray | None = None
+    retention: FloatArray | None = None
+    query_ids: npt.NDArray[Any] | None = None
+    groups: npt.NDArray[Any] | None = None
+
+    def __init__(
+        self,
+        models: Sequence[Model],
+        input_tokens: npt.ArrayLike,
+        output_tokens: npt.ArrayLike,
+        utility: npt.ArrayLike | None = None,
+        base_utility: npt.ArrayLike | None = None,
+        retention: npt.ArrayLike | None = None,
+        query_ids: npt.ArrayLike | Sequence[Any] | None = None,
+        groups: npt.ArrayLike | Sequence[Any] | None = None,
+    ) -> None:
+        pool = checks.models(models)
+        n_models, n_states = len(pool), sum(len(model.batch_sizes) for model in pool)
+        if (utility is None) == (base_utility is None):
+            raise InputError("a problem needs either utility, or base_utility with retention, and not both")
+        if (base_utility is None) != (retention is None):
+            raise InputError("base_utility and retention belong together: give both or neither")
+        dtype = checks.dtype(utility if base_utility is None else base_utility)
+        set_ = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (frozen dataclass)
+        set_("models", pool)
+        if base_utility is None:
+            dense = checks.matrix("utility", utility, dtype, None, (n_states,))
+            checks.in_range("utility", dense, 0.0, 1.0)
+            rows = len(dense)
+            set_("utility", dense)
+            set_("base_utility", None)
+            set_("retention", None)
+        else:
+            base = checks.matrix("base_utility", base_utility, dtype, None, (n_models,))
+            checks.in_range("base_utility", base, 0.0, 1.0)
+            rows = len(base)
+            kept = checks.matrix("retention", retention, dtype, rows, (n_states,), one_row=True)
+            checks.in_range("retention", kept, 0.0, np.inf)
+            set_("utility", None)
+            set_("base_utility", base)
+            set_("retention", kept)
+        for name, tokens in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
+            array = checks.matrix(name, tokens, dtype, rows, (1, n_models), column=True)
+            checks.in_range(name, array, 0.0, np.inf)
+            set_(name, array)
+        set_("query_ids", checks.labels("query_ids", query_ids, rows, unique=True))
+        set_("groups", checks.labels("groups", groups, rows, unique=False))
+        if self.base_utility is not None:
+            self._check_products()
+        self._check_allowed()
+
+    def _check_products(self) -> None:
+        """Check that base utility times retention stays within [0, 1], block by block."""
+        for rows in self.blocks():
+            checks.in_range("base_utility times retention", self._raw_utilities(rows), 0.0, 1.0 + 1e-6)
+
+    def _check_allowed(self) -> None:
+        if self.all_allowed:
+            return
+        for rows in self.blocks():
+            none = ~self.allowed(rows).any(axis=1)
+            if none.any():
+                query = rows.start + int(np.argmax(none))
+                raise InputError(
+                    f"query {self.query_name(query)} fits the context window of no model, "
+                    "not even in the smallest batch: shorten it or add a model with a larger context window"
+                )
+
+    # ---- sizes and names
+
+    @property
+    def n_queries(self) -> int:
+        """Number of queries, N."""
+        return len(self.input_tokens)
+
+    @property
+    def n_models(self) -> int:
+        """Number of models, K."""
+        return len(self.models)
+
+    @property
+    def n_states(self) -> int:
+        """Number of states, S."""
+        return len(self.states)
+
+    @cached_property
+    def states(self) -> tuple[State, ...]:
+        """The (model, batch size) of each of the S columns."""
+        return tuple(State(model.name, size) for model in self.models for size in model.batch_sizes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Floating-point type of the arrays: float32 or float64."""
+        return self.input_tokens.dtype
+
+    def state_index(self, model: str, batch_size: int) -> int:
+        """Return the column of a state.
+
+        Raises
+        ------
+        InputError
+            If the problem has no such state.
+        """
+        try:
+            return self.states.index(State(model, batch_size))
+        except ValueError:
+            allowed = ", ".join(str(state) for state in self.states)
+            raise InputError(
+                f"state is {State(model, batch_size)}: the problem has only the states {allowed}"
+            ) from None
+
+    def query_name(self, query: int) -> str:
+        """Return how messages name a query: its id if it has one, else its position."""
+        return f"number {query}" if self.query_ids is None else repr(self.query_ids[query].item())
+
+    @cached_property
+    def group_codes(self) -> IntArray:
+        """Group of each query as a number from 0, in the order of the sorted labels: (N,)."""
+        if self.groups is None:
+            return np.zeros(self.n_queries, dtype=np.int64)
+        return np.unique(self.groups, return_inverse=True)[1].astype(np.int64)
+
+    @cached_property
+    def n_groups(self) -> int:
+        """Number of groups; 1 where queries have none."""
+        return int(self.group_codes.max()) + 1
+
+    # ---- flat tables by state and by model, for kernels
+
+    @cached_property
+    def state_model(self) -> IntArray:
+        """Position of each state's model: (S,)."""
+        return np.repeat(np.arange(self.n_models), [len(model.batch_sizes) for model in self.models])
+
+    @cached_property
+    def state_batch_size(self) -> IntArray:
+        """Batch size of each state: (S,)."""
+        return np.array([state.batch_size for state in self.states], dtype=np.int64)
+
+    @cached_property
+    def call_price(self) -> npt.NDArray[np.float64]:
+        """USD that one call of each state pays for the shared prompt: (S,)."""
+        return np.array([model.call_price for model in self.models])[self.state_model]
+
+    @cached_property
+    def token_prices(self) -> npt.NDArray[np.float64]:
+        """USD per single input token and per single output token of each model: (2, K)."""
+        return np.array([[model.price_in, model.price_out] for model in self.models]).T * 1e-6
+
+    @cached_property
+    def token_limit(self) -> npt.NDArray[np.float64]:
+        """Most input and output tokens of one query that each state allows: (S,), inf if unlimited."""
+        limits = [
+            np.inf if model.context_window is None else (model.context_window - model.shared_tokens) / size
+            for model in self.models
+            for size in model.batch_sizes
+        ]
+        return np.array(limits, dtype=np.float64)
+
+    # ---- dense arrays
+
+    def blocks(self) -> Iterator[slice]:
+        """Yield slices of queries that together cover the problem."""
+        for start in range(0, self.n_queries, BLOCK_ROWS):
+            yield slice(start, min(start + BLOCK_ROWS, self.n_queries))
+
+    def _raw_utilities(self, rows: slice) -> FloatArray:
+        if self.utility is not None:
+            return self.utility[rows]
+        base, kept = cast(FloatArray, self.base_utility), cast(FloatArray, self.retention)
+        return base[rows][:, self.state_model] * (kept if len(kept) == 1 else kept[rows])
+
+    def utilities(self, rows: slice = slice(None)) -> FloatArray:
+        """Return the utility of each query in each state: (N, S), in the problem's floating-point type."""
+        utilities = self._raw_utilities(rows)
+        return utilities if self.utility is not None else np.minimum(utilities, 1.0, dtype=self.dtype)
+
+    def allowed(self, rows: slice = slice(None)) -> BoolArray:
+        """Return whether each query may be answered in each state: (N, S)."""
+        tokens = self.input_tokens[rows].astype(np.float64) + self.output_tokens[rows]
+        columns = self.state_model if tokens.shape[1] > 1 else np.zeros(self.n_states, dtype=np.int64)
+        return tokens[:, columns] <= self.token_limit
+
+    @cached_property
+    def all_allowed(self) -> bool:
+        """Whether every query is allowed in every state."""
+        if np.isinf(self.token_limit).all():
+            return True
+        return all(bool(self.allowed(rows).all()) for rows in self.blocks())
+
+    def query_costs(self, rows: slice = slice(None)) -> npt.NDArray[np.float64]:
+        """Return the USD of each query's own tokens in each model, without the shared prompt: (N, K)."""
+        price_in, price_out = self.token_prices
+        own = self.input_tokens[rows] * price_in + self.output_tokens[rows] * price_out
+        return np.asarray(own, dtype=np.float64)
+
+    def amortized_costs(self, rows: slice = slice(None)) -> npt.NDArray[np.float64]:
+        """Return the amortized USD of each query in each state: (N, S).
+
+        ``price_in * (shared_tokens / b + input) + price_out * output``, prices per token.
+        """
+        share = self.call_price / self.state_batch_size
+        return self.query_costs(rows)[:, self.state_model] + share
+
+    # ---- what a plan is worth and costs
+
+    def check_assignment(self, assignment: npt.ArrayLike) -> IntArray:
+        """Return `assignment` as an (N,) array of allowed states, or say what is wrong with it.
+
+        Raises
+        ------
+        InputError
+            If its shape is wrong, or a state is unknown or not allowed for its query.
+        """
+        states = np.asarray(assignment)
+        if states.shape != (self.n_queries,) or states.dtype.kind not in "iu":
+            raise InputError(
+                f"assignment has shape {states.shape} and type {states.dtype}: "
+                f"{self.n_queries} whole numbers are needed, one state a query"
+            )
+        states = states.astype(np.int64, copy=False)
+        wrong = (states < 0) | (states >= self.n_states)
+        if wrong.any():
+            query = int(np.argmax(wrong))
+            raise InputError(
+                f"assignment of query {self.query_name(query)} is state {states[query]}: "
+                f"states go from 0 to {self.n_states - 1}"
+            )
+        wrong = self._chosen_tokens(states) > self.token_limit[states]
+        if wrong.any():
+            query = int(np.argmax(wrong))
+            raise InputError(
+                f"assignment of query {self.query_name(query)} is the state {self.states[states[query]]}, "
+                "which is not allowed: a batch of such queries does not fit the context window"
+            )
+        return states
+
+    def _chosen(self, array: FloatArray, states: IntArray) -> npt.NDArray[np.float64]:
+        columns = self.state_model[states] if array.shape[1] > 1 else np.zeros_like(states)
+        return array[np.arange(self.n_queries), columns].astype(np.float64)
+
+    def _chosen_tokens(self, states: IntArray) -> npt.NDArray[np.float64]:
+        return self._chosen(self.input_tokens, states) + self._chosen(self.output_tokens, states)
+
+    def _own_cost(self, states: IntArray) -> float:
+        price_in, price_out = self.token_prices[:, self.state_model[states]]
+        inputs, outputs = self._chosen(self.input_tokens, states), self._chosen(self.output_tokens, states)
+        return float(np.sum(inputs * price_in + outputs * price_out))
+
+    def total_utility(self, assignment: npt.ArrayLike) -> float:
+        """Return the total utility of an assignment (N,) of states, summed in float64."""
+        states, queries = self.check_assignment(assignment), np.arange(self.n_queries)
+        if self.utility is not None:
+            return float(np.sum(self.utility[queries, states], dtype=np.float64))
+        base, kept = cast(FloatArray, self.base_utility), cast(FloatArray, self.retention)
+        factors = kept[0, states] if len(kept) == 1 else kept[queries, states]
+        utilities = np.minimum(base[queries, self.state_model[states]] * factors, 1.0, dtype=self.dtype)
+        return float(np.sum(utilities, dtype=np.float64))
+
+    def amortized_cost(self, assignment: npt.ArrayLike) -> float:
+        """Return the amortized USD of an assignment (N,): every call counted as full."""
+        states = self.check_assignment(assignment)
+        queries = np.bincount(states, minlength=self.n_states)
+        return self._own_cost(states) + float(np.sum(queries * (self.call_price / self.state_batch_size)))
+
+    def call_counts(self, assignment: npt.ArrayLike) -> IntArray:
+        """Return the calls of each group in each state: (groups, S), ``ceil(queries / b)``."""
+        states = self.check_assignment(assignment)
+        cells = np.bincount(
+            self.group_codes * self.n_states + states, minlength=self.n_groups * self.n_states
+        ).reshape(self.n_groups, self.n_states)
+        return -(-cells // self.state_batch_size)
+
+    def realized_cost(self, assignment: npt.ArrayLike) -> float:
+        """Return what an assignment (N,) really bills in USD: every call pays the whole shared prompt."""
+        states = self.check_assignment(assignment)
+        calls = self.call_counts(states).sum(axis=0)
+        return self._own_cost(states) + float(np.sum(calls * self.call_price))
+
+    def cost(self, assignment: npt.ArrayLike, cost: Literal["amortized", "realized"]) -> float:
+        """Return the USD of an assignment (N,) under one of the two cost models."""
+        return self.amortized_cost(assignment) if cost == "amortized" else self.realized_cost(assignment)
+
+    # ---- budgets that make sense
+
+    def _extreme(self, dearest: bool) -> IntArray:
+        """Return the cheapest assignment, or the cheapest of those with the greatest utility."""
+        states = np.empty(self.n_queries, dtype=np.int64)
+        for rows in self.blocks():
+            costs, utilities = self.amortized_costs(rows), self.utilities(rows)
+            if not self.all_allowed:
+                costs = np.where(self.allowed(rows), costs, np.inf)
+                utilities = np.where(np.isinf(costs), -1.0, utilities)
+            first, second = (-utilities, costs) if dearest else (costs, -utilities)
+            ties = first == first.min(axis=1, keepdims=True)
+            states[rows] = np.where(ties, second, np.inf).argmin(axis=1)
+        return states
+
+    @cached_property
+    def cheapest_assignment(self) -> IntArray:
+        """Every query in its state of least amortized cost, of greatest utility among equals: (N,)."""
+        return self._extreme(dearest=False)
+
+    @cached_property
+    def best_assignment(self) -> IntArray:
+        """Every query in its state of greatest utility, of least amortized cost among equals: (N,)."""
+        return self._extreme(dearest=True)
+
+    @cached_property
+    def cheapest_budget(self) -> float:
+        """Least amortized USD that pays for an answer to every query."""
+        return self.amortized_cost(self.cheapest_assignment)
+
+    @cached_property
+    def dearest_budget(self) -> float:
+        """Amortized USD of the greatest utility: more buys nothing."""
+        return self.amortized_cost(self.best_assignment)
+
+    def budget_at(self, fraction: float) -> float:
+        """Return the budget in USD at a fraction between the cheapest (0) and the dearest (1).
+
+        Raises
+        ------
+        InputError
+            If the fraction is not within [0, 1].
+        """
+        if not 0.0 <= fraction <= 1.0:
+            raise InputError(f"budget fraction is {fraction}: a number from 0 to 1 is needed")
+        low, high = self.cheapest_budget, self.dearest_budget
+        return high if fraction == 1.0 else low + fraction * (high - low)
+
+    # ---- copies, equality, files
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def take(self, queries: npt.ArrayLike) -> Self:
+        """Return the problem of some of the queries, given by their positions."""
+        rows = np.asarray(queries, dtype=np.int64)
+        kept = self.retention if self.retention is None or len(self.retention) == 1 else self.retention[rows]
+        return self.replace(
+            input_tokens=self.input_tokens[rows],
+            output_tokens=self.output_tokens[rows],
+            utility=None if self.utility is None else self.utility[rows],
+            base_utility=None if self.base_utility is None else self.base_utility[rows],
+            retention=kept,
+            query_ids=None if self.query_ids is None else self.query_ids[rows],
+            groups=None if self.groups is None else self.groups[rows],
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Problem):
+            return NotImplemented
+        if self.models != other.models or self.dtype != other.dtype:
+            return False
+        for field in dataclasses.fields(self)[1:]:
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            if (mine is None) != (theirs is None) or (mine is not None and not np.array_equal(mine, theirs)):
+                return False
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        form = "dense" if self.utility is not None else "factored"
+        return (
+            f"Problem({self.n_queries} queries, {self.n_models} models, {self.n_states} states, "
+            f"{form} {self.dtype} utilities)"
+        )
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the problem to one Parquet file, the model table in its metadata."""
+        from robatch.instances.problem_file import write
+
+        write(self, path)

@@ -1,0 +1,139 @@
+"""A problem as one Parquet file: a column for each array column, the model table in the metadata."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.errors import InputError
+from robatch.instances.files import replacing
+from robatch.instances.model import Model
+from robatch.instances.problem import Problem
+
+KEY = b"robatch"
+VERSION = 1
+
+
+def write(problem: Problem, path: str | os.PathLike[str]) -> None:
+    """Write a problem whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = {}
+    if problem.query_ids is not None:
+        columns["query_id"] = pa.array(problem.query_ids)
+    if problem.groups is not None:
+        columns["group"] = pa.array(problem.groups)
+    widths: dict[str, int] = {}
+    for name in ("input_tokens", "output_tokens", "utility", "base_utility", "retention"):
+        array = getattr(problem, name)
+        if array is None or (name == "retention" and len(array) == 1):
+            continue
+        widths[name] = array.shape[1]
+        for column, title in enumerate(_titles(problem, name, array.shape[1])):
+            columns[title] = pa.array(np.ascontiguousarray(array[:, column]))
+    shared = problem.retention if problem.retention is not None and len(problem.retention) == 1 else None
+    meta = {
+        "kind": "problem",
+        "version": VERSION,
+        "models": [asdict(model) for model in problem.models],
+        "columns": widths,
+        "retention": None if shared is None else shared[0].tolist(),
+    }
+    table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(meta).encode()})
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read(path: str | os.PathLike[str]) -> Problem:
+    """Read a problem that `Problem.write` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, no Parquet file, or no problem.
+    """
+    table, meta = read_table(path, "problem")
+    if meta.get("version") != VERSION:
+        raise InputError(
+            f"{str(path)!r} is a problem of format version {meta.get('version')!r}: only {VERSION} is known"
+        )
+    try:
+        models = [Model(**{**entry, "batch_sizes": tuple(entry["batch_sizes"])}) for entry in meta["models"]]
+        widths = dict(meta["columns"])
+        shared = meta["retention"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{str(path)!r} has a broken model table in its metadata: {error}") from None
+    names = {"query_ids": "query_id", "groups": "group"}
+    labels = {
+        field: table[title].to_numpy() for field, title in names.items() if title in table.column_names
+    }
+    start = len(labels)
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for name in ("input_tokens", "output_tokens", "utility", "base_utility", "retention"):
+        if name not in widths:
+            continue
+        columns = table.columns[start : start + widths[name]]
+        start += widths[name]
+        if len(columns) != widths[name] or any(column.null_count for column in columns):
+            raise InputError(f"{str(path)!r} has missing cells or columns in {name}")
+        array = np.empty((table.num_rows, len(columns)), dtype=columns[0].to_numpy().dtype)
+        for j, column in enumerate(columns):
+            array[:, j] = column.to_numpy()
+        arrays[name] = array
+    if shared is not None:
+        arrays["retention"] = np.array(shared, dtype=arrays["base_utility"].dtype)
+    return Problem(models, **arrays, **labels)
+
+
+def read_table(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, Any]]:
+    """Read a Parquet file of this project and its metadata.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kind
+        What it must hold, as its metadata says: ``"problem"``, ``"plan"`` or ``"measurements"``.
+
+    Raises
+    ------
+    InputError
+        If it is missing, truncated, no Parquet file, or holds something else.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    name = str(path)
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise InputError(f"cannot read {name!r}: there is no such file") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot read {name!r}: it is no whole Parquet file ({reason})") from None
+    try:
+        meta = json.loads((table.schema.metadata or {})[KEY])
+        found = meta["kind"]
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{name!r} is a Parquet file, but holds no {kind} written by robatch") from None
+    if found != kind:
+        raise InputError(f"{name!r} holds {found!r} data: a file with a {kind} is needed")
+    return table, meta
+
+
+def _titles(problem: Problem, name: str, width: int) -> list[str]:
+    if name in ("utility", "retention"):
+        return [f"{name}|{state.model}|{state.batch_size}" for state in problem.states]
+    return [name] if width == 1 else [f"{name}|{model.name}" for model in problem.models]

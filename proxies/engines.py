@@ -1,0 +1,80 @@
+"""Two engines with one interface: vLLM in this machine's memory, or an OpenAI-compatible server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+CONTEXT_ERROR = "the prompt and its answer exceed the context window"
+"""The error text of a call that does not fit; any other failure ends the run."""
+
+
+@dataclass(frozen=True)
+class ModelCall:
+    """One call to a model.
+
+    Attributes
+    ----------
+    prompt
+        The rendered prompt: a chat model's user message, or the text that a base model completes.
+    max_tokens
+        Output tokens allowed.
+    regex
+        What structured output holds the answer to; None leaves it free.
+    stop
+        Strings that end the output.
+    """
+
+    prompt: str
+    max_tokens: int
+    regex: str | None = None
+    stop: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class ModelAnswer:
+    """What came back from one call.
+
+    Attributes
+    ----------
+    text
+        The model's output.
+    input_tokens, output_tokens
+        As the engine counted them.
+    seconds
+        Offline: the call's even share of the wall time of the calls that ran together with it (so throughput, not
+        latency). Server: from sending the call to having its whole answer.
+    finish_reason
+        As the engine gives it: ``"stop"``, ``"length"``, ...; ``"error"`` where there was no answer.
+    error
+        None, or why there was no answer.
+    """
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+    finish_reason: str
+    error: str | None = None
+
+
+class Engine(Protocol):
+    """What a profiling run needs of an engine."""
+
+    @property
+    def chunk(self) -> int:
+        """How many calls to hand over at a time."""
+        ...
+
+    def run(self, calls: Sequence[ModelCall]) -> list[ModelAnswer]:
+        """Answer the calls, in their order."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Tell what ran: versions, device, dtype, engine arguments, prefix caching."""
+        ...
+
+    def close(self) -> None:
+        """Free the model or the connections."""
+        ...

@@ -1,0 +1,70 @@
+"""The progress bar of a profiling run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+
+class Progress:
+    """Counts measured queries; shows them with the rate and the time left if asked to.
+
+    Parameters
+    ----------
+    total
+        Queries times states.
+    show
+        Whether anything is shown, on standard error.
+    """
+
+    def __init__(self, total: int, show: bool) -> None:
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+        self._total, self._resumed, self._show = total, 0, show
+
+    def __enter__(self) -> Progress:
+        if self._show:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                speed_estimate_period=600,
+            )
+            self._task = self._bar.add_task("profile", total=self._total, rate="")
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def describe(self, text: str) -> None:
+        """Say what is being measured."""
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, description=text)
+
+    def advance(self, queries: int, resumed: bool = False) -> None:
+        """Count measured queries; those of an earlier run do not count towards the rate."""
+        if not self._bar or self._task is None:
+            return
+        if resumed:
+            self._resumed += queries
+            task = self._bar.tasks[0]
+            self._bar.update(self._task, completed=task.completed + queries)
+            return
+        self._bar.advance(self._task, queries)
+        task = self._bar.tasks[0]
+        rate = (task.completed - self._resumed) / max(task.elapsed or 0.0, 1e-9)
+        self._bar.update(self._task, rate=f"{rate:.2f} queries/s")

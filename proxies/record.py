@@ -1,0 +1,133 @@
+"""The append-only file of a run in progress: what was answered, kept whatever happens to the process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from robatch.instances.errors import InputError
+
+CallKey = tuple[str, int, int]
+"""A call of a run: model name, batch size, number of the call."""
+
+
+class Record:
+    """A JSONL file of answered calls, bound to one configuration.
+
+    Its first line holds the configuration's hash; then comes one line per opened model and one per answered call.
+    Lines are flushed to the disk together, chunk by chunk. A torn last line, left by a process that was killed, is
+    dropped when the file is opened again.
+
+    Parameters
+    ----------
+    path
+        The file; made if it does not exist.
+    config_hash
+        The hash of everything that the answers depend on.
+
+    Attributes
+    ----------
+    calls
+        The answered calls by key.
+    opened
+        What each model's engine told about itself, by model name, with ``shared_tokens``.
+    """
+
+    def __init__(self, path: Path, config_hash: str) -> None:
+        self.path = path
+        self.calls: dict[CallKey, dict[str, Any]] = {}
+        self.opened: dict[str, dict[str, Any]] = {}
+        try:
+            self._file: IO[bytes] = open(path, "r+b" if path.exists() else "x+b")
+        except OSError as error:
+            raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+        try:
+            self._lock()
+            self._load(config_hash)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def append(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Write lines and wait until they are on the disk."""
+        try:
+            self._file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise InputError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from error
+        for line in lines:
+            self._take(line)
+
+    def remove(self) -> None:
+        """Delete the file: the run is over and its output written."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def _lock(self) -> None:
+        """Refuse a second process on the same output; where the system has no such locks, trust the user."""
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(f"{str(self.path)!r} is being written by another run of the same output") from None
+
+    def _load(self, config_hash: str) -> None:
+        whole = 0
+        lines: list[dict[str, Any]] = []
+        for raw in _whole_lines(self._file):
+            try:
+                line = json.loads(raw)
+            except ValueError:
+                break
+            if not isinstance(line, dict):
+                break
+            whole += len(raw)
+            lines.append(line)
+        if not lines:
+            if self._file.seek(0, os.SEEK_END) > 0 and not self._is_torn_header():
+                raise InputError(f"{str(self.path)!r} is not the record of a profiling run: delete or move it")
+            self._file.truncate(0)
+            self._file.seek(0)
+            self.append([{"robatch": "profile", "config_hash": config_hash}])
+            return
+        if lines[0].get("robatch") != "profile":
+            raise InputError(f"{str(self.path)!r} is not the record of a profiling run: delete or move it")
+        if lines[0].get("config_hash") != config_hash:
+            raise InputError(
+                f"{str(self.path)!r} was begun with another configuration or other queries: "
+                "choose another output, restore the configuration, or delete that file"
+            )
+        self._file.truncate(whole)
+        self._file.seek(whole)
+        for line in lines[1:]:
+            self._take(line)
+
+    def _is_torn_header(self) -> bool:
+        self._file.seek(0)
+        return b'{"robatch": "profile"'.startswith(self._file.read(21))
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if "call" in line:
+            self.calls[line["model"], line["batch_size"], line["call"]] = line
+        elif "opened" in line:
+            self.opened[line["opened"]] = line["about"]
+
+
+def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    for raw in file:
+        if raw.endswith(b"\n"):
+            yield raw

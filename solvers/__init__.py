@@ -1,0 +1,25 @@
+"""From a problem to a plan: one `solve`, every solver behind it, and an independent check."""
+
+from __future__ import annotations
+
+from robatch.solvers.packing import Call
+from robatch.solvers.plan import Cost, Limit, Plan, Status
+from robatch.solvers.registry import Answer, Request, Solver, register, solvers
+from robatch.solvers.solve import solve
+from robatch.solvers.verify import VerificationError, verify
+
+__all__ = [
+    "Answer",
+    "Call",
+    "Cost",
+    "Limit",
+    "Plan",
+    "Request",
+    "Solver",
+    "Status",
+    "VerificationError",
+    "register",
+    "solve",
+    "solvers",
+    "verify",
+]

@@ -1,0 +1,250 @@
+"""Numba kernels of the schedulers.
+
+All kernels and their helpers share this file, since a compiled cache does not see changes in other files.
+A problem reaches them as flat arrays (see `flat`): utilities either dense (N, S), or as base (N, K) and
+retention (1 or N, S) with the dense array empty. Costs are computed from the model table, never stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from robatch.instances.problem import Problem
+
+Float64Array = npt.NDArray[np.float64]
+
+
+class Flat(NamedTuple):
+    """A problem as flat arrays, in the order that the kernels take them."""
+
+    dense: npt.NDArray[Any]
+    base: npt.NDArray[Any]
+    retention: npt.NDArray[Any]
+    input_tokens: npt.NDArray[Any]
+    output_tokens: npt.NDArray[Any]
+    token_prices: Float64Array
+    state_model: npt.NDArray[np.int64]
+    share: Float64Array
+    token_limit: Float64Array
+
+
+def flat(problem: Problem, states: npt.NDArray[np.bool_] | None = None) -> Flat:
+    """Return a problem as flat arrays, with only some of its states allowed if a mask (S,) is given."""
+    none = np.empty((0, 0), dtype=problem.dtype)
+    none.flags.writeable = False  # one array type, and so one compiled kernel, for both forms
+    limit = problem.token_limit if states is None else np.where(states, problem.token_limit, -1.0)
+    return Flat(
+        none if problem.utility is None else problem.utility,
+        none if problem.base_utility is None else problem.base_utility,
+        none if problem.retention is None else problem.retention,
+        problem.input_tokens,
+        problem.output_tokens,
+        np.ascontiguousarray(problem.token_prices),
+        problem.state_model,
+        problem.call_price / problem.state_batch_size,
+        limit,
+    )
+
+
+@njit(cache=True, nogil=True)
+def fill_row(i, dense, base, retention, inputs, outputs, prices, state_model, share, limit, state, cost, utility):
+    """Write the allowed states of query i with cost and utility to three buffers; return how many."""
+    factored = dense.shape[0] == 0
+    kept_row = i if retention.shape[0] > 1 else 0
+    count = 0
+    for s in range(share.size):
+        k = state_model[s]
+        t_in = np.float64(inputs[i, k if inputs.shape[1] > 1 else 0])
+        t_out = np.float64(outputs[i, k if outputs.shape[1] > 1 else 0])
+        if t_in + t_out > limit[s]:
+            continue
+        if factored:
+            u = np.float64(base[i, k] * retention[kept_row, s])
+            u = min(u, 1.0)
+        else:
+            u = np.float64(dense[i, s])
+        state[count] = s
+        cost[count] = (t_in * prices[0, k] + t_out * prices[1, k]) + share[s]
+        utility[count] = u
+        count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def sort_row(count, state, cost, utility):
+    """Sort a row by ascending cost, and by descending utility among equal costs (insertion sort)."""
+    for a in range(1, count):
+        s, c, u = state[a], cost[a], utility[a]
+        b = a - 1
+        while b >= 0 and (cost[b] > c or (cost[b] == c and utility[b] < u)):
+            state[b + 1], cost[b + 1], utility[b + 1] = state[b], cost[b], utility[b]
+            b -= 1
+        state[b + 1], cost[b + 1], utility[b + 1] = s, c, u
+
+
+@njit(cache=True, nogil=True)
+def reduce_row(count, state, cost, utility, concave):
+    """Keep a sorted row's Pareto frontier, or only the corners of its concave hull; return how many."""
+    kept = 0
+    for a in range(count):
+        s, c, u = state[a], cost[a], utility[a]
+        if kept > 0 and u <= utility[kept - 1]:
+            continue
+        while concave and kept > 1:
+            rise, run = utility[kept - 1] - utility[kept - 2], cost[kept - 1] - cost[kept - 2]
+            if (u - utility[kept - 1]) * run < rise * (c - cost[kept - 1]):
+                break
+            kept -= 1
+        state[kept], cost[kept], utility[kept] = s, c, u
+        kept += 1
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def frontiers(dense, base, retention, inputs, outputs, prices, state_model, share, limit, concave):
+    """Return the frontier points of every query, cheapest first.
+
+    Returns
+    -------
+    tuple
+        First point of each query (N + 1,), and state, USD and utility of each point.
+    """
+    n, width = inputs.shape[0], share.size
+    first = np.zeros(n + 1, dtype=np.int64)
+    capacity = 4 * n + width
+    states = np.empty(capacity, dtype=np.int32)
+    costs = np.empty(capacity, dtype=np.float64)
+    utilities = np.empty(capacity, dtype=np.float64)
+    state = np.empty(width, dtype=np.int64)
+    cost = np.empty(width, dtype=np.float64)
+    utility = np.empty(width, dtype=np.float64)
+    for i in range(n):
+        count = fill_row(
+            i, dense, base, retention, inputs, outputs, prices, state_model, share, limit, state, cost, utility
+        )
+        sort_row(count, state, cost, utility)
+        count = reduce_row(count, state, cost, utility, concave)
+        start = first[i]
+        if start + count > capacity:
+            grown = capacity + capacity // 2 + width
+            more_states = np.empty(grown, dtype=np.int32)
+            more_costs = np.empty(grown, dtype=np.float64)
+            more_utilities = np.empty(grown, dtype=np.float64)
+            more_states[:start] = states[:start]
+            more_costs[:start] = costs[:start]
+            more_utilities[:start] = utilities[:start]
+            capacity, states, costs, utilities = grown, more_states, more_costs, more_utilities
+        for j in range(count):
+            states[start + j] = state[j]
+            costs[start + j] = cost[j]
+            utilities[start + j] = utility[j]
+        first[i + 1] = start + count
+    end = first[n]
+    return first, states[:end], costs[:end], utilities[:end]
+
+
+@njit(cache=True, nogil=True)
+def slopes(first, costs, utilities):
+    """Return utility per USD of each point over the one before it; inf at each query's first point."""
+    slope = np.empty(costs.size, dtype=np.float64)
+    for i in range(first.size - 1):
+        if first[i] < first[i + 1]:
+            slope[first[i]] = np.inf
+        for j in range(first[i] + 1, first[i + 1]):
+            slope[j] = (utilities[j] - utilities[j - 1]) / (costs[j] - costs[j - 1])
+    return slope
+
+
+@njit(cache=True, nogil=True)
+def climb(budget, order, query, first, costs, utilities, slope):
+    """Take points in order of slope while the budget lasts; those that do not fit are passed over.
+
+    Returns
+    -------
+    tuple
+        Point of each query (N,), the linear bound, and the shadow price (0 if the budget is not binding).
+    """
+    n = first.size - 1
+    point = first[:n].copy()
+    spent = 0.0
+    worth = 0.0
+    for i in range(n):
+        spent += costs[first[i]]
+        worth += utilities[first[i]]
+    bound, price = -1.0, 0.0
+    for j in order:
+        i = query[j]
+        extra = costs[j] - costs[point[i]]
+        if spent + extra <= budget:
+            spent += extra
+            worth += utilities[j] - utilities[point[i]]
+            point[i] = j
+        elif bound < 0.0:
+            price = slope[j]
+            bound = worth + price * max(budget - spent, 0.0)
+    return point, (worth if bound < 0.0 else bound), price
+
+
+@njit(cache=True, nogil=True)
+def climb_heap(budget, first, costs, slope):
+    """Take the next frontier point of best slope, again and again (a binary heap over the queries).
+
+    A query whose next point does not fit is done. Returns the point of each query (N,).
+    """
+    n = first.size - 1
+    point = first[:n].copy()
+    heap = np.empty(n, dtype=np.int64)
+    key = np.empty(n, dtype=np.float64)
+    size = 0
+    spent = 0.0
+    for i in range(n):
+        spent += costs[first[i]]
+        if first[i] + 1 < first[i + 1]:
+            key[i] = slope[first[i] + 1]
+            heap[size] = i
+            size += 1
+    for root in range(size // 2 - 1, -1, -1):
+        sift_down(heap, key, root, size)
+    while size > 0:
+        i = heap[0]
+        j = point[i] + 1
+        extra = costs[j] - costs[j - 1]
+        fits = spent + extra <= budget
+        if fits:
+            spent += extra
+            point[i] = j
+        if fits and j + 1 < first[i + 1]:
+            key[i] = slope[j + 1]
+        else:
+            size -= 1
+            heap[0] = heap[size]
+        sift_down(heap, key, 0, size)
+    return point
+
+
+@njit(cache=True, nogil=True)
+def sift_down(heap, key, root, size):
+    """Restore the heap below `root`: greatest key first, lowest query first among equals."""
+    i = heap[root]
+    while True:
+        child = 2 * root + 1
+        if child >= size:
+            break
+        if child + 1 < size and before(key, heap[child + 1], heap[child]):
+            child += 1
+        if not before(key, heap[child], i):
+            break
+        heap[root] = heap[child]
+        root = child
+    if size > 0:
+        heap[root] = i
+
+
+@njit(cache=True, nogil=True)
+def before(key, a, b):
+    """Whether query a comes out of the heap before query b."""
+    return key[a] > key[b] or (key[a] == key[b] and a < b)

@@ -1,0 +1,190 @@
+"""A plan: the state of every query, what it costs, and what is proven about it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.errors import InputError
+from robatch.instances.files import replacing
+from robatch.instances.model import State
+from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem_file import KEY, read_table
+from robatch.solvers.packing import Call, pack
+
+Cost = Literal["amortized", "realized"]
+Status = Literal["optimal", "feasible", "infeasible", "no_solution"]
+Limit = Literal["time", "gap", "memory", "interrupt", "other"]
+
+VERSION = 1
+FIELDS = (
+    "utility", "amortized_cost", "realized_cost", "budget", "cost", "bound", "status", "limit", "runtime",
+    "solver", "solver_version", "seed", "shadow_price", "message",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan:
+    """What a solver returns.
+
+    Attributes
+    ----------
+    assignment
+        State of each query, as a column of the problem: (N,). None if there is no plan.
+    utility
+        Total utility of the assignment, None without one.
+    amortized_cost, realized_cost
+        USD of the assignment under both cost models, None without one.
+    budget
+        USD that the plan was asked to stay within.
+    cost
+        The cost model that the budget was held against: ``"amortized"`` or ``"realized"``.
+    bound
+        Proven upper bound on the utility of any plan within the budget; None if none is known.
+    status
+        ``"optimal"``: proven best, to a relative 1e-9. ``"feasible"``: within the budget, not proven best.
+        ``"infeasible"``: proven that no plan keeps the budget. ``"no_solution"``: none found, none excluded.
+    limit
+        What stopped the solver before it was done: ``"time"``, ``"gap"`` (the requested gap was reached),
+        ``"memory"``, ``"interrupt"``, ``"other"``; None if it ended by itself.
+    runtime
+        Seconds that the solver took, building its model included.
+    solver, solver_version
+        Name in the registry and version of the package that did the work.
+    seed
+        The seed that it was given.
+    shadow_price
+        Utility per extra USD at the linear relaxation's optimum, None if unknown.
+    message
+        One sentence on what went wrong, None if nothing did.
+    states
+        The (model, batch size) of each state.
+    group_codes
+        Group of each query as a number: (N,). None if all share one.
+    query_ids
+        Ids of the queries (N,), None if they have none.
+    """
+
+    assignment: IntArray | None
+    utility: float | None
+    amortized_cost: float | None
+    realized_cost: float | None
+    budget: float
+    cost: Cost
+    bound: float | None
+    status: Status
+    limit: Limit | None
+    runtime: float
+    solver: str
+    solver_version: str
+    states: tuple[State, ...]
+    seed: int = 0
+    shadow_price: float | None = None
+    message: str | None = None
+    group_codes: IntArray | None = None
+    query_ids: npt.NDArray[Any] | None = None
+
+    @property
+    def gap(self) -> float | None:
+        """Proven relative distance to the best utility, ``(bound - utility) / bound``; None if unknown."""
+        if self.bound is None or self.utility is None:
+            return None
+        return max(0.0, (self.bound - self.utility) / self.bound) if self.bound > 0 else 0.0
+
+    def calls(self) -> list[Call]:
+        """Return the physical calls: at most b queries of one state and one group each, in query order.
+
+        Raises
+        ------
+        InputError
+            If there is no plan.
+        """
+        if self.assignment is None:
+            raise InputError(f"the plan has status {self.status!r}: only a plan with an assignment has calls")
+        return pack(self.assignment, self.states, self.group_codes)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the plan's figures, without its arrays, as plain values for JSON."""
+        return {**{name: getattr(self, name) for name in FIELDS}, "gap": self.gap}
+
+    def __repr__(self) -> str:
+        parts = [f"{self.status}", f"solver={self.solver!r}", f"cost={self.cost!r}", f"budget={self.budget:.6g}"]
+        for name in ("utility", "bound", "gap", "amortized_cost", "realized_cost"):
+            value = getattr(self, name)
+            parts.append(f"{name}={value if value is None else format(value, '.6g')}")
+        return f"Plan({', '.join(parts)})"
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan to one Parquet file: a row a query with its model, batch size and call.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        assignment = np.empty(0, dtype=np.int64) if self.assignment is None else self.assignment
+        call = np.empty(len(assignment), dtype=np.int64)
+        if self.assignment is not None:
+            for number, one in enumerate(self.calls()):
+                call[one.queries] = number
+        columns: dict[str, Any] = {}
+        if self.query_ids is not None and self.assignment is not None:
+            columns["query_id"] = pa.array(self.query_ids)
+        if self.group_codes is not None and self.assignment is not None:
+            columns["group"] = pa.array(self.group_codes)
+        columns["state"] = pa.array(assignment)
+        columns["model"] = pa.array(np.array([s.model for s in self.states], dtype=np.str_)[assignment])
+        columns["batch_size"] = pa.array(np.array([s.batch_size for s in self.states], dtype=np.int64)[assignment])
+        columns["call"] = pa.array(call)
+        meta = {
+            "kind": "plan",
+            "version": VERSION,
+            "states": self.states,
+            **{name: getattr(self, name) for name in FIELDS},
+        }
+        table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(meta).encode()})
+        with replacing(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Plan:
+        """Read a plan that `write` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, truncated, no Parquet file, or no plan.
+        """
+        table, meta = read_table(path, "plan")
+        if meta.get("version") != VERSION:
+            raise InputError(f"{str(path)!r} is a plan of format version {meta.get('version')!r}: only {VERSION} is known")
+        try:
+            figures = {name: meta[name] for name in FIELDS}
+            states = tuple(State(model, int(size)) for model, size in meta["states"])
+            found = figures["utility"] is not None
+            return cls(
+                assignment=table["state"].to_numpy() if found else None,
+                states=states,
+                group_codes=table["group"].to_numpy() if "group" in table.column_names else None,
+                query_ids=table["query_id"].to_numpy() if "query_id" in table.column_names else None,
+                **figures,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{str(path)!r} is a plan with a broken table or metadata: {error}") from None
+
+
+def ids_of(problem: Problem) -> dict[str, Any]:
+    """Return the parts of a problem that a plan carries with it."""
+    return {
+        "states": problem.states,
+        "group_codes": None if problem.groups is None else problem.group_codes,
+        "query_ids": problem.query_ids,
+    }

@@ -1,0 +1,163 @@
+"""One door to every solver."""
+
+from __future__ import annotations
+
+import math
+import time
+from numbers import Integral, Real
+from typing import get_args
+
+import numpy.typing as npt
+
+from robatch.instances.errors import InputError
+from robatch.instances.problem import Problem
+from robatch.solvers.plan import Cost, Limit, Plan, Status, ids_of
+from robatch.solvers.registry import Answer, Request, Solver, get
+from robatch.solvers.verify import verify
+
+OPTIMAL_GAP = 1e-9  # a plan is called optimal when it is proven best to this relative gap
+
+
+def solve(
+    problem: Problem,
+    budget: float,
+    solver: str = "greedy",
+    cost: Cost = "amortized",
+    time_limit: float | None = None,
+    gap: float = 0.0,
+    seed: int = 0,
+    threads: int | None = None,
+    initial_plan: Plan | npt.ArrayLike | None = None,
+    progress: bool = False,
+) -> Plan:
+    """Choose a model and a batch size for every query: most utility within the budget.
+
+    Parameters
+    ----------
+    problem
+        Queries, models and utilities.
+    budget
+        USD, above 0 and finite.
+    solver
+        A name from `solvers()`.
+    cost
+        The cost model that keeps the budget: ``"amortized"`` (every call counted as full) or ``"realized"``
+        (what is billed: each started call pays the whole shared prompt).
+    time_limit
+        Seconds after which the best plan so far is returned with its bound; None for no limit.
+    gap
+        Relative gap at which the solver may stop, at least 0 and below 1.
+    seed
+        Seed of every random choice.
+    threads
+        Threads to use; None for the solver's default.
+    initial_plan
+        A plan, or an assignment (N,), to start from, where the solver can use one.
+    progress
+        Whether the solver shows what it does.
+
+    Returns
+    -------
+    Plan
+        Checked by `verify`. Its status says whether it is optimal, feasible or missing.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed, or the solver cannot do what is asked.
+    MissingExtraError
+        If the solver's package is not installed.
+    """
+    entry = get(solver)
+    budget = _number("budget", budget, "USD above 0", lambda value: 0 < value < math.inf)
+    gap = _number("gap", gap, "a number of at least 0 and below 1", lambda value: 0 <= value < 1)
+    if time_limit is not None:
+        time_limit = _number("time_limit", time_limit, "seconds above 0", lambda value: 0 < value < math.inf)
+    if cost not in get_args(Cost):
+        raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
+    if cost not in entry.costs:
+        raise InputError(f"solver {solver!r} cannot keep a budget of {cost} cost: it can only do {entry.costs}")
+    seed = _whole("seed", seed, 0)
+    threads = None if threads is None else _whole("threads", threads, 1)
+    initial = initial_plan.assignment if isinstance(initial_plan, Plan) else initial_plan
+    states = None if initial is None else problem.check_assignment(initial)
+    run = entry.load()
+    begin = time.perf_counter()
+    if budget < problem.cheapest_budget:  # no plan is cheaper under either cost model
+        answer = Answer(infeasible=True)
+    else:
+        answer = run(Request(problem, budget, cost, time_limit, gap, seed, threads, states, progress))
+    plan = _plan(problem, budget, cost, gap, seed, entry, answer, time.perf_counter() - begin)
+    verify(problem, plan, calls=False)  # the calls follow from the assignment by packing
+    return plan
+
+
+def _plan(
+    problem: Problem, budget: float, cost: Cost, gap: float, seed: int, entry: Solver, answer: Answer, seconds: float
+) -> Plan:
+    """Evaluate an answer in float64 and say what it proves."""
+    states, bound, limit, message = answer.assignment, answer.bound, answer.limit, answer.message
+    utility = amortized = realized = None
+    status: Status = "no_solution"
+    if answer.infeasible:
+        status, bound = "infeasible", None
+        message = _why_infeasible(problem, budget, cost)
+    elif states is not None:
+        utility = problem.total_utility(states)
+        amortized, realized = problem.amortized_cost(states), problem.realized_cost(states)
+        if bound is not None and bound < utility:
+            bound = utility  # rounding of the solver: what is reached is not impossible
+        proven = bound is not None and bound - utility <= OPTIMAL_GAP * abs(bound)
+        status = "optimal" if proven else "feasible"
+        limit = _limit(limit, status, utility, bound, gap, entry)
+    return Plan(
+        assignment=states,
+        utility=utility,
+        amortized_cost=amortized,
+        realized_cost=realized,
+        budget=budget,
+        cost=cost,
+        bound=bound,
+        status=status,
+        limit=limit,
+        runtime=seconds,
+        solver=entry.name,
+        solver_version=entry.version or "unknown",
+        seed=seed,
+        shadow_price=answer.shadow_price,
+        message=message,
+        **ids_of(problem),
+    )
+
+
+def _limit(
+    limit: Limit | None, status: Status, utility: float, bound: float | None, gap: float, entry: Solver
+) -> Limit | None:
+    """Say what stopped a solver that has a plan."""
+    if status == "optimal":
+        return None
+    reached = bound is not None and bound - utility <= gap * abs(bound)
+    return "gap" if limit is None and entry.proves == "optimum" and reached else limit
+
+
+def _why_infeasible(problem: Problem, budget: float, cost: Cost) -> str:
+    """Say by how much the budget is too small and what the cheapest plan costs."""
+    least, known = problem.cheapest_budget, "the cheapest plan, which costs"
+    if cost == "realized":
+        from robatch.solvers.least_cost import least_realized_cost
+
+        least, proven = least_realized_cost(problem)
+        known = "the cheapest plan, which bills" if proven else "the cheapest plan that was found, which bills"
+    return f"budget {budget:.9g} USD is {least - budget:.3g} USD below {known} {least:.9g} USD ({cost} cost)"
+
+
+def _number(name: str, value: object, needed: str, allowed: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not allowed(float(value)):  # type: ignore[operator]
+        raise InputError(f"{name} is {value!r}: {needed} is needed")
+    return float(value)
+
+
+def _whole(name: str, value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise InputError(f"{name} is {value!r}: a whole number of at least {least} is needed")
+    return int(value)
