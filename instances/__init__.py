@@ -1,0 +1,23 @@
+"""The problem itself: data types, cost arithmetic, generated families, files and routing tables."""
+
+from robatch.instances.errors import InputError, MissingExtraError
+from robatch.instances.families import FAMILIES, generate
+from robatch.instances.knapsack import Knapsack, from_knapsack
+from robatch.instances.model import Model, State
+from robatch.instances.problem import Problem
+from robatch.instances.problem_file import read
+from robatch.instances.tables import from_table
+
+__all__ = [
+    "FAMILIES",
+    "InputError",
+    "Knapsack",
+    "MissingExtraError",
+    "Model",
+    "Problem",
+    "State",
+    "from_knapsack",
+    "from_table",
+    "generate",
+    "read",
+]

@@ -32,6 +32,17 @@ def dtype(utilities: npt.ArrayLike | None) -> np.dtype[Any]:
     return np.dtype(np.float32 if getattr(utilities, "dtype", None) == np.float32 else np.float64)
 
 
+def floating(value: npt.DTypeLike) -> np.dtype[Any]:
+    """Check that a type asked for is float32 or float64."""
+    try:
+        kind = np.dtype(value)
+    except TypeError:
+        kind = np.dtype(object)
+    if value is None or kind not in (np.float32, np.float64):
+        raise InputError(f"dtype is {value!r}: float32 or float64 is needed")
+    return kind
+
+
 def matrix(
     name: str,
     value: npt.ArrayLike | None,
@@ -57,7 +68,9 @@ def matrix(
         array = array[:, None]
     elif array.ndim == 1 and one_row:
         array = array[None, :]
-    want = " or ".join(str((rows if rows is not None else "queries", width)) for width in dict.fromkeys(columns))
+    want = " or ".join(
+        str((rows if rows is not None else "queries", width)) for width in dict.fromkeys(columns)
+    )
     if array.ndim != 2 or array.shape[1] not in columns:
         raise InputError(f"{name} has shape {given}: {want} is needed")
     if len(array) == 0:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
 from robatch.instances.errors import InputError
+from robatch.instances.scalars import number, whole
 
 
 class State(NamedTuple):
@@ -55,31 +54,17 @@ class Model:
         if not isinstance(name, str) or not name.strip() or "|" in name:
             raise InputError(f"model name is {name!r}: a non-empty string without '|' is needed")
         for field in ("price_in", "price_out", "shared_tokens"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
-                raise InputError(
-                    f"{field} of model {name!r} is {value!r}: a finite number of at least 0 is needed"
-                )
-            object.__setattr__(self, field, float(value))
-        window = self.context_window
-        if window is not None:
-            if isinstance(window, bool) or not isinstance(window, Integral) or window < 1:
-                raise InputError(
-                    f"context_window of model {name!r} is {window!r}: "
-                    "a whole number of at least 1, or None, is needed"
-                )
-            object.__setattr__(self, "context_window", int(window))
-        sizes = tuple(self.batch_sizes)
+            object.__setattr__(self, field, number(f"{field} of model {name!r}", getattr(self, field)))
+        if self.context_window is not None:
+            needed = "a whole number of at least 1, or None,"
+            window = whole(f"context_window of model {name!r}", self.context_window, 1, needed)
+            object.__setattr__(self, "context_window", window)
+        sizes = tuple(whole(f"a batch size of model {name!r}", size, 1) for size in self.batch_sizes)
         if not sizes:
             raise InputError(f"batch_sizes of model {name!r} is empty: at least one batch size is needed")
-        for size in sizes:
-            if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-                raise InputError(
-                    f"batch_sizes of model {name!r} holds {size!r}: whole numbers of at least 1 are needed"
-                )
         if len(set(sizes)) < len(sizes):
             raise InputError(f"batch_sizes of model {name!r} is {sizes}: each batch size may stand only once")
-        object.__setattr__(self, "batch_sizes", tuple(sorted(int(size) for size in sizes)))
+        object.__setattr__(self, "batch_sizes", tuple(sorted(sizes)))
 
     @property
     def call_price(self) -> float:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from robatch.instances import checks
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model, State
+from robatch.instances.scalars import number
 
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.int64]
@@ -90,7 +91,10 @@ class Problem:
         if (base_utility is None) != (retention is None):
             raise InputError("base_utility and retention belong together: give both or neither")
         dtype = checks.dtype(utility if base_utility is None else base_utility)
-        set_ = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731 (frozen dataclass)
+
+        def set_(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)  # the one place where the frozen fields are written
+
         set_("models", pool)
         if base_utility is None:
             dense = checks.matrix("utility", utility, dtype, None, (n_states,))
@@ -306,7 +310,7 @@ class Problem:
 
     def _chosen(self, array: FloatArray, states: IntArray) -> npt.NDArray[np.float64]:
         columns = self.state_model[states] if array.shape[1] > 1 else np.zeros_like(states)
-        return array[np.arange(self.n_queries), columns].astype(np.float64)
+        return np.asarray(array[np.arange(self.n_queries), columns], dtype=np.float64)
 
     def _chosen_tokens(self, states: IntArray) -> npt.NDArray[np.float64]:
         return self._chosen(self.input_tokens, states) + self._chosen(self.output_tokens, states)
@@ -393,8 +397,7 @@ class Problem:
         InputError
             If the fraction is not within [0, 1].
         """
-        if not 0.0 <= fraction <= 1.0:
-            raise InputError(f"budget fraction is {fraction}: a number from 0 to 1 is needed")
+        fraction = number("budget fraction", fraction, most=1.0)
         low, high = self.cheapest_budget, self.dearest_budget
         return high if fraction == 1.0 else low + fraction * (high - low)
 

@@ -76,9 +76,7 @@ def read(path: str | os.PathLike[str]) -> Problem:
     except (KeyError, TypeError) as error:
         raise InputError(f"{str(path)!r} has a broken model table in its metadata: {error}") from None
     names = {"query_ids": "query_id", "groups": "group"}
-    labels = {
-        field: table[title].to_numpy() for field, title in names.items() if title in table.column_names
-    }
+    labels = {field: table[title].to_numpy() for field, title in names.items() if title in table.column_names}
     start = len(labels)
     arrays: dict[str, npt.NDArray[Any]] = {}
     for name in ("input_tokens", "output_tokens", "utility", "base_utility", "retention"):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from robatch.instances.errors import InputError
-from robatch.instances.problem import Problem
+from robatch.instances.problem import IntArray, Problem
 from robatch.solvers.registry import Answer, Request
+
+Array = npt.NDArray[Any]
 
 MOST = 50_000_000  # assignments
 ROUNDING = 1e-12
@@ -25,10 +30,10 @@ def run(request: Request) -> Answer:
     allowed = problem.allowed()
     if np.sum(np.log(allowed.sum(axis=1))) > np.log(MOST):
         raise InputError(
-            f"solver 'brute-force' is asked for {problem.n_queries} queries with up to {problem.n_states} states: "
+            f"solver 'brute-force' is given {problem.n_queries} queries with up to {problem.n_states} states: "
             f"at most {MOST:,} assignments are allowed"
         )
-    # sums here and in the problem round differently: look a rounding beyond the budget first, then just below it
+    # sums here and in the problem round differently: look a rounding beyond the budget first, then below
     for limit in (request.budget * (1 + ROUNDING), request.budget, request.budget * (1 - ROUNDING)):
         states = _best(problem, limit, request.cost == "realized")
         if states is None:
@@ -38,7 +43,7 @@ def run(request: Request) -> Answer:
     return Answer(infeasible=True)
 
 
-def _best(problem: Problem, budget: float, realized: bool) -> np.ndarray | None:
+def _best(problem: Problem, budget: float, realized: bool) -> IntArray | None:
     states, found = enumerate_all(
         budget,
         np.asarray(problem.utilities(), dtype=np.float64),
@@ -52,7 +57,15 @@ def _best(problem: Problem, budget: float, realized: bool) -> np.ndarray | None:
 
 
 @njit(cache=True)
-def enumerate_all(budget, utilities, costs, allowed, call_price, batch_size, groups):
+def enumerate_all(
+    budget: float,
+    utilities: Array,
+    costs: Array,
+    allowed: Array,
+    call_price: Array,
+    batch_size: Array,
+    groups: Array,
+) -> tuple[Array, bool]:
     """Return the assignment of greatest utility within the budget, of least cost among equals."""
     n, width = utilities.shape
     state = np.zeros(n, dtype=np.int64)

@@ -28,7 +28,9 @@ class Hulls:
     """
 
     def __init__(self, problem: Problem, states: npt.NDArray[np.bool_] | None = None) -> None:
-        self.first, self.state, self.costs, self.utilities = kernels.frontiers(*kernels.flat(problem, states), True)
+        self.first, self.state, self.costs, self.utilities = kernels.frontiers(
+            *kernels.flat(problem, states), True
+        )
         self.slope = kernels.slopes(self.first, self.costs, self.utilities)
         steps = np.flatnonzero(np.isfinite(self.slope))
         self.order = steps[np.argsort(-self.slope[steps], kind="stable")]
@@ -39,7 +41,7 @@ class Hulls:
         point, bound, price = kernels.climb(
             budget, self.order, self.query, self.first, self.costs, self.utilities, self.slope
         )
-        return self.state[point].astype(np.int64), bound * (1 + ROUNDING), price
+        return np.asarray(self.state[point], dtype=np.int64), bound * (1 + ROUNDING), price
 
     def assign(self, budget: float) -> IntArray:
         """Return the assignment alone."""

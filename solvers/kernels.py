@@ -15,6 +15,7 @@ from numba import njit
 
 from robatch.instances.problem import Problem
 
+Array = npt.NDArray[Any]
 Float64Array = npt.NDArray[np.float64]
 
 
@@ -51,7 +52,21 @@ def flat(problem: Problem, states: npt.NDArray[np.bool_] | None = None) -> Flat:
 
 
 @njit(cache=True, nogil=True)
-def fill_row(i, dense, base, retention, inputs, outputs, prices, state_model, share, limit, state, cost, utility):
+def fill_row(
+    i: int,
+    dense: Array,
+    base: Array,
+    retention: Array,
+    inputs: Array,
+    outputs: Array,
+    prices: Array,
+    state_model: Array,
+    share: Array,
+    limit: Array,
+    state: Array,
+    cost: Array,
+    utility: Array,
+) -> int:
     """Write the allowed states of query i with cost and utility to three buffers; return how many."""
     factored = dense.shape[0] == 0
     kept_row = i if retention.shape[0] > 1 else 0
@@ -62,20 +77,16 @@ def fill_row(i, dense, base, retention, inputs, outputs, prices, state_model, sh
         t_out = np.float64(outputs[i, k if outputs.shape[1] > 1 else 0])
         if t_in + t_out > limit[s]:
             continue
-        if factored:
-            u = np.float64(base[i, k] * retention[kept_row, s])
-            u = min(u, 1.0)
-        else:
-            u = np.float64(dense[i, s])
+        u = base[i, k] * retention[kept_row, s] if factored else dense[i, s]
         state[count] = s
         cost[count] = (t_in * prices[0, k] + t_out * prices[1, k]) + share[s]
-        utility[count] = u
+        utility[count] = min(np.float64(u), 1.0)
         count += 1
     return count
 
 
 @njit(cache=True, nogil=True)
-def sort_row(count, state, cost, utility):
+def sort_row(count: int, state: Array, cost: Array, utility: Array) -> None:
     """Sort a row by ascending cost, and by descending utility among equal costs (insertion sort)."""
     for a in range(1, count):
         s, c, u = state[a], cost[a], utility[a]
@@ -87,7 +98,7 @@ def sort_row(count, state, cost, utility):
 
 
 @njit(cache=True, nogil=True)
-def reduce_row(count, state, cost, utility, concave):
+def reduce_row(count: int, state: Array, cost: Array, utility: Array, concave: bool) -> int:
     """Keep a sorted row's Pareto frontier, or only the corners of its concave hull; return how many."""
     kept = 0
     for a in range(count):
@@ -105,7 +116,18 @@ def reduce_row(count, state, cost, utility, concave):
 
 
 @njit(cache=True, nogil=True)
-def frontiers(dense, base, retention, inputs, outputs, prices, state_model, share, limit, concave):
+def frontiers(
+    dense: Array,
+    base: Array,
+    retention: Array,
+    inputs: Array,
+    outputs: Array,
+    prices: Array,
+    state_model: Array,
+    share: Array,
+    limit: Array,
+    concave: bool,
+) -> tuple[Array, Array, Array, Array]:
     """Return the frontier points of every query, cheapest first.
 
     Returns
@@ -124,7 +146,19 @@ def frontiers(dense, base, retention, inputs, outputs, prices, state_model, shar
     utility = np.empty(width, dtype=np.float64)
     for i in range(n):
         count = fill_row(
-            i, dense, base, retention, inputs, outputs, prices, state_model, share, limit, state, cost, utility
+            i,
+            dense,
+            base,
+            retention,
+            inputs,
+            outputs,
+            prices,
+            state_model,
+            share,
+            limit,
+            state,
+            cost,
+            utility,
         )
         sort_row(count, state, cost, utility)
         count = reduce_row(count, state, cost, utility, concave)
@@ -148,7 +182,7 @@ def frontiers(dense, base, retention, inputs, outputs, prices, state_model, shar
 
 
 @njit(cache=True, nogil=True)
-def slopes(first, costs, utilities):
+def slopes(first: Array, costs: Array, utilities: Array) -> Float64Array:
     """Return utility per USD of each point over the one before it; inf at each query's first point."""
     slope = np.empty(costs.size, dtype=np.float64)
     for i in range(first.size - 1):
@@ -160,7 +194,9 @@ def slopes(first, costs, utilities):
 
 
 @njit(cache=True, nogil=True)
-def climb(budget, order, query, first, costs, utilities, slope):
+def climb(
+    budget: float, order: Array, query: Array, first: Array, costs: Array, utilities: Array, slope: Array
+) -> tuple[Array, float, float]:
     """Take points in order of slope while the budget lasts; those that do not fit are passed over.
 
     Returns
@@ -190,7 +226,7 @@ def climb(budget, order, query, first, costs, utilities, slope):
 
 
 @njit(cache=True, nogil=True)
-def climb_heap(budget, first, costs, slope):
+def climb_heap(budget: float, first: Array, costs: Array, slope: Array) -> Array:
     """Take the next frontier point of best slope, again and again (a binary heap over the queries).
 
     A query whose next point does not fit is done. Returns the point of each query (N,).
@@ -227,7 +263,7 @@ def climb_heap(budget, first, costs, slope):
 
 
 @njit(cache=True, nogil=True)
-def sift_down(heap, key, root, size):
+def sift_down(heap: Array, key: Array, root: int, size: int) -> None:
     """Restore the heap below `root`: greatest key first, lowest query first among equals."""
     i = heap[root]
     while True:
@@ -245,6 +281,6 @@ def sift_down(heap, key, root, size):
 
 
 @njit(cache=True, nogil=True)
-def before(key, a, b):
+def before(key: Array, a: int, b: int) -> bool:
     """Whether query a comes out of the heap before query b."""
-    return key[a] > key[b] or (key[a] == key[b] and a < b)
+    return bool(key[a] > key[b] or (key[a] == key[b] and a < b))

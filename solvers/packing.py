@@ -28,7 +28,7 @@ class Call:
 
 
 def pack(assignment: IntArray, states: Sequence[State], group_codes: IntArray | None) -> list[Call]:
-    """Form ``ceil(queries / b)`` calls in each group and state, queries in order, only the last partly filled.
+    """Form ``ceil(queries / b)`` calls in each group and state, in query order, only the last partly filled.
 
     Parameters
     ----------

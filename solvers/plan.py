@@ -113,7 +113,12 @@ class Plan:
         return {**{name: getattr(self, name) for name in FIELDS}, "gap": self.gap}
 
     def __repr__(self) -> str:
-        parts = [f"{self.status}", f"solver={self.solver!r}", f"cost={self.cost!r}", f"budget={self.budget:.6g}"]
+        parts = [
+            f"{self.status}",
+            f"solver={self.solver!r}",
+            f"cost={self.cost!r}",
+            f"budget={self.budget:.6g}",
+        ]
         for name in ("utility", "bound", "gap", "amortized_cost", "realized_cost"):
             value = getattr(self, name)
             parts.append(f"{name}={value if value is None else format(value, '.6g')}")
@@ -142,7 +147,9 @@ class Plan:
             columns["group"] = pa.array(self.group_codes)
         columns["state"] = pa.array(assignment)
         columns["model"] = pa.array(np.array([s.model for s in self.states], dtype=np.str_)[assignment])
-        columns["batch_size"] = pa.array(np.array([s.batch_size for s in self.states], dtype=np.int64)[assignment])
+        columns["batch_size"] = pa.array(
+            np.array([s.batch_size for s in self.states], dtype=np.int64)[assignment]
+        )
         columns["call"] = pa.array(call)
         meta = {
             "kind": "plan",
@@ -165,7 +172,9 @@ class Plan:
         """
         table, meta = read_table(path, "plan")
         if meta.get("version") != VERSION:
-            raise InputError(f"{str(path)!r} is a plan of format version {meta.get('version')!r}: only {VERSION} is known")
+            raise InputError(
+                f"{str(path)!r} is a plan of format version {meta.get('version')!r}: only {VERSION} is known"
+            )
         try:
             figures = {name: meta[name] for name in FIELDS}
             states = tuple(State(model, int(size)) for model, size in meta["states"])

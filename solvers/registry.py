@@ -88,7 +88,7 @@ class Solver:
     run
         From a `Request` to an `Answer`; or ``"module:function"``, imported at the first use.
     proves
-        ``"optimum"`` if it ends with a proof when given time, ``"bound"`` if it only bounds, else ``"nothing"``.
+        ``"optimum"`` if it proves one when given time, ``"bound"`` if it only bounds, else ``"nothing"``.
     costs
         The cost models whose budget it can keep.
     package
@@ -174,20 +174,23 @@ def get(name: str) -> Solver:
         raise InputError(f"solver is {name!r}: known solvers are {', '.join(sorted(_solvers))}") from None
 
 
-_OWN = "robatch.solvers"
-for _solver in (
-    Solver("greedy", "concave hull of every query, upgrades by utility per USD; linear bound", f"{_OWN}.greedy:run", "bound"),
-    Solver("pareto", "the paper's scheduler, reconstructed from its abstract: best next step of the Pareto frontiers", f"{_OWN}.pareto:run"),
-    Solver("highs", "HiGHS, mixed-integer", f"{_OWN}.highs:run", "optimum", package="highspy", module="highspy"),
-    Solver("cpsat", "OR-Tools CP-SAT, integer coefficients", f"{_OWN}.cpsat:run", "optimum", package="ortools", module="ortools"),
-    Solver("scip", "SCIP through OR-Tools MathOpt, mixed-integer", f"{_OWN}.scip:run", "optimum", package="ortools", module="ortools"),
-    Solver("cbc", "CBC through PuLP, mixed-integer", f"{_OWN}.pulp_backend:run_cbc", "optimum", package="pulp", module="pulp"),
-    Solver("pulp-highs", "HiGHS through PuLP, mixed-integer", f"{_OWN}.pulp_backend:run_highs", "optimum", package="pulp", module="pulp"),
-    Solver("lp", "linear relaxation by HiGHS: a bound and a shadow price, no plan", f"{_OWN}.lp:run", "bound", package="highspy", module="highspy"),
-    Solver("router-only", "baseline: the greedy scheduler, every model at its smallest batch size", f"{_OWN}.baselines:run_router_only"),
-    Solver("batch-only", "baseline: one model and one batch size for all queries", f"{_OWN}.baselines:run_batch_only"),
-    Solver("cheapest", "baseline: the cheapest plan", f"{_OWN}.baselines:run_cheapest"),
-    Solver("best", "baseline: the greatest utility, if the budget pays for it", f"{_OWN}.baselines:run_best"),
-    Solver("brute-force", "every assignment of a tiny problem", f"{_OWN}.brute_force:run", "optimum"),
-):  # fmt: skip
-    register(_solver)
+def _builtin(name: str, proves: Proves, run: str, summary: str, package: str = "robatch") -> None:
+    module = None if package == "robatch" else package
+    register(Solver(name, summary, f"robatch.solvers.{run}", proves, package=package, module=module))
+
+
+_builtin("greedy", "bound", "greedy:run", "concave hulls, upgrades by utility per USD; linear bound")
+_builtin("pareto", "nothing", "pareto:run", "the paper's scheduler, reconstructed from its abstract")
+_builtin("highs", "optimum", "highs:run", "HiGHS, mixed-integer", "highspy")
+_builtin("cpsat", "optimum", "cpsat:run", "OR-Tools CP-SAT, whole-number coefficients", "ortools")
+_builtin("scip", "optimum", "scip:run", "SCIP through OR-Tools MathOpt, mixed-integer", "ortools")
+_builtin("cbc", "optimum", "pulp_backend:run_cbc", "CBC through PuLP, mixed-integer", "pulp")
+_builtin("pulp-highs", "optimum", "pulp_backend:run_highs", "HiGHS through PuLP, mixed-integer", "pulp")
+_builtin("lp", "bound", "lp:run", "linear relaxation by HiGHS: bound and shadow price, no plan", "highspy")
+_builtin(
+    "router-only", "nothing", "baselines:run_router_only", "baseline: greedy at the smallest batch sizes"
+)
+_builtin("batch-only", "nothing", "baselines:run_batch_only", "baseline: one model, one batch size for all")
+_builtin("cheapest", "nothing", "baselines:run_cheapest", "baseline: the cheapest plan")
+_builtin("best", "bound", "baselines:run_best", "baseline: the greatest utility, if the budget pays for it")
+_builtin("brute-force", "optimum", "brute_force:run", "every assignment of a tiny problem")

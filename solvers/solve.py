@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
-from numbers import Integral, Real
 from typing import get_args
 
 import numpy.typing as npt
 
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
+from robatch.instances.scalars import number, whole
 from robatch.solvers.plan import Cost, Limit, Plan, Status, ids_of
 from robatch.solvers.registry import Answer, Request, Solver, get
 from robatch.solvers.verify import verify
@@ -46,7 +45,7 @@ def solve(
     time_limit
         Seconds after which the best plan so far is returned with its bound; None for no limit.
     gap
-        Relative gap at which the solver may stop, at least 0 and below 1.
+        Relative gap at which the solver may stop, from 0 to 1.
     seed
         Seed of every random choice.
     threads
@@ -69,16 +68,18 @@ def solve(
         If the solver's package is not installed.
     """
     entry = get(solver)
-    budget = _number("budget", budget, "USD above 0", lambda value: 0 < value < math.inf)
-    gap = _number("gap", gap, "a number of at least 0 and below 1", lambda value: 0 <= value < 1)
+    budget = number("budget", budget, needed="a finite number of USD above 0", above=True)
+    gap = number("gap", gap, most=1.0, needed="a number from 0 to 1")
     if time_limit is not None:
-        time_limit = _number("time_limit", time_limit, "seconds above 0", lambda value: 0 < value < math.inf)
+        time_limit = number("time_limit", time_limit, needed="a finite number of seconds above 0", above=True)
     if cost not in get_args(Cost):
         raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
     if cost not in entry.costs:
-        raise InputError(f"solver {solver!r} cannot keep a budget of {cost} cost: it can only do {entry.costs}")
-    seed = _whole("seed", seed, 0)
-    threads = None if threads is None else _whole("threads", threads, 1)
+        raise InputError(
+            f"solver {solver!r} cannot keep a budget of {cost} cost: it can only do {entry.costs}"
+        )
+    seed = whole("seed", seed)
+    threads = None if threads is None else whole("threads", threads, 1)
     initial = initial_plan.assignment if isinstance(initial_plan, Plan) else initial_plan
     states = None if initial is None else problem.check_assignment(initial)
     run = entry.load()
@@ -93,7 +94,14 @@ def solve(
 
 
 def _plan(
-    problem: Problem, budget: float, cost: Cost, gap: float, seed: int, entry: Solver, answer: Answer, seconds: float
+    problem: Problem,
+    budget: float,
+    cost: Cost,
+    gap: float,
+    seed: int,
+    entry: Solver,
+    answer: Answer,
+    seconds: float,
 ) -> Plan:
     """Evaluate an answer in float64 and say what it proves."""
     states, bound, limit, message = answer.assignment, answer.bound, answer.limit, answer.message
@@ -147,17 +155,7 @@ def _why_infeasible(problem: Problem, budget: float, cost: Cost) -> str:
         from robatch.solvers.least_cost import least_realized_cost
 
         least, proven = least_realized_cost(problem)
-        known = "the cheapest plan, which bills" if proven else "the cheapest plan that was found, which bills"
+        known = (
+            "the cheapest plan, which bills" if proven else "the cheapest plan that was found, which bills"
+        )
     return f"budget {budget:.9g} USD is {least - budget:.3g} USD below {known} {least:.9g} USD ({cost} cost)"
-
-
-def _number(name: str, value: object, needed: str, allowed: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not allowed(float(value)):  # type: ignore[operator]
-        raise InputError(f"{name} is {value!r}: {needed} is needed")
-    return float(value)
-
-
-def _whole(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise InputError(f"{name} is {value!r}: a whole number of at least {least} is needed")
-    return int(value)

@@ -58,7 +58,9 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> None:
             raise VerificationError(f"{name} is said to be {said}, and is {true}")
     spent = amortized if plan.cost == "amortized" else realized
     if spent > plan.budget * (1 + BUDGET):
-        raise VerificationError(f"the plan costs {spent} USD ({plan.cost}), over its budget of {plan.budget} USD")
+        raise VerificationError(
+            f"the plan costs {spent} USD ({plan.cost}), over its budget of {plan.budget} USD"
+        )
     _check_bound(plan, utility)
     if calls:
         _check_calls(problem, plan, states, own, realized)
@@ -88,17 +90,18 @@ def recompute(problem: Problem, states: npt.NDArray[np.int64]) -> tuple[float, f
 
 
 def _column(array: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
-    return array[:, k] if array.shape[1] > 1 else array[:, 0]
+    column: npt.NDArray[Any] = array[:, k] if array.shape[1] > 1 else array[:, 0]
+    return column
 
 
 def _utilities(problem: Problem, here: npt.NDArray[np.int64], k: int, column: int) -> npt.NDArray[Any]:
     if problem.utility is not None:
-        return problem.utility[here, column]
+        return np.asarray(problem.utility[here, column])
     assert problem.base_utility is not None
     assert problem.retention is not None
     kept = problem.retention[:, column]
     products = problem.base_utility[here, k] * (kept[0] if len(kept) == 1 else kept[here])
-    return np.clip(products, None, problem.dtype.type(1))
+    return np.asarray(np.clip(products, None, problem.dtype.type(1)))
 
 
 def _states(problem: Problem, plan: Plan) -> npt.NDArray[np.int64]:
@@ -114,7 +117,10 @@ def _states(problem: Problem, plan: Plan) -> npt.NDArray[np.int64]:
             column += 1
             if model.context_window is None or not len(here):
                 continue
-            tokens = _column(problem.input_tokens, k)[here].astype(np.float64) + _column(problem.output_tokens, k)[here]
+            tokens = (
+                _column(problem.input_tokens, k)[here].astype(np.float64)
+                + _column(problem.output_tokens, k)[here]
+            )
             if model.shared_tokens + size * tokens.max() > model.context_window * (1 + 1e-12):
                 raise VerificationError(
                     f"query {here[tokens.argmax()]} is in a state of {model.name} x {size}, "
@@ -130,7 +136,9 @@ def _check_missing(problem: Problem, plan: Plan) -> None:
     if plan.status == "infeasible" and plan.cost == "amortized":
         least = least_amortized(problem)
         if least < plan.budget * (1 - BUDGET):
-            raise VerificationError(f"called infeasible, but a plan costs {least} USD within {plan.budget} USD")
+            raise VerificationError(
+                f"called infeasible, but a plan costs {least} USD within {plan.budget} USD"
+            )
 
 
 def least_amortized(problem: Problem) -> float:
@@ -140,7 +148,8 @@ def least_amortized(problem: Problem) -> float:
         inputs = _column(problem.input_tokens, k).astype(np.float64)
         outputs = _column(problem.output_tokens, k).astype(np.float64)
         for size in model.batch_sizes:
-            cost = (model.price_in * (model.shared_tokens / size + inputs) + model.price_out * outputs) / 1_000_000
+            tokens_in = model.shared_tokens / size + inputs
+            cost = (model.price_in * tokens_in + model.price_out * outputs) / 1_000_000
             if model.context_window is not None:
                 fits = model.shared_tokens + size * (inputs + outputs) <= model.context_window * (1 - 1e-12)
                 cost = np.where(fits, cost, np.inf)
@@ -164,9 +173,7 @@ def _check_calls(
     problem: Problem, plan: Plan, states: npt.NDArray[np.int64], own: float, realized: float
 ) -> None:
     seen = np.zeros(problem.n_queries, dtype=np.int64)
-    prices = {
-        model.name: np.longdouble(model.price_in) * model.shared_tokens / 1_000_000 for model in problem.models
-    }
+    prices = {m.name: np.longdouble(m.price_in) * m.shared_tokens / 1_000_000 for m in problem.models}
     billed = np.longdouble(own)
     for call in plan.calls():
         queries = call.queries
@@ -182,4 +189,4 @@ def _check_calls(
         query = int(np.argmax(seen != 1))
         raise VerificationError(f"query {query} is in {seen[query]} calls, not in one")
     if abs(float(billed) - realized) > FIGURES * max(realized, 1e-300):
-        raise VerificationError(f"the calls bill {float(billed)} USD, not the realized cost of {realized} USD")
+        raise VerificationError(f"the calls bill {float(billed)} USD, not the realized {realized} USD")

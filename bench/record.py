@@ -1,0 +1,155 @@
+"""The raw record of a benchmark: one line a row, kept whatever happens to the process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from robatch.bench.rows import MEASURED, Key, Row
+from robatch.instances.errors import InputError
+
+FILE = "rows.jsonl"
+
+
+class Record:
+    """The file ``rows.jsonl`` of an output folder, bound to one set of settings.
+
+    Its first line holds the settings and the machine, every further line one measured row. Lines are flushed one by
+    one; a torn last line, left by a process that was killed, is dropped when the file is opened again.
+
+    Parameters
+    ----------
+    folder
+        The output folder; made if it does not exist.
+    settings
+        Everything that the rows depend on, as plain values for JSON.
+    machine
+        What it runs on. Rows of another machine may be continued only if CPU, Python and packages are the same.
+    resume
+        Whether to keep the rows that are there.
+
+    Attributes
+    ----------
+    rows
+        The rows by key.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written, or holds rows that were measured with other settings.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], machine: Mapping[str, Any], resume: bool = True
+    ) -> None:
+        self.path = folder / FILE
+        self.rows: dict[Key, Row] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file: IO[bytes] = open(self.path, "r+b" if self.path.exists() else "x+b")
+        except OSError as error:
+            raise InputError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from None
+        head = {"benchmark": "gap", "version": 1, "settings": dict(settings), "machine": dict(machine)}
+        try:
+            self._lock()
+            self._load(json.loads(json.dumps(head)), resume)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def append(self, row: Row) -> None:
+        """Write a measured row."""
+        self._write({"row": {name: getattr(row, name) for name in MEASURED}})
+        self.rows[row.key] = row
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        try:
+            self._file.write(json.dumps(line, allow_nan=False).encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise InputError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from None
+
+    def _lock(self) -> None:
+        """Refuse a second run in the same folder; where the system has no such locks, trust the user."""
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(f"{str(self.path)!r} is being written by another run of the benchmark") from None
+
+    def _load(self, head: dict[str, Any], resume: bool) -> None:
+        lines, whole = self._lines() if resume else ([], 0)
+        if lines:
+            self._check(lines[0], head)
+            for line in lines[1:]:
+                row = Row(**line["row"])
+                self.rows[row.key] = row
+        elif resume and self._file.seek(0, os.SEEK_END) > 0 and not self._is_torn():
+            raise InputError(f"{str(self.path)!r} is no record of a benchmark: choose another folder")
+        self._file.truncate(whole)
+        self._file.seek(whole)
+        if not lines:
+            self._write(head)
+
+    def _lines(self) -> tuple[list[dict[str, Any]], int]:
+        """Return the whole lines and their length in bytes."""
+        self._file.seek(0)
+        lines: list[dict[str, Any]] = []
+        whole = 0
+        for raw in self._file:
+            try:
+                line = json.loads(raw) if raw.endswith(b"\n") else None
+            except ValueError:
+                line = None
+            if not isinstance(line, dict) or (lines and set(line.get("row", ())) != set(MEASURED)):
+                break
+            lines.append(line)
+            whole += len(raw)
+        return lines, whole
+
+    def _is_torn(self) -> bool:
+        self._file.seek(0)
+        start = b'{"benchmark": "gap"'
+        return start.startswith(self._file.read(len(start)))
+
+    def _check(self, there: dict[str, Any], head: dict[str, Any]) -> None:
+        if there.get("benchmark") != "gap" or there.get("version") != 1:
+            raise InputError(f"{str(self.path)!r} is no record of a benchmark: choose another folder")
+        for part in ("settings", "machine"):
+            changed = _difference(there.get(part), head[part], "")
+            if changed:
+                raise InputError(
+                    f"{str(self.path)!r} holds rows of other settings ({changed}): "
+                    "choose another folder, or start afresh with resume=False (--fresh)"
+                )
+
+
+def _difference(there: Any, here: Any, name: str) -> str | None:
+    """Say which setting differs first."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in dict.fromkeys([*there, *here]):
+            inner = f"{name}.{key}" if name else str(key)
+            if key not in there or key not in here:
+                return f"{inner} is only in {'the new' if key in here else 'the old'} ones"
+            changed = _difference(there[key], here[key], inner)
+            if changed:
+                return changed
+        return None
+    return None if there == here else f"{name} was {_short(there)}, and is {_short(here)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

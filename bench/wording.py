@@ -1,0 +1,65 @@
+"""How figures are written, the same in the terminal, in plots and on the page."""
+
+from __future__ import annotations
+
+from robatch.bench.rows import PROVEN
+
+NONE = "–"  # noqa: RUF001 (a dash for a missing figure)
+
+
+def gap(value: float | None) -> str:
+    """Write a relative gap in percent: "0" only where it is proven to be none."""
+    if value is None:
+        return NONE
+    if abs(value) <= PROVEN:
+        return "0"
+    percent = 100 * value
+    if 0 < percent < 1e-4:
+        return "<0.0001 %"
+    return f"{percent:.{_decimals(percent, 2)}f} %"
+
+
+def utility(value: float | None) -> str:
+    """Write a utility or a bound with six significant digits, at least two decimals."""
+    return NONE if value is None else f"{value:.{max(2, _decimals(value, 6))}f}"
+
+
+def usd(value: float | None) -> str:
+    """Write a cost with four significant digits."""
+    return NONE if value is None else f"{value:.{_decimals(value, 4)}f}" if value >= 1e-6 else f"{value:.3g}"
+
+
+def seconds(value: float | None) -> str:
+    """Write a time in s, ms or µs."""
+    if value is None:
+        return NONE
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
+        if value * scale >= 1 or unit == "µs":
+            return f"{value * scale:.{_decimals(value * scale, 3)}f} {unit}"
+    raise AssertionError
+
+
+def ratio(value: float | None) -> str:
+    """Write how many times longer than greedy something took."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if value >= 10 else f"{value:.{_decimals(value, 2)}f}"
+
+
+def fraction(value: float) -> str:
+    """Write a budget fraction in percent."""
+    return f"{100 * value:.4g} %"
+
+
+def _decimals(value: float, digits: int) -> int:
+    """Return the decimals that show so many significant digits."""
+    if value == 0:
+        return 0
+    whole, power = 0, abs(value)
+    while power >= 10:
+        power /= 10
+        whole += 1
+    while power < 1:
+        power *= 10
+        whole -= 1
+    return max(0, digits - 1 - whole)

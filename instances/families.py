@@ -1,0 +1,125 @@
+"""Generated problems: one function, `generate`, and the families it knows.
+
+Every family is fully determined by its sizes and its seed. What a family imitates, and where that
+comes from, stands in the docstring of its maker: `realistic`, `correlated`, `hard_cases`, `knapsack`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances import checks, correlated, hard_cases, knapsack, realistic
+from robatch.instances.errors import InputError
+from robatch.instances.problem import Problem
+from robatch.instances.scalars import whole
+from robatch.instances.sizes import Sizes
+
+_MAKERS: dict[str, tuple[str, Callable[[Sizes, np.random.Generator], Problem]]] = {
+    "realistic": (
+        "prices, token lengths, accuracies and loss with batch size like those published for real pools",
+        realistic.realistic,
+    ),
+    "uncorrelated": (
+        "random utilities that have nothing to do with cost (Pisinger 1995)",
+        correlated.uncorrelated,
+    ),
+    "weakly-correlated": (
+        "utility is cost, give or take a tenth of the cost range (Pisinger 1995)",
+        correlated.weakly_correlated,
+    ),
+    "strongly-correlated": (
+        "utility is cost plus a constant for every step up: no state is dominated (Pisinger 1995)",
+        correlated.strongly_correlated,
+    ),
+    "subset-sum": ("utility is proportional to cost (Pisinger 1995)", correlated.subset_sum),
+    "ties": ("0/1 correctness, few distinct costs, equal prices", hard_cases.ties),
+    "adversarial": (
+        "the greedy gap is large by construction: one giant upgrade that greedy reaches too late",
+        hard_cases.adversarial,
+    ),
+    "from-knapsack": (
+        "a random 0-1 knapsack; always 2 models ('skip' and 'take') of batch size 1",
+        knapsack.random_problem,
+    ),
+}
+
+FAMILIES: Mapping[str, str] = MappingProxyType({name: text for name, (text, _) in _MAKERS.items()})
+"""Names of the families of `generate`, with a short description of each."""
+
+
+def generate(
+    family: str = "realistic",
+    queries: int = 1000,
+    models: int = 4,
+    batch_sizes: Sequence[int] = (1, 2, 4, 8, 16, 32),
+    seed: int = 0,
+    dtype: npt.DTypeLike = "float64",
+    factored: bool | None = None,
+) -> Problem:
+    """Generate a problem.
+
+    Parameters
+    ----------
+    family
+        One of `FAMILIES`.
+    queries
+        Number of queries, N, at least 1; `adversarial` needs 2.
+    models
+        Number of models, K, at least 1; `adversarial` needs 2, `from-knapsack` always has 2.
+    batch_sizes
+        Batch sizes of every model, different whole numbers of at least 1; `from-knapsack` has only 1.
+    seed
+        Whole number of at least 0. The same arguments give the same problem.
+    dtype
+        float64 or float32.
+    factored
+        Whether utilities are held as base utility times retention. Only `realistic` can; it does
+        unless this is False. Both forms hold the same utilities.
+
+    Returns
+    -------
+    Problem
+        Without ids, groups or context windows: every query is allowed in every state.
+
+    Raises
+    ------
+    InputError
+        If the family is unknown or a size is not allowed.
+
+    Examples
+    --------
+    >>> generate("ties", queries=5, models=2, batch_sizes=(1, 4), seed=3)
+    Problem(5 queries, 2 models, 4 states, dense float64 utilities)
+    """
+    if family not in _MAKERS:
+        raise InputError(f"family is {family!r}: one of {', '.join(_MAKERS)} is needed")
+    least = 2 if family == "adversarial" else 1
+    needed = f"a whole number of at least {least} for the family {family!r}"
+    if factored and family != "realistic":
+        raise InputError(f"factored is True for family {family!r}: only 'realistic' has factored utilities")
+    sizes = Sizes(
+        queries=whole("queries", queries, least, needed),
+        models=whole("models", models, least, needed),
+        batch_sizes=_batch_sizes(batch_sizes),
+        dtype=checks.floating(dtype),
+        factored=factored is not False,
+    )
+    rng = np.random.default_rng(whole("seed", seed))
+    return _MAKERS[family][1](sizes, rng)
+
+
+def _batch_sizes(value: Sequence[int]) -> tuple[int, ...]:
+    try:
+        sizes = tuple(value)
+    except TypeError:
+        sizes = ()
+    if not sizes or any(isinstance(b, bool) or not isinstance(b, Integral) or b < 1 for b in sizes):
+        raise InputError(f"batch_sizes is {value!r}: at least one whole number of at least 1 is needed")
+    if len(set(sizes)) < len(sizes):
+        raise InputError(f"batch_sizes is {value!r}: each batch size may stand only once")
+    return tuple(sorted(int(size) for size in sizes))

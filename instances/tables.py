@@ -1,0 +1,144 @@
+"""A problem from a routing table: who answers what right, at what cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances import checks
+from robatch.instances.arrow_tables import to_arrow
+from robatch.instances.cells import COST_SUFFIX, Cells, FloatArray, Options, long_cells, wide_cells
+from robatch.instances.errors import InputError
+from robatch.instances.model import Model
+from robatch.instances.price_tables import price_models, retentions
+from robatch.instances.problem import Problem
+
+
+def from_table(
+    table: Any,
+    prices: Any,
+    degradation: Any = None,
+    batch_sizes: Sequence[int] = (1, 2, 4, 8, 16, 32),
+    shared_tokens: float | None = None,
+    *,
+    models: Sequence[str] | None = None,
+    query: str | None = None,
+    model: str = "model",
+    score: str | None = None,
+    group: str | None = None,
+    input_tokens: float | None = None,
+    output_tokens: float | None = None,
+    dtype: npt.DTypeLike = "float64",
+) -> Problem:
+    """Make a problem from a routing table, a price table and a degradation curve per model.
+
+    Parameters
+    ----------
+    table
+        A pandas, polars or pyarrow table, or the path of a CSV, TSV, Parquet or JSON file, in one of two
+        forms. Long: one row for each query and model, with the columns ``query_id`` (or ``query``,
+        ``sample_id``), ``model``, ``correct`` (or ``score``, ``utility``; in [0, 1]), ``input_tokens``,
+        ``output_tokens``. Wide, as RouterBench has it: one row for each query; for each model, a column of
+        its name with the score and one named ``<model>|total_cost`` with the USD of a call at batch size 1.
+    prices
+        USD per million tokens, see `robatch.instances.price_tables.price_models`: a table, a path or
+        a mapping from model to ``price_in``, ``price_out`` and optional ``shared_tokens`` and
+        ``context_window``. Every model of the table needs a price; prices of other models are ignored.
+    degradation
+        What each model keeps of its score at each batch size, see
+        `robatch.instances.price_tables.retentions`; None for no loss.
+    batch_sizes
+        Batch sizes of every model.
+    shared_tokens
+        Tokens of the shared prompt, for models of which `prices` does not say it.
+    models
+        Only these models of the table, in this order; None for all, in the order of first appearance.
+    query, model, score
+        Names of these columns, where they are not among the usual ones. `model` and `score` are for the
+        long form.
+    group
+        Name of a column whose values become the groups of the problem; None for no groups.
+    input_tokens, output_tokens
+        Tokens of every query, where the table has no such column. `output_tokens` is for the long form.
+    dtype
+        float64 or float32.
+
+    Returns
+    -------
+    Problem
+        Factored: the scores as base utility (N, K), the degradation as retention (S,). Queries stand in
+        the order of their first appearance.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, a column, cell or price is missing, a query and model stand there twice,
+        or a value is out of range. The message says which and how many.
+
+    Notes
+    -----
+    A table has one score for a query and a model, measured at batch size 1. Multiplying it by a curve that
+    was measured elsewhere makes a semi-synthetic problem: say so when reporting results on it.
+
+    The total cost of the wide form includes the shared prompt. What it leaves after the shared prompt and
+    the query's own input is counted as output tokens,
+    ``output = (1e6 * total_cost - price_in * (shared_tokens + input)) / price_out``, so that the amortized
+    cost at batch size 1 is the table's cost. Without ``input_tokens`` the input counts as 0, and all that
+    the query costs beyond the shared prompt as output: costs stay right, checks against a context window
+    do not.
+    """
+    kind = checks.floating(dtype)
+    data, name = to_arrow(table, "the routing table")
+    chosen = None if models is None else tuple(models)
+    options = Options(query, model, score, group, chosen, input_tokens, output_tokens)
+    if data.num_rows == 0:
+        raise InputError(f"{name} has no rows: at least one query is needed")
+    wide = any(column.endswith(COST_SUFFIX) for column in data.column_names)
+    if wide and output_tokens is not None:
+        raise InputError(
+            f"output_tokens is {output_tokens!r}: {name} is of the wide form and holds costs instead"
+        )
+    cells = (wide_cells if wide else long_cells)(data, name, options)
+    pool = price_models(prices, cells.models, batch_sizes, shared_tokens)
+    outputs = cells.output_tokens
+    if outputs is None:
+        outputs = _equivalent_tokens(cells, pool, name)
+    return Problem(
+        pool,
+        input_tokens=cells.input_tokens,
+        output_tokens=outputs,
+        base_utility=cells.utility.astype(kind, copy=False),
+        retention=retentions(degradation, pool).astype(kind, copy=False),
+        query_ids=cells.query_ids,
+        groups=cells.groups,
+    )
+
+
+def _equivalent_tokens(cells: Cells, pool: Sequence[Model], name: str) -> FloatArray:
+    """Return the output tokens (N, K) at which a call at batch size 1 costs what the table says."""
+    assert cells.costs is not None  # the wide form has them
+    price_in, price_out, shared = np.array([[m.price_in, m.price_out, m.shared_tokens] for m in pool]).T
+    paid = cells.costs * 1e6
+    prompt = price_in * (shared + cells.input_tokens[:, None])
+    left = paid - prompt
+    left[np.abs(left) <= 1e-9 * paid] = 0.0  # rounding of a call without output
+    wrong = (left < 0) | ((left > 0) & (price_out == 0))
+    if wrong.any():
+        row, column = (int(i) for i in np.argwhere(wrong)[0])
+        query = f"row {row}" if cells.query_ids is None else f"query {cells.query_ids[row].item()!r}"
+        where = f"the total cost of {query}, model {pool[column].name!r} in {name}"
+        if left[row, column] < 0:
+            raise InputError(
+                f"{where} is {paid[row, column] / 1e6:g} USD, less than the {prompt[row, column] / 1e6:g} "
+                "USD of its shared prompt and input: its output tokens would be negative "
+                f"(cells like it: {int(wrong.sum())})"
+            )
+        raise InputError(
+            f"{where} is {paid[row, column] / 1e6:g} USD, which its price_out of 0 cannot make: "
+            "a positive price_out is needed"
+        )
+    tokens: FloatArray = np.divide(left, price_out, out=np.zeros_like(left), where=left > 0)
+    return tokens

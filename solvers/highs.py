@@ -1,0 +1,121 @@
+"""HiGHS, called directly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import highspy
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.problem import IntArray, Problem
+from robatch.solvers.budget_check import Outcome, keep_budget
+from robatch.solvers.model import MipModel, build
+from robatch.solvers.plan import Limit
+from robatch.solvers.registry import Answer, Request
+
+FloatArray = npt.NDArray[np.float64]
+
+TOLERANCE = 1e-10  # the least that HiGHS allows
+SMALLEST = 1e-12  # coefficients below are dropped
+
+LIMITS: dict[Any, Limit] = {
+    highspy.HighsModelStatus.kTimeLimit: "time",
+    highspy.HighsModelStatus.kInterrupt: "interrupt",
+    highspy.HighsModelStatus.kMemoryLimit: "memory",
+}
+
+
+def run(request: Request) -> Answer:
+    """Solve the mixed-integer program with HiGHS."""
+    return keep_budget(request, run_once)
+
+
+def run_once(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
+    """Run HiGHS once on a model."""
+    highs = solver(model, request)
+    highs.setOptionValue("mip_rel_gap", request.gap)
+    highs.setOptionValue("mip_abs_gap", 0.0)
+    highs.setOptionValue("mip_feasibility_tolerance", TOLERANCE)
+    if start is not None:
+        highs.setSolution(_solution(start))
+    highs.run()
+    return outcome(highs)
+
+
+def minimize_cost(problem: Problem, time_limit: float, initial: IntArray) -> tuple[IntArray | None, float | None]:
+    """Return the plan of least realized cost that HiGHS found, and a lower bound on its USD."""
+    model = build(problem, None, "realized")
+    request = Request(problem, np.inf, "realized", time_limit, gap=1e-10)
+    ended = run_once(model, request, model.to_values(initial))
+    found = None if ended.values is None else model.to_assignment(ended.values)
+    return found, None if ended.bound is None else -ended.bound / model.objective_scale
+
+
+def solver(model: MipModel, request: Request, relaxed: bool = False) -> Any:
+    """Return a HiGHS that holds a model, with the tolerances, limits and seed of a request."""
+    highs = highspy.Highs()
+    highs.setOptionValue("output_flag", request.progress)
+    for name in ("primal_feasibility_tolerance", "dual_feasibility_tolerance"):
+        highs.setOptionValue(name, TOLERANCE)
+    highs.setOptionValue("small_matrix_value", SMALLEST)
+    highs.setOptionValue("random_seed", request.seed % 2**31)
+    if request.time_limit is not None:
+        highs.setOptionValue("time_limit", request.time_limit)
+    use_threads(request.threads)
+    highs.setOptionValue("threads", request.threads or 0)
+    highs.passModel(linear_program(model, relaxed))
+    return highs
+
+
+def use_threads(threads: int | None) -> None:
+    """Let HiGHS use a number of threads, which it fixes for the process until told to forget it."""
+    global _threads
+    if threads != _threads:
+        highspy.Highs.resetGlobalScheduler(True)
+        _threads = threads
+
+
+_threads: int | None = None
+
+
+def linear_program(model: MipModel, relaxed: bool = False) -> Any:
+    """Return the model as HiGHS keeps it."""
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = model.n_columns, model.n_rows
+    lp.sense_ = highspy.ObjSense.kMaximize
+    lp.col_cost_ = model.objective
+    lp.col_lower_ = np.zeros(model.n_columns)
+    lp.col_upper_ = model.upper
+    lp.row_lower_, lp.row_upper_ = model.row_lower, model.row_upper
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = model.n_columns, model.n_rows
+    lp.a_matrix_.start_ = model.starts
+    lp.a_matrix_.index_ = model.index
+    lp.a_matrix_.value_ = model.value
+    if not relaxed:
+        lp.integrality_ = [highspy.HighsVarType.kInteger] * model.n_columns
+    return lp
+
+
+def outcome(highs: Any) -> Outcome:
+    """Read what HiGHS ended with; a bound or a solution that it does not have is None."""
+    status, info = highs.getModelStatus(), highs.getInfo()
+    known = highspy.HighsModelStatus
+    if status in (known.kInfeasible, known.kUnboundedOrInfeasible):  # no model here is unbounded
+        return Outcome(infeasible=True)
+    values = None
+    if info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible:
+        values = np.array(highs.getSolution().col_value)
+    bound = float(info.mip_dual_bound) if np.isfinite(info.mip_dual_bound) else None
+    if status == known.kOptimal:
+        return Outcome(values, bound)
+    limit = LIMITS.get(status, "other")
+    message = None if limit != "other" else f"HiGHS stopped with status {highs.modelStatusToString(status)!r}"
+    return Outcome(values, bound, limit=limit, message=message)
+
+
+def _solution(values: FloatArray) -> Any:
+    solution = highspy.HighsSolution()
+    solution.col_value = values.tolist()
+    return solution

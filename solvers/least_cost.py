@@ -1,0 +1,94 @@
+"""The least that any plan bills: proven for small problems, a good plan for large ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.problem import IntArray, Problem
+
+MOST_PAIRS = 50_000  # queries times states up to which the least realized cost is searched for exactly
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def least_realized_cost(problem: Problem, time_limit: float = 10.0) -> tuple[float, bool]:
+    """Return the least realized USD of any plan, and whether that is proven.
+
+    Parameters
+    ----------
+    problem
+        Queries, models and utilities.
+    time_limit
+        Seconds after which the best known plan counts.
+
+    Returns
+    -------
+    tuple of float and bool
+        The realized cost of a plan that exists, and whether no plan bills less (to a relative 1e-9).
+    """
+    assignment = cheapest_realized_assignment(problem)
+    least = problem.realized_cost(assignment)
+    if problem.n_queries * problem.n_states > MOST_PAIRS:
+        return least, least <= problem.cheapest_budget * (1 + 1e-12)
+    from robatch.solvers.highs import minimize_cost
+
+    found, bound = minimize_cost(problem, time_limit, assignment)
+    if found is not None:
+        least = min(least, problem.realized_cost(found))
+    return least, bound is not None and least - bound <= 1e-9 * least
+
+
+def cheapest_realized_assignment(problem: Problem) -> IntArray:
+    """Return a plan of low realized cost, chosen group by group: (N,).
+
+    Each group takes the cheapest, as billed, of: all its queries in one state that allows them all;
+    every query in its state of least amortized cost; every query in its state of least amortized
+    cost if no call could hold more queries than the group has.
+    """
+    groups, sizes = problem.group_codes, np.bincount(problem.group_codes)
+    mixed = [problem.cheapest_assignment]
+    if (sizes < problem.state_batch_size.max()).any():
+        mixed.append(_cheapest_if_filled(problem, sizes))
+    single = _single_states(problem, sizes)
+    candidates = np.stack([*mixed, np.where(single[groups] >= 0, single[groups], mixed[0])])
+    billed = np.stack([_billed(problem, states) for states in candidates])
+    chosen: IntArray = candidates[billed.argmin(axis=0)[groups], np.arange(problem.n_queries)]
+    return chosen
+
+
+def _cheapest_if_filled(problem: Problem, sizes: IntArray) -> IntArray:
+    """Return each query's cheapest state when a call is shared by at most its group: (N,)."""
+    states = np.empty(problem.n_queries, dtype=np.int64)
+    for rows in problem.blocks():
+        size = np.minimum(problem.state_batch_size, sizes[problem.group_codes[rows], None])
+        costs = problem.query_costs(rows)[:, problem.state_model] + problem.call_price / size
+        if not problem.all_allowed:
+            costs = np.where(problem.allowed(rows), costs, np.inf)
+        states[rows] = costs.argmin(axis=1)
+    return states
+
+
+def _single_states(problem: Problem, sizes: IntArray) -> IntArray:
+    """Return each group's cheapest state for all of its queries, -1 if none allows them all: (groups,)."""
+    own = np.zeros((len(sizes), problem.n_models))
+    most = np.zeros((len(sizes), problem.n_models))
+    for rows in problem.blocks():
+        tokens = problem.input_tokens[rows].astype(np.float64) + problem.output_tokens[rows]
+        np.maximum.at(most, problem.group_codes[rows], tokens)
+        np.add.at(own, problem.group_codes[rows], problem.query_costs(rows))
+    calls = -(-sizes[:, None] // problem.state_batch_size)
+    costs = own[:, problem.state_model] + calls * problem.call_price
+    costs = np.where(most[:, problem.state_model] <= problem.token_limit, costs, np.inf)
+    return np.where(np.isfinite(costs).any(axis=1), costs.argmin(axis=1), -1)
+
+
+def _billed(problem: Problem, states: IntArray) -> FloatArray:
+    """Return what each group's queries bill: (groups,)."""
+    own = np.empty(problem.n_queries)
+    for rows in problem.blocks():
+        model = problem.state_model[states[rows]]
+        own[rows] = problem.query_costs(rows)[np.arange(len(model)), model]
+    calls = problem.call_counts(states) * problem.call_price
+    billed: FloatArray = np.bincount(problem.group_codes, own) + calls.sum(axis=1)
+    return billed

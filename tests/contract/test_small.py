@@ -1,0 +1,66 @@
+"""Every solver on small problems of every family: exact ones reach the optimum, no one breaks the budget."""
+
+from __future__ import annotations
+
+import pytest
+
+from robatch.instances import FAMILIES
+from robatch.solvers import solve, solvers, verify
+
+EXACT = [entry.name for entry in solvers() if entry.proves == "optimum" and entry.name != "brute-force"]
+OTHERS = [entry.name for entry in solvers() if entry.proves != "optimum"]
+INSTANCES = 200
+
+
+def test_every_solver_is_installed():
+    assert [entry.name for entry in solvers() if not entry.installed] == []
+
+
+@pytest.mark.parametrize("cost", ["amortized", "realized"])
+@pytest.mark.parametrize("solver", EXACT)
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_exact_solvers_equal_brute_force(case, optimum, family, solver, cost):
+    for seed in range(INSTANCES):
+        problem, budget = case(family, seed)
+        best = optimum(family, seed, cost)
+        plan = solve(problem, budget, solver, cost=cost)
+        assert plan.status == best.status, (seed, plan, best)
+        assert plan.limit is None
+        if best.utility is None:
+            assert plan.assignment is None
+            continue
+        verify(problem, plan)
+        assert plan.utility == pytest.approx(best.utility, rel=1e-9, abs=1e-12), (seed, plan, best)
+        assert plan.bound >= best.utility * (1 - 1e-12), (seed, plan, best)
+
+
+@pytest.mark.parametrize("cost", ["amortized", "realized"])
+@pytest.mark.parametrize("solver", OTHERS)
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_other_solvers_keep_the_budget_and_bound_the_optimum(case, optimum, family, solver, cost):
+    found = 0
+    for seed in range(INSTANCES):
+        problem, budget = case(family, seed)
+        best = optimum(family, seed, cost)
+        plan = solve(problem, budget, solver, cost=cost)
+        verify(problem, plan)
+        if plan.utility is not None:
+            found += 1
+            assert problem.cost(plan.assignment, cost) <= budget
+            assert best.utility is not None
+            assert plan.utility <= best.utility * (1 + 1e-12), (seed, plan, best)
+        if plan.bound is not None and best.utility is not None:
+            assert plan.bound >= best.utility * (1 - 1e-12), (seed, plan, best)
+        if plan.status == "infeasible":
+            assert best.status == "infeasible"
+            assert "below" in plan.message
+    assert found > 0 or solver in ("lp", "best", "router-only", "batch-only")
+
+
+@pytest.mark.parametrize("solver", ["greedy", "pareto", "cheapest"])
+def test_schedulers_find_a_plan_whenever_the_cheapest_one_fits(case, solver):
+    for family in FAMILIES:
+        for seed in range(0, INSTANCES, 4):
+            problem, budget = case(family, seed)
+            if problem.cheapest_budget <= budget:
+                assert solve(problem, budget, solver).utility is not None
