@@ -1,5 +1,6 @@
 """Problems that the tests of `robatch.instances` share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from robatch.instances import Model, Problem
 
 
-def small(**changes: Any) -> Problem:
+def make_small(**changes: Any) -> Problem:
     """Two models (three states), four queries, numbers that can be followed by hand."""
     fields: dict[str, Any] = {
         "models": [
@@ -24,10 +25,10 @@ def small(**changes: Any) -> Problem:
 
 @pytest.fixture
 def problem() -> Problem:
-    return small()
+    return make_small()
 
 
-def random_problem(rng: np.random.Generator, factored: bool = False) -> Problem:
+def make_random(rng: np.random.Generator, factored: bool = False) -> Problem:
     """A random problem with groups, context windows, and tokens given in either shape."""
     n, k = int(rng.integers(1, 12)), int(rng.integers(1, 4))
     sizes = [tuple(sorted(rng.choice([1, 2, 3, 4, 8], rng.integers(1, 4), replace=False))) for _ in range(k)]
@@ -53,3 +54,15 @@ def random_problem(rng: np.random.Generator, factored: bool = False) -> Problem:
         groups=rng.choice(["a", "b", "c"], n),
         **utilities,
     )
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[..., Problem]:
+    """Maker of the small problem with some fields changed."""
+    return make_small
+
+
+@pytest.fixture(scope="session")
+def random_problem() -> Callable[..., Problem]:
+    """Maker of a random problem from a generator; `factored` or dense."""
+    return make_random

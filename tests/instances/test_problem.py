@@ -4,7 +4,6 @@ from itertools import product
 
 import numpy as np
 import pytest
-from conftest import random_problem, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -102,7 +101,7 @@ def test_of_equally_cheap_states_the_better_is_the_cheapest():
 
 @settings(max_examples=60, deadline=None)
 @given(seeds, st.booleans())
-def test_costs_are_those_of_the_oracle(seed, factored):
+def test_costs_are_those_of_the_oracle(random_problem, seed, factored):
     rng = np.random.default_rng(seed)
     problem = random_problem(rng, factored)
     for _ in range(3):
@@ -118,7 +117,7 @@ def test_costs_are_those_of_the_oracle(seed, factored):
 
 @settings(max_examples=30, deadline=None)
 @given(seeds)
-def test_budget_range_is_that_of_all_plans(seed):
+def test_budget_range_is_that_of_all_plans(random_problem, seed):
     rng = np.random.default_rng(seed)
     problem = random_problem(rng).take([0])
     states = np.flatnonzero(problem.allowed()[0])
@@ -129,7 +128,7 @@ def test_budget_range_is_that_of_all_plans(seed):
 
 @settings(max_examples=30, deadline=None)
 @given(seeds)
-def test_factors_and_their_products_are_one_problem(seed):
+def test_factors_and_their_products_are_one_problem(random_problem, seed):
     factored = random_problem(np.random.default_rng(seed), factored=True)
     dense = factored.replace(base_utility=None, retention=None, utility=factored.utilities())
     assert factored.utility is None
@@ -200,7 +199,7 @@ def test_a_query_that_fits_nowhere_is_an_error():
         ({"groups": [[1], [2], [3], [4]]}, "groups is"),
     ],
 )
-def test_bad_fields_are_named(changes, message):
+def test_bad_fields_are_named(small, changes, message):
     with pytest.raises(InputError) as error:
         small(**changes)
     assert message in str(error.value)
@@ -217,7 +216,7 @@ def test_bad_fields_are_named(changes, message):
         ([[0.5, 0.5]] * 4, [1, 1, 2.5], "base_utility times retention[0, 2] is 1.25"),
     ],
 )
-def test_bad_factors_are_named(base, kept, message):
+def test_bad_factors_are_named(small, base, kept, message):
     with pytest.raises(InputError) as error:
         small(utility=None, base_utility=base, retention=kept)
     assert message in str(error.value)
@@ -243,7 +242,7 @@ def test_bad_assignments_are_named(problem, assignment, message):
 # ---- copies, equality, types
 
 
-def test_equality(problem):
+def test_equality(small, problem):
     assert problem == small()
     assert problem != small(input_tokens=[10, 20, 30, 41])
     assert problem != small(utility=np.asarray(problem.utility, dtype=np.float32))
@@ -261,7 +260,7 @@ def test_replace_checks_again_and_leaves_the_original(problem):
         problem.replace(utility=np.ones((5, 2)))
 
 
-def test_take_keeps_rows_together():
+def test_take_keeps_rows_together(small):
     whole = small(query_ids=["a", "b", "c", "d"], groups=[5, 6, 7, 8])
     some = whole.take([3, 1])
     assert some.query_ids.tolist() == ["d", "b"]
@@ -270,7 +269,7 @@ def test_take_keeps_rows_together():
     np.testing.assert_array_equal(some.utilities(), whole.utilities()[[3, 1]])
 
 
-def test_take_of_factors():
+def test_take_of_factors(small):
     kept = [[1, 0.5, 1], [1, 0.25, 1], [1, 0.75, 1], [1, 0.125, 1]]
     whole = small(utility=None, base_utility=[[0.5, 0.5]] * 4, retention=kept)
     assert whole.take([2, 3]).utilities()[:, 1].tolist() == [0.375, 0.0625]
@@ -279,7 +278,7 @@ def test_take_of_factors():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_float_types_are_kept_and_costs_are_double(dtype):
+def test_float_types_are_kept_and_costs_are_double(small, dtype):
     problem = small(utility=np.full((4, 3), 0.5, dtype=dtype))
     assert problem.dtype == dtype
     assert problem.utilities().dtype == problem.input_tokens.dtype == dtype
@@ -287,7 +286,7 @@ def test_float_types_are_kept_and_costs_are_double(dtype):
     np.testing.assert_allclose(problem.amortized_costs()[0] * 1e6, [112, 37, 1160], rtol=1e-13)
 
 
-def test_arrays_are_read_only_and_the_callers_are_not(problem):
+def test_arrays_are_read_only_and_the_callers_are_not(small, problem):
     mine = np.array([10.0, 20, 30, 40])
     made = small(input_tokens=mine)
     with pytest.raises(ValueError, match="read-only"):

@@ -4,7 +4,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import random_problem, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +12,7 @@ from robatch.instances import InputError, Model, Problem, generate, read
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.booleans())
-def test_round_trip(tmp_path_factory, seed, factored):
+def test_round_trip(random_problem, tmp_path_factory, seed, factored):
     problem = random_problem(np.random.default_rng(seed), factored)
     path = tmp_path_factory.mktemp("round") / "problem.parquet"
     problem.write(path)
@@ -48,7 +47,7 @@ def test_a_missing_file(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 4, 0.5, -1])
-def test_a_truncated_file(tmp_path, kept):
+def test_a_truncated_file(small, tmp_path, kept):
     path = tmp_path / "p.parquet"
     small().write(path)
     content = path.read_bytes()
@@ -79,7 +78,7 @@ def test_foreign_parquet_files(tmp_path):
             read(path)
 
 
-def test_missing_cells_are_found(tmp_path):
+def test_missing_cells_are_found(small, tmp_path):
     path = tmp_path / "p.parquet"
     small().write(path)
     table = pq.read_table(path)
@@ -93,8 +92,8 @@ def test_missing_cells_are_found(tmp_path):
         read(path)
 
 
-def test_an_unwritable_place(tmp_path):
-    with pytest.raises(InputError, match="cannot write .*: No such file or directory"):
+def test_an_unwritable_place(small, tmp_path):
+    with pytest.raises(InputError, match=r"cannot write .*: No such file or directory"):
         small().write(tmp_path / "none" / "p.parquet")
     with pytest.raises(InputError, match="it is a directory"):
         small().write(tmp_path)
@@ -103,7 +102,7 @@ def test_an_unwritable_place(tmp_path):
         small().write(tmp_path / "file" / "p.parquet")
 
 
-def test_nothing_is_left_half_written(tmp_path, monkeypatch):
+def test_nothing_is_left_half_written(small, tmp_path, monkeypatch):
     path = tmp_path / "p.parquet"
     small().write(path)
     before = path.read_bytes()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,11 +81,7 @@ def test_illegal_calls_are_found(spoil, complaint, monkeypatch):
 
 
 def test_verify_shares_no_code_with_solvers():
-    import ast
-    from pathlib import Path
-
-    import robatch.solvers.verify as module
-
-    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    source = Path(sys.modules[verify.__module__].__file__)
+    tree = ast.parse(source.read_text(encoding="utf-8"))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert imported <= {"__future__", "typing", "robatch.instances.problem", "robatch.solvers.plan"}
