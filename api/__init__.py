@@ -1,2 +1,115 @@
-from importlib.metadata import version as _v
-__version__ = _v("robatch")
+"""RoBatch: choose a model and a batch size for every query, within a budget, with proven bounds.
+
+>>> import robatch
+>>> problem = robatch.generate("realistic", queries=200, seed=1)
+>>> plan = robatch.solve(problem, problem.budget_at(0.3), solver="greedy")
+>>> plan.status
+'feasible'
+
+Nothing heavy is imported until it is used. The list of solvers is `robatch.solvers.solvers()`: the name
+`robatch.solvers` is the package.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robatch import bench, instances, proxies, solvers
+    from robatch.instances.bundled import load
+    from robatch.instances.errors import InputError, MissingExtraError
+    from robatch.instances.families import FAMILIES, generate
+    from robatch.instances.knapsack import Knapsack, from_knapsack
+    from robatch.instances.model import Model, State
+    from robatch.instances.problem import Problem
+    from robatch.instances.problem_file import read
+    from robatch.instances.tables import from_table
+    from robatch.proxies.measurements import Measurements
+    from robatch.proxies.profiling import profile
+    from robatch.solvers.export import export
+    from robatch.solvers.packing import Call
+    from robatch.solvers.plan import Plan
+    from robatch.solvers.registry import Answer, Request, Solver, register
+    from robatch.solvers.solve import solve
+    from robatch.solvers.verify import VerificationError, verify
+
+    __version__: str
+
+_HOME = {
+    "Answer": "solvers.registry",
+    "Call": "solvers.packing",
+    "FAMILIES": "instances.families",
+    "InputError": "instances.errors",
+    "Knapsack": "instances.knapsack",
+    "Measurements": "proxies.measurements",
+    "MissingExtraError": "instances.errors",
+    "Model": "instances.model",
+    "Plan": "solvers.plan",
+    "Problem": "instances.problem",
+    "Request": "solvers.registry",
+    "Solver": "solvers.registry",
+    "State": "instances.model",
+    "VerificationError": "solvers.verify",
+    "export": "solvers.export",
+    "from_knapsack": "instances.knapsack",
+    "from_table": "instances.tables",
+    "generate": "instances.families",
+    "load": "instances.bundled",
+    "profile": "proxies.profiling",
+    "read": "instances.problem_file",
+    "register": "solvers.registry",
+    "solve": "solvers.solve",
+    "verify": "solvers.verify",
+}
+_PACKAGES = ("bench", "instances", "proxies", "solvers")
+
+__all__ = [
+    "FAMILIES",
+    "Answer",
+    "Call",
+    "InputError",
+    "Knapsack",
+    "Measurements",
+    "MissingExtraError",
+    "Model",
+    "Plan",
+    "Problem",
+    "Request",
+    "Solver",
+    "State",
+    "VerificationError",
+    "__version__",
+    "bench",
+    "export",
+    "from_knapsack",
+    "from_table",
+    "generate",
+    "instances",
+    "load",
+    "profile",
+    "proxies",
+    "read",
+    "register",
+    "solve",
+    "solvers",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("robatch")
+    if name in _PACKAGES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value  # the next use does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

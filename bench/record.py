@@ -28,7 +28,7 @@ class Record:
     settings
         Everything that the rows depend on, as plain values for JSON.
     machine
-        What it runs on. Rows of another machine may be continued only if CPU, Python and packages are the same.
+        What it runs on. Rows are continued only on the same CPU, Python and versions.
     resume
         Whether to keep the rows that are there.
 
@@ -61,10 +61,8 @@ class Record:
             self._file.close()
             raise
 
-    def __enter__(self) -> Record:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the file; nothing more is written."""
         self._file.close()
 
     def append(self, row: Row) -> None:
@@ -87,7 +85,9 @@ class Record:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise InputError(f"{str(self.path)!r} is being written by another run of the benchmark") from None
+                raise InputError(
+                    f"{str(self.path)!r} is being written by another run of the benchmark"
+                ) from None
 
     def _load(self, head: dict[str, Any], resume: bool) -> None:
         lines, whole = self._lines() if resume else ([], 0)
@@ -127,13 +127,24 @@ class Record:
     def _check(self, there: dict[str, Any], head: dict[str, Any]) -> None:
         if there.get("benchmark") != "gap" or there.get("version") != 1:
             raise InputError(f"{str(self.path)!r} is no record of a benchmark: choose another folder")
-        for part in ("settings", "machine"):
-            changed = _difference(there.get(part), head[part], "")
-            if changed:
-                raise InputError(
-                    f"{str(self.path)!r} holds rows of other settings ({changed}): "
-                    "choose another folder, or start afresh with resume=False (--fresh)"
-                )
+        changed = _difference(there["settings"], head["settings"], "")
+        changed = changed or _difference(_essence(there["machine"]), _essence(head["machine"]), "")
+        if changed:
+            raise InputError(
+                f"{str(self.path)!r} holds rows of other settings ({changed}): "
+                "choose another folder, or start afresh with resume=False (--fresh)"
+            )
+
+
+def _essence(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a machine decides the runtimes; versions of the solvers stand in the settings."""
+    packages = {name: machine["packages"].get(name) for name in ("robatch", "numba", "numpy")}
+    return {
+        "cpu": machine["cpu"],
+        "cores": machine["cores"],
+        "python": machine["python"],
+        "packages": packages,
+    }
 
 
 def _difference(there: Any, here: Any, name: str) -> str | None:

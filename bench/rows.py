@@ -11,11 +11,13 @@ from itertools import groupby
 from statistics import fmean, median
 from typing import Any
 
+from robatch.solvers.plan import Cost
+
 PROVEN = 1e-9
 """A relative gap up to this counts as none: the plan is proven best."""
 
-Cell = tuple[str, str, float]
-Key = tuple[str, str, float, str]
+Cell = tuple[str, Cost, float]
+Key = tuple[str, Cost, float, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Row:
     states: int
     budget_fraction: float
     budget: float
-    cost: str
+    cost: Cost
     solver: str
     solver_version: str
     status: str

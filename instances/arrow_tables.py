@@ -87,7 +87,9 @@ def read_any(path: str | os.PathLike[str], what: str) -> Any:
     if not os.path.isfile(name):  # a folder would be read as one Parquet data set
         raise InputError(f"cannot read {what} {name!r}: there is no such file")
     try:
-        return readers[suffix](name)
+        table = readers[suffix](name)
+        _ = table.column_names  # fails where the first line of a CSV file is no text
+        return table
     except InputError:
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
@@ -203,8 +205,8 @@ def encode(
 
     require_columns(table, name, (column,))
     data = table[column]
-    if pa.types.is_dictionary(data.type):
-        data = data.cast(data.type.value_type)
+    if pa.types.is_dictionary(data.type) and data.num_chunks:
+        data = pa.chunked_array([_decode(chunk) for chunk in data.chunks])
     if data.null_count:
         row = int(np.argmax(data.is_null().to_numpy()))
         raise InputError(
@@ -226,6 +228,16 @@ def encode(
         values.to_numpy() if pa.types.is_integer(values.type) else np.array(values.to_pylist(), dtype=np.str_)
     )
     return data.indices.to_numpy().astype(np.int64), labels
+
+
+def _decode(labels: Any) -> Any:
+    """Return a dictionary-encoded array as a plain one, polars' categories (string views) included."""
+    import pyarrow as pa
+
+    values = labels.dictionary
+    if values.type == pa.string_view():  # Arrow cannot take from these
+        values = values.cast(pa.large_string())
+    return values.take(labels.indices)
 
 
 def _line(error: Exception) -> str:

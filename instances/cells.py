@@ -83,14 +83,15 @@ def long_cells(table: Any, name: str, options: Options) -> Cells:
     query_column = _column(table, name, options.query, QUERY_COLUMNS)
     score_column = _column(table, name, options.score, SCORE_COLUMNS)
     model_codes, names = encode(table, options.model, name, as_text=True)
+    query_codes, queries = encode(table, query_column, name)
     models = _select(names.tolist(), options, name)
-    if options.models is not None:  # drop the other models' rows, number the chosen ones in their order
+    if options.models is not None:  # drop the other models' rows, and queries that only they answered
         position = np.full(len(names), -1)
         position[[names.tolist().index(model) for model in models]] = np.arange(len(models))
-        model_codes = position[model_codes]
-        table = table.filter(model_codes >= 0)
-        model_codes = model_codes[model_codes >= 0]
-    query_codes, queries = encode(table, query_column, name)
+        rows = position[model_codes] >= 0
+        table, model_codes, query_codes = table.filter(rows), position[model_codes[rows]], query_codes[rows]
+        answered = np.bincount(query_codes, minlength=len(queries)) > 0
+        query_codes, queries = (np.cumsum(answered) - 1)[query_codes], queries[answered]
     n, k = len(queries), len(models)
 
     def cell_name(cell: int) -> str:

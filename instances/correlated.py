@@ -68,7 +68,8 @@ def strongly_correlated(sizes: Sizes, rng: np.random.Generator) -> Problem:
 
     Within a query, the states in the order of their cost have the utilities
     ``(cost + step * rank) / largest``, rank from 1 to S. The step is a fifth of the mean difference
-    between neighbours, as Pisinger's 10 is of his mean weight at R = 100.
+    between neighbours, as Pisinger's 10 is of his mean weight at R = 100. States of equal cost, which his
+    positive weights rule out, stand in the order of the columns.
     """
     tokens = _tokens(sizes, rng)
     step = 0.2 * LARGEST / sizes.states

@@ -33,7 +33,7 @@ _MAKERS: dict[str, tuple[str, Callable[[Sizes, np.random.Generator], Problem]]] 
         correlated.weakly_correlated,
     ),
     "strongly-correlated": (
-        "utility is cost plus a constant for every step up: no state is dominated (Pisinger 1995)",
+        "utility is cost plus a constant for every step up in cost: none dominates (Pisinger 1995)",
         correlated.strongly_correlated,
     ),
     "subset-sum": ("utility is proportional to cost (Pisinger 1995)", correlated.subset_sum),

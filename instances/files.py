@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from robatch.instances.errors import InputError
@@ -25,12 +25,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise InputError(f"cannot write {str(target)!r}: it is a directory, a file path is needed")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
+        temporary.touch()  # says why it cannot be written, where Arrow's own message would be long
         yield temporary
         os.replace(temporary, target)
     except OSError as error:
         raise InputError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

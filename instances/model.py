@@ -59,7 +59,13 @@ class Model:
             needed = "a whole number of at least 1, or None,"
             window = whole(f"context_window of model {name!r}", self.context_window, 1, needed)
             object.__setattr__(self, "context_window", window)
-        sizes = tuple(whole(f"a batch size of model {name!r}", size, 1) for size in self.batch_sizes)
+        try:
+            sizes = tuple(self.batch_sizes)
+        except TypeError:
+            raise InputError(
+                f"batch_sizes of model {name!r} is {self.batch_sizes!r}: whole numbers are needed"
+            ) from None
+        sizes = tuple(whole(f"a batch size of model {name!r}", size, 1) for size in sizes)
         if not sizes:
             raise InputError(f"batch_sizes of model {name!r} is empty: at least one batch size is needed")
         if len(set(sizes)) < len(sizes):

@@ -70,11 +70,17 @@ def read(path: str | os.PathLike[str]) -> Problem:
             f"{str(path)!r} is a problem of format version {meta.get('version')!r}: only {VERSION} is known"
         )
     try:
-        models = [Model(**{**entry, "batch_sizes": tuple(entry["batch_sizes"])}) for entry in meta["models"]]
-        widths = dict(meta["columns"])
-        shared = meta["retention"]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{str(path)!r} has a broken model table in its metadata: {error}") from None
+        return _problem(table, meta, str(path))
+    except InputError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{str(path)!r} has broken metadata: {error}") from None
+
+
+def _problem(table: Any, meta: dict[str, Any], path: str) -> Problem:
+    models = [Model(**{**entry, "batch_sizes": tuple(entry["batch_sizes"])}) for entry in meta["models"]]
+    widths = dict(meta["columns"])
+    shared = meta["retention"]
     names = {"query_ids": "query_id", "groups": "group"}
     labels = {field: table[title].to_numpy() for field, title in names.items() if title in table.column_names}
     start = len(labels)
@@ -85,7 +91,7 @@ def read(path: str | os.PathLike[str]) -> Problem:
         columns = table.columns[start : start + widths[name]]
         start += widths[name]
         if len(columns) != widths[name] or any(column.null_count for column in columns):
-            raise InputError(f"{str(path)!r} has missing cells or columns in {name}")
+            raise InputError(f"{path!r} has missing cells or columns in {name}")
         array = np.empty((table.num_rows, len(columns)), dtype=columns[0].to_numpy().dtype)
         for j, column in enumerate(columns):
             array[:, j] = column.to_numpy()

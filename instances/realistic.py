@@ -28,7 +28,7 @@ from robatch.instances.problem import Problem
 from robatch.instances.sizes import Sizes
 
 DIFFICULTY = 1.6  # standard deviation of the queries' difficulty, in logits
-SKILL = 0.6  # and of what a model finds easier or harder than other models do
+SKILL = 1.0  # and of what a model finds easier or harder than other models do
 INPUT_MEDIAN, INPUT_SIGMA = 121.0, 0.72
 INPUT_LEAST, INPUT_MOST = 13.0, 1189.0  # shortest and longest question of MMLU-Pro
 OUTPUT_SIGMA = 0.385

@@ -154,6 +154,8 @@ class _Model:
             "dtype": str(settings.model_config.dtype).removeprefix("torch."),
             "prefix_caching": bool(settings.cache_config.enable_prefix_caching),
             "engine_arguments": arguments,
+            "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith("VLLM_CPU_")},
+            "seconds": "throughput",
             "chunk": int(settings.scheduler_config.max_num_seqs),
         }
 

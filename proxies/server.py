@@ -75,6 +75,7 @@ class ServerEngine:
             "prefix_caching": None,
             "engine_arguments": {},
             "concurrency": self._concurrency,
+            "seconds": "latency",
         }
 
     def close(self) -> None:

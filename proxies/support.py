@@ -11,6 +11,9 @@ import random
 
 TEAMS = ("billing", "delivery", "technical", "account")
 
+GRADES = (0, 0, 0, 0, 1, 1, 2, 2, 2, 3)
+"""Of ten messages of a team, four are plain, two long-winded, three mention one settled topic, one mentions two."""
+
 # Issues name their topic; oblique ones describe it in other words. All are clauses that can follow "but".
 ISSUES: dict[str, tuple[str, ...]] = {
     "billing": (
@@ -164,7 +167,7 @@ def message(team: str, grade: int, rng: random.Random) -> str:
         The source of every choice.
     """
     # The harder the grade, the more often the issue does not name its topic.
-    issue = rng.choice(OBLIQUE[team] if rng.random() < (0.25, 0.4, 0.5, 0.5)[grade] else ISSUES[team])
+    issue = rng.choice(OBLIQUE[team] if rng.random() < (0.15, 0.25, 0.3, 0.3)[grade] else ISSUES[team])
     others = rng.sample([other for other in TEAMS if other != team], 2)
     first, second = (rng.choice(SETTLED[other]) for other in others)
     if grade == 0:

@@ -130,8 +130,8 @@ def generate_task(name: str = "support", queries: int = 320, seed: int = 0) -> t
     ----------
     name
         ``"support"``: short customer messages to be sorted into the team that must act: billing, delivery,
-        technical or account. A quarter each is plain; long-winded; mentions another team's topic only to say that
-        it is in order; or mentions two.
+        technical or account. Of ten, four are plain, two long-winded, three mention another team's topic only to
+        say that it is in order, and one mentions two such topics.
     queries
         How many, all distinct; at most 5000.
     seed
@@ -146,7 +146,7 @@ def generate_task(name: str = "support", queries: int = 320, seed: int = 0) -> t
     while len(made) < queries:
         # Teams and grades go round evenly; a text that exists already is drawn again.
         team = support.TEAMS[len(made) % 4]
-        text = support.message(team, (len(made) // 4) % 4, rng)
+        text = support.message(team, support.GRADES[(len(made) // 4) % len(support.GRADES)], rng)
         made.setdefault(text, team)
     items = list(made.items())
     rng.shuffle(items)

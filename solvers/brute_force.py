@@ -9,7 +9,6 @@ import numpy.typing as npt
 from numba import njit
 
 from robatch.instances.errors import InputError
-from robatch.instances.problem import IntArray, Problem
 from robatch.solvers.registry import Answer, Request
 
 Array = npt.NDArray[Any]
@@ -26,51 +25,53 @@ def run(request: Request) -> Answer:
     InputError
         If there are more than 50 million of them.
     """
-    problem = request.problem
+    problem, realized = request.problem, request.cost == "realized"
     allowed = problem.allowed()
     if np.sum(np.log(allowed.sum(axis=1))) > np.log(MOST):
         raise InputError(
-            f"solver 'brute-force' is given {problem.n_queries} queries with up to {problem.n_states} states: "
+            f"brute-force is given {problem.n_queries} queries with up to {problem.n_states} states: "
             f"at most {MOST:,} assignments are allowed"
         )
-    # sums here and in the problem round differently: look a rounding beyond the budget first, then below
-    for limit in (request.budget * (1 + ROUNDING), request.budget, request.budget * (1 - ROUNDING)):
-        states = _best(problem, limit, request.cost == "realized")
-        if states is None:
-            return Answer(infeasible=True)
-        if problem.cost(states, request.cost) <= request.budget:
-            return Answer(states, bound=problem.total_utility(states))
-    return Answer(infeasible=True)
-
-
-def _best(problem: Problem, budget: float, realized: bool) -> IntArray | None:
-    states, found = enumerate_all(
-        budget,
+    states, found, edge = enumerate_all(
+        request.budget * (1 - ROUNDING),
+        request.budget * (1 + ROUNDING),
         np.asarray(problem.utilities(), dtype=np.float64),
         problem.query_costs()[:, problem.state_model] if realized else problem.amortized_costs(),
-        problem.allowed(),
+        allowed,
         problem.call_price if realized else np.zeros(problem.n_states),
         problem.state_batch_size,
         problem.group_codes,
     )
-    return states if found else None
+    # sums in the kernel and in the problem round differently: on the edge of the budget the problem decides
+    plans = [states] if found else []
+    plans += [plan for plan in edge if problem.cost(plan, request.cost) <= request.budget]
+    if not plans:
+        return Answer(infeasible=True)
+    best = max(plans, key=problem.total_utility)
+    return Answer(best, bound=problem.total_utility(best))
 
 
 @njit(cache=True)
 def enumerate_all(
-    budget: float,
+    within: float,
+    edge: float,
     utilities: Array,
     costs: Array,
     allowed: Array,
     call_price: Array,
     batch_size: Array,
     groups: Array,
-) -> tuple[Array, bool]:
-    """Return the assignment of greatest utility within the budget, of least cost among equals."""
+) -> tuple[Array, bool, Array]:
+    """Return the best assignment that costs at most `within`, whether there is one, and those up to `edge`.
+
+    Those on the edge are listed where they are worth no less than what was found before them.
+    """
     n, width = utilities.shape
     state = np.zeros(n, dtype=np.int64)
     best = np.zeros(n, dtype=np.int64)
-    best_utility, best_cost = -1.0, np.inf
+    best_utility = -1.0
+    listed = np.zeros((16, n), dtype=np.int64)
+    count_listed = 0
     count = np.zeros((groups.max() + 1, width), dtype=np.int64)
     while True:
         legal, utility, cost = True, 0.0, 0.0
@@ -85,9 +86,16 @@ def enumerate_all(
                 if count[groups[i], s] % batch_size[s] == 0:  # a new call begins
                     cost += call_price[s]
                 count[groups[i], s] += 1
-            if cost <= budget and (utility > best_utility or (utility == best_utility and cost < best_cost)):
+            if cost <= within and utility > best_utility:
                 best[:] = state
-                best_utility, best_cost = utility, cost
+                best_utility = utility
+            elif within < cost <= edge and utility > best_utility:
+                if count_listed == len(listed):
+                    grown = np.zeros((2 * count_listed, n), dtype=np.int64)
+                    grown[:count_listed] = listed
+                    listed = grown
+                listed[count_listed] = state
+                count_listed += 1
         i = 0
         while i < n:  # an odometer over the states
             state[i] += 1
@@ -96,4 +104,4 @@ def enumerate_all(
             state[i] = 0
             i += 1
         if i == n:
-            return best, best_utility >= 0.0
+            return best, best_utility >= 0.0, listed[:count_listed]

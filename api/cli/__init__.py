@@ -1,0 +1,72 @@
+"""The command ``robatch``: one module a command; what a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from robatch.cli.about import solvers, version
+from robatch.cli.bench import bench
+from robatch.cli.generate import generate
+from robatch.cli.profile import profile
+from robatch.cli.solve import solve
+from robatch.cli.table import import_table
+from robatch.cli.verify import verify
+
+
+class Refused(click.ClickException):
+    """Bad input: one sentence, exit code 2."""
+
+    exit_code = 2
+
+
+class Failed(click.ClickException):
+    """The answer is no: one sentence, exit code 1."""
+
+
+class Commands(click.Group):
+    """A group that turns the errors users can cause into one sentence and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+            raise Refused(f"{error.format_message()}{where}") from None
+        except KeyboardInterrupt as stop:
+            click.echo(" ".join(str(part) for part in stop.args) or "Interrupted.", err=True)
+            ctx.exit(130)
+        except (ValueError, ImportError) as error:
+            from robatch.instances.errors import InputError, MissingExtraError
+
+            if isinstance(error, InputError | MissingExtraError):
+                raise Refused(_one_line(error)) from None
+            raise
+        except Exception as error:
+            from robatch.solvers.verify import VerificationError
+
+            if isinstance(error, VerificationError):
+                raise Failed(_one_line(error)) from None
+            raise
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Bug reports: robatch version",
+)
+@click.version_option(package_name="robatch", message="%(package)s %(version)s")
+def main() -> None:
+    """Choose a model and a batch size for every query, within a budget, with proven bounds."""
+
+
+for _command in (generate, import_table, solve, verify, profile, bench, solvers, version):
+    main.add_command(_command)

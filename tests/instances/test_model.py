@@ -35,8 +35,9 @@ def test_batch_sizes_are_sorted_and_numbers_become_plain():
         ({"context_window": 0}, "context_window of model 'm' is 0"),
         ({"context_window": 10.5}, "context_window of model 'm' is 10.5"),
         ({"batch_sizes": ()}, "batch_sizes of model 'm' is empty"),
-        ({"batch_sizes": (1, 0)}, "batch_sizes of model 'm' holds 0"),
-        ({"batch_sizes": (1, 2.5)}, "batch_sizes of model 'm' holds 2.5"),
+        ({"batch_sizes": 4}, "batch_sizes of model 'm' is 4"),
+        ({"batch_sizes": (1, 0)}, "a batch size of model 'm' is 0"),
+        ({"batch_sizes": (1, 2.5)}, "a batch size of model 'm' is 2.5"),
         ({"batch_sizes": (2, 1, 2)}, "each batch size may stand only once"),
     ],
 )

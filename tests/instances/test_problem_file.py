@@ -67,10 +67,14 @@ def test_foreign_parquet_files(tmp_path):
         (b"[]", "holds no problem written by robatch"),
         (b"{", "holds no problem written by robatch"),
         (b'{"kind": "problem", "version": 99}', "format version 99: only 1 is known"),
-        (b'{"kind": "problem", "version": 1}', "broken model table"),
+        (b'{"kind": "problem", "version": 1}', "broken metadata: 'models'"),
         (
             b'{"kind": "problem", "version": 1, "models": [], "columns": {}, "retention": null}',
-            "either utility",
+            "broken metadata",
+        ),
+        (
+            b'{"kind": "problem", "version": 1, "models": [3], "columns": {}, "retention": []}',
+            "broken metadata",
         ),
     ]:
         pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({b"robatch": content}), path)

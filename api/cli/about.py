@@ -1,0 +1,66 @@
+"""``robatch solvers`` and ``robatch version``."""
+
+from __future__ import annotations
+
+import click
+
+from robatch.cli.support import json_option, print_json
+
+
+@click.command(short_help="List the solvers.")
+@json_option
+def solvers(as_json: bool) -> None:
+    """List the solvers with what each proves, the cost models it knows, and whether it is installed."""
+    from robatch.solvers.registry import solvers as registered
+
+    records = [
+        {
+            "name": solver.name,
+            "summary": solver.summary,
+            "proves": solver.proves,
+            "costs": list(solver.costs),
+            "package": solver.package,
+            "installed": solver.installed,
+            "version": solver.version,
+        }
+        for solver in registered()
+    ]
+    if as_json:
+        print_json(records)
+        return
+    from rich.table import Table
+
+    from robatch.bench import tables
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("solver", no_wrap=True)
+    table.add_column("what it does")
+    table.add_column("proves", no_wrap=True)
+    table.add_column("costs")
+    table.add_column("version")
+    for record, solver in zip(records, registered(), strict=True):
+        version = f"{solver.package} {solver.version}" if solver.installed else "not installed"
+        table.add_row(solver.name, solver.summary, solver.proves, ", ".join(solver.costs), version)
+    tables.console().print(table, highlight=False)
+
+
+@click.command(short_help="Show the versions of robatch and of every backend.")
+@json_option
+def version(as_json: bool) -> None:
+    """Show the versions of robatch, Python, the platform and every backend, for bug reports."""
+    from robatch.bench import machine
+
+    described = {**machine.describe(), "packages": machine.package_versions()}
+    if as_json:
+        print_json({"robatch": described["packages"]["robatch"], **described})
+        return
+    lines = {
+        "robatch": described["packages"].pop("robatch"),
+        "python": described["python"],
+        "platform": described["system"],
+        "cpu": f"{described['cpu']}, {described['cores']} cores",
+        **{name: found or "not installed" for name, found in described["packages"].items()},
+    }
+    width = max(map(len, lines))
+    for name, text in lines.items():
+        click.echo(f"{name:{width}}  {text}")

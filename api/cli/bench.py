@@ -1,0 +1,136 @@
+"""``robatch bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robatch.cli.support import (
+    FILE, NAMES, NUMBERS, check_folder, cost_choice, json_option, print_json, progress_wanted,
+)  # fmt: skip
+from robatch.cli.table import read_routing_table, table_options
+from robatch.instances.errors import InputError
+
+if TYPE_CHECKING:
+    from robatch.instances.problem import Problem
+    from robatch.solvers.plan import Cost
+
+
+@click.group(short_help="Benchmarks.")
+def bench() -> None:
+    """Benchmarks of the solvers."""
+
+
+@bench.command(short_help="How far solvers are from the proven optimum, and how long they take.")
+@click.option(
+    "--quick", is_flag=True, help="Small instances and short limits: done within a minute on two cores."
+)
+@click.option(
+    "--instance", "instances", multiple=True, metavar="INSTANCE",
+    help="measured, a problem file, or FAMILY:QUERIES. May be given several times.",
+)  # fmt: skip
+@click.option("--table", type=FILE, help="A routing table as an instance.")
+@table_options
+@click.option("--fractions", type=NUMBERS, help="Budget fractions, such as 0.1,0.3.")
+@click.option("--solvers", type=NAMES, help="Solvers, such as greedy,highs.")
+@click.option(
+    "--cost", "costs", type=cost_choice, multiple=True, default=("amortized",), show_default=True,
+    help="Cost held against the budget. May be given twice.",
+)  # fmt: skip
+@click.option("--time-limit", type=float, help="Seconds for each run of a solver.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of generated instances and solvers."
+)
+@click.option("--threads", type=int, help="Number of threads of each solver.")
+@click.option(
+    "--repeats", type=int, default=1, show_default=True, help="Least number of timed runs in each cell."
+)
+@click.option(
+    "-o", "--output", type=FILE, default=Path("results"), show_default=True, help="Folder to write."
+)
+@click.option("--fresh", is_flag=True, help="Measure again what an earlier run left in the folder.")
+@json_option
+def gap(
+    quick: bool,
+    instances: tuple[str, ...],
+    table: Path | None,
+    fractions: tuple[float, ...] | None,
+    solvers: tuple[str, ...] | None,
+    costs: tuple[Cost, ...],
+    time_limit: float | None,
+    seed: int,
+    threads: int | None,
+    repeats: int,
+    output: Path,
+    fresh: bool,
+    as_json: bool,
+    **table_settings: Any,
+) -> None:
+    """Compare solvers by utility, gap to the best proven optimum, and time.
+
+    Rows are kept as they are made: the same command continues a run that was ended. At its end, the folder holds
+    results.csv, gap.png, runtime.png and report.html.
+
+    \b
+    robatch bench gap --quick
+    robatch bench gap --instance measured --instance realistic:10000 --cost amortized --cost realized
+    """
+    from robatch.bench.gap import gap_benchmark
+    from robatch.bench.presets import default_preset, quick_preset
+    from robatch.bench.tables import Terminal
+
+    preset = quick_preset() if quick else default_preset()
+    check_folder(output)
+    named = instances or (() if table else preset.instances)
+    problems, sources = _instances(named, seed, table, table_settings)
+    terminal = Terminal(stderr=as_json) if not as_json or progress_wanted() else False
+    try:
+        results = gap_benchmark(
+            problems,
+            fractions or preset.fractions,
+            solvers or preset.solvers,
+            costs,
+            time_limit=preset.time_limit if time_limit is None else time_limit,
+            output=output,
+            seed=seed,
+            threads=threads,
+            repeats=repeats,
+            resume=not fresh,
+            progress=terminal,
+            sources=sources,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"Interrupted: the rows so far are kept in {output / 'rows.jsonl'}, the same command continues."
+        ) from None
+    for sentence in results.contradictions():
+        click.echo(f"Some bound is wrong: {sentence}", err=True)
+    if as_json:
+        print_json(results.to_json())
+    else:
+        click.echo(f"written to {output}: report.html, results.csv, gap.png, runtime.png")
+
+
+def _instances(
+    names: tuple[str, ...], seed: int, table: Path | None, table_settings: dict[str, Any]
+) -> tuple[dict[str, Problem], dict[str, str]]:
+    """Return problems and where they come from, by name."""
+    from robatch.bench.presets import parse_instance
+
+    if table is None and table_settings["prices"] is not None:
+        raise InputError("--prices belongs to a routing table: give --table")
+    problems: dict[str, Problem] = {}
+    sources: dict[str, str] = {}
+    found = [parse_instance(name, seed) for name in names]
+    if table is not None:
+        source = f"routing table {table.name}"
+        if table_settings["degradation"] is not None:
+            source += f" with degradation {table_settings['degradation'].name} (semi-synthetic)"
+        found.append((table.stem, source, read_routing_table(table, **table_settings)))
+    for name, source, problem in found:
+        if name in problems:
+            raise InputError(f"instance {name!r} is given twice: every instance needs a name of its own")
+        problems[name], sources[name] = problem, source
+    return problems, sources

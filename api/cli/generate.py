@@ -1,0 +1,63 @@
+"""``robatch generate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from robatch.cli.support import FILE, WHOLE_NUMBERS, check_file, json_option, show_problem
+
+
+@click.command(short_help="Write a generated problem.")
+@click.option("--family", default="realistic", show_default=True, help="Family; --list-families shows them.")
+@click.option("--queries", default=1000, show_default=True, help="Number of queries.")
+@click.option("--models", default=4, show_default=True, help="Number of models.")
+@click.option(
+    "--batch-sizes", type=WHOLE_NUMBERS, default="1,2,4,8,16,32", show_default=True, help="Of every model."
+)
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same problem.")
+@click.option(
+    "--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True,
+    help="Floating-point type of the utilities.",
+)  # fmt: skip
+@click.option("-o", "--output", type=FILE, required=True, help="Parquet file to write.")
+@click.option(
+    "--list-families",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda c, p, v: v and _list(c),
+)
+@json_option
+def generate(
+    family: str,
+    queries: int,
+    models: int,
+    batch_sizes: tuple[int, ...],
+    seed: int,
+    dtype: str,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Write a generated problem to a file.
+
+    \b
+    robatch generate --family realistic --queries 1000 --models 4 --seed 0 -o problem.parquet
+    """
+    from robatch.instances.families import generate as make
+
+    check_file(output)
+    problem = make(family, queries, models, batch_sizes, seed, dtype)
+    problem.write(output)
+    show_problem(problem, output, as_json)
+
+
+def _list(ctx: click.Context) -> None:
+    """Print the families."""
+    from robatch.instances.families import FAMILIES
+
+    width = max(map(len, FAMILIES))
+    for name, text in FAMILIES.items():
+        click.echo(f"{name:{width}}  {text}")
+    ctx.exit()

@@ -1,0 +1,115 @@
+"""What the commands share: reading arguments, checking outputs, printing."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robatch.instances.errors import InputError
+
+if TYPE_CHECKING:
+    from robatch.instances.problem import Problem
+
+
+class Listed(click.ParamType[Any]):
+    """Values with commas between them, such as ``1,2,4``."""
+
+    def __init__(self, kind: Callable[[str], Any], name: str) -> None:
+        self.kind, self.name = kind, name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a tuple of values."""
+        if not isinstance(value, str):
+            return value
+        parts = [part.strip() for part in value.split(",")]
+        try:
+            return tuple(self.kind(part) for part in parts if part)
+        except ValueError:
+            self.fail(f"{value!r} is not {self.name} with commas between them.", param, ctx)
+
+
+WHOLE_NUMBERS = Listed(int, "whole numbers")
+NUMBERS = Listed(float, "numbers")
+NAMES = Listed(str, "names")
+FILE = click.Path(path_type=Path)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+cost_choice = click.Choice(["amortized", "realized"])
+
+
+def read_problem(text: str) -> Problem:
+    """Read a problem file, or return the bundled problem of that name."""
+    from robatch.instances.bundled import BUNDLED, load
+    from robatch.instances.problem_file import read
+
+    return load(text) if text in BUNDLED else read(text)
+
+
+def check_file(path: Path | None) -> None:
+    """Refuse a path that no file can be written to, before any long work.
+
+    Raises
+    ------
+    InputError
+        If it is a directory, or its directory is missing or cannot be written.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputError(f"cannot write {str(path)!r}: it is a directory, a file path is needed")
+    _try_in(path.parent, path)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a path that no folder can be made at or written to; make nothing."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"cannot write to {str(path)!r}: it is a file, a folder is needed")
+    existing = path.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    _try_in(existing, path)
+
+
+def _try_in(folder: Path, path: Path) -> None:
+    """Make and remove an empty file: permissions alone do not tell."""
+    probe = folder / f".robatch.{secrets.token_hex(4)}.part"
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write {os.fspath(path)!r}: {error.strerror or error}") from None
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    click.echo(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def progress_wanted() -> bool:
+    """Whether a person looks at standard error."""
+    return sys.stderr.isatty()
+
+
+def show_problem(problem: Problem, path: Path, as_json: bool) -> None:
+    """Say what was written."""
+    facts = {
+        "path": str(path),
+        "queries": problem.n_queries,
+        "models": [model.name for model in problem.models],
+        "states": problem.n_states,
+        "groups": problem.n_groups,
+        "cheapest_budget": problem.cheapest_budget,
+        "dearest_budget": problem.dearest_budget,
+    }
+    if as_json:
+        print_json(facts)
+        return
+    click.echo(f"{path}: {problem.n_queries:,} queries, {problem.n_models} models, {problem.n_states} states")
+    click.echo(f"budgets that make sense: {problem.cheapest_budget:.6g} to {problem.dearest_budget:.6g} USD")

@@ -1,0 +1,108 @@
+"""``robatch import``: routing tables and measurements become problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robatch.cli.support import FILE, NAMES, WHOLE_NUMBERS, check_file, json_option, show_problem
+from robatch.instances.errors import InputError
+
+if TYPE_CHECKING:
+    from robatch.instances.problem import Problem
+
+Function = Callable[..., Any]
+
+
+def table_options(function: Function) -> Function:
+    """Add the options that say what a routing table means."""
+    for option in reversed(
+        (
+            click.option(
+                "--prices", type=FILE, help="CSV, Parquet or JSON with model, price_in and price_out."
+            ),
+            click.option(
+                "--degradation", type=FILE, help="What models keep of their scores at each batch size."
+            ),
+            click.option("--shared-tokens", type=float, help="Tokens of the shared prompt of every call."),
+            click.option(
+                "--batch-sizes",
+                type=WHOLE_NUMBERS,
+                default="1,2,4,8,16,32",
+                show_default=True,
+                help="Of every model.",
+            ),
+            click.option("--models", type=NAMES, help="Only these models of the table."),
+            click.option("--query", help="Column of the query ids."),
+            click.option("--model-column", default="model", show_default=True, help="Column of the models."),
+            click.option("--score", help="Column of the scores."),
+            click.option("--group", help="Column whose values never share a call."),
+            click.option(
+                "--input-tokens", type=float, help="Input tokens of every query, if no column has them."
+            ),
+            click.option(
+                "--output-tokens", type=float, help="Output tokens of every query, if no column has them."
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def read_routing_table(path: Path, prices: Path | None, model_column: str, **options: Any) -> Problem:
+    """Make a problem of a routing table and the options of `table_options`."""
+    from robatch.instances.tables import from_table
+
+    if prices is None:
+        raise InputError("a routing table needs prices: give --prices")
+    return from_table(path, prices, model=model_column, **options)
+
+
+@click.command("import", short_help="Make a problem of a routing table or of measurements.")
+@click.argument("table", type=FILE)
+@table_options
+@click.option("-o", "--output", type=FILE, required=True, help="Parquet file to write.")
+@json_option
+def import_table(table: Path, output: Path, as_json: bool, prices: Path | None, **options: Any) -> None:
+    """Make a problem of a routing table, or of the measurements of `robatch profile`.
+
+    A table is long (a row for each query and model) or wide (a column for each model, and one of its costs).
+    Measurements know their prices and batch sizes: no option is needed.
+
+    \b
+    robatch import mmlu.parquet --prices prices.json --degradation curves.json --shared-tokens 400 -o problem.parquet
+    robatch import measurements.parquet -o problem.parquet
+    """
+    check_file(output)
+    if _holds_measurements(table):
+        given = [
+            name
+            for name in ("degradation", "shared_tokens", "models", "query", "score", "group")
+            if options[name]
+        ]
+        if prices or given:
+            raise InputError(f"{str(table)!r} holds measurements, which need no prices or other options")
+        from robatch.proxies.measurements import Measurements
+
+        problem = Measurements.read(table).to_problem()
+    else:
+        problem = read_routing_table(table, prices, **options)
+    problem.write(output)
+    show_problem(problem, output, as_json)
+
+
+def _holds_measurements(path: Path) -> bool:
+    """Whether the file says that `robatch profile` wrote it; what it is otherwise, its reader finds out."""
+    if path.suffix.lower() != ".parquet" or not path.is_file():
+        return False
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError, ValueError):
+        return False
+    return b'"measurements"' in metadata.get(b"robatch", b"")

@@ -1,0 +1,262 @@
+"""How far solvers are from the proven optimum: every solver on every instance, budget and cost model."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any, get_args
+
+from robatch.bench import machine
+from robatch.bench.record import Record
+from robatch.bench.results import GapResults
+from robatch.bench.rows import Key, Row, compare
+from robatch.bench.tables import Display, Silent, Terminal
+from robatch.instances.errors import InputError
+from robatch.instances.problem import Problem
+from robatch.instances.scalars import number, whole
+from robatch.solvers.plan import Cost, Plan
+from robatch.solvers.registry import get
+from robatch.solvers.solve import solve
+
+ENOUGH_S = 0.05  # a solver is run again until its runs in a cell took this long together ...
+MOST_REPEATS = 15  # ... or there are this many
+WARM_UP_QUERIES = 2  # few enough for brute force
+
+
+def gap_benchmark(
+    instances: Mapping[str, Problem],
+    fractions: Sequence[float] = (0.1, 0.3, 0.6),
+    solvers: Sequence[str] = ("greedy", "pareto", "highs", "cpsat"),
+    costs: Sequence[Cost] = ("amortized",),
+    time_limit: float | None = None,
+    output: str | Path | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    repeats: int = 1,
+    resume: bool = True,
+    progress: bool | Display = False,
+    sources: Mapping[str, str] | None = None,
+) -> GapResults:
+    """Run every solver on every instance, budget fraction and cost model, side by side.
+
+    Before anything is timed, every solver runs once, uncounted, on two queries of the instance, so that
+    compilation and imports are not measured. A solver that is done quickly then runs several times, until its runs
+    took 0.05 s together, and the median counts. A solver that fails is recorded as a row of status ``"error"``, and
+    the others go on.
+
+    Parameters
+    ----------
+    instances
+        Problems by name.
+    fractions
+        Budgets, as fractions between the cheapest and the dearest, see `Problem.budget_at`.
+    solvers
+        Names from `robatch.solvers.solvers`.
+    costs
+        Cost models to hold against the budget: ``"amortized"``, ``"realized"``.
+    time_limit
+        Seconds for each run of a solver; None for no limit.
+    output
+        Folder for the raw rows, which are written as they are made, and for the tables, plots and page, which are
+        written at the end; made if it does not exist. None to write nothing.
+    seed, threads
+        Handed to every solver.
+    repeats
+        Least number of runs of each solver in each cell; the median of their runtimes counts.
+    resume
+        Whether to keep the rows that an earlier run with the same settings left in `output`. False starts afresh.
+    progress
+        Whether to show a table while it runs, or an object that shows it.
+    sources
+        Where each instance comes from, for the record.
+
+    Returns
+    -------
+    GapResults
+        One row a cell and solver, with the settings and the machine.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed, or `output` cannot be written or holds rows of other settings.
+    """
+    settings = _settings(
+        instances, fractions, solvers, costs, time_limit, seed, threads, repeats, sources or {}
+    )
+    described = machine.describe()
+    display: Display = progress if not isinstance(progress, bool) else Terminal() if progress else Silent()
+    record = None if output is None else Record(Path(output), settings, described, resume)
+    rows: dict[Key, Row] = {} if record is None else record.rows
+    try:
+        with display:
+            display.begin(len(instances) * len(fractions) * len(costs) * len(solvers), len(rows))
+            for name, problem in instances.items():
+                for row in _instance(name, problem, settings, dict(rows), display):
+                    rows[row.key] = row
+                    if record is not None:
+                        record.append(row)
+            results = GapResults(settings, described, tuple(compare(rows[key] for key in _keys(settings))))
+            display.end(results.rows)
+        if output is not None:
+            results.write(output)
+    finally:
+        if record is not None:
+            record.close()
+    return results
+
+
+def _settings(
+    instances: Mapping[str, Problem],
+    fractions: Sequence[float],
+    solvers: Sequence[str],
+    costs: Sequence[Cost],
+    time_limit: float | None,
+    seed: int,
+    threads: int | None,
+    repeats: int,
+    sources: Mapping[str, str],
+) -> dict[str, Any]:
+    """Check the arguments, and return all that the rows depend on as plain values for JSON."""
+    for name, values in (
+        ("instances", instances),
+        ("fractions", fractions),
+        ("solvers", solvers),
+        ("costs", costs),
+    ):
+        if isinstance(values, str) or not len(values):
+            raise InputError(f"{name} is {values!r}: at least one entry is needed")
+        if len(set(values)) < len(values):
+            raise InputError(f"{name} is {list(values)!r}: each entry may stand only once")
+    for cost in costs:
+        if cost not in get_args(Cost):
+            raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
+    if time_limit is not None:
+        time_limit = number("time_limit", time_limit, above=True, needed="seconds above 0")
+    return {
+        "instances": {
+            name: {"source": sources.get(name, "given"), "sha256": fingerprint(problem), **_sizes(problem)}
+            for name, problem in instances.items()
+        },
+        "fractions": [number("budget fraction", fraction, 0.0, 1.0) for fraction in fractions],
+        "costs": list(costs),
+        "solvers": {name: get(name).version for name in solvers},
+        "time_limit": time_limit,
+        "seed": whole("seed", seed),
+        "threads": None if threads is None else whole("threads", threads, 1),
+        "repeats": whole("repeats", repeats, 1),
+    }
+
+
+def _sizes(problem: Problem) -> dict[str, int]:
+    return {"queries": problem.n_queries, "models": problem.n_models, "states": problem.n_states}
+
+
+def fingerprint(problem: Problem) -> str:
+    """Return a SHA-256 of everything in a problem."""
+    digest = hashlib.sha256(repr([asdict(model) for model in problem.models]).encode())
+    for name in (
+        "input_tokens",
+        "output_tokens",
+        "utility",
+        "base_utility",
+        "retention",
+        "query_ids",
+        "groups",
+    ):
+        array = getattr(problem, name)
+        digest.update(f"{name} {None if array is None else (array.shape, array.dtype.str)}".encode())
+        if array is not None:
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _keys(settings: Mapping[str, Any], instance: str | None = None) -> list[Key]:
+    """Return the keys of all rows in the order in which they are made: solver by solver within a cell."""
+    return [
+        (name, cost, fraction, solver)
+        for name in ([instance] if instance is not None else settings["instances"])
+        for cost in settings["costs"]
+        for fraction in settings["fractions"]
+        for solver in settings["solvers"]
+    ]
+
+
+def _instance(
+    name: str, problem: Problem, settings: Mapping[str, Any], kept: Mapping[Key, Row], display: Display
+) -> Iterator[Row]:
+    """Yield the missing rows of an instance, and show all of its cells."""
+    warm: set[tuple[str, str]] = set()
+    cell: list[Row] = []
+    for key in _keys(settings, name):
+        _, cost, fraction, solver = key
+        row = kept.get(key)
+        if row is None:
+            display.working(name, cost, fraction, solver)
+            if (cost, solver) not in warm:
+                _warm_up(problem, solver, cost, settings)
+                warm.add((cost, solver))
+            row = _measure(key, problem, settings)
+            yield row
+        cell.append(row)
+        display.made(compare(cell), row.key in kept)
+        if len(cell) == len(settings["solvers"]):
+            display.cell(compare(cell))
+            cell = []
+
+
+def _warm_up(problem: Problem, solver: str, cost: Cost, settings: Mapping[str, Any]) -> None:
+    """Run a solver once, so that nothing is compiled or imported while it is timed; failures show when it counts."""
+    with suppress(Exception):
+        few = problem.take(range(min(WARM_UP_QUERIES, problem.n_queries)))
+        _solve(few, few.budget_at(0.5), solver, cost, settings)
+
+
+def _solve(problem: Problem, budget: float, solver: str, cost: Cost, settings: Mapping[str, Any]) -> Plan:
+    seed, threads, limit = settings["seed"], settings["threads"], settings["time_limit"]
+    return solve(problem, budget, solver, cost, time_limit=limit, seed=seed, threads=threads)
+
+
+def _measure(key: Key, problem: Problem, settings: Mapping[str, Any]) -> Row:
+    name, cost, fraction, solver = key
+    budget = problem.budget_at(fraction)
+    facts = {
+        "instance": name,
+        "source": settings["instances"][name]["source"],
+        **_sizes(problem),
+        "budget_fraction": fraction,
+        "budget": budget,
+        "cost": cost,
+        "solver": solver,
+        "solver_version": settings["solvers"][solver] or "not installed",
+    }
+    times: list[float] = []
+    try:
+        plan = _solve(problem, budget, solver, cost, settings)
+        times.append(plan.runtime)
+        while len(times) < settings["repeats"] or (sum(times) < ENOUGH_S and len(times) < MOST_REPEATS):
+            times.append(_solve(problem, budget, solver, cost, settings).runtime)
+    except Exception as error:  # one solver's failure must not end the run
+        return Row(**facts, status="error", message=_sentence(error))
+    return Row(
+        **facts,
+        status=plan.status,
+        limit=plan.limit,
+        utility=plan.utility,
+        amortized_cost=plan.amortized_cost,
+        realized_cost=plan.realized_cost,
+        bound=plan.bound if plan.bound is None or math.isfinite(plan.bound) else None,
+        own_gap=plan.gap,
+        runtime_s=median(times),
+        repeats=len(times),
+        message=plan.message,
+    )
+
+
+def _sentence(error: Exception) -> str:
+    first = (str(error).strip() or "no message").splitlines()[0]
+    return first if isinstance(error, InputError) else f"{type(error).__name__}: {first}"
