@@ -45,9 +45,9 @@ def gap_benchmark(
     """Run every solver on every instance, budget fraction and cost model, side by side.
 
     Before anything is timed, every solver runs once, uncounted, on two queries of the instance, so that
-    compilation and imports are not measured. A solver that is done quickly then runs several times, until its runs
-    took 0.05 s together, and the median counts. A solver that fails is recorded as a row of status ``"error"``, and
-    the others go on.
+    compilation and imports are not measured. A solver that is done quickly then runs several times, until
+    its runs took 0.05 s together, and the median counts. A solver that fails is recorded as a row of status
+    ``"error"``, and the others go on.
 
     Parameters
     ----------
@@ -62,14 +62,15 @@ def gap_benchmark(
     time_limit
         Seconds for each run of a solver; None for no limit.
     output
-        Folder for the raw rows, which are written as they are made, and for the tables, plots and page, which are
-        written at the end; made if it does not exist. None to write nothing.
+        Folder for the raw rows, which are written as they are made, and for the tables, plots and page,
+        which are written at the end; made if it does not exist. None to write nothing.
     seed, threads
         Handed to every solver.
     repeats
         Least number of runs of each solver in each cell; the median of their runtimes counts.
     resume
-        Whether to keep the rows that an earlier run with the same settings left in `output`. False starts afresh.
+        Whether to keep the rows that an earlier run with the same settings left in `output`. False starts
+        afresh.
     progress
         Whether to show a table while it runs, or an object that shows it.
     sources
@@ -210,8 +211,8 @@ def _instance(
 
 
 def _warm_up(problem: Problem, solver: str, cost: Cost, settings: Mapping[str, Any]) -> None:
-    """Run a solver once, so that nothing is compiled or imported while it is timed; failures show when it counts."""
-    with suppress(Exception):
+    """Run a solver once, so that nothing is compiled or imported while it is timed."""
+    with suppress(Exception):  # a failure shows when it counts
         few = problem.take(range(min(WARM_UP_QUERIES, problem.n_queries)))
         _solve(few, few.budget_at(0.5), solver, cost, settings)
 

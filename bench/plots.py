@@ -169,9 +169,15 @@ def _figure(
                     Line2D([], [], color=colour, marker=marker, markersize=size, linewidth=1.4, label=solver)
                 )
             figure.legend(
-                handles=handles, loc="outside upper left", ncols=min(len(handles), int(width / 1.25)), frameon=False,
-                title=title, title_fontproperties={"size": 13, "weight": "bold"}, alignment="left", borderpad=0,
-            )  # fmt: skip
+                handles=handles,
+                title=title,
+                title_fontproperties={"size": 13, "weight": "bold"},
+                loc="outside upper left",
+                alignment="left",
+                ncols=min(len(handles), int(width / 1.25)),
+                frameon=False,
+                borderpad=0,
+            )
         else:
             figure.suptitle(title, fontsize=13, fontweight="bold", x=0.006, ha="left")
         return figure
@@ -184,7 +190,7 @@ def _panel_title(panel: Panel, panels: dict[Panel, list[Row]]) -> str:
 
 
 def _size(place: int, solvers: Sequence[str]) -> float:
-    """Return a marker size that falls from solver to solver, so that those drawn later hide no earlier one."""
+    """Return a marker size that falls from solver to solver, so that none hides an earlier one."""
     return 9 - 5 * place / max(len(solvers) - 1, 1)
 
 
@@ -193,9 +199,7 @@ def _times(value: float) -> str:
 
 
 def _png(figure: Figure) -> bytes:
-    """Render without a display and without touching matplotlib's global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
+    """Render without a display: a Figure made without pyplot draws with Agg."""
     image = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(image)
+    figure.savefig(image, format="png")
     return image.getvalue()

@@ -46,7 +46,7 @@ def quick_preset() -> Preset:
 
 
 def default_preset() -> Preset:
-    """Return the bundled problem, every family, and every solver for problems of this size that is installed."""
+    """Return the bundled problem, every family, and every installed solver for problems of this size."""
     names = (
         "greedy",
         "pareto",

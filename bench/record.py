@@ -18,8 +18,8 @@ FILE = "rows.jsonl"
 class Record:
     """The file ``rows.jsonl`` of an output folder, bound to one set of settings.
 
-    Its first line holds the settings and the machine, every further line one measured row. Lines are flushed one by
-    one; a torn last line, left by a process that was killed, is dropped when the file is opened again.
+    Its first line holds the settings and the machine, every further line one measured row. Lines are flushed
+    one by one; a torn last line, left by a process that was killed, is dropped when the file is opened again.
 
     Parameters
     ----------
@@ -50,7 +50,8 @@ class Record:
         self.rows: dict[Key, Row] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file: IO[bytes] = open(self.path, "r+b" if self.path.exists() else "x+b")
+            mode = "r+b" if self.path.exists() else "x+b"
+            self._file: IO[bytes] = open(self.path, mode)  # noqa: SIM115 (kept open, see close)
         except OSError as error:
             raise InputError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from None
         head = {"benchmark": "gap", "version": 1, "settings": dict(settings), "machine": dict(machine)}

@@ -139,9 +139,10 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``cost``, ``solver``, ``cells``, ``plans`` (cells with a plan), ``proven`` (cells whose plan is proven best
-        by some solver's bound), ``errors``, ``mean_gap``, ``worst_gap``, ``median_runtime_s`` and
-        ``median_time_to_greedy``. Gaps are over the cells in which the solver has a plan and any bound is known.
+        ``cost``, ``solver``, ``cells``, ``plans`` (cells with a plan), ``proven`` (cells whose plan is proven
+        best by some solver's bound), ``errors``, ``mean_gap``, ``worst_gap``, ``median_runtime_s`` and
+        ``median_time_to_greedy``. Gaps are over the cells in which the solver has a plan and any bound is
+        known.
     """
     order: dict[tuple[str, str], None] = dict.fromkeys((row.cost, row.solver) for row in rows)
     records = []

@@ -38,7 +38,7 @@ def solvers(as_json: bool) -> None:
     table.add_column("proves", no_wrap=True)
     table.add_column("costs")
     table.add_column("version")
-    for record, solver in zip(records, registered(), strict=True):
+    for solver in registered():
         version = f"{solver.package} {solver.version}" if solver.installed else "not installed"
         table.add_row(solver.name, solver.summary, solver.proves, ", ".join(solver.costs), version)
     tables.console().print(table, highlight=False)

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robatch.cli.support import (
-    FILE, NAMES, NUMBERS, check_folder, cost_choice, json_option, print_json, progress_wanted,
-)  # fmt: skip
+    FILE,
+    NAMES,
+    NUMBERS,
+    check_folder,
+    cost_choice,
+    json_option,
+    print_json,
+    progress_wanted,
+)
 from robatch.cli.table import read_routing_table, table_options
 from robatch.instances.errors import InputError
 
@@ -68,10 +75,10 @@ def gap(
     as_json: bool,
     **table_settings: Any,
 ) -> None:
-    """Compare solvers by utility, gap to the best proven optimum, and time.
+    r"""Compare solvers by utility, gap to the best proven optimum, and time.
 
-    Rows are kept as they are made: the same command continues a run that was ended. At its end, the folder holds
-    results.csv, gap.png, runtime.png and report.html.
+    Rows are kept as they are made: the same command continues a run that was ended. At its end, the
+    folder holds results.csv, gap.png, runtime.png and report.html.
 
     \b
     robatch bench gap --quick

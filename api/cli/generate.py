@@ -27,7 +27,7 @@ from robatch.cli.support import FILE, WHOLE_NUMBERS, check_file, json_option, sh
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=lambda c, p, v: v and _list(c),
+    callback=lambda *given: _list(*given),
 )
 @json_option
 def generate(
@@ -40,7 +40,7 @@ def generate(
     output: Path,
     as_json: bool,
 ) -> None:
-    """Write a generated problem to a file.
+    r"""Write a generated problem to a file.
 
     \b
     robatch generate --family realistic --queries 1000 --models 4 --seed 0 -o problem.parquet
@@ -53,8 +53,10 @@ def generate(
     show_problem(problem, output, as_json)
 
 
-def _list(ctx: click.Context) -> None:
-    """Print the families."""
+def _list(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the families and end."""
+    if not wanted:
+        return
     from robatch.instances.families import FAMILIES
 
     width = max(map(len, FAMILIES))

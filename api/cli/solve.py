@@ -59,7 +59,7 @@ def solve(
     write_model: Path | None,
     as_json: bool,
 ) -> None:
-    """Choose a model and a batch size for every query of PROBLEM: a file, or the bundled `measured`.
+    r"""Choose a model and a batch size for every query of PROBLEM: a file, or the bundled `measured`.
 
     \b
     robatch solve problem.parquet --budget 0.25 --solver greedy
@@ -81,9 +81,17 @@ def solve(
 
         export(task, usd, write_model, cost=cost)
     plan = run(
-        task, usd, solver, cost, time_limit=time_limit, gap=gap, seed=seed, threads=threads, initial_plan=start,
+        task,
+        usd,
+        solver,
+        cost,
+        time_limit=time_limit,
+        gap=gap,
+        seed=seed,
+        threads=threads,
+        initial_plan=start,
         progress=not as_json and progress_wanted(),
-    )  # fmt: skip
+    )
     if output is not None and plan.assignment is not None:
         plan.write(output)
     if as_json:

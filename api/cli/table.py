@@ -67,13 +67,13 @@ def read_routing_table(path: Path, prices: Path | None, model_column: str, **opt
 @click.option("-o", "--output", type=FILE, required=True, help="Parquet file to write.")
 @json_option
 def import_table(table: Path, output: Path, as_json: bool, prices: Path | None, **options: Any) -> None:
-    """Make a problem of a routing table, or of the measurements of `robatch profile`.
+    r"""Make a problem of a routing table, or of the measurements of `robatch profile`.
 
     A table is long (a row for each query and model) or wide (a column for each model, and one of its costs).
     Measurements know their prices and batch sizes: no option is needed.
 
     \b
-    robatch import mmlu.parquet --prices prices.json --degradation curves.json --shared-tokens 400 -o problem.parquet
+    robatch import mmlu.parquet --prices prices.json --degradation curves.json -o problem.parquet
     robatch import measurements.parquet -o problem.parquet
     """
     check_file(output)

@@ -36,6 +36,7 @@ def verify(problem: str, plan: Path, as_json: bool) -> None:
         click.echo(f"verified: {checked.status}, budget {checked.budget:.6g} USD ({checked.cost} cost)")
         return
     click.echo(
-        f"verified: {checked.status}, utility {checked.utility:.6g}, amortized {checked.amortized_cost:.6g} USD, "
-        f"realized {checked.realized_cost:.6g} USD, budget {checked.budget:.6g} USD ({checked.cost} cost)"
+        f"verified: {checked.status}, utility {checked.utility:.6g}, "
+        f"amortized {checked.amortized_cost:.6g} USD, realized {checked.realized_cost:.6g} USD, "
+        f"budget {checked.budget:.6g} USD ({checked.cost} cost)"
     )

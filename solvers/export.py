@@ -1,0 +1,61 @@
+"""The mixed-integer program as an MPS or LP file, for any other solver."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from robatch.instances.errors import InputError
+from robatch.instances.files import replacing
+from robatch.instances.problem import Problem
+from robatch.instances.scalars import number
+from robatch.solvers.model import build
+from robatch.solvers.plan import Cost
+
+
+def export(problem: Problem, budget: float, path: str | os.PathLike[str], cost: Cost = "amortized") -> None:
+    """Write the program that the mixed-integer backends solve.
+
+    Columns are ``x_<query>_<state>`` and ``y_<group>_<state>``; rows ``query_<i>``, ``calls_<group>_<state>``
+    and ``budget``. The objective is utility times a power of two, and the budget row is scaled to a right-hand side of
+    N.
+
+    Parameters
+    ----------
+    problem
+        Queries, models and utilities.
+    budget
+        USD, above 0 and finite.
+    path
+        A file ending in ``.mps`` or ``.lp``, which names the format.
+    cost
+        The cost model.
+
+    Raises
+    ------
+    InputError
+        If the budget or the file's ending is not allowed, or the file cannot be written.
+    """
+    import highspy
+
+    from robatch.solvers.highs import linear_program
+
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".mps", ".lp"):
+        raise InputError(f"model file is {str(path)!r}: a name ending in .mps or .lp is needed")
+    budget = number("budget", budget, needed="a finite number of USD above 0", above=True)
+    model = build(problem, budget, cost)
+    program = linear_program(model)
+    program.col_names_ = model.column_names()
+    program.row_names_ = model.row_names()
+    highs = highspy.Highs()
+    highs.setOptionValue("output_flag", False)
+    highs.passModel(program)
+    with replacing(path) as temporary:
+        named = temporary.with_name(temporary.name + suffix)  # HiGHS chooses the format by the ending
+        try:
+            if highs.writeModel(str(named)) == highspy.HighsStatus.kError:
+                raise OSError("HiGHS could not write the model")
+            os.replace(named, temporary)
+        finally:
+            named.unlink(missing_ok=True)

@@ -1,0 +1,42 @@
+"""The linear relaxation: a bound and a shadow price, no plan."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.solvers.highs import outcome, solver
+from robatch.solvers.model import MipModel, build
+from robatch.solvers.registry import Answer, Request
+
+ROUNDING = 1e-12  # relative; more than the sums of a bound can err
+
+
+def run(request: Request) -> Answer:
+    """Solve the linear relaxation with HiGHS and bound every plan by its duals."""
+    model = build(request.problem, request.budget, request.cost)
+    highs = solver(model, request, relaxed=True)
+    highs.run()
+    ended = outcome(highs)
+    solution = highs.getSolution()
+    if ended.infeasible:
+        return Answer(infeasible=True)
+    if ended.limit is not None or not solution.dual_valid:
+        return Answer(limit=ended.limit or "other", message=ended.message)
+    duals = np.array(solution.row_dual)
+    price = float(duals[model.n_rows - 1]) * model.problem.n_queries / request.budget
+    bound = dual_bound(model, duals) / model.objective_scale
+    return Answer(bound=bound * (1 + ROUNDING), shadow_price=max(price, 0.0) / model.objective_scale)
+
+
+def dual_bound(model: MipModel, duals: npt.NDArray[np.float64]) -> float:
+    """Return the bound on the objective that any row duals prove (weak duality), whatever their accuracy."""
+    duals = np.where(np.isneginf(model.row_lower), np.maximum(duals, 0.0), duals)
+    rows = np.repeat(np.arange(model.n_rows), np.diff(model.starts))
+    used = np.bincount(model.index, model.value * duals[rows], minlength=model.n_columns)
+    left = np.maximum(model.objective - used, 0.0)
+    if len(model.call_group) == 0:  # one state a query: the best of each query counts, not their sum
+        best = np.zeros(model.problem.n_queries)
+        np.maximum.at(best, model.query, left[: model.n_pairs])
+        return float(np.sum(duals * model.row_upper) + np.sum(best))
+    return float(np.sum(duals * model.row_upper) + np.sum(left * model.upper))

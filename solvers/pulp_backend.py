@@ -1,0 +1,111 @@
+"""Solvers through PuLP: CBC, which PuLP brings, and HiGHS."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pulp
+
+from robatch.solvers.budget_check import Outcome, keep_budget
+from robatch.solvers.model import MipModel
+from robatch.solvers.registry import Answer, Request
+
+FloatArray = npt.NDArray[np.float64]
+
+# CBC stops improving by less than its increment, and rounds within its tolerances: none of it may reach 1e-9
+CBC_OPTIONS = ["primalTolerance 1e-9", "dualTolerance 1e-9", "integerTolerance 1e-9", "increment 1e-10"]
+_LOWER_BOUND = re.compile(r"^Lower bound:\s+(\S+)$", re.MULTILINE)
+
+
+def run_cbc(request: Request) -> Answer:
+    """Solve the mixed-integer program with CBC."""
+    return keep_budget(request, _cbc)
+
+
+def run_highs(request: Request) -> Answer:
+    """Solve the mixed-integer program with HiGHS, called by PuLP."""
+    return keep_budget(request, _highs)
+
+
+def program(model: MipModel) -> tuple[pulp.LpProblem, list[pulp.LpVariable]]:
+    """Return a model as PuLP holds it: minimizing the negative objective, so that bounds have one sign."""
+    lp = pulp.LpProblem("robatch", pulp.LpMinimize)
+    columns = [
+        pulp.LpVariable(name, 0, most, pulp.LpInteger)
+        for name, most in zip(model.column_names(), model.upper.tolist(), strict=True)
+    ]
+    lp += pulp.LpAffineExpression(zip(columns, (-model.objective).tolist(), strict=True))
+    for row, name in enumerate(model.row_names()):
+        span = slice(model.starts[row], model.starts[row + 1])
+        terms = zip((columns[j] for j in model.index[span]), model.value[span].tolist(), strict=True)
+        upper = float(model.row_upper[row])
+        sense = pulp.LpConstraintEQ if model.row_lower[row] == upper else pulp.LpConstraintLE
+        lp += pulp.LpConstraint(pulp.LpAffineExpression(terms), sense, name, upper)
+    return lp, columns
+
+
+def _cbc(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
+    lp, columns = program(model)
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "cbc.log"
+        solver = pulp.PULP_CBC_CMD(
+            msg=False,
+            timeLimit=request.time_limit,
+            gapRel=request.gap,
+            gapAbs=0.0,
+            threads=request.threads,
+            warmStart=start is not None,
+            logPath=None if request.progress else str(log),
+            options=[*CBC_OPTIONS, f"randomCbcSeed {request.seed % 2**31}"],
+        )
+        solver.tmpDir = folder
+        _solve(lp, columns, solver, start)
+        text = log.read_text(errors="replace") if log.exists() else ""
+    found = _LOWER_BOUND.search(text)
+    bound = -float(found[1]) if found else None
+    return _outcome(lp, columns, bound)
+
+
+def _highs(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
+    lp, columns = program(model)
+    solver = pulp.HiGHS(
+        msg=request.progress,
+        timeLimit=request.time_limit,
+        gapRel=request.gap,
+        gapAbs=0.0,
+        threads=request.threads,
+        warmStart=start is not None,
+        mip_feasibility_tolerance=1e-10,
+        primal_feasibility_tolerance=1e-10,
+        dual_feasibility_tolerance=1e-10,
+        small_matrix_value=1e-12,
+        random_seed=request.seed % 2**31,
+    )
+    _solve(lp, columns, solver, start)
+    dual = float(lp.solverModel.getInfo().mip_dual_bound)
+    return _outcome(lp, columns, -dual if np.isfinite(dual) else None)
+
+
+def _solve(lp: pulp.LpProblem, columns: list[pulp.LpVariable], solver: Any, start: FloatArray | None) -> None:
+    if start is not None:
+        for column, value in zip(columns, start.tolist(), strict=True):
+            column.setInitialValue(round(value))
+    lp.solve(solver)
+
+
+def _outcome(lp: pulp.LpProblem, columns: list[pulp.LpVariable], bound: float | None) -> Outcome:
+    """Read the solution status: after a time limit PuLP's plain status still says optimal."""
+    if lp.status == pulp.LpStatusInfeasible:
+        return Outcome(infeasible=True)
+    if lp.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
+        return Outcome(bound=bound, limit="time")
+    values = np.array([column.value() or 0.0 for column in columns])
+    if lp.sol_status == pulp.LpSolutionIntegerFeasible:
+        return Outcome(values, bound, limit="time")
+    reached = -float(pulp.value(lp.objective))
+    return Outcome(values, reached if bound is None else max(bound, reached))
