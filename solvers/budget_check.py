@@ -1,4 +1,4 @@
-"""The over-budget rule of all mixed-integer backends: what a solver's tolerance let through is not returned."""
+"""The over-budget rule of the mixed-integer backends: what a tolerance let through is not returned."""
 
 from __future__ import annotations
 

@@ -17,8 +17,7 @@ def export(problem: Problem, budget: float, path: str | os.PathLike[str], cost: 
     """Write the program that the mixed-integer backends solve.
 
     Columns are ``x_<query>_<state>`` and ``y_<group>_<state>``; rows ``query_<i>``, ``calls_<group>_<state>``
-    and ``budget``. The objective is utility times a power of two, and the budget row is scaled to a right-hand side of
-    N.
+    and ``budget``. The objective is utility times a power of two; the budget row has the right-hand side N.
 
     Parameters
     ----------

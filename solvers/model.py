@@ -24,8 +24,8 @@ class MipModel:
     """``maximize objective x`` subject to ``row_lower <= A x <= row_upper``, ``0 <= x <= upper``, x whole.
 
     Columns are first the pairs: x[i, s] = 1 if query i is answered in state s, one for each state that is
-    allowed for the query, by query. Under realized cost the calls follow: y[g, s] calls of state s in group g,
-    where the state has a batch size and the group a number of queries above 1 and calls have a price.
+    allowed for the query, by query. Under realized cost the calls follow: y[g, s] calls of state s in
+    group g, where batch size and the group's number of queries are above 1 and calls have a price.
 
     Rows are first the queries (each has one state), then the calls (as many as their queries need), then
     the budget row, if there is one, then rows that exclude assignments.
@@ -89,13 +89,13 @@ class MipModel:
         shape = (self.problem.n_queries, self.problem.n_states)
         dense = np.full(shape, -np.inf)
         dense[self.query, self.state] = np.asarray(values)[: self.n_pairs]
-        return dense.argmax(axis=1).astype(np.int64)
+        return np.asarray(dense.argmax(axis=1), dtype=np.int64)
 
     def to_values(self, assignment: IntArray) -> FloatArray:
         """Return the value of every column under an assignment (N,)."""
         chosen = assignment[self.query] == self.state
         calls = self.problem.call_counts(assignment)[self.call_group, self.call_state]
-        return np.concatenate([chosen, calls]).astype(np.float64)
+        return np.asarray(np.concatenate([chosen, calls]), dtype=np.float64)
 
     def with_budget(self, factor: float) -> MipModel:
         """Return the model with its budget times a factor close to 1."""

@@ -6,8 +6,8 @@ import datetime
 
 import numpy as np
 import numpy.typing as npt
-from ortools.gscip import gscip_pb2
 from ortools.math_opt.python import mathopt
+from ortools.math_opt.solvers.gscip import gscip_pb2
 
 from robatch.solvers.budget_check import Outcome, keep_budget
 from robatch.solvers.model import MipModel
