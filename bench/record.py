@@ -98,7 +98,7 @@ class Record:
                 row = Row(**line["row"])
                 self.rows[row.key] = row
         elif resume and self._file.seek(0, os.SEEK_END) > 0 and not self._is_torn():
-            raise InputError(f"{str(self.path)!r} is no record of a benchmark: choose another folder")
+            raise self._foreign()
         self._file.truncate(whole)
         self._file.seek(whole)
         if not lines:
@@ -110,15 +110,20 @@ class Record:
         lines: list[dict[str, Any]] = []
         whole = 0
         for raw in self._file:
-            try:
-                line = json.loads(raw) if raw.endswith(b"\n") else None
-            except ValueError:
-                line = None
-            if not isinstance(line, dict) or (lines and set(line.get("row", ())) != set(MEASURED)):
+            if not raw.endswith(b"\n"):
                 break
+            try:
+                line = json.loads(raw)
+            except ValueError:
+                raise self._foreign() from None
+            if not isinstance(line, dict) or (lines and not _holds_row(line)):
+                raise self._foreign()
             lines.append(line)
             whole += len(raw)
         return lines, whole
+
+    def _foreign(self) -> InputError:
+        return InputError(f"{str(self.path)!r} is no record of a benchmark: choose another folder")
 
     def _is_torn(self) -> bool:
         self._file.seek(0)
@@ -127,7 +132,7 @@ class Record:
 
     def _check(self, there: dict[str, Any], head: dict[str, Any]) -> None:
         if there.get("benchmark") != "gap" or there.get("version") != 1:
-            raise InputError(f"{str(self.path)!r} is no record of a benchmark: choose another folder")
+            raise self._foreign()
         changed = _difference(there["settings"], head["settings"], "")
         changed = changed or _difference(_essence(there["machine"]), _essence(head["machine"]), "")
         if changed:
@@ -135,6 +140,11 @@ class Record:
                 f"{str(self.path)!r} holds rows of other settings ({changed}): "
                 "choose another folder, or start afresh with resume=False (--fresh)"
             )
+
+
+def _holds_row(line: Mapping[str, Any]) -> bool:
+    row = line.get("row")
+    return isinstance(row, dict) and set(row) == set(MEASURED)
 
 
 def _essence(machine: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,11 +55,5 @@ def _decimals(value: float, digits: int) -> int:
     """Return the decimals that show so many significant digits."""
     if value == 0:
         return 0
-    whole, power = 0, abs(value)
-    while power >= 10:
-        power /= 10
-        whole += 1
-    while power < 1:
-        power *= 10
-        whole -= 1
-    return max(0, digits - 1 - whole)
+    power = int(f"{value:.{digits - 1}e}".split("e")[1])  # after rounding: 0.999 is 1.0
+    return max(0, digits - 1 - power)

@@ -24,7 +24,7 @@ def run(request: Request) -> Answer:
 
 def scale(coefficients: FloatArray, upper: FloatArray) -> float:
     """Return the power of two that makes coefficients whole: as fine as needed, and no sum overflows."""
-    total = max(float(np.sum(np.abs(coefficients) * upper)), 1e-300)
+    total = max(float(np.sum(np.abs(coefficients) * upper)), 1.0)
     return float(2.0 ** min(FINEST, int(np.floor(np.log2(MOST / total)))))
 
 
@@ -56,6 +56,8 @@ def run_once(model: MipModel, request: Request, start: FloatArray | None) -> Out
     settings = solver.parameters
     settings.random_seed = request.seed % 2**31
     settings.relative_gap_limit = request.gap
+    # 9.15's presolve loses optima of programs like these (google/or-tools issue 5293); this leaves that step out
+    settings.presolve_inclusion_work_limit = 0
     settings.log_search_progress = request.progress
     if request.threads is not None or model.n_columns <= SMALL:
         settings.num_workers = request.threads or 1

@@ -18,8 +18,10 @@ from robatch.solvers.registry import Answer, Request
 FloatArray = npt.NDArray[np.float64]
 
 # CBC stops improving by less than its increment, and rounds within its tolerances: none may reach 1e-9.
-# Its knapsack cover cuts lose optima: with them some tiny realized programs ended below brute force.
+# Preprocessing and knapsack cover cuts of the CBC that PuLP brings (2.10.3) lose optima: with either of them,
+# some tiny programs ended below brute force.
 CBC_OPTIONS = [
+    "preprocess off",
     "knapsackCuts off",
     "primalTolerance 1e-9",
     "dualTolerance 1e-9",

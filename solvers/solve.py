@@ -14,6 +14,7 @@ from robatch.solvers.plan import Cost, Limit, Plan, Status, ids_of
 from robatch.solvers.registry import Answer, Request, Solver, get
 from robatch.solvers.verify import verify
 
+ROUNDING = 1e-11  # utility, whose greatest value is 1 a query
 OPTIMAL_GAP = 1e-9  # a plan is called optimal when it is proven best to this relative gap
 
 
@@ -113,8 +114,8 @@ def _plan(
     elif states is not None:
         utility = problem.total_utility(states)
         amortized, realized = problem.amortized_cost(states), problem.realized_cost(states)
-        if bound is not None and bound < utility:
-            bound = utility  # rounding of the solver: what is reached is not impossible
+        if bound is not None and bound < utility + ROUNDING:
+            bound = utility  # the difference is rounding in the solver
         proven = bound is not None and bound - utility <= OPTIMAL_GAP * abs(bound)
         status = "optimal" if proven else "feasible"
         limit = _limit(limit, status, utility, bound, gap, entry)
