@@ -91,7 +91,9 @@ class Measurements:
         try:
             table = pq.read_table(path)
         except OSError as error:
-            raise InputError(f"cannot read the measurements {name!r}: {error.strerror or _first_line(error)}") from error
+            raise InputError(
+                f"cannot read the measurements {name!r}: {error.strerror or _first_line(error)}"
+            ) from error
         except (pa.ArrowException, ValueError) as error:
             raise InputError(f"{name!r} is not a whole Parquet file: {_first_line(error)}") from error
         try:
@@ -102,7 +104,9 @@ class Measurements:
         if not right:
             raise InputError(f"{name!r} holds no measurements of a profiling run")
         if provenance.get("format") != 1:
-            raise InputError(f"{name!r} has format {provenance.get('format')!r}: this version of robatch reads format 1")
+            raise InputError(
+                f"{name!r} has format {provenance.get('format')!r}: this version of robatch reads format 1"
+            )
         if not table.schema.remove_metadata().equals(SCHEMA):
             raise InputError(f"{name!r} has other columns than measurements have: {table.column_names}")
         measurements = cls(table.replace_schema_metadata(None), provenance)
@@ -228,7 +232,9 @@ class Measurements:
                     tokens[:, i, k] = row["input_tokens"], row["output_tokens"]
         if np.isnan(tokens).any():
             i, k = np.argwhere(np.isnan(tokens[0]))[0]
-            raise InputError(f"query {self.query_ids[i]!r} got no answer from model {names[k]!r} at any batch size")
+            raise InputError(
+                f"query {self.query_ids[i]!r} got no answer from model {names[k]!r} at any batch size"
+            )
         models = [
             Model(
                 name=model["name"],

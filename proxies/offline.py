@@ -107,7 +107,9 @@ class OfflineEngine:
         except OSError:
             line = ""
         if not line:
-            raise InputError(f"model {self._name!r}: vLLM ended without an answer; its last words: {self._last_words()}")
+            raise InputError(
+                f"model {self._name!r}: vLLM ended without an answer; its last words: {self._last_words()}"
+            )
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
             raise InputError(f"model {self._name!r}: vLLM failed: {reply['error']}")
@@ -115,7 +117,9 @@ class OfflineEngine:
 
     def _last_words(self) -> str:
         self._log.seek(0)
-        lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
+        lines = [
+            line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()
+        ]
         return lines[-1][-300:] if lines else "none"
 
 
@@ -154,7 +158,9 @@ class _Model:
             "dtype": str(settings.model_config.dtype).removeprefix("torch."),
             "prefix_caching": bool(settings.cache_config.enable_prefix_caching),
             "engine_arguments": arguments,
-            "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith("VLLM_CPU_")},
+            "environment": {
+                name: os.environ[name] for name in sorted(os.environ) if name.startswith("VLLM_CPU_")
+            },
             "seconds": "throughput",
             "chunk": int(settings.scheduler_config.max_num_seqs),
         }
@@ -198,7 +204,9 @@ class _Model:
         if not self.chat:
             return list(self.tokenizer.encode(prompt))
         messages = [{"role": "user", "content": prompt}]
-        return list(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
+        return list(
+            self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        )
 
 
 def _device(kind: str) -> str:

@@ -112,7 +112,12 @@ def config_hash(config: ProfileConfig, identities: dict[str, Any]) -> str:
             del entry[name]
         models.append(entry | {"identity": identities[model.name]})
     queries = [asdict(query) for query in config.queries]
-    settings = [config.template.render([]), config.template.show_choices, config.seed, config.max_output_tokens]
+    settings = [
+        config.template.render([]),
+        config.template.show_choices,
+        config.seed,
+        config.max_output_tokens,
+    ]
     return _sha256(json.dumps([models, queries, settings], sort_keys=True, default=str).encode())
 
 
@@ -173,7 +178,13 @@ def _open(config: ProfileConfig, model: ModelConfig) -> Engine:
     if model.server is not None:
         assert model.model
         return ServerEngine(
-            model.server, model.model, model.chat, config.concurrency, config.timeout, model.api_key_env, config.seed
+            model.server,
+            model.model,
+            model.chat,
+            config.concurrency,
+            config.timeout,
+            model.api_key_env,
+            config.seed,
         )
     assert model.path
     return OfflineEngine(model.path, model.chat, model.context_window, config.seed, dict(model.engine))
@@ -234,7 +245,9 @@ def _rows(config: ProfileConfig, record: Record) -> Iterator[dict[str, Any]]:
                     }
 
 
-def _provenance(config: ProfileConfig, identities: dict[str, Any], hashed: str, record: Record) -> dict[str, Any]:
+def _provenance(
+    config: ProfileConfig, identities: dict[str, Any], hashed: str, record: Record
+) -> dict[str, Any]:
     return {
         "kind": "measurements",
         "format": 1,

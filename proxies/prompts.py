@@ -28,6 +28,17 @@ SUPPORT_EXAMPLES = (
     ("The ladder came early, but I cannot log in.", "account"),
 )
 
+REVIEWS_INSTRUCTIONS = """\
+Product reviews are sorted by whether their author is content with the product: positive or negative. \
+For each review, answer positive or negative."""
+
+REVIEWS_EXAMPLES = (
+    ("The umbrella is lovely.", "positive"),
+    ("It came quickly, but the pan is awful.", "negative"),
+    ("The sofa broke in March.", "negative"),
+    ("Expensive, yet I would choose this lamp again.", "positive"),
+)
+
 _FORMAT = 'Every query is one JSON string. Answer each on its own line: "A1: ", "A2: " and so on.'
 
 # A query's text must not form a control token of a chat template, such as <|im_end|> or [/INST].
@@ -75,6 +86,11 @@ class Template:
 def support_template() -> Template:
     """Give the template of the task `support`."""
     return Template(SUPPORT_INSTRUCTIONS, SUPPORT_EXAMPLES)
+
+
+def reviews_template() -> Template:
+    """Give the template of the task `reviews`."""
+    return Template(REVIEWS_INSTRUCTIONS, REVIEWS_EXAMPLES)
 
 
 def default_template(
@@ -137,7 +153,7 @@ def parse(text: str, queries: Sequence[Query]) -> tuple[str | None, ...]:
 
 def template_for(name: str) -> Template:
     """Give the template of a generated task."""
-    return {"support": support_template}[name]()
+    return {"support": support_template, "reviews": reviews_template}[name]()
 
 
 def _slot_regex(query: Query) -> str:

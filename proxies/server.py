@@ -13,7 +13,14 @@ from typing import Any
 from robatch.instances.errors import InputError, require
 from robatch.proxies.engines import CONTEXT_ERROR, ModelAnswer, ModelCall
 
-_TOO_LONG = ("context length", "context_length", "context window", "maximum model length", "max_model_len", "too long")
+_TOO_LONG = (
+    "context length",
+    "context_length",
+    "context window",
+    "maximum model length",
+    "max_model_len",
+    "too long",
+)
 
 
 class ServerEngine:
@@ -108,7 +115,9 @@ class ServerEngine:
             raise InputError(f"the server {self._server} answered without choices or token counts")
         choice, usage = reply.choices[0], reply.usage
         text = (choice.message.content if self._chat else choice.text) or ""
-        return ModelAnswer(text, usage.prompt_tokens, usage.completion_tokens, seconds, str(choice.finish_reason))
+        return ModelAnswer(
+            text, usage.prompt_tokens, usage.completion_tokens, seconds, str(choice.finish_reason)
+        )
 
     def _failure(self, error: Exception) -> ModelAnswer:
         """Record a call that is too long; anything else ends the run, which can be continued."""
@@ -131,7 +140,9 @@ class ServerEngine:
             key = os.environ.get(self._key_env)
             said = " ".join((said.replace(key, "***") if key else said).split())
             what = f"failed: {said[:300]}"
-        raise InputError(f"the server {self._server} {what}; a rerun continues where this run ended") from None
+        raise InputError(
+            f"the server {self._server} {what}; a rerun continues where this run ended"
+        ) from None
 
     def _version(self) -> str | None:
         """Ask a vLLM server for its version; others do not know the question."""

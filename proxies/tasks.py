@@ -13,11 +13,15 @@ from typing import Any, Literal
 
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
-from robatch.proxies import support
+from robatch.proxies import reviews, support
 
 Kind = Literal["choice", "number"]
 
-TASKS = ("support",)
+_MAKERS = {
+    "support": (support.TEAMS, support.GRADES, support.message),
+    "reviews": (reviews.ANSWERS, reviews.GRADES, reviews.message),
+}
+TASKS = tuple(_MAKERS)
 """The names `generate_task` knows."""
 
 NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,4})?")
@@ -101,7 +105,9 @@ def read_queries(path: str | os.PathLike[str]) -> tuple[Query, ...]:
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
         if query.id in seen:
-            raise InputError(f"{where}: id {query.id!r} is already that of line {seen[query.id]}, ids are unique")
+            raise InputError(
+                f"{where}: id {query.id!r} is already that of line {seen[query.id]}, ids are unique"
+            )
         seen[query.id] = number
         queries.append(query)
     if not queries:
@@ -131,7 +137,8 @@ def generate_task(name: str = "support", queries: int = 320, seed: int = 0) -> t
     name
         ``"support"``: short customer messages to be sorted into the team that must act: billing, delivery,
         technical or account. Of ten, four are plain, two long-winded, three mention another team's topic only to
-        say that it is in order, and one mentions two such topics.
+        say that it is in order, and one mentions two such topics. ``"reviews"``: short product reviews, positive
+        or negative; of ten, four are plain, three have irrelevant detail, three a concession of the opposite sign.
     queries
         How many, all distinct; at most 5000.
     seed
@@ -142,17 +149,18 @@ def generate_task(name: str = "support", queries: int = 320, seed: int = 0) -> t
     if isinstance(queries, bool) or not isinstance(queries, int) or not 1 <= queries <= 5000:
         raise InputError(f"queries is {queries!r}: a whole number from 1 to 5000 is needed")
     rng = random.Random(f"robatch {name} {seed}")
+    answers, grades, message = _MAKERS[name]
     made: dict[str, str] = {}
     while len(made) < queries:
-        # Teams and grades go round evenly; a text that exists already is drawn again.
-        team = support.TEAMS[len(made) % 4]
-        text = support.message(team, support.GRADES[(len(made) // 4) % len(support.GRADES)], rng)
-        made.setdefault(text, team)
+        # Answers and grades go round evenly; a text that exists already is drawn again.
+        answer = answers[len(made) % len(answers)]
+        text = message(answer, grades[(len(made) // len(answers)) % len(grades)], rng)
+        made.setdefault(text, answer)
     items = list(made.items())
     rng.shuffle(items)
     return tuple(
-        Query(f"support-{number:04d}", text, team, "choice", support.TEAMS)
-        for number, (text, team) in enumerate(items, start=1)
+        Query(f"{name}-{number:04d}", text, answer, "choice", answers)
+        for number, (text, answer) in enumerate(items, start=1)
     )
 
 
@@ -172,7 +180,12 @@ def _query(record: Any) -> Query:
 
 
 def _line(query: Query) -> str:
-    record: dict[str, object] = {"id": query.id, "text": query.text, "answer": query.answer, "kind": query.kind}
+    record: dict[str, object] = {
+        "id": query.id,
+        "text": query.text,
+        "answer": query.answer,
+        "kind": query.kind,
+    }
     if query.choices:
         record["choices"] = list(query.choices)
     return json.dumps(record, ensure_ascii=False) + "\n"

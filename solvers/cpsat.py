@@ -56,7 +56,7 @@ def run_once(model: MipModel, request: Request, start: FloatArray | None) -> Out
     settings = solver.parameters
     settings.random_seed = request.seed % 2**31
     settings.relative_gap_limit = request.gap
-    # 9.15's presolve loses optima of programs like these (google/or-tools issue 5293); this leaves that step out
+    # 9.15 loses optima of programs like these in this step of its presolve (google/or-tools issue 5293)
     settings.presolve_inclusion_work_limit = 0
     settings.log_search_progress = request.progress
     if request.threads is not None or model.n_columns <= SMALL:
