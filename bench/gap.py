@@ -30,7 +30,7 @@ WARM_UP_QUERIES = 2  # few enough for brute force
 
 def gap_benchmark(
     instances: Mapping[str, Problem],
-    fractions: Sequence[float] = (0.1, 0.3, 0.6),
+    fractions: Sequence[float] = (0.1, 0.3, 0.7),
     solvers: Sequence[str] = ("greedy", "pareto", "highs", "cpsat"),
     costs: Sequence[Cost] = ("amortized",),
     time_limit: float | None = None,
@@ -86,9 +86,7 @@ def gap_benchmark(
     InputError
         If an argument is not allowed, or `output` cannot be written or holds rows of other settings.
     """
-    settings = _settings(
-        instances, fractions, solvers, costs, time_limit, seed, threads, repeats, sources or {}
-    )
+    settings = _settings(instances, fractions, solvers, costs, time_limit, seed, threads, repeats, sources or {})
     described = machine.describe()
     display: Display = progress if not isinstance(progress, bool) else Terminal() if progress else Silent()
     record = None if output is None else Record(Path(output), settings, described, resume)

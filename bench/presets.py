@@ -36,12 +36,15 @@ class Preset:
 
 
 def quick_preset() -> Preset:
-    """Return what ends within a minute on two cores."""
+    """Return what ends within a minute on two cores.
+
+    Of `adversarial`, exactly 0.6 of the budget pays for the giant upgrade up to a rounding: 0.7 is clear of it.
+    """
     return Preset(
         instances=("measured", "realistic:300", "strongly-correlated:100", "ties:200", "adversarial:60"),
-        fractions=(0.1, 0.3, 0.6),
+        fractions=(0.1, 0.3, 0.7),
         solvers=("greedy", "pareto", "highs", "cpsat", "router-only", "batch-only"),
-        time_limit=2.0,
+        time_limit=1.5,
     )
 
 
@@ -62,7 +65,7 @@ def default_preset() -> Preset:
     installed = {solver.name for solver in solvers() if solver.installed}
     return Preset(
         instances=("measured", "realistic:10000", *(f"{family}:1000" for family in FAMILIES)),
-        fractions=(0.05, 0.1, 0.2, 0.3, 0.6, 0.9),
+        fractions=(0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9),
         solvers=tuple(name for name in names if name in installed),
         time_limit=30.0,
     )

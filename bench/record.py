@@ -86,9 +86,7 @@ class Record:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise InputError(
-                    f"{str(self.path)!r} is being written by another run of the benchmark"
-                ) from None
+                raise InputError(f"{str(self.path)!r} is being written by another run of the benchmark") from None
 
     def _load(self, head: dict[str, Any], resume: bool) -> None:
         lines, whole = self._lines() if resume else ([], 0)

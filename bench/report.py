@@ -27,12 +27,8 @@ def page(results: GapResults, plots: Mapping[str, bytes]) -> str:
     """
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(
-        (files("robatch.bench") / "report.html.jinja").read_text(encoding="utf-8")
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((files("robatch.bench") / "report.html.jinja").read_text(encoding="utf-8"))
     images = {name: base64.b64encode(image).decode() for name, image in plots.items()}
     return template.render(
         results=results,

@@ -102,9 +102,7 @@ class Terminal:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.console.is_terminal:
-            self._live.update("")
-            self._live.stop()
+        self._stop()
 
     def begin(self, total: int, kept: int) -> None:
         """Announce the number of rows, and of those that an earlier run left."""
@@ -132,20 +130,16 @@ class Terminal:
         head = (first.instance, first.cost)
         if head != self._last:
             sizes = f"{first.queries:,} queries, {first.models} models, {first.states} states"
-            self.console.print(
-                f"\n[bold]{first.instance}[/bold] · {first.cost} cost · {sizes}", highlight=False
-            )
+            self.console.print(f"\n[bold]{first.instance}[/bold] · {first.cost} cost · {sizes}", highlight=False)
         self.console.print(cell_table(rows, head != self._last, self.console.width), highlight=False)
         for row in rows:
             if row.status == "error":
-                self.console.print(
-                    f"        {row.solver}: {row.message}", style="red", markup=False, highlight=False
-                )
+                self.console.print(f"        {row.solver}: {row.message}", style="red", markup=False, highlight=False)
         self._last = head
 
     def end(self, rows: Sequence[Row]) -> None:
         """Show the sum."""
-        self._show([])
+        self._stop()
         self.console.print()
         self.console.print(summary_table(rows), highlight=False)
         self.console.print(
@@ -155,13 +149,17 @@ class Terminal:
             highlight=False,
         )
 
+    def _stop(self) -> None:
+        if self._live.is_started:
+            self._live.update("", refresh=True)
+            self._live.stop()
+
     def _show(self, cell: Sequence[Row]) -> None:
-        if self.console.is_terminal:
+        if self._live.is_started:
             from rich.console import Group
 
-            self._live.update(
-                Group(*([cell_table(cell, False, self.console.width)] if cell else []), self._bar)
-            )
+            parts = [cell_table(cell, False, self.console.width)] if cell else []
+            self._live.update(Group(*parts, self._bar), refresh=True)
 
 
 def console(stderr: bool = False) -> Console:

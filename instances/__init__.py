@@ -1,5 +1,6 @@
 """The problem itself: data types, cost arithmetic, generated families, files and routing tables."""
 
+from robatch.instances.bundled import BUNDLED, load
 from robatch.instances.errors import InputError, MissingExtraError
 from robatch.instances.families import FAMILIES, generate
 from robatch.instances.knapsack import Knapsack, from_knapsack
@@ -9,6 +10,7 @@ from robatch.instances.problem_file import read
 from robatch.instances.tables import from_table
 
 __all__ = [
+    "BUNDLED",
     "FAMILIES",
     "InputError",
     "Knapsack",
@@ -19,5 +21,6 @@ __all__ = [
     "from_knapsack",
     "from_table",
     "generate",
+    "load",
     "read",
 ]

@@ -57,8 +57,7 @@ def to_arrow(table: Any, what: str) -> tuple[Any, str]:
     except (pa.ArrowException, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"{what} cannot be converted to Arrow: {_line(error)}") from None
     raise InputError(
-        f"{what} is a {type(table).__name__}: "
-        "a pandas, polars or pyarrow table or the path of a file is needed"
+        f"{what} is a {type(table).__name__}: a pandas, polars or pyarrow table or the path of a file is needed"
     )
 
 
@@ -161,15 +160,12 @@ def numbers(
     data = table[column]
     kind = data.type
     if not any(
-        check(kind)
-        for check in (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
+        check(kind) for check in (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
     ):
         raise InputError(f"column {column!r} of {name} is of type {kind}: numbers are needed")
     if data.null_count:
         row = int(np.argmax(data.is_null().to_numpy()))
-        raise InputError(
-            f"column {column!r} of {name} is missing in {data.null_count} rows, first in {row_name(row)}"
-        )
+        raise InputError(f"column {column!r} of {name} is missing in {data.null_count} rows, first in {row_name(row)}")
     if pa.types.is_boolean(kind):
         data = data.cast(pa.int8())
     values = np.asarray(data.cast(pa.float64()).to_numpy(), dtype=np.float64)
@@ -178,15 +174,12 @@ def numbers(
         row = int(np.argmax(wrong))
         allowed = f"from {low:g} to {high:g}" if high < np.inf else f"of at least {low:g}"
         raise InputError(
-            f"column {column!r} of {name} is {values[row]:g} in {row_name(row)}: "
-            f"a finite number {allowed} is needed"
+            f"column {column!r} of {name} is {values[row]:g} in {row_name(row)}: a finite number {allowed} is needed"
         )
     return values
 
 
-def encode(
-    table: Any, column: str, name: str, as_text: bool = False
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+def encode(table: Any, column: str, name: str, as_text: bool = False) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
     """Return the code of each row in a column of labels, and the labels in order of first appearance.
 
     Parameters
@@ -209,14 +202,10 @@ def encode(
         data = pa.chunked_array([_decode(chunk) for chunk in data.chunks])
     if data.null_count:
         row = int(np.argmax(data.is_null().to_numpy()))
-        raise InputError(
-            f"column {column!r} of {name} is missing in {data.null_count} rows, first in row {row}"
-        )
+        raise InputError(f"column {column!r} of {name} is missing in {data.null_count} rows, first in row {row}")
     if not pa.types.is_integer(data.type):
         if data.type not in (pa.string(), pa.large_string(), pa.string_view()):
-            raise InputError(
-                f"column {column!r} of {name} is of type {data.type}: strings or whole numbers are needed"
-            )
+            raise InputError(f"column {column!r} of {name} is of type {data.type}: strings or whole numbers are needed")
         data = data.cast(pa.large_string())
     elif as_text:
         data = data.cast(pa.large_string())
@@ -224,9 +213,7 @@ def encode(
     if isinstance(data, pa.ChunkedArray):  # of a table without rows
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.str_)
     values = data.dictionary
-    labels = (
-        values.to_numpy() if pa.types.is_integer(values.type) else np.array(values.to_pylist(), dtype=np.str_)
-    )
+    labels = values.to_numpy() if pa.types.is_integer(values.type) else np.array(values.to_pylist(), dtype=np.str_)
     return data.indices.to_numpy().astype(np.int64), labels
 
 

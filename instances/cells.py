@@ -169,9 +169,7 @@ def wide_cells(table: Any, name: str, options: Options) -> Cells:
         return f"row {row}" if ids is None else f"query {ids[row].item()!r}"
 
     def matrix(suffix: str, high: float) -> FloatArray:
-        return np.column_stack(
-            [numbers(table, model + suffix, name, 0.0, high, row_name) for model in models]
-        )
+        return np.column_stack([numbers(table, model + suffix, name, 0.0, high, row_name) for model in models])
 
     if "input_tokens" in columns:
         inputs = numbers(table, "input_tokens", name, 0.0, np.inf, row_name)

@@ -68,9 +68,7 @@ def matrix(
         array = array[:, None]
     elif array.ndim == 1 and one_row:
         array = array[None, :]
-    want = " or ".join(
-        str((rows if rows is not None else "queries", width)) for width in dict.fromkeys(columns)
-    )
+    want = " or ".join(str((rows if rows is not None else "queries", width)) for width in dict.fromkeys(columns))
     if array.ndim != 2 or array.shape[1] not in columns:
         raise InputError(f"{name} has shape {given}: {want} is needed")
     if len(array) == 0:

@@ -125,9 +125,7 @@ def items(problem: Problem, assignment: npt.ArrayLike) -> npt.NDArray[np.int64]:
         If the problem is no reduced knapsack, or the assignment does not fit it.
     """
     if problem.states != (("skip", 1), ("take", 1)):
-        raise InputError(
-            f"{problem!r} was not made by from_knapsack: the states 'skip x 1' and 'take x 1' are needed"
-        )
+        raise InputError(f"{problem!r} was not made by from_knapsack: the states 'skip x 1' and 'take x 1' are needed")
     return np.flatnonzero(problem.check_assignment(assignment) == TAKE)
 
 

@@ -155,9 +155,7 @@ def retentions(degradation: Any, models: Sequence[Model]) -> npt.NDArray[np.floa
     for model in models:
         curve = curves.get(model.name, curves.get(OTHERS))
         if curve is None:
-            raise InputError(
-                f"{where} has no curve for model {model.name!r}, and none for {OTHERS!r} (all others)"
-            )
+            raise InputError(f"{where} has no curve for model {model.name!r}, and none for {OTHERS!r} (all others)")
         sizes = sorted(curve)
         kept.append(np.interp(np.log2(model.batch_sizes), np.log2(sizes), [curve[size] for size in sizes]))
     return np.concatenate(kept)
@@ -207,7 +205,5 @@ def _add(curves: dict[str, dict[int, float]], name: str, size: Any, value: Any, 
     value = number(f"retention of model {name!r} at batch size {size} in {where}", value, 0.0, 1.0)
     curve = curves.setdefault(name, {})
     if size in curve:
-        raise InputError(
-            f"{where} holds model {name!r} at batch size {size} twice: one row of each is needed"
-        )
+        raise InputError(f"{where} holds model {name!r} at batch size {size} twice: one row of each is needed")
     curve[size] = value

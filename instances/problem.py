@@ -339,9 +339,9 @@ class Problem:
     def call_counts(self, assignment: npt.ArrayLike) -> IntArray:
         """Return the calls of each group in each state: (groups, S), ``ceil(queries / b)``."""
         states = self.check_assignment(assignment)
-        cells = np.bincount(
-            self.group_codes * self.n_states + states, minlength=self.n_groups * self.n_states
-        ).reshape(self.n_groups, self.n_states)
+        cells = np.bincount(self.group_codes * self.n_states + states, minlength=self.n_groups * self.n_states).reshape(
+            self.n_groups, self.n_states
+        )
         return -(-cells // self.state_batch_size)
 
     def realized_cost(self, assignment: npt.ArrayLike) -> float:

@@ -100,13 +100,10 @@ def realistic(sizes: Sizes, rng: np.random.Generator) -> Problem:
     outputs = np.exp(length - OUTPUT_SIGMA**2 / 2) * [model.output_tokens for model in pool]
     outputs = np.maximum(np.rint(outputs), 1.0)
 
-    kept = np.concatenate([retention(sizes.batch_sizes, model.accuracy) for model in pool]).astype(
-        sizes.dtype
-    )
+    kept = np.concatenate([retention(sizes.batch_sizes, model.accuracy) for model in pool]).astype(sizes.dtype)
     base = base.astype(sizes.dtype, copy=False)
     models = [
-        Model(model.name, model.price, model.price, SHARED_TOKENS, batch_sizes=sizes.batch_sizes)
-        for model in pool
+        Model(model.name, model.price, model.price, SHARED_TOKENS, batch_sizes=sizes.batch_sizes) for model in pool
     ]
     if sizes.factored:
         return Problem(models, inputs, outputs, base_utility=base, retention=kept)
@@ -142,8 +139,6 @@ def pick(models: int) -> list[PoolModel]:
     for place in places:
         nearest = round(place)
         used[nearest] += 1
-        values = (
-            float(np.interp(place, range(len(POOL)), [model[field] for model in POOL])) for field in (1, 2, 3)
-        )
+        values = (float(np.interp(place, range(len(POOL)), [model[field] for model in POOL])) for field in (1, 2, 3))
         picked.append(PoolModel(f"{POOL[nearest].name}#{used[nearest]}", *values))
     return picked

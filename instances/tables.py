@@ -98,9 +98,7 @@ def from_table(
         raise InputError(f"{name} has no rows: at least one query is needed")
     wide = any(column.endswith(COST_SUFFIX) for column in data.column_names)
     if wide and output_tokens is not None:
-        raise InputError(
-            f"output_tokens is {output_tokens!r}: {name} is of the wide form and holds costs instead"
-        )
+        raise InputError(f"output_tokens is {output_tokens!r}: {name} is of the wide form and holds costs instead")
     cells = (wide_cells if wide else long_cells)(data, name, options)
     pool = price_models(prices, cells.models, batch_sizes, shared_tokens)
     outputs = cells.output_tokens

@@ -31,9 +31,7 @@ def bench() -> None:
 
 
 @bench.command(short_help="How far solvers are from the proven optimum, and how long they take.")
-@click.option(
-    "--quick", is_flag=True, help="Small instances and short limits: done within a minute on two cores."
-)
+@click.option("--quick", is_flag=True, help="Small instances and short limits: done within a minute on two cores.")
 @click.option(
     "--instance", "instances", multiple=True, metavar="INSTANCE",
     help="measured, a problem file, or FAMILY:QUERIES. May be given several times.",
@@ -47,16 +45,10 @@ def bench() -> None:
     help="Cost held against the budget. May be given twice.",
 )  # fmt: skip
 @click.option("--time-limit", type=float, help="Seconds for each run of a solver.")
-@click.option(
-    "--seed", type=int, default=0, show_default=True, help="Seed of generated instances and solvers."
-)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of generated instances and solvers.")
 @click.option("--threads", type=int, help="Number of threads of each solver.")
-@click.option(
-    "--repeats", type=int, default=1, show_default=True, help="Least number of timed runs in each cell."
-)
-@click.option(
-    "-o", "--output", type=FILE, default=Path("results"), show_default=True, help="Folder to write."
-)
+@click.option("--repeats", type=int, default=1, show_default=True, help="Least number of timed runs in each cell.")
+@click.option("-o", "--output", type=FILE, default=Path("results"), show_default=True, help="Folder to write.")
 @click.option("--fresh", is_flag=True, help="Measure again what an earlier run left in the folder.")
 @json_option
 def gap(

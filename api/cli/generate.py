@@ -13,9 +13,7 @@ from robatch.cli.support import FILE, WHOLE_NUMBERS, check_file, json_option, sh
 @click.option("--family", default="realistic", show_default=True, help="Family; --list-families shows them.")
 @click.option("--queries", default=1000, show_default=True, help="Number of queries.")
 @click.option("--models", default=4, show_default=True, help="Number of models.")
-@click.option(
-    "--batch-sizes", type=WHOLE_NUMBERS, default="1,2,4,8,16,32", show_default=True, help="Of every model."
-)
+@click.option("--batch-sizes", type=WHOLE_NUMBERS, default="1,2,4,8,16,32", show_default=True, help="Of every model.")
 @click.option("--seed", default=0, show_default=True, help="The same seed gives the same problem.")
 @click.option(
     "--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True,

@@ -28,9 +28,7 @@ def profile(config: Path, output: Path, as_json: bool) -> None:
     try:
         measurements = run(config, output, progress=progress_wanted())
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            "Interrupted: the answers so far are kept, the same command continues."
-        ) from None
+        raise KeyboardInterrupt("Interrupted: the answers so far are kept, the same command continues.") from None
     if as_json:
         print_json({"path": str(output), "summary": measurements.summary()})
         return

@@ -31,13 +31,9 @@ if TYPE_CHECKING:
     help="Budget between the cheapest (0) and the dearest (1) that make sense.",
 )
 @click.option("--solver", default="greedy", show_default=True, help="A name of `robatch solvers`.")
-@click.option(
-    "--cost", type=cost_choice, default="amortized", show_default=True, help="Cost held against the budget."
-)
+@click.option("--cost", type=cost_choice, default="amortized", show_default=True, help="Cost held against the budget.")
 @click.option("--time-limit", type=float, help="Seconds.")
-@click.option(
-    "--gap", type=float, default=0.0, show_default=True, help="Relative gap at which the solver may stop."
-)
+@click.option("--gap", type=float, default=0.0, show_default=True, help="Relative gap at which the solver may stop.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
 @click.option("--threads", type=int, help="Number of threads.")
 @click.option("--initial", type=FILE, help="Plan to start from.")

@@ -21,12 +21,8 @@ def table_options(function: Function) -> Function:
     """Add the options that say what a routing table means."""
     for option in reversed(
         (
-            click.option(
-                "--prices", type=FILE, help="CSV, Parquet or JSON with model, price_in and price_out."
-            ),
-            click.option(
-                "--degradation", type=FILE, help="What models keep of their scores at each batch size."
-            ),
+            click.option("--prices", type=FILE, help="CSV, Parquet or JSON with model, price_in and price_out."),
+            click.option("--degradation", type=FILE, help="What models keep of their scores at each batch size."),
             click.option("--shared-tokens", type=float, help="Tokens of the shared prompt of every call."),
             click.option(
                 "--batch-sizes",
@@ -40,12 +36,8 @@ def table_options(function: Function) -> Function:
             click.option("--model-column", default="model", show_default=True, help="Column of the models."),
             click.option("--score", help="Column of the scores."),
             click.option("--group", help="Column whose values never share a call."),
-            click.option(
-                "--input-tokens", type=float, help="Input tokens of every query, if no column has them."
-            ),
-            click.option(
-                "--output-tokens", type=float, help="Output tokens of every query, if no column has them."
-            ),
+            click.option("--input-tokens", type=float, help="Input tokens of every query, if no column has them."),
+            click.option("--output-tokens", type=float, help="Output tokens of every query, if no column has them."),
         )
     ):
         function = option(function)
@@ -79,9 +71,7 @@ def import_table(table: Path, output: Path, as_json: bool, prices: Path | None, 
     check_file(output)
     if _holds_measurements(table):
         given = [
-            name
-            for name in ("degradation", "shared_tokens", "models", "query", "score", "group")
-            if options[name]
+            name for name in ("degradation", "shared_tokens", "models", "query", "score", "group") if options[name]
         ]
         if prices or given:
             raise InputError(f"{str(table)!r} holds measurements, which need no prices or other options")

@@ -37,9 +37,7 @@ def imported(tree: ast.Module) -> list[str]:
 def test_imports_run_downward(path: Path) -> None:
     own = path.relative_to(ROOT).parts[0]
     modules = imported(ast.parse(path.read_text(encoding="utf-8")))
-    assert not {module.split(".")[0] for module in modules} & set(LAYERS), (
-        "a folder's bare name loads a second copy"
-    )
+    assert not {module.split(".")[0] for module in modules} & set(LAYERS), "a folder's bare name loads a second copy"
     for module in modules:
         if module.split(".")[0] == "robatch":
             assert LAYERS.index(layer_of(module)) <= LAYERS.index(own), f"{own} imports {module}"

@@ -44,9 +44,7 @@ def test_package_data_exists() -> None:
 def test_every_data_file_is_named() -> None:
     for package in SETTINGS["packages"]:
         folder = folder_of(package)
-        named = {
-            path for pattern in SETTINGS["package-data"].get(package, []) for path in folder.glob(pattern)
-        }
+        named = {path for pattern in SETTINGS["package-data"].get(package, []) for path in folder.glob(pattern)}
         files = {path for path in folder.iterdir() if path.is_file() and path.suffix not in (".py", ".pyc")}
         assert files <= named, f"{package}: not in package-data: {files - named}"
 

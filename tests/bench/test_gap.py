@@ -26,8 +26,7 @@ FRACTIONS = (0.2, 0.6)
 @pytest.fixture(scope="module")
 def tiny() -> dict[str, Problem]:
     return {
-        family: generate(family, queries=4, models=2, batch_sizes=(1, 4), seed=2)
-        for family in ("realistic", "ties")
+        family: generate(family, queries=4, models=2, batch_sizes=(1, 4), seed=2) for family in ("realistic", "ties")
     }
 
 
@@ -82,9 +81,7 @@ def test_page_is_self_contained(tiny: dict[str, Problem], tmp_path: Path) -> Non
     assert text.rstrip().endswith("</html>")
 
 
-def test_resumes_after_an_interruption(
-    tiny: dict[str, Problem], tmp_path: Path, fake: dict[str, Any]
-) -> None:
+def test_resumes_after_an_interruption(tiny: dict[str, Problem], tmp_path: Path, fake: dict[str, Any]) -> None:
     fake.update(fail=KeyboardInterrupt(), **{"from": gap_module.MOST_REPEATS + 1})
     with pytest.raises(KeyboardInterrupt):
         gap_benchmark(tiny, FRACTIONS, ("greedy", "fake"), output=tmp_path)

@@ -8,9 +8,7 @@ from robatch.bench import wording
 from robatch.bench.rows import Row, compare, contradictions, summary
 
 
-def row(
-    solver: str, utility: float | None, bound: float | None, runtime: float | None = 1.0, **more: object
-) -> Row:
+def row(solver: str, utility: float | None, bound: float | None, runtime: float | None = 1.0, **more: object) -> Row:
     facts = {
         "instance": "a", "source": "given", "queries": 1, "models": 1, "states": 1, "budget_fraction": 0.1,
         "budget": 1.0, "cost": "amortized", "solver_version": "1", "status": "feasible",

@@ -1,0 +1,57 @@
+"""The bundled instance and the page are what the recorded measurements say."""
+
+from __future__ import annotations
+
+import importlib.util
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from robatch.instances import load
+from robatch.proxies import Measurements
+from robatch.proxies.tasks import generate_task
+
+ROOT = Path(__file__).parents[2]
+PROFILE = Path(str(files("robatch.instances") / "data" / "measured_profile.parquet"))
+
+
+def script():
+    spec = importlib.util.spec_from_file_location("profile_page", ROOT / "paper_repro" / "profile_page.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_measured_is_made_from_the_measurements():
+    assert load("measured") == Measurements.read(PROFILE).to_problem()
+
+
+def test_measured_is_what_it_is_said_to_be():
+    problem = load("measured")
+    assert problem.n_models == 4
+    assert {size for model in problem.models for size in model.batch_sizes} == {1, 2, 4, 8, 16}
+    assert set(np.unique(problem.utilities())) == {0.0, 1.0}
+    assert problem.n_queries >= 300
+
+
+def test_the_page_says_what_the_measurements_say():
+    page = script().page(Measurements.read(PROFILE))
+    assert (ROOT / "paper_repro" / "PROFILE.md").read_text(encoding="utf-8") == page
+
+
+def test_answers_are_graded_against_the_generated_task():
+    measurements = Measurements.read(PROFILE)
+    about = measurements.provenance
+    name, seed = about["task"].split()[0], 1
+    truth = {query.id: query.answer for query in generate_task(name, about["queries"], seed)}
+    rows = measurements.table.to_pylist()
+    assert {row["query_id"] for row in rows} == set(truth)
+    assert all(row["correct"] == (row["answer"] == truth[row["query_id"]]) for row in rows)
+
+
+def test_small_models_lose_more_in_large_batches():
+    accuracy = {(r["model"], r["batch_size"]): r["accuracy"] for r in Measurements.read(PROFILE).summary()}
+    large, small = "qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b"
+    assert accuracy[large, 16] > accuracy[small, 16]
+    assert accuracy[small, 1] > accuracy[small, 16]
