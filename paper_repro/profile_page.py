@@ -62,7 +62,7 @@ here second-hand, reports that the part falls from 59.5 % to 8.4 % on AG News an
 - Answers are held to the form `A1: positive` by structured output, so that every slot can be read; it does not make
   them right.
 - Weights were converted from 4-bit files to bfloat16, and are weaker than the originals.
-- Prices are assigned: see the configuration. Seconds were measured on a CPU with other work on it, and with prefix caching.
+- Prices are assigned: see the configuration. Seconds were measured on a CPU beside other work, with prefix caching.
 """
 
 
@@ -93,12 +93,13 @@ def page(measurements: Measurements) -> str:
 def _how(measurements: Measurements) -> str:
     about = measurements.provenance
     lines = [
-        f"- Task `{about['task']}`, {about['queries']} queries; seed of the calls {about['seed']}; recorded on {about['date']} "
-        f"with robatch {about['robatch']} on Python {about['python']}.",
+        f"- Task `{about['task']}`, {about['queries']} queries; seed of the calls {about['seed']}; "
+        f"recorded on {about['date']} with robatch {about['robatch']} on Python {about['python']}.",
     ]
     lines += [
-        f"- `{model['name']}`: vLLM {model['vllm']}, offline engine, {model['device']}, {model['dtype']}, prefix caching "
-        f"{'on' if model['prefix_caching'] else 'off'}, {model['shared_tokens']} tokens of shared prompt, "
+        f"- `{model['name']}`: vLLM {model['vllm']}, offline engine, {model['device']}, {model['dtype']}, "
+        f"prefix caching {'on' if model['prefix_caching'] else 'off'}, "
+        f"{model['shared_tokens']} tokens of shared prompt, "
         f"USD {model['price_in']:g} in and {model['price_out']:g} out per million tokens (assigned); "
         f"SHA-256 of the weights {model['identity']['sha256'][:16]}..."
         for model in about["models"]

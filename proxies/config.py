@@ -17,7 +17,8 @@ from robatch.proxies.tasks import TASKS, Query, generate_task, read_queries
 MODELS_FOLDER = "ROBATCH_MODELS"
 """Environment variable: the folder in which relative model paths are looked up too."""
 
-_MODEL_KEYS = "name path server model price_in price_out context_window batch_sizes chat structured engine api_key_env".split()
+_MODEL_KEYS: tuple[str, ...] = ("name", "path", "server", "model", "price_in", "price_out", "context_window", "batch_sizes")
+_MODEL_KEYS += ("chat", "structured", "engine", "api_key_env")
 _TASK_KEYS = ("file", "generate", "queries", "seed", "instructions", "examples")
 _RUN_KEYS = ("batch_sizes", "seed", "max_output_tokens", "concurrency", "timeout")
 
@@ -208,25 +209,19 @@ _TEXT: tuple[str, Callable[[Any], bool]] = ("a text that is not empty", lambda v
 def _batch_sizes(sizes: list[Any], where: str) -> tuple[int, ...]:
     whole = all(isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= 1024 for size in sizes)
     if not sizes or not whole or len(set(sizes)) < len(sizes):
-        raise InputError(
-            f"{where} is {sizes!r}: at least one whole number from 1 to 1024, each once, is needed"
-        )
+        raise InputError(f"{where} is {sizes!r}: at least one whole number from 1 to 1024, each once, is needed")
     return tuple(sorted(sizes))
 
 
 def _model(row: Mapping[str, Any], where: str, sizes: tuple[int, ...], folder: Path) -> ModelConfig:
     table = _Table(row, where, _MODEL_KEYS)
     if ("path" in row) == ("server" in row):
-        raise InputError(
-            f"{where.rstrip('.')}: either 'path' (offline engine) or 'server' (a base URL) is needed"
-        )
+        raise InputError(f"{where.rstrip('.')}: either 'path' (offline engine) or 'server' (a base URL) is needed")
     path, local, server, model = None, False, None, None
     if "path" in row:
         for key in ("model", "api_key_env"):
             if key in row:
-                raise InputError(
-                    f"key '{where}{key}' belongs to a model with 'server', and this one has 'path'"
-                )
+                raise InputError(f"key '{where}{key}' belongs to a model with 'server', and this one has 'path'")
         path, local = _locate(table.get("path", str, _TEXT), f"{where}path", folder)
     else:
         if "engine" in row:
@@ -263,7 +258,8 @@ def _locate(text: str, where: str, folder: Path) -> tuple[str, bool]:
     if slash and owner.strip(".") and rest and "/" not in rest:
         return text, False
     raise InputError(
-        f"{where} is {text!r}: no such folder beside the configuration or in ${MODELS_FOLDER}, and no hub name owner/name"
+        f"{where} is {text!r}: no such folder beside the configuration or in ${MODELS_FOLDER}, "
+        "and no hub name owner/name"
     )
 
 
@@ -276,9 +272,7 @@ def _url(text: str, where: str) -> str:
     # Only the user's environment may hold a secret; the address is written into the measurements.
     if not good or parts.username or parts.password or parts.query or parts.fragment:
         shown = "it" if "@" in text or "?" in text else repr(text)
-        raise InputError(
-            f"{where}: {shown} is not a base URL such as http://127.0.0.1:8000/v1, without credentials"
-        )
+        raise InputError(f"{where}: {shown} is not a base URL such as http://127.0.0.1:8000/v1, without credentials")
     return text.rstrip("/")
 
 
@@ -288,9 +282,7 @@ def _task(task: _Table, folder: Path) -> tuple[tuple[Query, ...], Template, str]
     if "generate" in task.table:
         for key in ("instructions", "examples"):
             if key in task.table:
-                raise InputError(
-                    f"key 'task.{key}' belongs to a task from a file; a generated one has its own"
-                )
+                raise InputError(f"key 'task.{key}' belongs to a task from a file; a generated one has its own")
         name = task.get("generate", str, (f"one of {list(TASKS)}", lambda value: value in TASKS))
         count, seed = task.get("queries", int, default=320), task.get("seed", int, default=0)
         return generate_task(name, count, seed), template_for(name), f"{name}, {count} queries, seed {seed}"
@@ -302,9 +294,7 @@ def _task(task: _Table, folder: Path) -> tuple[tuple[Query, ...], Template, str]
     if count > len(queries):
         raise InputError(f"task.queries is {count}: {file.name!r} holds only {len(queries)}")
     pairs = task.get("examples", list, default=[])
-    if not all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, str) for x in pair) for pair in pairs
-    ):
+    if not all(isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, str) for x in pair) for pair in pairs):
         raise InputError("task.examples: a list of pairs [text, answer] is needed")
     template = default_template(
         queries[:count],

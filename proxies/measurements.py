@@ -232,9 +232,7 @@ class Measurements:
                     tokens[:, i, k] = row["input_tokens"], row["output_tokens"]
         if np.isnan(tokens).any():
             i, k = np.argwhere(np.isnan(tokens[0]))[0]
-            raise InputError(
-                f"query {self.query_ids[i]!r} got no answer from model {names[k]!r} at any batch size"
-            )
+            raise InputError(f"query {self.query_ids[i]!r} got no answer from model {names[k]!r} at any batch size")
         models = [
             Model(
                 name=model["name"],

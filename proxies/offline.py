@@ -7,6 +7,7 @@ takes its child along.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -49,7 +50,7 @@ class OfflineEngine:
             require("vllm", "vllm", _FEATURE)
         arguments = {"max_model_len": context_window, "seed": seed, **(engine or {})}
         self._name = Path(path).name
-        self._log: IO[bytes] = tempfile.TemporaryFile()
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         self._child = subprocess.Popen(
             [sys.executable, "-m", "robatch.proxies.offline"],
             stdin=subprocess.PIPE,
@@ -84,10 +85,8 @@ class OfflineEngine:
     def close(self) -> None:
         """End the child process."""
         if self._child.stdin:
-            try:
+            with contextlib.suppress(OSError):
                 self._child.stdin.close()
-            except OSError:
-                pass
         try:
             self._child.wait(timeout=30)
         except subprocess.TimeoutExpired:
@@ -117,9 +116,7 @@ class OfflineEngine:
 
     def _last_words(self) -> str:
         self._log.seek(0)
-        lines = [
-            line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()
-        ]
+        lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
         return lines[-1][-300:] if lines else "none"
 
 
@@ -158,9 +155,7 @@ class _Model:
             "dtype": str(settings.model_config.dtype).removeprefix("torch."),
             "prefix_caching": bool(settings.cache_config.enable_prefix_caching),
             "engine_arguments": arguments,
-            "environment": {
-                name: os.environ[name] for name in sorted(os.environ) if name.startswith("VLLM_CPU_")
-            },
+            "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith("VLLM_CPU_")},
             "seconds": "throughput",
             "chunk": int(settings.scheduler_config.max_num_seqs),
         }
@@ -204,9 +199,7 @@ class _Model:
         if not self.chat:
             return list(self.tokenizer.encode(prompt))
         messages = [{"role": "user", "content": prompt}]
-        return list(
-            self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-        )
+        return list(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
 
 
 def _device(kind: str) -> str:

@@ -199,9 +199,7 @@ def _call(config: ProfileConfig, model: ModelConfig, batch: Sequence[Query], per
     )
 
 
-def _line(
-    model: ModelConfig, size: int, number: int, batch: Sequence[Query], answer: ModelAnswer
-) -> dict[str, Any]:
+def _line(model: ModelConfig, size: int, number: int, batch: Sequence[Query], answer: ModelAnswer) -> dict[str, Any]:
     return {
         "model": model.name,
         "batch_size": size,
@@ -245,9 +243,7 @@ def _rows(config: ProfileConfig, record: Record) -> Iterator[dict[str, Any]]:
                     }
 
 
-def _provenance(
-    config: ProfileConfig, identities: dict[str, Any], hashed: str, record: Record
-) -> dict[str, Any]:
+def _provenance(config: ProfileConfig, identities: dict[str, Any], hashed: str, record: Record) -> dict[str, Any]:
     return {
         "kind": "measurements",
         "format": 1,

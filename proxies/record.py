@@ -42,7 +42,7 @@ class Record:
         self.calls: dict[CallKey, dict[str, Any]] = {}
         self.opened: dict[str, dict[str, Any]] = {}
         try:
-            self._file: IO[bytes] = open(path, "r+b" if path.exists() else "x+b")
+            self._file: IO[bytes] = open(path, "r+b" if path.exists() else "x+b")  # noqa: SIM115 (closed on exit)
         except OSError as error:
             raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
         try:
@@ -82,9 +82,7 @@ class Record:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise InputError(
-                    f"{str(self.path)!r} is being written by another run of the same output"
-                ) from None
+                raise InputError(f"{str(self.path)!r} is being written by another run of the same output") from None
 
     def _load(self, config_hash: str) -> None:
         whole = 0
@@ -100,9 +98,7 @@ class Record:
             lines.append(line)
         if not lines:
             if self._file.seek(0, os.SEEK_END) > 0 and not self._is_torn_header():
-                raise InputError(
-                    f"{str(self.path)!r} is not the record of a profiling run: delete or move it"
-                )
+                raise InputError(f"{str(self.path)!r} is not the record of a profiling run: delete or move it")
             self._file.truncate(0)
             self._file.seek(0)
             self.append([{"robatch": "profile", "config_hash": config_hash}])

@@ -115,9 +115,7 @@ class ServerEngine:
             raise InputError(f"the server {self._server} answered without choices or token counts")
         choice, usage = reply.choices[0], reply.usage
         text = (choice.message.content if self._chat else choice.text) or ""
-        return ModelAnswer(
-            text, usage.prompt_tokens, usage.completion_tokens, seconds, str(choice.finish_reason)
-        )
+        return ModelAnswer(text, usage.prompt_tokens, usage.completion_tokens, seconds, str(choice.finish_reason))
 
     def _failure(self, error: Exception) -> ModelAnswer:
         """Record a call that is too long; anything else ends the run, which can be continued."""
@@ -128,7 +126,8 @@ class ServerEngine:
         if isinstance(error, (api.AuthenticationError, api.PermissionDeniedError)):
             # The server's own words may repeat a part of the key.
             raise InputError(
-                f"the server {self._server} refused the API key; it is taken from the environment variable {self._key_env}"
+                f"the server {self._server} refused the API key; "
+                f"it is taken from the environment variable {self._key_env}"
             ) from None
         if isinstance(error, api.APITimeoutError):
             what = f"gave no answer within {self._timeout:g} s, four times"
@@ -140,9 +139,7 @@ class ServerEngine:
             key = os.environ.get(self._key_env)
             said = " ".join((said.replace(key, "***") if key else said).split())
             what = f"failed: {said[:300]}"
-        raise InputError(
-            f"the server {self._server} {what}; a rerun continues where this run ended"
-        ) from None
+        raise InputError(f"the server {self._server} {what}; a rerun continues where this run ended") from None
 
     def _version(self) -> str | None:
         """Ask a vLLM server for its version; others do not know the question."""

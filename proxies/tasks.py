@@ -105,9 +105,7 @@ def read_queries(path: str | os.PathLike[str]) -> tuple[Query, ...]:
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
         if query.id in seen:
-            raise InputError(
-                f"{where}: id {query.id!r} is already that of line {seen[query.id]}, ids are unique"
-            )
+            raise InputError(f"{where}: id {query.id!r} is already that of line {seen[query.id]}, ids are unique")
         seen[query.id] = number
         queries.append(query)
     if not queries:

@@ -22,9 +22,7 @@ def run_router_only(request: Request) -> Answer:
         return Answer(message="without batching, even the cheapest models exceed the budget")
     states = within(request, hulls.assign)
     kept = states is not None and bool(smallest[states].all())
-    return Answer(
-        states if kept else None, message=None if kept else "no plan without batching keeps the budget"
-    )
+    return Answer(states if kept else None, message=None if kept else "no plan without batching keeps the budget")
 
 
 def run_batch_only(request: Request) -> Answer:
@@ -40,9 +38,7 @@ def run_batch_only(request: Request) -> Answer:
             continue
         if best is None or problem.total_utility(states) > problem.total_utility(best):
             best = states
-    return Answer(
-        best, message=None if best is not None else "no single model and batch size keeps the budget"
-    )
+    return Answer(best, message=None if best is not None else "no single model and batch size keeps the budget")
 
 
 def uniform(problem: Problem, state: int) -> IntArray | None:
@@ -82,7 +78,5 @@ def run_best(request: Request) -> Answer:
     bound = problem.total_utility(states)
     cost = problem.cost(states, request.cost)
     if cost > request.budget:
-        return Answer(
-            bound=bound, message=f"the plan of greatest utility costs {cost:.9g} USD, over the budget"
-        )
+        return Answer(bound=bound, message=f"the plan of greatest utility costs {cost:.9g} USD, over the budget")
     return Answer(states, bound=bound)

@@ -28,9 +28,7 @@ class Hulls:
     """
 
     def __init__(self, problem: Problem, states: npt.NDArray[np.bool_] | None = None) -> None:
-        self.first, self.state, self.costs, self.utilities = kernels.frontiers(
-            *kernels.flat(problem, states), True
-        )
+        self.first, self.state, self.costs, self.utilities = kernels.frontiers(*kernels.flat(problem, states), True)
         self.slope = kernels.slopes(self.first, self.costs, self.utilities)
         steps = np.flatnonzero(np.isfinite(self.slope))
         self.order = steps[np.argsort(-self.slope[steps], kind="stable")]

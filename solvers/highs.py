@@ -43,9 +43,7 @@ def run_once(model: MipModel, request: Request, start: FloatArray | None) -> Out
     return outcome(highs)
 
 
-def minimize_cost(
-    problem: Problem, time_limit: float, initial: IntArray
-) -> tuple[IntArray | None, float | None]:
+def minimize_cost(problem: Problem, time_limit: float, initial: IntArray) -> tuple[IntArray | None, float | None]:
     """Return the plan of least realized cost that HiGHS found, and a lower bound on its USD."""
     model = build(problem, None, "realized")
     request = Request(problem, np.inf, "realized", time_limit, gap=1e-10)

@@ -13,9 +13,7 @@ from robatch.solvers.plan import Cost
 
 FloatArray = npt.NDArray[np.float64]
 
-SLACK = (
-    1e-11  # relative: the budget row lets rounding pass; what exceeds the budget in fact is rejected later
-)
+SLACK = 1e-11  # relative: the budget row lets rounding pass; what exceeds the budget in fact is rejected later
 TOO_DEAR = 100.0  # times the budget: coefficients are cut there, which allows no plan more
 
 

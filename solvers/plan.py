@@ -147,9 +147,7 @@ class Plan:
             columns["group"] = pa.array(self.group_codes)
         columns["state"] = pa.array(assignment)
         columns["model"] = pa.array(np.array([s.model for s in self.states], dtype=np.str_)[assignment])
-        columns["batch_size"] = pa.array(
-            np.array([s.batch_size for s in self.states], dtype=np.int64)[assignment]
-        )
+        columns["batch_size"] = pa.array(np.array([s.batch_size for s in self.states], dtype=np.int64)[assignment])
         columns["call"] = pa.array(call)
         meta = {
             "kind": "plan",

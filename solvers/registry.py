@@ -187,9 +187,7 @@ _builtin("scip", "optimum", "scip:run", "SCIP through OR-Tools MathOpt, mixed-in
 _builtin("cbc", "optimum", "pulp_backend:run_cbc", "CBC through PuLP, mixed-integer", "pulp")
 _builtin("pulp-highs", "optimum", "pulp_backend:run_highs", "HiGHS through PuLP, mixed-integer", "pulp")
 _builtin("lp", "bound", "lp:run", "linear relaxation by HiGHS: bound and shadow price, no plan", "highspy")
-_builtin(
-    "router-only", "nothing", "baselines:run_router_only", "baseline: greedy at the smallest batch sizes"
-)
+_builtin("router-only", "nothing", "baselines:run_router_only", "baseline: greedy at the smallest batch sizes")
 _builtin("batch-only", "nothing", "baselines:run_batch_only", "baseline: one model, one batch size for all")
 _builtin("cheapest", "nothing", "baselines:run_cheapest", "baseline: the cheapest plan")
 _builtin("best", "bound", "baselines:run_best", "baseline: the greatest utility, if the budget pays for it")

@@ -8,9 +8,7 @@ from robatch.instances.problem import IntArray
 from robatch.solvers.least_cost import cheapest_realized_assignment
 from robatch.solvers.registry import Request
 
-Scheduler = Callable[
-    [float], IntArray
-]  # from amortized USD to an assignment, the cheapest one if they are too few
+Scheduler = Callable[[float], IntArray]  # from amortized USD to an assignment, the cheapest one if they are too few
 
 STEPS = 12  # schedules tried to bring a realized cost under its budget
 

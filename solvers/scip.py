@@ -39,9 +39,7 @@ def run_once(model: MipModel, request: Request, start: FloatArray | None) -> Out
     """Run SCIP once on a model."""
     program = mathopt.Model()
     columns = [program.add_variable(lb=0.0, ub=most, is_integer=True) for most in model.upper.tolist()]
-    program.maximize(
-        mathopt.LinearSum(gain * column for gain, column in zip(model.objective, columns, strict=True))
-    )
+    program.maximize(mathopt.LinearSum(gain * column for gain, column in zip(model.objective, columns, strict=True)))
     for row in range(model.n_rows):
         constraint = program.add_linear_constraint(lb=model.row_lower[row], ub=model.row_upper[row])
         span = slice(model.starts[row], model.starts[row + 1])

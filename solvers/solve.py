@@ -76,9 +76,7 @@ def solve(
     if cost not in get_args(Cost):
         raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
     if cost not in entry.costs:
-        raise InputError(
-            f"solver {solver!r} cannot keep a budget of {cost} cost: it can only do {entry.costs}"
-        )
+        raise InputError(f"solver {solver!r} cannot keep a budget of {cost} cost: it can only do {entry.costs}")
     seed = whole("seed", seed)
     threads = None if threads is None else whole("threads", threads, 1)
     initial = initial_plan.assignment if isinstance(initial_plan, Plan) else initial_plan
@@ -156,7 +154,5 @@ def _why_infeasible(problem: Problem, budget: float, cost: Cost) -> str:
         from robatch.solvers.least_cost import least_realized_cost
 
         least, proven = least_realized_cost(problem)
-        known = (
-            "the cheapest plan, which bills" if proven else "the cheapest plan that was found, which bills"
-        )
+        known = "the cheapest plan, which bills" if proven else "the cheapest plan that was found, which bills"
     return f"budget {budget:.9g} USD is {least - budget:.3g} USD below {known} {least:.9g} USD ({cost} cost)"

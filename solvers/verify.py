@@ -58,9 +58,7 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> None:
             raise VerificationError(f"{name} is said to be {said}, and is {true}")
     spent = amortized if plan.cost == "amortized" else realized
     if spent > plan.budget * (1 + BUDGET):
-        raise VerificationError(
-            f"the plan costs {spent} USD ({plan.cost}), over its budget of {plan.budget} USD"
-        )
+        raise VerificationError(f"the plan costs {spent} USD ({plan.cost}), over its budget of {plan.budget} USD")
     _check_bound(plan, utility)
     if calls:
         _check_calls(problem, plan, states, own, realized)
@@ -117,10 +115,7 @@ def _states(problem: Problem, plan: Plan) -> npt.NDArray[np.int64]:
             column += 1
             if model.context_window is None or not len(here):
                 continue
-            tokens = (
-                _column(problem.input_tokens, k)[here].astype(np.float64)
-                + _column(problem.output_tokens, k)[here]
-            )
+            tokens = _column(problem.input_tokens, k)[here].astype(np.float64) + _column(problem.output_tokens, k)[here]
             if model.shared_tokens + size * tokens.max() > model.context_window * (1 + 1e-12):
                 raise VerificationError(
                     f"query {here[tokens.argmax()]} is in a state of {model.name} x {size}, "
@@ -136,9 +131,7 @@ def _check_missing(problem: Problem, plan: Plan) -> None:
     if plan.status == "infeasible" and plan.cost == "amortized":
         least = least_amortized(problem)
         if least < plan.budget * (1 - BUDGET):
-            raise VerificationError(
-                f"called infeasible, but a plan costs {least} USD within {plan.budget} USD"
-            )
+            raise VerificationError(f"called infeasible, but a plan costs {least} USD within {plan.budget} USD")
 
 
 def least_amortized(problem: Problem) -> float:
@@ -169,9 +162,7 @@ def _check_bound(plan: Plan, utility: float) -> None:
         raise VerificationError(f"called optimal with utility {utility} and bound {bound}")
 
 
-def _check_calls(
-    problem: Problem, plan: Plan, states: npt.NDArray[np.int64], own: float, realized: float
-) -> None:
+def _check_calls(problem: Problem, plan: Plan, states: npt.NDArray[np.int64], own: float, realized: float) -> None:
     seen = np.zeros(problem.n_queries, dtype=np.int64)
     prices = {m.name: np.longdouble(m.price_in) * m.shared_tokens / 1_000_000 for m in problem.models}
     billed = np.longdouble(own)

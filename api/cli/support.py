@@ -17,8 +17,12 @@ from robatch.instances.errors import InputError
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
 
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType  # generic only in newer versions of click
 
-class Listed(click.ParamType[Any]):
+
+class Listed(ParamType):
     """Values with commas between them, such as ``1,2,4``."""
 
     def __init__(self, kind: Callable[[str], Any], name: str) -> None:

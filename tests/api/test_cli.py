@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from robatch.cli import main
 from robatch.instances import Model, Problem, generate, read
 from robatch.instances.problem_file import KEY
+from robatch.proxies import Measurements
 from robatch.solvers import Plan, solve
 
 PRICES = "model,price_in,price_out\na,1,2\nb,3,4\n"
@@ -120,6 +121,26 @@ def test_import() -> None:
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["models"] == ["b", "a"]
     assert read("p.parquet").models[0].batch_sizes == (1, 4)
+
+
+def test_import_of_measurements() -> None:
+    pool = {"name": "a", "price_in": 1.0, "price_out": 2.0, "context_window": 4096, "batch_sizes": [1, 2]}
+    facts = {
+        "model": "a", "call_size": 1, "position": 0, "parsed": True, "answer": "7", "input_tokens": 10.0,
+        "output_tokens": 2.0, "call_input_tokens": 60, "call_output_tokens": 2, "shared_tokens": 50,
+        "seconds": 0.1, "finish_reason": "stop", "error": None,
+    }  # fmt: skip
+    rows = [
+        {**facts, "query_id": query, "batch_size": size, "call": call, "correct": size == 1}
+        for size in (1, 2)
+        for call, query in enumerate(("x", "y"))
+    ]
+    provenance = {"kind": "measurements", "format": 1, "models": [{**pool, "shared_tokens": 50}]}
+    Measurements.from_rows(rows, provenance).write("m.parquet")
+    done = robatch("import", "m.parquet", "-o", "p.parquet")
+    assert done.exit_code == 0, done.output
+    assert read("p.parquet") == Measurements.read("m.parquet").to_problem()
+    refused(["import", "m.parquet", "--prices", "prices.csv", "-o", "q.parquet"], "need no prices")
 
 
 def test_bench_gap(problem: Problem) -> None:

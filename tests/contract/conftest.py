@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from robatch.solvers import Plan, solve
 Case = tuple[Problem, float]
 
 
-@lru_cache(maxsize=None)
+@cache
 def make_case(family: str, seed: int) -> Case:
     """Return a problem of at most 6 queries and a budget; some have groups, windows or float32."""
     rng = np.random.default_rng([seed, sorted(FAMILIES).index(family)])
@@ -48,7 +48,7 @@ def make_case(family: str, seed: int) -> Case:
     return problem, max(budget, 1e-12)
 
 
-@lru_cache(maxsize=None)
+@cache
 def brute_force(family: str, seed: int, cost: str) -> Plan:
     """Return the best plan of all."""
     problem, budget = make_case(family, seed)

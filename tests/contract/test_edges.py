@@ -35,9 +35,7 @@ def test_budget_of_the_dearest_plan_buys_the_greatest_utility(solver, cost):
         assert plan.utility == pytest.approx(greatest, rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    "solver", [name for name in PLANNERS if name not in ("best", "batch-only", "router-only")]
-)
+@pytest.mark.parametrize("solver", [name for name in PLANNERS if name not in ("best", "batch-only", "router-only")])
 def test_budget_of_exactly_the_cheapest_plan_is_enough(solver):
     problem = tiny()
     plan = solve(problem, problem.cheapest_budget, solver)
@@ -71,8 +69,7 @@ def test_budget_between_cheapest_amortized_and_cheapest_realized(solver):
     assert plan.status == ("no_solution" if solver in ("greedy", "pareto") else "infeasible")
     if plan.status == "infeasible":
         cheapest = min(
-            problem.realized_cost(np.array(states))
-            for states in np.ndindex(*([problem.n_states] * problem.n_queries))
+            problem.realized_cost(np.array(states)) for states in np.ndindex(*([problem.n_states] * problem.n_queries))
         )
         assert f"which bills {cheapest:.9g} USD" in plan.message
 
@@ -96,9 +93,7 @@ def test_one_state(solver):
 
 @pytest.mark.parametrize("solver", PLANNERS)
 def test_free_models(solver):
-    problem = Problem(
-        [Model("free", 0, 0, 100, batch_sizes=(1, 2))], [10] * 3, [1] * 3, utility=[[1.0, 0.5]] * 3
-    )
+    problem = Problem([Model("free", 0, 0, 100, batch_sizes=(1, 2))], [10] * 3, [1] * 3, utility=[[1.0, 0.5]] * 3)
     plan = solve(problem, 1e-6, solver)
     assert plan.utility == 3.0
     assert plan.amortized_cost == 0.0
@@ -113,7 +108,7 @@ def test_many_identical_queries(solver):
 
 @pytest.mark.parametrize("budget", [0, -1, math.nan, math.inf, "1", None, True])
 def test_budget_is_a_positive_number(budget):
-    with pytest.raises(InputError, match="budget is .*: a finite number of USD above 0 is needed"):
+    with pytest.raises(InputError, match=r"budget is .*: a finite number of USD above 0 is needed"):
         solve(tiny(), budget)
 
 
@@ -154,9 +149,7 @@ def test_a_plan_goes_to_a_file_and_back(tmp_path):
     assert back.summary() == plan.summary()
     assert np.array_equal(back.assignment, plan.assignment)
     assert back.query_ids.tolist() == ["a", "b", "c"]
-    assert [call.queries.tolist() for call in back.calls()] == [
-        call.queries.tolist() for call in plan.calls()
-    ]
+    assert [call.queries.tolist() for call in back.calls()] == [call.queries.tolist() for call in plan.calls()]
 
 
 def test_a_missing_plan_goes_to_a_file_and_back(tmp_path):

@@ -53,9 +53,7 @@ def test_one_query_and_one_model_will_do(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_float32_is_the_float64_problem_rounded(family):
-    single, double = (
-        generate(family, 30, 3, (1, 8), seed=2, dtype=dtype) for dtype in ("float32", "float64")
-    )
+    single, double = (generate(family, 30, 3, (1, 8), seed=2, dtype=dtype) for dtype in ("float32", "float64"))
     np.testing.assert_allclose(single.utilities(), double.utilities(), rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(single.amortized_costs(), double.amortized_costs(), rtol=1e-6)
 

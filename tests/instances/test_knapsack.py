@@ -11,9 +11,7 @@ from robatch.instances.knapsack import items
 numbers = st.integers(0, 30)
 knapsacks = st.builds(
     lambda pairs, capacity: Knapsack([p for p, _ in pairs], [w for _, w in pairs], capacity),
-    st.lists(st.tuples(numbers, numbers), min_size=1, max_size=8).filter(
-        lambda pairs: any(p for p, _ in pairs)
-    ),
+    st.lists(st.tuples(numbers, numbers), min_size=1, max_size=8).filter(lambda pairs: any(p for p, _ in pairs)),
     st.integers(0, 120),
 )
 

@@ -46,9 +46,7 @@ def test_states_and_sizes(problem):
     assert problem.state_model.tolist() == [0, 0, 1]
     assert problem.state_batch_size.tolist() == [1, 4, 2]
     assert problem.state_index("strong", 2) == 2
-    with pytest.raises(
-        InputError, match="state is strong x 4: the problem has only the states weak x 1, weak"
-    ):
+    with pytest.raises(InputError, match="state is strong x 4: the problem has only the states weak x 1, weak"):
         problem.state_index("strong", 4)
 
 
@@ -59,9 +57,7 @@ def test_costs_by_hand(problem):
     np.testing.assert_allclose(problem.query_costs()[1] * 1e6, [26, 320], rtol=1e-14)
     assert problem.amortized_cost([0, 1, 2, 2]) * 1e6 == pytest.approx(112 + 51 + 1480 + 1640)
     # One call of weak x 1 (100), one of weak x 4 with one query (100), one of strong x 2 (2000).
-    assert problem.realized_cost([0, 1, 2, 2]) * 1e6 == pytest.approx(
-        (12 + 100) + (26 + 100) + 480 + 640 + 2000
-    )
+    assert problem.realized_cost([0, 1, 2, 2]) * 1e6 == pytest.approx((12 + 100) + (26 + 100) + 480 + 640 + 2000)
     assert problem.cost([0, 1, 2, 2], "realized") == problem.realized_cost([0, 1, 2, 2])
     assert problem.cost([0, 1, 2, 2], "amortized") == problem.amortized_cost([0, 1, 2, 2])
     assert problem.total_utility([0, 1, 2, 2]) == pytest.approx(0.5 + 0.5 + 1.0 + 0.2)
@@ -153,9 +149,7 @@ def test_a_batch_of_such_queries_must_fit_the_context_window():
     assert not problem.all_allowed
     assert problem.cheapest_assignment.tolist() == [2, 1, 0]
     assert problem.best_assignment.tolist() == [2, 1, 0]
-    with pytest.raises(
-        InputError, match="assignment of query number 1 is the state m x 4, which is not allowed"
-    ):
+    with pytest.raises(InputError, match="assignment of query number 1 is the state m x 4, which is not allowed"):
         problem.amortized_cost([2, 2, 0])
 
 

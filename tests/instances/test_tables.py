@@ -99,13 +99,9 @@ def records(data: dict[str, Any], folder: Path) -> Path:
 
 KINDS: dict[str, Any] = {
     "pandas": lambda data, _: pd.DataFrame(data, index=range(7, 7 + len(next(iter(data.values()))))),
-    "pandas-categories": lambda data, _: pd.DataFrame(data).astype(
-        dict.fromkeys({"model"} & set(data), "category")
-    ),
+    "pandas-categories": lambda data, _: pd.DataFrame(data).astype(dict.fromkeys({"model"} & set(data), "category")),
     "polars": lambda data, _: pl.DataFrame(data),
-    "polars-categories": lambda data, _: pl.DataFrame(data).with_columns(
-        pl.col(pl.String).cast(pl.Categorical)
-    ),
+    "polars-categories": lambda data, _: pl.DataFrame(data).with_columns(pl.col(pl.String).cast(pl.Categorical)),
     "pyarrow": lambda data, _: pa.table(data),
     "pyarrow-chunks": lambda data, _: pa.concat_tables([pa.table(data)[:2], pa.table(data)[2:]]),
     "parquet": parquet,
@@ -235,9 +231,7 @@ def test_float32():
 @pytest.mark.parametrize("given", [None, 5])
 def test_wide_form_without_input_tokens_keeps_costs(given):
     problem = make(without(WIDE, "input_tokens"), input_tokens=given)
-    np.testing.assert_allclose(
-        problem.amortized_costs()[:, [0, 4]] * 1e6, [[112, 1220], [126, 1260], [142, 1450]]
-    )
+    np.testing.assert_allclose(problem.amortized_costs()[:, [0, 4]] * 1e6, [[112, 1220], [126, 1260], [142, 1450]])
     assert problem.input_tokens[:, 0].tolist() == [given or 0] * 3
 
 
@@ -399,9 +393,7 @@ def test_errors_name_what_and_where(case):
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "json"])
-@pytest.mark.parametrize(
-    "content", [b"", b"\x00\xff\xfe garbage \x80\n\n,,,\n", b"PAR1half a file", b'{"a": 1']
-)
+@pytest.mark.parametrize("content", [b"", b"\x00\xff\xfe garbage \x80\n\n,,,\n", b"PAR1half a file", b'{"a": 1'])
 def test_garbage_files(tmp_path, suffix, content):
     path = tmp_path / f"t.{suffix}"
     path.write_bytes(content)
@@ -429,9 +421,7 @@ def test_missing_files(tmp_path, name):
 # ---- real tables, which are not part of the project
 
 
-@pytest.mark.skipif(
-    not DATA.is_dir(), reason=f"the real tables are not part of the project: no {DATA.name}/ beside it"
-)
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"the real tables are not part of the project: no {DATA.name}/ beside it")
 @pytest.mark.parametrize(
     ("table", "prices", "queries", "models", "extremes"),
     [

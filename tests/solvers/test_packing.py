@@ -24,7 +24,7 @@ def test_calls_are_legal_and_as_few_as_possible(queries):
         assert {STATES[assignment[query]] for query in call.queries} == {call.state}
         assert len({groups[query] for query in call.queries}) == 1
         assert list(call.queries) == sorted(call.queries)
-    cells = {(s, g): 0 for s, g in queries}
+    cells = dict.fromkeys(queries, 0)
     for cell in queries:
         cells[cell] += 1
     assert len(calls) == sum(-(-count // STATES[s].batch_size) for (s, _), count in cells.items())

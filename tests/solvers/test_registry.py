@@ -49,9 +49,7 @@ def test_a_solver_that_lies_is_caught():
 
 @pytest.mark.usefixtures("clean")
 def test_a_missing_package_names_what_to_install():
-    register(
-        Solver("absent", "not there", "nowhere:run", module="no_such_module", package="nothing", extra="more")
-    )
+    register(Solver("absent", "not there", "nowhere:run", module="no_such_module", package="nothing", extra="more"))
     entry = registry.get("absent")
     assert not entry.installed
     assert entry.version is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def linear_bound(problem, budget):
     hulls = [hull(frontier(problem, query)) for query in range(problem.n_queries)]
     left = budget - sum(points[0][0] for points in hulls)
     worth = sum(points[0][1] for points in hulls)
-    steps = [(b[0] - a[0], b[1] - a[1]) for points in hulls for a, b in zip(points, points[1:], strict=False)]
+    steps = [(b[0] - a[0], b[1] - a[1]) for points in hulls for a, b in pairwise(points)]
     for cost, utility in sorted(steps, key=lambda step: -step[1] / step[0]):
         part = min(1.0, left / cost)
         worth += part * utility
@@ -110,9 +111,7 @@ def test_greedy_bound_follows_from_its_shadow_price(family):
 def test_greedy_loses_at_most_one_step(family):
     for problem, budget in problems(family):
         plan = solve(problem, budget, "greedy")
-        steps = [
-            np.diff([p[1] for p in hull(frontier(problem, query))]) for query in range(problem.n_queries)
-        ]
+        steps = [np.diff([p[1] for p in hull(frontier(problem, query))]) for query in range(problem.n_queries)]
         largest = max((step.max() for step in steps if len(step)), default=0.0)
         assert plan.utility >= plan.bound - largest - 1e-9
 
@@ -152,9 +151,7 @@ def test_factored_and_dense_give_the_same_plan():
     dense = factored.replace(utility=factored.utilities(), base_utility=None, retention=None)
     budget = factored.budget_at(0.3)
     for solver in ("greedy", "pareto"):
-        assert np.array_equal(
-            solve(factored, budget, solver).assignment, solve(dense, budget, solver).assignment
-        )
+        assert np.array_equal(solve(factored, budget, solver).assignment, solve(dense, budget, solver).assignment)
 
 
 def test_router_only_never_batches_and_batch_only_never_mixes():
