@@ -17,7 +17,16 @@ from robatch.proxies.tasks import TASKS, Query, generate_task, read_queries
 MODELS_FOLDER = "ROBATCH_MODELS"
 """Environment variable: the folder in which relative model paths are looked up too."""
 
-_MODEL_KEYS: tuple[str, ...] = ("name", "path", "server", "model", "price_in", "price_out", "context_window", "batch_sizes")
+_MODEL_KEYS: tuple[str, ...] = (
+    "name",
+    "path",
+    "server",
+    "model",
+    "price_in",
+    "price_out",
+    "context_window",
+    "batch_sizes",
+)
 _MODEL_KEYS += ("chat", "structured", "engine", "api_key_env")
 _TASK_KEYS = ("file", "generate", "queries", "seed", "instructions", "examples")
 _RUN_KEYS = ("batch_sizes", "seed", "max_output_tokens", "concurrency", "timeout")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robatch.solvers.export import export
 from robatch.solvers.packing import Call
 from robatch.solvers.plan import Cost, Limit, Plan, Status
 from robatch.solvers.registry import Answer, Request, Solver, register, solvers
@@ -18,6 +19,7 @@ __all__ = [
     "Solver",
     "Status",
     "VerificationError",
+    "export",
     "register",
     "solve",
     "solvers",

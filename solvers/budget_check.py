@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.problem import IntArray, Problem
+from robatch.solvers.greedy import run as greedy
 from robatch.solvers.model import MipModel, build
 from robatch.solvers.plan import Cost, Limit
 from robatch.solvers.registry import Answer, Request
@@ -59,7 +60,8 @@ def keep_budget(request: Request, run: Run) -> Answer:
     Parameters
     ----------
     request
-        What is asked; its time limit covers building the model and all rounds.
+        What is asked; its time limit covers building the model and all rounds. Without an initial plan that
+        keeps the budget, the greedy scheduler's is the start.
     run
         Runs a solver once on a model, for a request whose time limit is what is left and whose gap is at
         least the one that solvers can prove, from the values of a plan or None.
@@ -68,8 +70,8 @@ def keep_budget(request: Request, run: Run) -> Answer:
     problem, budget, cost = request.problem, request.budget, request.cost
     model = build(problem, budget, cost)
     best = request.initial
-    if best is not None and problem.cost(best, cost) > budget:
-        best = None
+    if best is None or problem.cost(best, cost) > budget:
+        best = greedy(request).assignment  # milliseconds, and no backend finds a plan sooner
     bound, tightened, factor = np.inf, False, 1.0
     outcome = Outcome()
     for round_ in range(ROUNDS):
