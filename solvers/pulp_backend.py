@@ -28,7 +28,7 @@ CBC_OPTIONS = [
     "integerTolerance 1e-9",
     "increment 1e-10",
 ]
-_LOWER_BOUND = re.compile(r"^Lower bound:\s+(\S+)$", re.MULTILINE)
+_LOWER_BOUND = re.compile(r"^Lower bound:\s+(-?\d+\.?\d*)$", re.MULTILINE)
 
 
 def run_cbc(request: Request) -> Answer:
@@ -76,7 +76,9 @@ def _cbc(model: MipModel, request: Request, start: FloatArray | None) -> Outcome
         _solve(lp, columns, solver, start)
         text = log.read_text(errors="replace") if log.exists() else ""
     found = _LOWER_BOUND.search(text)
-    bound = -float(found[1]) if found else None
+    bound = None
+    if found:  # printed to a few digits: one unit of the last one is the safe side
+        bound = 10.0 ** -len(found[1].partition(".")[2]) - float(found[1])
     return _outcome(lp, columns, bound)
 
 
