@@ -93,7 +93,7 @@ def page(measurements: Measurements) -> str:
 def _how(measurements: Measurements) -> str:
     about = measurements.provenance
     lines = [
-        f"- Task `{about['task']}`, {about['queries']} queries; seed of the calls {about['seed']}; "
+        f"- Task: {about['task']}; seed of the calls {about['seed']}; "
         f"recorded on {about['date']} with robatch {about['robatch']} on Python {about['python']}.",
     ]
     lines += [

@@ -43,7 +43,7 @@ def test_the_page_says_what_the_measurements_say():
 def test_answers_are_graded_against_the_generated_task():
     measurements = Measurements.read(PROFILE)
     about = measurements.provenance
-    name, seed = about["task"].split()[0], 1
+    name, seed = about["task"].split(",")[0], 1
     truth = {query.id: query.answer for query in generate_task(name, about["queries"], seed)}
     rows = measurements.table.to_pylist()
     assert {row["query_id"] for row in rows} == set(truth)

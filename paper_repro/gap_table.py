@@ -1,0 +1,52 @@
+"""Turn a results.csv of `robatch bench gap` into the table of the README.
+
+usage: python paper_repro/gap_table.py [RESULTS.csv]     (default: the recorded paper_repro/results/gap.csv)
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pyarrow import csv
+
+RECORDED = Path(__file__).parent / "results" / "gap.csv"
+SHOWN = ("greedy", "pareto", "router-only", "batch-only")
+OPTIMAL = 1e-9
+
+
+def table(path: Path) -> str:
+    """Return gaps by instance and budget as Markdown."""
+    cells: dict[tuple[str, int, float], dict[str, dict[str, Any]]] = {}
+    for row in csv.read_csv(path).to_pylist():
+        cell = (row["instance"], row["queries"], row["budget_fraction"])
+        cells.setdefault(cell, {})[row["solver"]] = row
+    titles = ["instance", "queries", "budget", *(f"`{name}`" for name in SHOWN), "what is proven"]
+    lines = [titles, ["---", *["---:"] * (len(titles) - 2), "---"]]
+    for (instance, queries, fraction), rows in cells.items():
+        gaps = [_percent(rows[name]["gap"]) if name in rows else "" for name in SHOWN]
+        lines.append([f"`{instance}`", f"{queries:,}", f"{100 * fraction:g} %", *gaps, _proof(rows)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _percent(gap: float | None) -> str:
+    if gap is None:
+        return "no plan"
+    if gap <= OPTIMAL:
+        return "0"
+    return f"{100 * gap:.0f} %" if gap >= 0.1 else f"{100 * gap:.2g} %"
+
+
+def _proof(rows: dict[str, dict[str, Any]]) -> str:
+    """Say who proved the optimum first, or how far the best plan may be from it."""
+    proven = [row for row in rows.values() if row["status"] == "optimal"]
+    if proven:
+        first = min(proven, key=lambda row: row["runtime_s"])
+        return f"optimum, by `{first['solver']}`"
+    left = min(row["gap"] for row in rows.values() if row["gap"] is not None)
+    return f"within {_percent(left)}"
+
+
+if __name__ == "__main__":
+    print(table(Path(sys.argv[1]) if len(sys.argv) > 1 else RECORDED))
