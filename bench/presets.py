@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def parse_instance(text: str, seed: int = 0) -> tuple[str, str, Problem]:
             f"generated: {FAMILIES[family]}, seed {seed}",
             generate(family, count, seed=seed),
         )
-    if not Path(text).exists():
+    if not os.path.exists(text):  # false for a name too long, where Path.exists raises
         raise InputError(
             f"instance is {text!r}: there is no such file, and it is neither {' nor '.join(BUNDLED)} "
             f"nor FAMILY:QUERIES with a family of {', '.join(FAMILIES)}"

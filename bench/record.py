@@ -136,7 +136,7 @@ class Record:
         if changed:
             raise InputError(
                 f"{str(self.path)!r} holds rows of other settings ({changed}): "
-                "choose another folder, or start afresh with resume=False (--fresh)"
+                "choose another folder (-o), or start afresh (--fresh, in Python resume=False)"
             )
 
 

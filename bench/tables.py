@@ -144,7 +144,7 @@ class Terminal:
         self.console.print(summary_table(rows), highlight=False)
         self.console.print(
             "gap: to the least bound that any solver proved in the cell; 0 is a proof (to 1e-9). "
-            "* bills more than its budget.",
+            "own gap: to the bound that the solver itself proved. * bills more than its budget.",
             style="dim",
             highlight=False,
         )

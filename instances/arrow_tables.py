@@ -14,6 +14,7 @@ import numpy.typing as npt
 from robatch.instances.errors import InputError
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json")
+NAME_COLUMNS = ("query_id", "query", "model", "group", "category", "sample_id", "eval_name")
 
 
 def to_arrow(table: Any, what: str) -> tuple[Any, str]:
@@ -74,8 +75,8 @@ def read_any(path: str | os.PathLike[str], what: str) -> Any:
     import pyarrow.parquet
 
     readers: dict[str, Callable[[str], Any]] = {
-        ".csv": pa.csv.read_csv,
-        ".tsv": lambda name: pa.csv.read_csv(name, parse_options=pa.csv.ParseOptions(delimiter="\t")),
+        ".csv": lambda name: _read_csv(name, ","),
+        ".tsv": lambda name: _read_csv(name, "\t"),
         ".parquet": pa.parquet.read_table,
         ".json": lambda name: pa.Table.from_pylist(_records(read_json(name, what), name)),
     }
@@ -96,6 +97,19 @@ def read_any(path: str | os.PathLike[str], what: str) -> Any:
         raise InputError(f"cannot read {what} {name!r}: {reason}") from None
 
 
+def _read_csv(name: str, delimiter: str) -> Any:
+    """Read a CSV file; columns that hold names are text, even where all of them look like numbers."""
+    import pyarrow as pa
+    import pyarrow.csv
+
+    text = dict.fromkeys(NAME_COLUMNS, pa.string())
+    return pa.csv.read_csv(
+        name,
+        parse_options=pa.csv.ParseOptions(delimiter=delimiter),
+        convert_options=pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False),
+    )
+
+
 def read_json(path: str | os.PathLike[str], what: str) -> Any:
     """Read a JSON file.
 
@@ -109,7 +123,7 @@ def read_json(path: str | os.PathLike[str], what: str) -> Any:
         return json.loads(Path(name).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"cannot read {what} {name!r}: there is no such file") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = f"it is no whole JSON file ({_line(error)})"
         raise InputError(f"cannot read {what} {name!r}: {reason}") from None
 

@@ -102,6 +102,8 @@ def labels(name: str, value: Any, rows: int, unique: bool) -> npt.NDArray[Any] |
         array = array.astype(np.str_)
     if array.dtype.kind not in "Uiu" or array.ndim != 1:
         raise InputError(f"{name} is {_short(value)}: a sequence of strings or of whole numbers is needed")
+    if array.dtype.kind == "U" and any("\ud800" <= letter <= "\udfff" for label in array for letter in label):
+        raise InputError(f"{name} holds a label that is not valid Unicode: text is needed")
     if len(array) != rows:
         raise InputError(f"{name} has {len(array)} entries: {rows} are needed, one a query")
     if unique:

@@ -109,7 +109,7 @@ def generate(
         dtype=checks.floating(dtype),
         factored=factored is not False,
     )
-    rng = np.random.default_rng(whole("seed", seed))
+    rng = np.random.default_rng(whole("seed", seed, most=2**63 - 1))
     return _MAKERS[family][1](sizes, rng)
 
 
@@ -120,6 +120,8 @@ def _batch_sizes(value: Sequence[int]) -> tuple[int, ...]:
         sizes = ()
     if not sizes or any(isinstance(b, bool) or not isinstance(b, Integral) or b < 1 for b in sizes):
         raise InputError(f"batch_sizes is {value!r}: at least one whole number of at least 1 is needed")
+    if max(sizes) >= 2**31:
+        raise InputError(f"batch_sizes is {value!r}: whole numbers below 2**31 are needed")
     if len(set(sizes)) < len(sizes):
         raise InputError(f"batch_sizes is {value!r}: each batch size may stand only once")
     return tuple(sorted(int(size) for size in sizes))

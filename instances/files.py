@@ -21,7 +21,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         If the file cannot be written there.
     """
     target = Path(path)
-    if target.is_dir():
+    if os.path.isdir(target):
         raise InputError(f"cannot write {str(target)!r}: it is a directory, a file path is needed")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:

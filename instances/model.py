@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Self
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import number, whole
 
+MOST = 1e12  # of prices and tokens: what is beyond is a mistake, and its products would overflow
+
 
 class State(NamedTuple):
     """A model with a batch size."""
@@ -54,7 +56,7 @@ class Model:
         if not isinstance(name, str) or not name.strip() or "|" in name:
             raise InputError(f"model name is {name!r}: a non-empty string without '|' is needed")
         for field in ("price_in", "price_out", "shared_tokens"):
-            object.__setattr__(self, field, number(f"{field} of model {name!r}", getattr(self, field)))
+            object.__setattr__(self, field, number(f"{field} of model {name!r}", getattr(self, field), most=MOST))
         if self.context_window is not None:
             needed = "a whole number of at least 1, or None,"
             window = whole(f"context_window of model {name!r}", self.context_window, 1, needed)

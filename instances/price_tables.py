@@ -63,8 +63,8 @@ def price_models(
         shared = shared_tokens if _absent(shared) else shared
         if shared is None:
             raise InputError(
-                f"shared_tokens of model {name!r} is not known: give shared_tokens, the tokens of the "
-                f"shared prompt that every call pays once, or a column of that name in {where}"
+                f"shared_tokens of model {name!r} is not known: give shared_tokens (--shared-tokens), the tokens of "
+                f"the shared prompt that every call pays once, or a column of that name in {where}"
             )
         window = row.get("context_window")
         if _absent(window):

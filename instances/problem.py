@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from robatch.instances import checks
 from robatch.instances.errors import InputError
-from robatch.instances.model import Model, State
+from robatch.instances.model import MOST, Model, State
 from robatch.instances.scalars import number
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -114,7 +114,7 @@ class Problem:
             set_("retention", kept)
         for name, tokens in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
             array = checks.matrix(name, tokens, dtype, rows, (1, n_models), column=True)
-            checks.in_range(name, array, 0.0, np.inf)
+            checks.in_range(name, array, 0.0, MOST)
             set_(name, array)
         set_("query_ids", checks.labels("query_ids", query_ids, rows, unique=True))
         set_("groups", checks.labels("groups", groups, rows, unique=False))

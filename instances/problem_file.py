@@ -120,6 +120,8 @@ def read_table(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, 
     import pyarrow.parquet as pq
 
     name = str(path)
+    if os.path.isdir(name):
+        raise InputError(f"cannot read {name!r}: it is a directory, a file is needed")
     try:
         table = pq.read_table(path)
     except FileNotFoundError:

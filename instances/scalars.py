@@ -20,7 +20,10 @@ def number(
         If it is something else. The message names it, its value and what is `needed`.
     """
     if not isinstance(value, bool) and isinstance(value, Real):
-        plain = float(value)
+        try:
+            plain = float(value)
+        except OverflowError:
+            plain = math.inf
         if math.isfinite(plain) and least <= plain <= most and not (above and plain == least):
             return plain
     if not needed:
@@ -29,8 +32,8 @@ def number(
     raise InputError(f"{name} is {value!r}: {needed} is needed")
 
 
-def whole(name: str, value: Any, least: int = 0, needed: str = "") -> int:
-    """Return a whole number of at least `least`.
+def whole(name: str, value: Any, least: int = 0, needed: str = "", most: int = 2**31 - 1) -> int:
+    """Return a whole number from `least` to `most`.
 
     Raises
     ------
@@ -39,6 +42,8 @@ def whole(name: str, value: Any, least: int = 0, needed: str = "") -> int:
     """
     if not isinstance(value, bool) and isinstance(value, Integral):
         plain = int(value)
-        if plain >= least:
+        if least <= plain <= most:
             return plain
+        if plain > most:
+            needed = f"a whole number from {least} to {most}"
     raise InputError(f"{name} is {value!r}: {needed or f'a whole number of at least {least}'} is needed")

@@ -99,6 +99,11 @@ def from_table(
     wide = any(column.endswith(COST_SUFFIX) for column in data.column_names)
     if wide and output_tokens is not None:
         raise InputError(f"output_tokens is {output_tokens!r}: {name} is of the wide form and holds costs instead")
+    if not wide and score is None and not {"correct", "score", "utility"} & set(data.column_names):
+        raise InputError(
+            f"{name} has no column 'correct', 'score' or 'utility' of a long table, and no column that ends in "
+            f"{COST_SUFFIX!r} of a wide one: its columns are {', '.join(map(repr, data.column_names[:8]))}"
+        )
     cells = (wide_cells if wide else long_cells)(data, name, options)
     pool = price_models(prices, cells.models, batch_sizes, shared_tokens)
     outputs = cells.output_tokens

@@ -58,6 +58,8 @@ here second-hand, reports that the part falls from 59.5 % to 8.4 % on AG News an
 ## Limits
 
 - Four small models on one task that this project writes itself: product reviews, most of them simple, in English.
+- The utilities of `measured` are these answers, right or wrong: its optimum is a plan of hindsight, which picks for
+  every query a state that happened to be right. It is a yardstick for solvers, not what a router can reach.
 - One answer per query and state at temperature 0: the intervals are about queries, not about repeated runs.
 - Answers are held to the form `A1: positive` by structured output, so that every slot can be read; it does not make
   them right.

@@ -130,7 +130,7 @@ def read_config(path: str | os.PathLike[str]) -> ProfileConfig:
             table = tomllib.load(file)
     except OSError as error:
         raise InputError(f"cannot read the configuration {name!r}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"the configuration {name!r} is not TOML: {error}") from error
     try:
         return parse_config(table, Path(path).resolve().parent)
@@ -249,9 +249,18 @@ def _model(row: Mapping[str, Any], where: str, sizes: tuple[int, ...], folder: P
         model=model,
         chat=table.get("chat", bool, default=True),
         structured=table.get("structured", bool, default=False),
-        engine=table.get("engine", dict, default={}),
+        engine=_without_secrets(table.get("engine", dict, default={}), where),
         api_key_env=table.get("api_key_env", str, _TEXT, default="OPENAI_API_KEY"),
     )
+
+
+def _without_secrets(engine: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """Refuse secrets, since engine arguments are recorded with the measurements."""
+    for key in engine:
+        name = key.casefold()
+        if name.endswith(("token", "key")) or "secret" in name or "password" in name:
+            raise InputError(f"{where}engine holds {key!r}: secrets are taken from the environment, not from a file")
+    return engine
 
 
 def _locate(text: str, where: str, folder: Path) -> tuple[str, bool]:

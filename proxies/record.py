@@ -56,7 +56,10 @@ class Record:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if self.calls or self.opened:
+            self._file.close()
+        else:  # nothing was answered: nothing to go on with
+            self.remove()
 
     def append(self, lines: Sequence[dict[str, Any]]) -> None:
         """Write lines and wait until they are on the disk."""

@@ -20,9 +20,8 @@ def run_router_only(request: Request) -> Answer:
     hulls = Hulls(problem, smallest)
     if problem.amortized_cost(hulls.assign(0.0)) > request.budget:
         return Answer(message="without batching, even the cheapest models exceed the budget")
-    states = within(request, hulls.assign)
-    kept = states is not None and bool(smallest[states].all())
-    return Answer(states if kept else None, message=None if kept else "no plan without batching keeps the budget")
+    states = within(request, hulls.assign, mixed=False)
+    return Answer(states, message=None if states is not None else "no plan without batching keeps the budget")
 
 
 def run_batch_only(request: Request) -> Answer:

@@ -84,6 +84,8 @@ def keep_budget(request: Request, run: Run) -> Answer:
         asked = replace(request, time_limit=left, gap=max(request.gap, PROOF))
         outcome = run(model, asked, None if best is None else model.to_values(best))
         if not tightened:
+            if outcome.infeasible and round_ == 0 and best is not None:
+                return Answer(best, limit="other", message="the solver called a program infeasible that has a plan")
             if outcome.infeasible:
                 return Answer(infeasible=best is None, assignment=best, bound=_utility(problem, best))
             if outcome.bound is not None and np.isfinite(outcome.bound):

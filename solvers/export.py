@@ -17,7 +17,8 @@ def export(problem: Problem, budget: float, path: str | os.PathLike[str], cost: 
     """Write the program that the mixed-integer backends solve.
 
     Columns are ``x_<query>_<state>`` and ``y_<group>_<state>``; rows ``query_<i>``, ``calls_<group>_<state>``
-    and ``budget``. The objective is utility times a power of two; the budget row has the right-hand side N.
+    and ``budget``. The objective is utility times a power of two; the budget row has the right-hand side N
+    (and 1e-11 of it more, so that rounding cuts off no plan: check a solution with `verify`).
 
     Parameters
     ----------

@@ -10,7 +10,9 @@ from robatch.solvers import kernels
 from robatch.solvers.registry import Answer, Request
 from robatch.solvers.schedule import within
 
-ROUNDING = 1e-12  # relative; the linear bound is a sum in float64, and is raised by more than it can err
+ROUNDING = 1e-12  # relative; the linear bound is raised by this, and by what a sum of float64 can err at most
+
+EPSILON = 2 * float(np.finfo(np.float64).eps)
 
 
 class Hulls:
@@ -30,7 +32,9 @@ class Hulls:
     def __init__(self, problem: Problem, states: npt.NDArray[np.bool_] | None = None) -> None:
         self.first, self.state, self.costs, self.utilities = kernels.frontiers(*kernels.flat(problem, states), True)
         self.slope = kernels.slopes(self.first, self.costs, self.utilities)
-        steps = np.flatnonzero(np.isfinite(self.slope))
+        later = np.ones(len(self.slope), dtype=np.bool_)
+        later[self.first[:-1]] = False
+        steps = np.flatnonzero(later)
         self.order = steps[np.argsort(-self.slope[steps], kind="stable")]
         self.query = np.repeat(np.arange(problem.n_queries, dtype=np.int32), np.diff(self.first))
 
@@ -39,7 +43,7 @@ class Hulls:
         point, bound, price = kernels.climb(
             budget, self.order, self.query, self.first, self.costs, self.utilities, self.slope
         )
-        return np.asarray(self.state[point], dtype=np.int64), bound * (1 + ROUNDING), price
+        return np.asarray(self.state[point], dtype=np.int64), bound * (1 + ROUNDING + len(self.state) * EPSILON), price
 
     def assign(self, budget: float) -> IntArray:
         """Return the assignment alone."""

@@ -221,7 +221,8 @@ def climb(
             point[i] = j
         elif bound < 0.0:
             price = slope[j]
-            bound = worth + price * max(budget - spent, 0.0)
+            step = utilities[j] - utilities[point[i]]
+            bound = worth + (min(price * max(budget - spent, 0.0), step) if price < np.inf else step)
     return point, (worth if bound < 0.0 else bound), price
 
 

@@ -132,8 +132,21 @@ class Plan:
         InputError
             If the file cannot be written.
         """
-        import pyarrow as pa
         import pyarrow.parquet as pq
+
+        meta = {
+            "kind": "plan",
+            "version": VERSION,
+            "states": self.states,
+            **{name: getattr(self, name) for name in FIELDS},
+        }
+        table = self._columns().replace_schema_metadata({KEY: json.dumps(meta).encode()})
+        with replacing(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+
+    def _columns(self) -> Any:
+        """Return the rows of the plan's file as a pyarrow table."""
+        import pyarrow as pa
 
         assignment = np.empty(0, dtype=np.int64) if self.assignment is None else self.assignment
         call = np.empty(len(assignment), dtype=np.int64)
@@ -149,15 +162,7 @@ class Plan:
         columns["model"] = pa.array(np.array([s.model for s in self.states], dtype=np.str_)[assignment])
         columns["batch_size"] = pa.array(np.array([s.batch_size for s in self.states], dtype=np.int64)[assignment])
         columns["call"] = pa.array(call)
-        meta = {
-            "kind": "plan",
-            "version": VERSION,
-            "states": self.states,
-            **{name: getattr(self, name) for name in FIELDS},
-        }
-        table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(meta).encode()})
-        with replacing(path) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+        return pa.table(columns)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Plan:
@@ -177,15 +182,32 @@ class Plan:
             figures = {name: meta[name] for name in FIELDS}
             states = tuple(State(model, int(size)) for model, size in meta["states"])
             found = figures["utility"] is not None
-            return cls(
+            _check_figures(figures)
+            plan = cls(
                 assignment=table["state"].to_numpy() if found else None,
                 states=states,
                 group_codes=table["group"].to_numpy() if "group" in table.column_names else None,
                 query_ids=table["query_id"].to_numpy() if "query_id" in table.column_names else None,
                 **figures,
             )
-        except (KeyError, TypeError, ValueError) as error:
+            wrong = [state for state in table["state"].to_pylist() if not 0 <= state < len(states)]
+            if wrong:
+                raise ValueError(f"state {wrong[0]} is not one of its {len(states)} states")
+            if found and not plan._columns().equals(table.replace_schema_metadata(None)):
+                raise ValueError("its models, batch sizes or calls are not those of its states")
+            return plan
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             raise InputError(f"{str(path)!r} is a plan with a broken table or metadata: {error}") from None
+
+
+def _check_figures(figures: dict[str, Any]) -> None:
+    """Check the types of a plan's figures as they come from a file."""
+    texts = ("cost", "status", "limit", "solver", "solver_version", "message")
+    for name, value in figures.items():
+        optional = name not in ("budget", "cost", "status", "runtime", "solver", "solver_version", "seed")
+        kind = str if name in texts else int if name == "seed" else (int, float)
+        if isinstance(value, bool) or not (isinstance(value, kind) or (value is None and optional)):
+            raise ValueError(f"{name} is {value!r}")
 
 
 def ids_of(problem: Problem) -> dict[str, Any]:

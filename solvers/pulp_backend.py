@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pulp
 
-from robatch.solvers.budget_check import Outcome, keep_budget
+from robatch.solvers.budget_check import PROOF, Outcome, keep_budget
 from robatch.solvers.model import MipModel
 from robatch.solvers.registry import Answer, Request
 
@@ -69,17 +69,19 @@ def _cbc(model: MipModel, request: Request, start: FloatArray | None) -> Outcome
             gapAbs=0.0,
             threads=request.threads,
             warmStart=start is not None,
-            logPath=None if request.progress else str(log),
+            logPath=str(log),
             options=[*CBC_OPTIONS, f"randomCbcSeed {request.seed % 2**31}"],
         )
         solver.tmpDir = folder
         _solve(lp, columns, solver, start)
         text = log.read_text(errors="replace") if log.exists() else ""
+    if request.progress:
+        print(text)
     found = _LOWER_BOUND.search(text)
     bound = None
     if found:  # printed to a few digits: one unit of the last one is the safe side
         bound = 10.0 ** -len(found[1].partition(".")[2]) - float(found[1])
-    return _outcome(lp, columns, bound)
+    return _outcome(lp, columns, bound, request)
 
 
 def _highs(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
@@ -99,7 +101,7 @@ def _highs(model: MipModel, request: Request, start: FloatArray | None) -> Outco
     )
     _solve(lp, columns, solver, start)
     dual = float(lp.solverModel.getInfo().mip_dual_bound)
-    return _outcome(lp, columns, -dual if np.isfinite(dual) else None)
+    return _outcome(lp, columns, -dual if np.isfinite(dual) else None, request)
 
 
 def _solve(lp: pulp.LpProblem, columns: list[pulp.LpVariable], solver: Any, start: FloatArray | None) -> None:
@@ -109,14 +111,16 @@ def _solve(lp: pulp.LpProblem, columns: list[pulp.LpVariable], solver: Any, star
     lp.solve(solver)
 
 
-def _outcome(lp: pulp.LpProblem, columns: list[pulp.LpVariable], bound: float | None) -> Outcome:
+def _outcome(lp: pulp.LpProblem, columns: list[pulp.LpVariable], bound: float | None, request: Request) -> Outcome:
     """Read the solution status: after a time limit PuLP's plain status still says optimal."""
     if lp.status == pulp.LpStatusInfeasible:
         return Outcome(infeasible=True)
     if lp.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
-        return Outcome(bound=bound, limit="time")
+        return Outcome(bound=bound, limit="other" if request.time_limit is None else "time")
     values = np.array([column.value() or 0.0 for column in columns])
     if lp.sol_status == pulp.LpSolutionIntegerFeasible:
         return Outcome(values, bound, limit="time")
     reached = -float(pulp.value(lp.objective))
-    return Outcome(values, reached if bound is None else max(bound, reached))
+    if bound is None and request.gap <= PROOF:  # no bound was read, and the solver stopped at none but a proof
+        bound = reached
+    return Outcome(values, bound if bound is None else max(bound, reached))

@@ -13,12 +13,13 @@ Scheduler = Callable[[float], IntArray]  # from amortized USD to an assignment, 
 STEPS = 12  # schedules tried to bring a realized cost under its budget
 
 
-def within(request: Request, schedule: Scheduler) -> IntArray | None:
+def within(request: Request, schedule: Scheduler, mixed: bool = True) -> IntArray | None:
     """Return the best assignment found that keeps the request's budget, or None.
 
     A scheduler sums costs in an order of its own, and knows only amortized cost. So it is asked again with
     less until what it returns keeps the budget. Under realized cost the least overspending part is found by
-    bisection between what kept the budget and what did not; the cheapest plans stand in where nothing does.
+    bisection between what kept the budget and what did not; the cheapest plans stand in where nothing does,
+    unless `mixed` says that the scheduler's own states are the only ones allowed.
     """
     problem, budget = request.problem, request.budget
     if request.cost == "amortized":
@@ -29,8 +30,11 @@ def within(request: Request, schedule: Scheduler) -> IntArray | None:
             if excess <= 0:
                 return states
             target -= 2 * excess
-        return problem.cheapest_assignment
-    plans = [problem.cheapest_assignment, cheapest_realized_assignment(problem)]
+        states = problem.cheapest_assignment if mixed else schedule(0.0)
+        return states if problem.amortized_cost(states) <= budget else None
+    plans = [schedule(0.0)]
+    if mixed:
+        plans += [problem.cheapest_assignment, cheapest_realized_assignment(problem)]
     low, high = problem.cheapest_budget, budget
     target = high
     for _ in range(STEPS):

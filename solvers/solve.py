@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import get_args
 
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from robatch.solvers.registry import Answer, Request, Solver, get
 from robatch.solvers.verify import verify
 
 ROUNDING = 1e-11  # utility, whose greatest value is 1 a query
+EXPLAIN = 10.0  # seconds, at most, to find how far too small a budget is
 OPTIMAL_GAP = 1e-9  # a plan is called optimal when it is proven best to this relative gap
 
 
@@ -72,13 +74,13 @@ def solve(
     budget = number("budget", budget, needed="a finite number of USD above 0", above=True)
     gap = number("gap", gap, most=1.0, needed="a number from 0 to 1")
     if time_limit is not None:
-        time_limit = number("time_limit", time_limit, needed="a finite number of seconds above 0", above=True)
+        time_limit = number("time_limit", time_limit, most=1e9, needed="a number of seconds above 0", above=True)
     if cost not in get_args(Cost):
         raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
     if cost not in entry.costs:
         raise InputError(f"solver {solver!r} cannot keep a budget of {cost} cost: it can only do {entry.costs}")
-    seed = whole("seed", seed)
-    threads = None if threads is None else whole("threads", threads, 1)
+    seed = whole("seed", seed, most=2**63 - 1)
+    threads = None if threads is None else whole("threads", threads, 1, most=1024)
     initial = initial_plan.assignment if isinstance(initial_plan, Plan) else initial_plan
     states = None if initial is None else problem.check_assignment(initial)
     run = entry.load()
@@ -87,7 +89,9 @@ def solve(
         answer = Answer(infeasible=True)
     else:
         answer = run(Request(problem, budget, cost, time_limit, gap, seed, threads, states, progress))
-    plan = _plan(problem, budget, cost, gap, seed, entry, answer, time.perf_counter() - begin)
+    seconds = time.perf_counter() - begin
+    message = _why_infeasible(problem, budget, cost, time_limit) if answer.infeasible else answer.message
+    plan = _plan(problem, budget, cost, gap, seed, entry, replace(answer, message=message), seconds)
     verify(problem, plan, calls=False)  # the calls follow from the assignment by packing
     return plan
 
@@ -108,12 +112,11 @@ def _plan(
     status: Status = "no_solution"
     if answer.infeasible:
         status, bound = "infeasible", None
-        message = _why_infeasible(problem, budget, cost)
     elif states is not None:
         utility = problem.total_utility(states)
         amortized, realized = problem.amortized_cost(states), problem.realized_cost(states)
-        if bound is not None and bound < utility + ROUNDING:
-            bound = utility  # the difference is rounding in the solver
+        if bound is not None and abs(bound - utility) <= max(ROUNDING, OPTIMAL_GAP * utility):
+            bound = max(bound, utility) if bound - utility > ROUNDING else utility  # rounding in the solver
         proven = bound is not None and bound - utility <= OPTIMAL_GAP * abs(bound)
         status = "optimal" if proven else "feasible"
         limit = _limit(limit, status, utility, bound, gap, entry)
@@ -147,12 +150,12 @@ def _limit(
     return "gap" if limit is None and entry.proves == "optimum" and reached else limit
 
 
-def _why_infeasible(problem: Problem, budget: float, cost: Cost) -> str:
+def _why_infeasible(problem: Problem, budget: float, cost: Cost, time_limit: float | None) -> str:
     """Say by how much the budget is too small and what the cheapest plan costs."""
     least, known = problem.cheapest_budget, "the cheapest plan, which costs"
     if cost == "realized":
         from robatch.solvers.least_cost import least_realized_cost
 
-        least, proven = least_realized_cost(problem)
+        least, proven = least_realized_cost(problem, min(EXPLAIN, time_limit or EXPLAIN))
         known = "the cheapest plan, which bills" if proven else "the cheapest plan that was found, which bills"
     return f"budget {budget:.9g} USD is {least - budget:.3g} USD below {known} {least:.9g} USD ({cost} cost)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ BUDGET = 1e-12  # the budget may be exceeded by no more than rounding of the sum
 BOUND = 1e-9  # a bound may lie below the utility by no more than this
 OPTIMAL = 1e-9  # gap at which a plan may be called optimal
 
-LongArray = npt.NDArray[np.longdouble]
+FloatArray = npt.NDArray[np.float64]
 
 
 class VerificationError(Exception):
@@ -40,13 +41,10 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> None:
         If a state is not allowed, a figure is wrong, the budget is exceeded, a call is not legal, or
         bound, gap, status and limit contradict each other.
     """
-    if plan.states != tuple(problem.states):
-        raise VerificationError("the plan's states are not those of the problem: it was made for another one")
+    _check_names(problem, plan)
     if plan.status in ("infeasible", "no_solution"):
         _check_missing(problem, plan)
         return
-    if plan.status not in ("optimal", "feasible"):
-        raise VerificationError(f"status is {plan.status!r}, which is not a status of a plan")
     states = _states(problem, plan)
     utility, own, amortized, realized = recompute(problem, states)
     for name, said, true in (
@@ -60,8 +58,35 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> None:
     if spent > plan.budget * (1 + BUDGET):
         raise VerificationError(f"the plan costs {spent} USD ({plan.cost}), over its budget of {plan.budget} USD")
     _check_bound(plan, utility)
+    if plan.status == "optimal":
+        _check_no_better_move(problem, plan, states, spent)
     if calls:
         _check_calls(problem, plan, states, own, realized)
+
+
+def _check_names(problem: Problem, plan: Plan) -> None:
+    """Check that the plan was made for this problem and says only what a plan can say."""
+    if plan.states != tuple(problem.states):
+        raise VerificationError("the plan's states are not those of the problem: it was made for another one")
+    if problem.query_ids is not None and plan.query_ids is not None:
+        same = np.array_equal(problem.query_ids, plan.query_ids)
+    else:
+        same = problem.query_ids is plan.query_ids or plan.assignment is None
+    if not same:
+        raise VerificationError("the plan's query ids are not those of the problem: it was made for another one")
+    for name, said, allowed in (
+        ("status", plan.status, ("optimal", "feasible", "infeasible", "no_solution")),
+        ("cost", plan.cost, ("amortized", "realized")),
+        ("limit", plan.limit, (None, "time", "gap", "memory", "interrupt", "other")),
+    ):
+        if said not in allowed:
+            raise VerificationError(f"{name} is {said!r}, which is not one of {allowed}")
+    if not 0 < plan.budget < np.inf:
+        raise VerificationError(f"budget is {plan.budget}: no plan is made for it")
+    if plan.runtime < 0 or (plan.shadow_price is not None and not plan.shadow_price >= 0):
+        raise VerificationError(f"runtime is {plan.runtime} and shadow price {plan.shadow_price}: neither is below 0")
+    if plan.status == "optimal" and plan.limit is not None:
+        raise VerificationError(f"called optimal, and stopped by the limit {plan.limit!r}")
 
 
 def recompute(problem: Problem, states: npt.NDArray[np.int64]) -> tuple[float, float, float, float]:
@@ -128,26 +153,61 @@ def _check_missing(problem: Problem, plan: Plan) -> None:
     said = (plan.assignment, plan.utility, plan.amortized_cost, plan.realized_cost, plan.gap)
     if any(value is not None for value in said):
         raise VerificationError(f"a plan of status {plan.status!r} cannot have an assignment or figures")
-    if plan.status == "infeasible" and plan.cost == "amortized":
-        least = least_amortized(problem)
+    if plan.bound is not None and not 0 <= plan.bound < np.inf:
+        raise VerificationError(f"bound is {plan.bound}, which no utility can have")
+    if plan.status == "infeasible":
+        cheapest = cheapest_amortized(problem)
+        least = recompute(problem, cheapest)[2 if plan.cost == "amortized" else 3]
         if least < plan.budget * (1 - BUDGET):
             raise VerificationError(f"called infeasible, but a plan costs {least} USD within {plan.budget} USD")
 
 
-def least_amortized(problem: Problem) -> float:
-    """Return the USD of every query in its cheapest allowed state, every call counted as full."""
+def cheapest_amortized(problem: Problem) -> npt.NDArray[np.int64]:
+    """Return every query's cheapest allowed state, every call counted as full."""
     least = np.full(problem.n_queries, np.inf)
+    states = np.zeros(problem.n_queries, dtype=np.int64)
+    for column, cost, _, _ in _columns(problem):
+        better = cost < least
+        states[better], least[better] = column, cost[better]
+    return states
+
+
+def _columns(problem: Problem) -> Iterator[tuple[int, FloatArray, FloatArray, float]]:
+    """Yield each state with every query's amortized USD (inf where not allowed), own USD, and its USD a call."""
+    column = 0
     for k, model in enumerate(problem.models):
         inputs = _column(problem.input_tokens, k).astype(np.float64)
         outputs = _column(problem.output_tokens, k).astype(np.float64)
+        own = (model.price_in * inputs + model.price_out * outputs) / 1_000_000
+        prompt = model.price_in * model.shared_tokens / 1_000_000
         for size in model.batch_sizes:
-            tokens_in = model.shared_tokens / size + inputs
-            cost = (model.price_in * tokens_in + model.price_out * outputs) / 1_000_000
+            cost = own + prompt / size
             if model.context_window is not None:
                 fits = model.shared_tokens + size * (inputs + outputs) <= model.context_window * (1 - 1e-12)
                 cost = np.where(fits, cost, np.inf)
-            least = np.minimum(least, cost)
-    return float(least.sum(dtype=np.longdouble))
+            yield column, cost, own, prompt
+            column += 1
+
+
+def _check_no_better_move(problem: Problem, plan: Plan, states: npt.NDArray[np.int64], spent: float) -> None:
+    """Check that no query alone can move to a better state within the budget: a plan is not optimal then."""
+    paid, worth = np.zeros(problem.n_queries), np.zeros(problem.n_queries)
+    model = np.repeat(np.arange(len(problem.models)), [len(m.batch_sizes) for m in problem.models])
+    for column, cost, own, _ in _columns(problem):
+        here = states == column
+        paid[here] = (cost if plan.cost == "amortized" else own)[here]
+        worth[here] = _utilities(problem, np.flatnonzero(here), int(model[column]), column)
+    everyone = np.arange(problem.n_queries)
+    room = plan.budget * (1 - 1e-9) - spent + paid
+    for column, cost, own, prompt in _columns(problem):
+        dearest = cost if plan.cost == "amortized" else np.where(np.isfinite(cost), own + prompt, np.inf)
+        gain = _utilities(problem, everyone, int(model[column]), column) - worth
+        move = (dearest <= room) & (gain > OPTIMAL * 10 * max(float(worth.sum()), 1e-300))
+        if move.any():
+            query = int(np.argmax(move))
+            raise VerificationError(
+                f"called optimal, but query {query} alone gains {gain[query]} in state {column} within the budget"
+            )
 
 
 def _check_bound(plan: Plan, utility: float) -> None:

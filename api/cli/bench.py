@@ -67,7 +67,7 @@ def gap(
     as_json: bool,
     **table_settings: Any,
 ) -> None:
-    r"""Compare solvers by utility, gap to the best proven optimum, and time.
+    """Compare solvers by utility, gap to the best proven optimum, and time.
 
     Rows are kept as they are made: the same command continues a run that was ended. At its end, the
     folder holds results.csv, gap.png, runtime.png and report.html.
@@ -88,8 +88,8 @@ def gap(
     try:
         results = gap_benchmark(
             problems,
-            fractions or preset.fractions,
-            solvers or preset.solvers,
+            preset.fractions if fractions is None else fractions,
+            preset.solvers if solvers is None else solvers,
             costs,
             time_limit=preset.time_limit if time_limit is None else time_limit,
             output=output,
@@ -110,6 +110,9 @@ def gap(
         print_json(results.to_json())
     else:
         click.echo(f"written to {output}: report.html, results.csv, gap.png, runtime.png")
+    failed = sum(row.status == "error" for row in results.rows)
+    if failed or results.contradictions():
+        raise click.ClickException(f"{failed} of {len(results.rows)} runs failed, or a bound is wrong: see above")
 
 
 def _instances(

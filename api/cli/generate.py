@@ -38,7 +38,7 @@ def generate(
     output: Path,
     as_json: bool,
 ) -> None:
-    r"""Write a generated problem to a file.
+    """Write a generated problem to a file.
 
     \b
     robatch generate --family realistic --queries 1000 --models 4 --seed 0 -o problem.parquet

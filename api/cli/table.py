@@ -22,8 +22,16 @@ def table_options(function: Function) -> Function:
     for option in reversed(
         (
             click.option("--prices", type=FILE, help="CSV, Parquet or JSON with model, price_in and price_out."),
-            click.option("--degradation", type=FILE, help="What models keep of their scores at each batch size."),
-            click.option("--shared-tokens", type=float, help="Tokens of the shared prompt of every call."),
+            click.option(
+                "--degradation",
+                type=FILE,
+                help="CSV, Parquet or JSON with model (* for all others), batch_size and retention.",
+            ),
+            click.option(
+                "--shared-tokens",
+                type=float,
+                help="Tokens of the shared prompt of every call, unless the prices have a column shared_tokens.",
+            ),
             click.option(
                 "--batch-sizes",
                 type=WHOLE_NUMBERS,
@@ -32,9 +40,9 @@ def table_options(function: Function) -> Function:
                 help="Of every model.",
             ),
             click.option("--models", type=NAMES, help="Only these models of the table."),
-            click.option("--query", help="Column of the query ids."),
+            click.option("--query", help="Column of the query ids; by default query_id or query."),
             click.option("--model-column", default="model", show_default=True, help="Column of the models."),
-            click.option("--score", help="Column of the scores."),
+            click.option("--score", help="Column of the scores; by default correct, score or utility."),
             click.option("--group", help="Column whose values never share a call."),
             click.option("--input-tokens", type=float, help="Input tokens of every query, if no column has them."),
             click.option("--output-tokens", type=float, help="Output tokens of every query, if no column has them."),
@@ -59,13 +67,14 @@ def read_routing_table(path: Path, prices: Path | None, model_column: str, **opt
 @click.option("-o", "--output", type=FILE, required=True, help="Parquet file to write.")
 @json_option
 def import_table(table: Path, output: Path, as_json: bool, prices: Path | None, **options: Any) -> None:
-    r"""Make a problem of a routing table, or of the measurements of `robatch profile`.
+    """Make a problem of a routing table, or of the measurements of `robatch profile`.
 
-    A table is long (a row for each query and model) or wide (a column for each model, and one of its costs).
+    A table is long (a row for each query and model) or wide (a column of scores
+    for each MODEL, and one named MODEL|total_cost in USD).
     Measurements know their prices and batch sizes: no option is needed.
 
     \b
-    robatch import mmlu.parquet --prices prices.json --degradation curves.json -o problem.parquet
+    robatch import mmlu.parquet --prices prices.json --degradation curves.json --shared-tokens 900 -o problem.parquet
     robatch import measurements.parquet -o problem.parquet
     """
     check_file(output)

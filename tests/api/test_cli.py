@@ -435,3 +435,50 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert process.stderr.read() == ""
     process.wait(60)
     process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["generate", "-o", "x" * 300 + ".parquet"], "cannot write"),
+        (["generate", "--queries", "99999999999999999999", "-o", "a.parquet"], "queries is 99999999999999999999"),
+        (["generate", "--batch-sizes", "1,1000000000000000000000", "-o", "a.parquet"], "batch_sizes"),
+        (["solve", "measured", "--budget-fraction", "0.3", "--threads", "99999999999"], "threads is 99999999999"),
+        (["solve", "measured", "--budget-fraction", "0.3", "--time-limit", "1e15"], "time_limit is 1"),
+        (["solve", "measured", "--budget-fraction", "0.3", "--solver", "none", "--write-model", "m.mps"], "'none'"),
+        (["solve", ".", "--budget", "1"], "directory"),
+        (["bench", "gap", "--instance", "x" * 300, "-o", "out"], "x" * 40),
+        (["bench", "gap", "--instance", "measured", "--fractions", ",", "-o", "out"], "fraction"),
+    ],
+)
+def test_extreme_arguments_are_one_sentence(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(arguments, words)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("prices.json", "[" * 200_000), ("prices.json", '{"m": {"price_in": ' + "9" * 400)]
+)
+def test_extreme_files_are_one_sentence(name, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text("query_id,model,correct,input_tokens,output_tokens\n01,m,1,10,5\n1,m,0,10,5\n")
+    Path(name).write_text(text)
+    refused(["import", "t.csv", "--prices", name, "--shared-tokens", 10, "-o", "p.parquet"], "prices.json")
+
+
+def test_ids_that_look_like_numbers_stay_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text("query_id,model,correct,input_tokens,output_tokens\n01,m,1,10,5\n1,m,0,10,5\n")
+    Path("prices.csv").write_text("model,price_in,price_out\nm,1,2\n")
+    result = robatch("import", "t.csv", "--prices", "prices.csv", "--shared-tokens", 10, "-o", "p.parquet")
+    assert result.exit_code == 0, result.output
+    assert read("p.parquet").query_ids.tolist() == ["01", "1"]
+
+
+def test_failed_runs_of_a_benchmark_are_an_exit_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chosen = ["--instance", "realistic:100", "--solvers", "greedy,brute-force", "--fractions", "0.3", "-o", "out"]
+    result = robatch("bench", "gap", *chosen)
+    assert result.exit_code == 1
+    assert "1 of 2 runs failed" in result.stderr
+    assert Path("out/results.csv").exists()

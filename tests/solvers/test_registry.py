@@ -48,6 +48,13 @@ def test_a_solver_that_lies_is_caught():
 
 
 @pytest.mark.usefixtures("clean")
+def test_a_bound_below_the_plan_is_caught():
+    register(Solver("low", "bounds too low", lambda request: Answer(request.problem.best_assignment, bound=0.01)))
+    with pytest.raises(VerificationError, match="below the utility"):
+        solve(PROBLEM, PROBLEM.dearest_budget, "low")
+
+
+@pytest.mark.usefixtures("clean")
 def test_a_missing_package_names_what_to_install():
     register(Solver("absent", "not there", "nowhere:run", module="no_such_module", package="nothing", extra="more"))
     entry = registry.get("absent")

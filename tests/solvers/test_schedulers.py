@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from robatch.instances import FAMILIES, generate
+from robatch.instances import FAMILIES, Model, Problem, generate
 from robatch.solvers import solve
 from robatch.solvers.greedy import Hulls
 
@@ -162,6 +162,18 @@ def test_router_only_never_batches_and_batch_only_never_mixes():
     assert len(set(routed.assignment.tolist())) > 1
     batched = solve(problem, budget, "batch-only")
     assert len(set(batched.assignment.tolist())) == 1
+
+
+def test_router_only_keeps_realized_budgets_without_batching():
+    model = Model("a", 1, 1, 1000, batch_sizes=(1, 2))
+    problem = Problem([model], [10, 10], [10, 10], utility=[[0.2, 0.9], [0.2, 0.9]])
+    assert solve(problem, 1.0, "router-only", cost="realized").utility == pytest.approx(0.4)
+
+
+def test_upgrades_that_cost_next_to_nothing_are_taken():
+    models = [Model("a", 1e-303, 0), Model("b", 2e-303, 0)]
+    plan = solve(Problem(models, [1], [0], utility=[[0.1] * 6 + [0.9] * 6]), 1.0, "greedy")
+    assert plan.utility == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("solver", ["greedy", "pareto"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robatch.instances import Model, Problem
+from robatch.instances import InputError, Model, Problem
 from robatch.solvers import Call, Plan, VerificationError, solve, verify
 
 PROBLEM = Problem(
@@ -46,8 +46,14 @@ def test_true_plans_pass(cost):
         ({"assignment": np.array([0, 0, 0, 4])}, "outside 0 to 3"),
         ({"assignment": np.array([0, 0, 0, 1])}, "do not fit the context window"),
         ({"assignment": None}, "needs one state"),
-        ({"status": "excellent"}, "not a status"),
+        ({"status": "excellent"}, "status is 'excellent'"),
         ({"status": "no_solution"}, "cannot have an assignment"),
+        ({"cost": "banana"}, "cost is 'banana'"),
+        ({"limit": "moon"}, "limit is 'moon'"),
+        ({"limit": "time", "status": "optimal"}, "called optimal, and stopped"),
+        ({"budget": float("nan")}, "budget is nan"),
+        ({"shadow_price": -5.0}, "shadow price -5"),
+        ({"query_ids": np.array(["a", "b", "c", "d"])}, "query ids"),
         ({"states": PROBLEM.states[::-1]}, "made for another one"),
     ],
 )
@@ -62,6 +68,36 @@ def test_infeasible_is_not_believed_where_a_plan_exists():
     verify(PROBLEM, plan)
     with pytest.raises(VerificationError, match="called infeasible, but a plan costs"):
         verify(PROBLEM, dataclasses.replace(plan, budget=PROBLEM.cheapest_budget * 1.1))
+
+
+@pytest.mark.parametrize("cost", ["amortized", "realized"])
+def test_optimal_is_not_believed_where_one_query_can_do_better(cost):
+    plan = solve(PROBLEM, PROBLEM.realized_cost(PROBLEM.best_assignment) * 2, "cheapest", cost=cost)
+    lie = dataclasses.replace(plan, status="optimal", bound=plan.utility)
+    with pytest.raises(VerificationError, match="alone gains"):
+        verify(PROBLEM, lie)
+
+
+def test_infeasible_realized_is_not_believed_either():
+    plan = solve(PROBLEM, PROBLEM.cheapest_budget / 2, cost="realized")
+    with pytest.raises(VerificationError, match="called infeasible, but a plan costs"):
+        verify(PROBLEM, dataclasses.replace(plan, budget=1.0))
+
+
+def test_a_file_whose_rows_were_changed_is_refused(tmp_path):
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "plan.parquet"
+    solve(PROBLEM, BUDGET, "greedy").write(path)
+    table = pq.read_table(path)
+    for column in ("model", "batch_size", "call"):
+        values = table[column].to_pylist()
+        values[0] = {"model": "zzz", "batch_size": 99, "call": 77}[column]
+        at = table.column_names.index(column)
+        changed = table.set_column(at, column, [values])
+        pq.write_table(changed.cast(table.schema).replace_schema_metadata(table.schema.metadata), path)
+        with pytest.raises(InputError, match="models, batch sizes or calls"):
+            Plan.read(path)
 
 
 @pytest.mark.parametrize(
@@ -84,4 +120,4 @@ def test_verify_shares_no_code_with_solvers():
     source = Path(sys.modules[verify.__module__].__file__)
     tree = ast.parse(source.read_text(encoding="utf-8"))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported <= {"__future__", "typing", "robatch.instances.problem", "robatch.solvers.plan"}
+    assert imported <= {"__future__", "collections.abc", "typing", "robatch.instances.problem", "robatch.solvers.plan"}
