@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 
 from robatch.instances.errors import InputError
 from robatch.instances.files import replacing
+from robatch.instances.problem_file import KEY, read_table
 
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
 
-KEY = b"robatch"
 """The key of the provenance in the Parquet schema's metadata."""
 
 SCHEMA = pa.schema(
@@ -88,21 +88,7 @@ class Measurements:
             If the file is missing, damaged, or holds something else.
         """
         name = str(path)
-        try:
-            table = pq.read_table(path)
-        except OSError as error:
-            raise InputError(
-                f"cannot read the measurements {name!r}: {error.strerror or _first_line(error)}"
-            ) from error
-        except (pa.ArrowException, ValueError) as error:
-            raise InputError(f"{name!r} is not a whole Parquet file: {_first_line(error)}") from error
-        try:
-            provenance = json.loads((table.schema.metadata or {})[KEY])
-            right = provenance["kind"] == "measurements"
-        except (KeyError, TypeError, ValueError):
-            right = False
-        if not right:
-            raise InputError(f"{name!r} holds no measurements of a profiling run")
+        table, provenance = read_table(path, "measurements")
         if provenance.get("format") != 1:
             raise InputError(
                 f"{name!r} has format {provenance.get('format')!r}: this version of robatch reads format 1"
@@ -282,7 +268,3 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     scale = 1 + z * z / trials
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].strip()
