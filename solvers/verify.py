@@ -166,43 +166,40 @@ def cheapest_amortized(problem: Problem) -> npt.NDArray[np.int64]:
     """Return every query's cheapest allowed state, every call counted as full."""
     least = np.full(problem.n_queries, np.inf)
     states = np.zeros(problem.n_queries, dtype=np.int64)
-    for column, cost, _, _ in _columns(problem):
-        better = cost < least
-        states[better], least[better] = column, cost[better]
+    for column, _, own, share, _, fits in _columns(problem):
+        better = fits & (own + share < least)
+        states[better], least[better] = column, (own + share)[better]
     return states
 
 
-def _columns(problem: Problem) -> Iterator[tuple[int, FloatArray, FloatArray, float]]:
-    """Yield each state with every query's amortized USD (inf where not allowed), own USD, and its USD a call."""
+def _columns(problem: Problem) -> Iterator[tuple[int, int, FloatArray, float, float, npt.NDArray[np.bool_]]]:
+    """Yield each state and its model, every query's own USD, the shared prompt's USD a query and a call, what fits."""
     column = 0
     for k, model in enumerate(problem.models):
         inputs = _column(problem.input_tokens, k).astype(np.float64)
         outputs = _column(problem.output_tokens, k).astype(np.float64)
         own = (model.price_in * inputs + model.price_out * outputs) / 1_000_000
         prompt = model.price_in * model.shared_tokens / 1_000_000
+        window = np.inf if model.context_window is None else model.context_window
         for size in model.batch_sizes:
-            cost = own + prompt / size
-            if model.context_window is not None:
-                fits = model.shared_tokens + size * (inputs + outputs) <= model.context_window * (1 - 1e-12)
-                cost = np.where(fits, cost, np.inf)
-            yield column, cost, own, prompt
+            yield column, k, own, prompt / size, prompt, model.shared_tokens + size * (inputs + outputs) <= window
             column += 1
 
 
 def _check_no_better_move(problem: Problem, plan: Plan, states: npt.NDArray[np.int64], spent: float) -> None:
     """Check that no query alone can move to a better state within the budget: a plan is not optimal then."""
+    amortized = plan.cost == "amortized"
     paid, worth = np.zeros(problem.n_queries), np.zeros(problem.n_queries)
-    model = np.repeat(np.arange(len(problem.models)), [len(m.batch_sizes) for m in problem.models])
-    for column, cost, own, _ in _columns(problem):
-        here = states == column
-        paid[here] = (cost if plan.cost == "amortized" else own)[here]
-        worth[here] = _utilities(problem, np.flatnonzero(here), int(model[column]), column)
+    for column, k, own, share, _, _ in _columns(problem):
+        here = np.flatnonzero(states == column)
+        paid[here] = own[here] + (share if amortized else 0.0)
+        worth[here] = _utilities(problem, here, k, column)
     everyone = np.arange(problem.n_queries)
     room = plan.budget * (1 - 1e-9) - spent + paid
-    for column, cost, own, prompt in _columns(problem):
-        dearest = cost if plan.cost == "amortized" else np.where(np.isfinite(cost), own + prompt, np.inf)
-        gain = _utilities(problem, everyone, int(model[column]), column) - worth
-        move = (dearest <= room) & (gain > OPTIMAL * 10 * max(float(worth.sum()), 1e-300))
+    for column, k, own, share, prompt, fits in _columns(problem):
+        dearest = own + (share if amortized else prompt)  # under realized cost it may begin a call
+        gain = _utilities(problem, everyone, k, column) - worth
+        move = fits & (dearest <= room) & (gain > OPTIMAL * 10 * max(float(worth.sum()), 1e-300))
         if move.any():
             query = int(np.argmax(move))
             raise VerificationError(
