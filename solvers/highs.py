@@ -107,7 +107,7 @@ def outcome(highs: Any) -> Outcome:
     values = None
     if info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible:
         values = np.array(highs.getSolution().col_value)
-    bound = float(info.mip_dual_bound) if np.isfinite(info.mip_dual_bound) else None
+    bound = float(info.mip_dual_bound) if info.valid and np.isfinite(info.mip_dual_bound) else None
     if status == known.kOptimal:
         return Outcome(values, bound)
     limit = LIMITS.get(status, "other")

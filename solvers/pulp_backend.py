@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pulp
 
-from robatch.solvers.budget_check import PROOF, Outcome, keep_budget
+from robatch.solvers.budget_check import Outcome, keep_budget
+from robatch.solvers.highs import use_threads
 from robatch.solvers.model import MipModel
 from robatch.solvers.registry import Answer, Request
 
@@ -70,7 +71,8 @@ def _cbc(model: MipModel, request: Request, start: FloatArray | None) -> Outcome
             threads=request.threads,
             warmStart=start is not None,
             logPath=str(log),
-            options=[*CBC_OPTIONS, f"randomCbcSeed {request.seed % 2**31}"],
+            # a seed of 0 would be the time of day
+            options=[*CBC_OPTIONS, f"randomCbcSeed {request.seed % (2**31 - 1) + 1}"],
         )
         solver.tmpDir = folder
         _solve(lp, columns, solver, start)
@@ -86,6 +88,7 @@ def _cbc(model: MipModel, request: Request, start: FloatArray | None) -> Outcome
 
 def _highs(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
     lp, columns = program(model)
+    use_threads(request.threads)
     solver = pulp.HiGHS(
         msg=request.progress,
         timeLimit=request.time_limit,
@@ -100,8 +103,9 @@ def _highs(model: MipModel, request: Request, start: FloatArray | None) -> Outco
         random_seed=request.seed % 2**31,
     )
     _solve(lp, columns, solver, start)
-    dual = float(lp.solverModel.getInfo().mip_dual_bound)
-    return _outcome(lp, columns, -dual if np.isfinite(dual) else None, request)
+    info = lp.solverModel.getInfo()
+    known = info.valid and np.isfinite(info.mip_dual_bound)
+    return _outcome(lp, columns, -float(info.mip_dual_bound) if known else None, request)
 
 
 def _solve(lp: pulp.LpProblem, columns: list[pulp.LpVariable], solver: Any, start: FloatArray | None) -> None:
@@ -121,6 +125,6 @@ def _outcome(lp: pulp.LpProblem, columns: list[pulp.LpVariable], bound: float | 
     if lp.sol_status == pulp.LpSolutionIntegerFeasible:
         return Outcome(values, bound, limit="time")
     reached = -float(pulp.value(lp.objective))
-    if bound is None and request.gap <= PROOF:  # no bound was read, and the solver stopped at none but a proof
-        bound = reached
-    return Outcome(values, bound if bound is None else max(bound, reached))
+    # what ending by itself means: nothing is better by more than the gap
+    proven = reached / (1.0 - request.gap) if request.gap < 1.0 else np.inf
+    return Outcome(values, proven if bound is None else max(min(bound, proven), reached))

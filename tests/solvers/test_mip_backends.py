@@ -182,3 +182,29 @@ def test_excluded_assignments_are_cut_off_and_no_other():
 
 def test_exact_backends_are_those_that_say_so():
     assert [entry.name for entry in solvers() if entry.proves == "optimum"] == [*MIP, "brute-force"]
+
+
+def test_number_of_threads_may_change_between_solves():
+    problem = generate("uncorrelated", queries=8, models=2, batch_sizes=(1, 4), seed=3)
+    budget = problem.budget_at(0.4)
+    asked = [("highs", 1), ("pulp-highs", 2), ("pulp-highs", None), ("highs", 2), ("pulp-highs", 1)]
+    plans = [solve(problem, budget, name, threads=threads) for name, threads in asked]
+    assert {plan.status for plan in plans} == {"optimal"}
+
+
+@pytest.mark.parametrize("solver", MIP)
+def test_a_gap_of_one_asks_for_any_plan(solver):
+    problem = generate("uncorrelated", queries=8, models=2, batch_sizes=(1, 4), seed=3)
+    plan = solve(problem, problem.budget_at(0.4), solver, gap=1.0)
+    assert plan.status in ("feasible", "optimal")
+
+
+@pytest.mark.parametrize("solver", MIP)
+def test_utilities_that_differ_in_the_ninth_digit_are_solved_to_a_proof(solver):
+    for seed in range(20):
+        problem = generate("uncorrelated", queries=5, models=2, batch_sizes=(1, 4), seed=seed)
+        problem = problem.replace(utility=0.5 + 1e-8 * problem.utilities())
+        budget = problem.budget_at(0.4)
+        plan = solve(problem, budget, solver)
+        assert plan.status == "optimal", (seed, plan)
+        assert plan.utility == pytest.approx(solve(problem, budget, "brute-force").utility, rel=1e-9)
