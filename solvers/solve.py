@@ -115,8 +115,9 @@ def _plan(
     elif states is not None:
         utility = problem.total_utility(states)
         amortized, realized = problem.amortized_cost(states), problem.realized_cost(states)
-        if bound is not None and abs(bound - utility) <= max(ROUNDING, OPTIMAL_GAP * utility):
-            bound = max(bound, utility) if bound - utility > ROUNDING else utility  # rounding in the solver
+        below = max(ROUNDING, OPTIMAL_GAP * utility)
+        if bound is not None and utility - below <= bound <= utility + ROUNDING:
+            bound = utility  # the difference is rounding in the solver; what is further below, verify rejects
         proven = bound is not None and bound - utility <= OPTIMAL_GAP * abs(bound)
         status = "optimal" if proven else "feasible"
         limit = _limit(limit, status, utility, bound, gap, entry)
