@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,15 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 BLOCK_ROWS = 65_536  # rows of (N, S) arrays made at a time, so that passes need little memory
+
+
+class Evaluation(NamedTuple):
+    """What an assignment is worth, its USD under both cost models, and its calls: (groups, S)."""
+
+    utility: float
+    amortized_cost: float
+    realized_cost: float
+    calls: IntArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -196,7 +205,7 @@ class Problem:
     @cached_property
     def n_groups(self) -> int:
         """Number of groups; 1 where queries have none."""
-        return int(self.group_codes.max()) + 1
+        return 1 if self.groups is None else int(self.group_codes.max()) + 1
 
     # ---- flat tables by state and by model, for kernels
 
@@ -285,70 +294,68 @@ class Problem:
         InputError
             If its shape is wrong, or a state is unknown or not allowed for its query.
         """
+        states = self._whole_numbers(assignment)
+        self._tally(states)
+        return states
+
+    def _whole_numbers(self, assignment: npt.ArrayLike) -> IntArray:
         states = np.asarray(assignment)
         if states.shape != (self.n_queries,) or states.dtype.kind not in "iu":
             raise InputError(
                 f"assignment has shape {states.shape} and type {states.dtype}: "
                 f"{self.n_queries} whole numbers are needed, one state a query"
             )
-        states = states.astype(np.int64, copy=False)
-        wrong = (states < 0) | (states >= self.n_states)
-        if wrong.any():
-            query = int(np.argmax(wrong))
-            raise InputError(
-                f"assignment of query {self.query_name(query)} is state {states[query]}: "
-                f"states go from 0 to {self.n_states - 1}"
-            )
-        wrong = self._chosen_tokens(states) > self.token_limit[states]
-        if wrong.any():
-            query = int(np.argmax(wrong))
-            raise InputError(
-                f"assignment of query {self.query_name(query)} is the state {self.states[states[query]]}, "
-                "which is not allowed: a batch of such queries does not fit the context window"
-            )
-        return states
+        return np.ascontiguousarray(states, dtype=np.int64)
 
-    def _chosen(self, array: FloatArray, states: IntArray) -> npt.NDArray[np.float64]:
-        columns = self.state_model[states] if array.shape[1] > 1 else np.zeros_like(states)
-        return np.asarray(array[np.arange(self.n_queries), columns], dtype=np.float64)
+    def _tally(self, states: IntArray) -> tuple[float, float, IntArray]:
+        """Return utility, USD of the queries' own tokens, and the queries of each group and state."""
+        from robatch.instances import kernels
 
-    def _chosen_tokens(self, states: IntArray) -> npt.NDArray[np.float64]:
-        return self._chosen(self.input_tokens, states) + self._chosen(self.output_tokens, states)
+        queries = np.zeros((self.n_groups, self.n_states), dtype=np.int64)
+        codes = np.empty(0, dtype=np.int64) if self.groups is None else self.group_codes
+        wrong, utility, sent, received = kernels.tally(states, codes, queries, *kernels.flat(self))
+        if wrong >= 0:
+            raise self._wrong_state(wrong, int(states[wrong]))
+        price_in, price_out = self.token_prices
+        return utility, float(np.sum(price_in * sent) + np.sum(price_out * received)), queries
 
-    def _own_cost(self, states: IntArray) -> float:
-        price_in, price_out = self.token_prices[:, self.state_model[states]]
-        inputs, outputs = self._chosen(self.input_tokens, states), self._chosen(self.output_tokens, states)
-        return float(np.sum(inputs * price_in + outputs * price_out))
+    def _wrong_state(self, query: int, state: int) -> InputError:
+        where = f"assignment of query {self.query_name(query)} is"
+        if not 0 <= state < self.n_states:
+            return InputError(f"{where} state {state}: states go from 0 to {self.n_states - 1}")
+        return InputError(
+            f"{where} the state {self.states[state]}, "
+            "which is not allowed: a batch of such queries does not fit the context window"
+        )
+
+    def evaluate(self, assignment: npt.ArrayLike) -> Evaluation:
+        """Return what an assignment (N,) of states is worth and costs, in one pass over it.
+
+        Raises
+        ------
+        InputError
+            If its shape is wrong, or a state is unknown or not allowed for its query.
+        """
+        utility, own, queries = self._tally(self._whole_numbers(assignment))
+        calls = -(-queries // self.state_batch_size)
+        amortized = own + float(np.sum(queries.sum(axis=0) * (self.call_price / self.state_batch_size)))
+        return Evaluation(utility, amortized, own + float(np.sum(calls.sum(axis=0) * self.call_price)), calls)
 
     def total_utility(self, assignment: npt.ArrayLike) -> float:
         """Return the total utility of an assignment (N,) of states, summed in float64."""
-        states, queries = self.check_assignment(assignment), np.arange(self.n_queries)
-        if self.utility is not None:
-            return float(np.sum(self.utility[queries, states], dtype=np.float64))
-        base, kept = cast(FloatArray, self.base_utility), cast(FloatArray, self.retention)
-        factors = kept[0, states] if len(kept) == 1 else kept[queries, states]
-        utilities = np.minimum(base[queries, self.state_model[states]] * factors, 1.0, dtype=self.dtype)
-        return float(np.sum(utilities, dtype=np.float64))
+        return self.evaluate(assignment).utility
 
     def amortized_cost(self, assignment: npt.ArrayLike) -> float:
         """Return the amortized USD of an assignment (N,): every call counted as full."""
-        states = self.check_assignment(assignment)
-        queries = np.bincount(states, minlength=self.n_states)
-        return self._own_cost(states) + float(np.sum(queries * (self.call_price / self.state_batch_size)))
+        return self.evaluate(assignment).amortized_cost
 
     def call_counts(self, assignment: npt.ArrayLike) -> IntArray:
         """Return the calls of each group in each state: (groups, S), ``ceil(queries / b)``."""
-        states = self.check_assignment(assignment)
-        cells = np.bincount(self.group_codes * self.n_states + states, minlength=self.n_groups * self.n_states).reshape(
-            self.n_groups, self.n_states
-        )
-        return -(-cells // self.state_batch_size)
+        return self.evaluate(assignment).calls
 
     def realized_cost(self, assignment: npt.ArrayLike) -> float:
         """Return what an assignment (N,) really bills in USD: every call pays the whole shared prompt."""
-        states = self.check_assignment(assignment)
-        calls = self.call_counts(states).sum(axis=0)
-        return self._own_cost(states) + float(np.sum(calls * self.call_price))
+        return self.evaluate(assignment).realized_cost
 
     def cost(self, assignment: npt.ArrayLike, cost: Literal["amortized", "realized"]) -> float:
         """Return the USD of an assignment (N,) under one of the two cost models."""
@@ -356,28 +363,21 @@ class Problem:
 
     # ---- budgets that make sense
 
-    def _extreme(self, dearest: bool) -> IntArray:
-        """Return the cheapest assignment, or the cheapest of those with the greatest utility."""
-        states = np.empty(self.n_queries, dtype=np.int64)
-        for rows in self.blocks():
-            costs, utilities = self.amortized_costs(rows), self.utilities(rows)
-            if not self.all_allowed:
-                costs = np.where(self.allowed(rows), costs, np.inf)
-                utilities = np.where(np.isinf(costs), -1.0, utilities)
-            first, second = (-utilities, costs) if dearest else (costs, -utilities)
-            ties = first == first.min(axis=1, keepdims=True)
-            states[rows] = np.where(ties, second, np.inf).argmin(axis=1)
-        return states
-
-    @cached_property
+    @property
     def cheapest_assignment(self) -> IntArray:
         """Every query in its state of least amortized cost, of greatest utility among equals: (N,)."""
         return self._extreme(dearest=False)
 
-    @cached_property
+    @property
     def best_assignment(self) -> IntArray:
         """Every query in its state of greatest utility, of least amortized cost among equals: (N,)."""
         return self._extreme(dearest=True)
+
+    def _extreme(self, dearest: bool) -> IntArray:
+        from robatch.instances import kernels
+
+        states: IntArray = kernels.extreme(dearest, *kernels.flat(self))
+        return states
 
     @cached_property
     def cheapest_budget(self) -> float:

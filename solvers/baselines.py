@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from robatch.instances.kernels import flat
 from robatch.instances.problem import IntArray, Problem
-from robatch.solvers.greedy import Hulls
 from robatch.solvers.least_cost import cheapest_realized_assignment
 from robatch.solvers.registry import Answer, Request
+from robatch.solvers.relaxation import Relaxer, thread_count
 from robatch.solvers.schedule import within
 
 
@@ -17,10 +18,10 @@ def run_router_only(request: Request) -> Answer:
     smallest = np.diff(problem.state_model, prepend=-1) > 0
     if not all((problem.allowed(rows) & smallest).any(axis=1).all() for rows in problem.blocks()):
         return Answer(message="some query fits no model at its smallest batch size")
-    hulls = Hulls(problem, smallest)
-    if problem.amortized_cost(hulls.assign(0.0)) > request.budget:
+    relaxer = Relaxer(flat(problem, smallest), thread_count(request.threads))
+    if problem.amortized_cost(relaxer.schedule(0.0)) > request.budget:
         return Answer(message="without batching, even the cheapest models exceed the budget")
-    states = within(request, hulls.assign, mixed=False)
+    states = within(request, relaxer.schedule, mixed=False)
     return Answer(states, message=None if states is not None else "no plan without batching keeps the budget")
 
 

@@ -1,54 +1,18 @@
 """Numba kernels of the schedulers.
 
-All kernels and their helpers share this file, since a compiled cache does not see changes in other files.
-A problem reaches them as flat arrays (see `flat`): utilities either dense (N, S), or as base (N, K) and
-retention (1 or N, S) with the dense array empty. Costs are computed from the model table, never stored.
+A problem reaches them as flat arrays, see `robatch.instances.kernels`.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from robatch.instances.problem import Problem
-
 Array = npt.NDArray[Any]
 Float64Array = npt.NDArray[np.float64]
-
-
-class Flat(NamedTuple):
-    """A problem as flat arrays, in the order that the kernels take them."""
-
-    dense: npt.NDArray[Any]
-    base: npt.NDArray[Any]
-    retention: npt.NDArray[Any]
-    input_tokens: npt.NDArray[Any]
-    output_tokens: npt.NDArray[Any]
-    token_prices: Float64Array
-    state_model: npt.NDArray[np.int64]
-    share: Float64Array
-    token_limit: Float64Array
-
-
-def flat(problem: Problem, states: npt.NDArray[np.bool_] | None = None) -> Flat:
-    """Return a problem as flat arrays, with only some of its states allowed if a mask (S,) is given."""
-    none = np.empty((0, 0), dtype=problem.dtype)
-    none.flags.writeable = False  # one array type, and so one compiled kernel, for both forms
-    limit = problem.token_limit if states is None else np.where(states, problem.token_limit, -1.0)
-    return Flat(
-        none if problem.utility is None else problem.utility,
-        none if problem.base_utility is None else problem.base_utility,
-        none if problem.retention is None else problem.retention,
-        problem.input_tokens,
-        problem.output_tokens,
-        np.ascontiguousarray(problem.token_prices),
-        problem.state_model,
-        problem.call_price / problem.state_batch_size,
-        limit,
-    )
 
 
 @njit(cache=True, nogil=True)
@@ -98,18 +62,13 @@ def sort_row(count: int, state: Array, cost: Array, utility: Array) -> None:
 
 
 @njit(cache=True, nogil=True)
-def reduce_row(count: int, state: Array, cost: Array, utility: Array, concave: bool) -> int:
-    """Keep a sorted row's Pareto frontier, or only the corners of its concave hull; return how many."""
+def reduce_row(count: int, state: Array, cost: Array, utility: Array) -> int:
+    """Keep a sorted row's Pareto frontier; return how many."""
     kept = 0
     for a in range(count):
         s, c, u = state[a], cost[a], utility[a]
         if kept > 0 and u <= utility[kept - 1]:
             continue
-        while concave and kept > 1:
-            rise, run = utility[kept - 1] - utility[kept - 2], cost[kept - 1] - cost[kept - 2]
-            if (u - utility[kept - 1]) * run < rise * (c - cost[kept - 1]):
-                break
-            kept -= 1
         state[kept], cost[kept], utility[kept] = s, c, u
         kept += 1
     return kept
@@ -126,7 +85,6 @@ def frontiers(
     state_model: Array,
     share: Array,
     limit: Array,
-    concave: bool,
 ) -> tuple[Array, Array, Array, Array]:
     """Return the frontier points of every query, cheapest first.
 
@@ -161,7 +119,7 @@ def frontiers(
             utility,
         )
         sort_row(count, state, cost, utility)
-        count = reduce_row(count, state, cost, utility, concave)
+        count = reduce_row(count, state, cost, utility)
         start = first[i]
         if start + count > capacity:
             grown = capacity + capacity // 2 + width
@@ -191,39 +149,6 @@ def slopes(first: Array, costs: Array, utilities: Array) -> Float64Array:
         for j in range(first[i] + 1, first[i + 1]):
             slope[j] = (utilities[j] - utilities[j - 1]) / (costs[j] - costs[j - 1])
     return slope
-
-
-@njit(cache=True, nogil=True)
-def climb(
-    budget: float, order: Array, query: Array, first: Array, costs: Array, utilities: Array, slope: Array
-) -> tuple[Array, float, float]:
-    """Take points in order of slope while the budget lasts; those that do not fit are passed over.
-
-    Returns
-    -------
-    tuple
-        Point of each query (N,), the linear bound, and the shadow price (0 if the budget is not binding).
-    """
-    n = first.size - 1
-    point = first[:n].copy()
-    spent = 0.0
-    worth = 0.0
-    for i in range(n):
-        spent += costs[first[i]]
-        worth += utilities[first[i]]
-    bound, price = -1.0, 0.0
-    for j in order:
-        i = query[j]
-        extra = costs[j] - costs[point[i]]
-        if spent + extra <= budget:
-            spent += extra
-            worth += utilities[j] - utilities[point[i]]
-            point[i] = j
-        elif bound < 0.0:
-            price = slope[j]
-            step = utilities[j] - utilities[point[i]]
-            bound = worth + (min(price * max(budget - spent, 0.0), step) if price < np.inf else step)
-    return point, (worth if bound < 0.0 else bound), price
 
 
 @njit(cache=True, nogil=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from robatch.instances.kernels import flat
 from robatch.instances.problem import IntArray
 from robatch.solvers import kernels
 from robatch.solvers.registry import Answer, Request
@@ -18,7 +19,7 @@ from robatch.solvers.schedule import within
 
 def run(request: Request) -> Answer:
     """Climb the raw Pareto frontiers; nothing is proven."""
-    first, state, costs, utilities = kernels.frontiers(*kernels.flat(request.problem), False)
+    first, state, costs, utilities = kernels.frontiers(*flat(request.problem))
     slope = kernels.slopes(first, costs, utilities)
 
     def schedule(budget: float) -> IntArray:

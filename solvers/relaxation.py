@@ -1,0 +1,241 @@
+"""The linear relaxation at one budget, without a global sort: shadow price, bound, and the greedy plan.
+
+The relaxation of the multiple-choice knapsack has one dual value, the shadow price. At any price above it, each
+query's best state for itself makes a plan within the budget; at any price below, one over it. So two prices that
+bracket it decide all queries whose best state is the same at both, and only the steps of the others are sorted
+(after Dyer, "An O(n) algorithm for the multiple-choice knapsack linear program", Mathematical Programming 29,
+1984, and Zemel, Information Processing Letters 18, 1984, who halve the bracket; here a sample sets it).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.kernels import Flat
+from robatch.instances.problem import IntArray
+from robatch.solvers import sweeps
+
+FloatArray = npt.NDArray[np.float64]
+
+CHUNK = 65_536  # rows that a thread takes at a time
+DIRECT = 2_048  # queries up to which all steps are sorted
+SAMPLE = 32  # one query in so many is in the sample that sets the bracket
+DEVIATIONS = 4.0  # width of the bracket to each side, in standard deviations of the sample's cost
+ROUNDING = 16 * float(np.finfo(np.float64).eps)  # relative: what sums of utility and cost, kept exact, can err at most
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Each query's best state at a high price, and the steps from there to a low price, in order of slope.
+
+    Attributes
+    ----------
+    states
+        State of each query at the high price: (N,).
+    cost, utility, deviation
+        USD and utility of these states, and the standard deviation of their USD over the queries.
+    query, state, slope, extra, gain
+        Of each step: its query, the state that it leads to, utility per USD, and USD and utility above the
+        query's first state: (steps,).
+    step_cost, step_gain
+        USD and utility of each step itself: (steps,).
+    high, low
+        The prices.
+    """
+
+    states: IntArray
+    cost: float
+    utility: float
+    deviation: float
+    query: IntArray
+    state: npt.NDArray[np.int32]
+    slope: FloatArray
+    extra: FloatArray
+    gain: FloatArray
+    step_cost: FloatArray
+    step_gain: FloatArray
+    high: float
+    low: float
+
+    @property
+    def most_cost(self) -> float:
+        """USD of every query's state at the low price."""
+        return self.cost + float(self.step_cost.sum())
+
+    def bracket(self, budget: float) -> bool:
+        """Whether the shadow price at a budget in USD lies between the prices."""
+        return (self.cost <= budget or self.high == np.inf) and (self.most_cost >= budget or self.low == 0.0)
+
+
+def over_chunks(run: Callable[[int, int], Any], rows: int, threads: int) -> list[Any]:
+    """Return what a kernel finds in each chunk of rows, in order; the chunks do not depend on the threads."""
+    chunks = [(begin, min(begin + CHUNK, rows)) for begin in range(0, rows, CHUNK)]
+    if threads == 1 or len(chunks) == 1:
+        return [run(*chunk) for chunk in chunks]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda chunk: run(*chunk), chunks))
+
+
+def thread_count(threads: int | None) -> int:
+    """Return the threads to use: those asked for, or as many as this process has cores."""
+    if threads is not None:
+        return threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def find_steps(flat: Flat, high: float, low: float, threads: int = 1) -> Steps:
+    """Return the steps of all queries between two prices, in order of slope: ties by query."""
+    states = np.empty(flat.n_queries, dtype=np.int64)
+    parts = over_chunks(lambda begin, end: sweeps.steps(begin, end, high, low, states, *flat), len(states), threads)
+    query, state, slope, extra, gain = (
+        parts[0][i] if len(parts) == 1 else np.concatenate([part[i] for part in parts]) for i in range(5)
+    )
+    cost, utility, squares = (math.fsum(float(x) for part in parts for x in part[5][i]) for i in range(3))
+    step_cost, step_gain = extra.copy(), gain.copy()
+    again = np.flatnonzero(query[1:] == query[:-1]) + 1  # a query's second step comes on top of its first
+    step_cost[again] -= extra[again - 1]
+    step_gain[again] -= gain[again - 1]
+    order = np.argsort(-slope, kind="stable")
+    mean = cost / len(states)
+    return Steps(
+        states, cost, utility, math.sqrt(max(squares / len(states) - mean * mean, 0.0)),
+        query[order], state[order], slope[order], extra[order], gain[order],
+        step_cost[order], step_gain[order], high, low,
+    )  # fmt: skip
+
+
+def steps_around(
+    flat: Flat, budget: float, threads: int = 1, prices: tuple[float, float] | None = None
+) -> Steps:
+    """Return the steps between two prices that bracket the shadow price at a budget in USD.
+
+    Unless a high and a low price are given, a stratified sample, solved the same way, sets them. A pass over all
+    queries shows whether they hold; where they do not, they are moved.
+    """
+    rows = flat.n_queries
+    if rows <= DIRECT:
+        return find_steps(flat, np.inf, 0.0)
+    if prices is None:
+        chosen = sample(rows, max(rows // SAMPLE, DIRECT // 2))
+        part = steps_around(flat.take(chosen), budget * (len(chosen) / rows), threads)
+        prices = bracket(part, budget / rows)
+    high, low = prices
+    while True:
+        found = find_steps(flat, high, low, threads)
+        if found.bracket(budget):
+            return found
+        width = max(high - low, 1e-6 * high)
+        if found.cost > budget:
+            high, low = (high + 8 * width if high < 1e300 else np.inf), high
+        else:
+            high, low = low, (low - 8 * width if low > 8 * width else 0.0)
+
+
+def sample(rows: int, count: int) -> IntArray:
+    """Return a row from each of `count` equal ranges, at a place that looks random and is always the same."""
+    edges = np.arange(count + 1, dtype=np.int64) * rows // count
+    jitter = (np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
+    places: IntArray = edges[:-1] + (jitter.astype(np.int64) % np.diff(edges))
+    return places
+
+
+def bracket(steps: Steps, budget: float) -> tuple[float, float]:
+    """Return a high and a low price between which the shadow price of the sampled problem lies, very likely.
+
+    Parameters
+    ----------
+    steps
+        Of the sample, around its own shadow price.
+    budget
+        USD a query.
+    """
+    n = len(steps.states)
+    spent = steps.cost + np.cumsum(steps.step_cost)
+    band = DEVIATIONS * steps.deviation * math.sqrt(n)
+    above, below = np.searchsorted(spent, (budget * n - band, budget * n + band))
+    beyond = len(steps.slope)
+    if above >= beyond:  # the budget buys all that there is, or nearly
+        above = beyond - 1
+    high = steps.high if steps.cost > budget * n - band or above < 0 else float(steps.slope[above])
+    low = steps.low if below >= beyond else float(steps.slope[below])
+    return (high, low) if high > low else (high * (1 + 1e-9), low * (1 - 1e-9))
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxation:
+    """The linear relaxation at a budget.
+
+    Attributes
+    ----------
+    steps
+        The steps around the shadow price.
+    price
+        The shadow price: utility per USD, 0 if the budget buys all that there is.
+    bound
+        Utility that no plan within the budget exceeds, rounding included.
+    room
+        USD between the cost of the steps' first states and the budget.
+    """
+
+    steps: Steps
+    price: float
+    bound: float
+    room: float
+
+    def plan(self) -> IntArray:
+        """Take the steps in order, passing over those that do not fit: the greedy assignment (N,)."""
+        steps, states = self.steps, self.steps.states.copy()
+        queries, owner = np.unique(steps.query, return_inverse=True)
+        sweeps.fill(self.room, owner, steps.state, steps.extra, queries, states)
+        return states
+
+
+class Relaxer:
+    """Solves the relaxation of one problem at several budgets: near the last one it needs no more than one pass.
+
+    Parameters
+    ----------
+    flat
+        The problem.
+    threads
+        Threads of each pass.
+    prices
+        A high and a low price that are thought to bracket the first shadow price; None to take a sample.
+    """
+
+    def __init__(self, flat: Flat, threads: int = 1, prices: tuple[float, float] | None = None) -> None:
+        self.flat, self.threads, self.prices = flat, threads, prices
+        self.steps: Steps | None = None
+
+    def at(self, budget: float) -> Relaxation:
+        """Solve it at an amortized budget in USD; below the cheapest plan, that plan is what is left."""
+        steps = self.steps
+        if steps is None or not steps.bracket(budget):
+            steps = self.steps = steps_around(self.flat, budget, self.threads, self.prices)
+        return at_budget(steps, budget)
+
+    def schedule(self, budget: float) -> IntArray:
+        """Return the greedy assignment at an amortized budget in USD."""
+        return self.at(budget).plan()
+
+
+def at_budget(steps: Steps, budget: float) -> Relaxation:
+    """Solve the relaxation from steps whose prices bracket the shadow price at a budget in USD."""
+    room = max(budget - steps.cost, 0.0)
+    whole = int(np.searchsorted(np.cumsum(steps.step_cost), room, side="right"))  # steps that are paid in full
+    worth = steps.utility + float(np.sum(steps.step_gain[:whole]))
+    left = max(room - float(np.sum(steps.step_cost[:whole])), 0.0)
+    price = steps.low
+    if whole < len(steps.slope):
+        price = float(steps.slope[whole])
+        worth += min(price * left, float(steps.step_gain[whole])) if left > 0.0 else 0.0
+    bound = worth + ROUNDING * (abs(worth) + (price * budget if price < np.inf else 0.0))
+    return Relaxation(steps, price, bound, room)
