@@ -11,11 +11,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, get_args
 
-from robatch.bench import machine
+from robatch.bench import machine, wording
 from robatch.bench.record import Record
 from robatch.bench.results import GapResults
 from robatch.bench.rows import Key, Row, compare
-from robatch.bench.tables import Display, Silent, Terminal
+from robatch.bench.tables import Terminal
+from robatch.bench.terminal import Display, Silent
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number, whole
@@ -39,7 +40,7 @@ def gap_benchmark(
     threads: int | None = None,
     repeats: int = 1,
     resume: bool = True,
-    progress: bool | Display = False,
+    progress: bool | Display[Row] = False,
     sources: Mapping[str, str] | None = None,
 ) -> GapResults:
     """Run every solver on every instance, budget fraction and cost model, side by side.
@@ -88,8 +89,8 @@ def gap_benchmark(
     """
     settings = _settings(instances, fractions, solvers, costs, time_limit, seed, threads, repeats, sources or {})
     described = machine.describe()
-    display: Display = progress if not isinstance(progress, bool) else Terminal() if progress else Silent()
-    record = None if output is None else Record(Path(output), settings, described, resume)
+    display: Display[Row] = progress if not isinstance(progress, bool) else Terminal() if progress else Silent()
+    record = None if output is None else Record(Path(output), Row, settings, described, resume)
     rows: dict[Key, Row] = {} if record is None else record.rows
     try:
         with display:
@@ -186,7 +187,7 @@ def _keys(settings: Mapping[str, Any], instance: str | None = None) -> list[Key]
 
 
 def _instance(
-    name: str, problem: Problem, settings: Mapping[str, Any], kept: Mapping[Key, Row], display: Display
+    name: str, problem: Problem, settings: Mapping[str, Any], kept: Mapping[Key, Row], display: Display[Row]
 ) -> Iterator[Row]:
     """Yield the missing rows of an instance, and show all of its cells."""
     warm: set[tuple[str, str]] = set()
@@ -195,7 +196,7 @@ def _instance(
         _, cost, fraction, solver = key
         row = kept.get(key)
         if row is None:
-            display.working(name, cost, fraction, solver)
+            display.working(f"{name} · {cost} · {wording.fraction(fraction)} · {solver}")
             if (cost, solver) not in warm:
                 _warm_up(problem, solver, cost, settings)
                 warm.add((cost, solver))
@@ -240,7 +241,7 @@ def _measure(key: Key, problem: Problem, settings: Mapping[str, Any]) -> Row:
         while len(times) < settings["repeats"] or (sum(times) < ENOUGH_S and len(times) < MOST_REPEATS):
             times.append(_solve(problem, budget, solver, cost, settings).runtime)
     except Exception as error:  # one solver's failure must not end the run
-        return Row(**facts, status="error", message=_sentence(error))
+        return Row(**facts, status="error", message=wording.failure(error))
     return Row(
         **facts,
         status=plan.status,
@@ -254,8 +255,3 @@ def _measure(key: Key, problem: Problem, settings: Mapping[str, Any]) -> Row:
         repeats=len(times),
         message=plan.message,
     )
-
-
-def _sentence(error: Exception) -> str:
-    first = (str(error).strip() or "no message").splitlines()[0]
-    return first if isinstance(error, InputError) else f"{type(error).__name__}: {first}"

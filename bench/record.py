@@ -7,15 +7,33 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar, Generic, Protocol, TypeVar
 
-from robatch.bench.rows import MEASURED, Key, Row
 from robatch.instances.errors import InputError
 
 FILE = "rows.jsonl"
 
 
-class Record:
+class Recorded(Protocol):
+    """A row that can be kept: built from its measured fields, told apart by its key."""
+
+    BENCHMARK: ClassVar[str]
+    """Name of the benchmark that makes such rows."""
+
+    MEASURED: ClassVar[tuple[str, ...]]
+    """The fields that are kept, plain values for JSON."""
+
+    def __init__(self, **fields: Any) -> None: ...
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What the row is about; one row a key."""
+
+
+R = TypeVar("R", bound=Recorded)
+
+
+class Record(Generic[R]):
     """The file ``rows.jsonl`` of an output folder, bound to one set of settings.
 
     Its first line holds the settings and the machine, every further line one measured row. Lines are flushed
@@ -25,6 +43,8 @@ class Record:
     ----------
     folder
         The output folder; made if it does not exist.
+    row
+        The class of the rows, which names the benchmark.
     settings
         Everything that the rows depend on, as plain values for JSON.
     machine
@@ -44,17 +64,23 @@ class Record:
     """
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, Any], machine: Mapping[str, Any], resume: bool = True
+        self,
+        folder: Path,
+        row: type[R],
+        settings: Mapping[str, Any],
+        machine: Mapping[str, Any],
+        resume: bool = True,
     ) -> None:
         self.path = folder / FILE
-        self.rows: dict[Key, Row] = {}
+        self.rows: dict[tuple[Any, ...], R] = {}
+        self._row = row
         try:
             folder.mkdir(parents=True, exist_ok=True)
             mode = "r+b" if self.path.exists() else "x+b"
             self._file: IO[bytes] = open(self.path, mode)  # noqa: SIM115 (kept open, see close)
         except OSError as error:
             raise InputError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from None
-        head = {"benchmark": "gap", "version": 1, "settings": dict(settings), "machine": dict(machine)}
+        head = {"benchmark": row.BENCHMARK, "version": 1, "settings": dict(settings), "machine": dict(machine)}
         try:
             self._lock()
             self._load(json.loads(json.dumps(head)), resume)
@@ -66,9 +92,9 @@ class Record:
         """Close the file; nothing more is written."""
         self._file.close()
 
-    def append(self, row: Row) -> None:
+    def append(self, row: R) -> None:
         """Write a measured row."""
-        self._write({"row": {name: getattr(row, name) for name in MEASURED}})
+        self._write({"row": {name: getattr(row, name) for name in self._row.MEASURED}})
         self.rows[row.key] = row
 
     def _write(self, line: Mapping[str, Any]) -> None:
@@ -93,7 +119,7 @@ class Record:
         if lines:
             self._check(lines[0], head)
             for line in lines[1:]:
-                row = Row(**line["row"])
+                row = self._row(**line["row"])
                 self.rows[row.key] = row
         elif resume and self._file.seek(0, os.SEEK_END) > 0 and not self._is_torn():
             raise self._foreign()
@@ -114,22 +140,26 @@ class Record:
                 line = json.loads(raw)
             except ValueError:
                 raise self._foreign() from None
-            if not isinstance(line, dict) or (lines and not _holds_row(line)):
+            if not isinstance(line, dict) or (lines and not self._holds_row(line)):
                 raise self._foreign()
             lines.append(line)
             whole += len(raw)
         return lines, whole
+
+    def _holds_row(self, line: Mapping[str, Any]) -> bool:
+        row = line.get("row")
+        return isinstance(row, dict) and set(row) == set(self._row.MEASURED)
 
     def _foreign(self) -> InputError:
         return InputError(f"{str(self.path)!r} is no record of a benchmark: choose another folder")
 
     def _is_torn(self) -> bool:
         self._file.seek(0)
-        start = b'{"benchmark": "gap"'
+        start = json.dumps({"benchmark": self._row.BENCHMARK}).encode()[:-1]
         return start.startswith(self._file.read(len(start)))
 
     def _check(self, there: dict[str, Any], head: dict[str, Any]) -> None:
-        if there.get("benchmark") != "gap" or there.get("version") != 1:
+        if there.get("benchmark") != self._row.BENCHMARK or there.get("version") != 1:
             raise self._foreign()
         changed = _difference(there["settings"], head["settings"], "")
         changed = changed or _difference(_essence(there["machine"]), _essence(head["machine"]), "")
@@ -138,11 +168,6 @@ class Record:
                 f"{str(self.path)!r} holds rows of other settings ({changed}): "
                 "choose another folder (-o), or start afresh (--fresh, in Python resume=False)"
             )
-
-
-def _holds_row(line: Mapping[str, Any]) -> bool:
-    row = line.get("row")
-    return isinstance(row, dict) and set(row) == set(MEASURED)
 
 
 def _essence(machine: Mapping[str, Any]) -> dict[str, Any]:

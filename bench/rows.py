@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import groupby
 from statistics import fmean, median
-from typing import Any
+from typing import Any, ClassVar
 
 from robatch.solvers.plan import Cost
 
@@ -47,6 +47,9 @@ class Row:
     time_to_greedy
         Ratio of the runtime to that of ``greedy`` in the same cell; None if greedy is not in it.
     """
+
+    BENCHMARK: ClassVar[str] = "gap"
+    MEASURED: ClassVar[tuple[str, ...]] = ()
 
     instance: str
     source: str
@@ -90,8 +93,7 @@ class Row:
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
-MEASURED = COLUMNS[: COLUMNS.index("best_bound")]
-"""The fields that are measured; those after them follow from the other rows of the cell."""
+Row.MEASURED = COLUMNS[: COLUMNS.index("best_bound")]  # those after them follow from the other rows of the cell
 
 
 def compare(rows: Iterable[Row]) -> list[Row]:
@@ -112,13 +114,19 @@ def _facts(rows: Sequence[Row]) -> tuple[float | None, float | None, float | Non
 
 
 def _compared(row: Row, best_bound: float | None, best_known: float | None, greedy: float | None) -> Row:
-    gap = ratio = None
-    if best_bound is not None and row.utility is not None:
-        gap = (best_bound - row.utility) / best_bound if best_bound > 0 else 0.0
-        gap = 0.0 if abs(gap) <= PROVEN else gap
+    ratio = None
+    gap = gap_to(best_bound, row.utility)
     if greedy and row.runtime_s is not None:
         ratio = row.runtime_s / greedy
     return replace(row, best_bound=best_bound, best_known=best_known, gap=gap, time_to_greedy=ratio)
+
+
+def gap_to(bound: float | None, utility: float | None) -> float | None:
+    """Return ``(bound - utility) / bound``, 0 where it is rounding; None where either is unknown."""
+    if bound is None or utility is None:
+        return None
+    gap = (bound - utility) / bound if bound > 0 else 0.0
+    return 0.0 if abs(gap) <= PROVEN else gap
 
 
 def contradictions(rows: Iterable[Row]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robatch.bench.rows import PROVEN
+from robatch.instances.errors import InputError
 
 NONE = "–"  # noqa: RUF001 (a dash for a missing figure)
 
@@ -40,7 +41,7 @@ def seconds(value: float | None) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """Write how many times longer than greedy something took."""
+    """Write how many times as much as something else it is."""
     if value is None:
         return NONE
     return f"{value:,.0f}" if value >= 10 else f"{value:.{_decimals(value, 2)}f}"
@@ -49,6 +50,27 @@ def ratio(value: float | None) -> str:
 def fraction(value: float) -> str:
     """Write a budget fraction in percent."""
     return f"{100 * value:.4g} %"
+
+
+def size(value: float | None) -> str:
+    """Write bytes in KiB, MiB or GiB."""
+    if value is None:
+        return NONE
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if value >= scale or unit == "KiB":
+            return f"{value / scale:.{_decimals(value / scale, 3)}f} {unit}"
+    raise AssertionError
+
+
+def count(value: float | None) -> str:
+    """Write a whole number."""
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def failure(error: Exception) -> str:
+    """Write what went wrong as one sentence."""
+    first = (str(error).strip() or "no message").splitlines()[0]
+    return first if isinstance(error, InputError) else f"{type(error).__name__}: {first}"
 
 
 def _decimals(value: float, digits: int) -> int:

@@ -134,9 +134,10 @@ def test_a_foreign_record_is_refused(tiny: dict[str, Problem], tmp_path: Path, c
 
 def test_one_run_at_a_time(tiny: dict[str, Problem], tmp_path: Path) -> None:
     from robatch.bench.record import Record
+    from robatch.bench.rows import Row
 
     settings = {"a": 1}
-    record = Record(tmp_path, settings, {"cpu": 1})
+    record = Record(tmp_path, Row, settings, {"cpu": 1})
     with pytest.raises(InputError, match="another run"):
         gap_benchmark(tiny, FRACTIONS, ("greedy",), output=tmp_path)
     record.close()
