@@ -30,7 +30,7 @@ def solvers(as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from robatch.bench import tables
+    from robatch.bench import terminal
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("solver", no_wrap=True)
@@ -41,7 +41,7 @@ def solvers(as_json: bool) -> None:
     for solver in registered():
         version = f"{solver.package} {solver.version}" if solver.installed else "not installed"
         table.add_row(solver.name, solver.summary, solver.proves, ", ".join(solver.costs), version)
-    tables.console().print(table, highlight=False)
+    terminal.console().print(table, highlight=False)
 
 
 @click.command(short_help="Show the versions of robatch and of every backend.")

@@ -43,7 +43,7 @@ def _show(measurements: Measurements) -> None:
     """Print accuracy and cost by model and batch size."""
     from rich.table import Table
 
-    from robatch.bench import tables
+    from robatch.bench import terminal
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     titles = (
@@ -72,4 +72,4 @@ def _show(measurements: Measurements) -> None:
             f"{state['seconds']:.3g}",
             str(state["errors"] or ""),
         )
-    tables.console().print(table, highlight=False)
+    terminal.console().print(table, highlight=False)

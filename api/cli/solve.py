@@ -135,9 +135,9 @@ def show_plan(plan: Plan, output: Path | None) -> None:
     """Print a plan's figures and its states."""
     from rich.table import Table
 
-    from robatch.bench import tables, wording
+    from robatch.bench import terminal, wording
 
-    console = tables.console()
+    console = terminal.console()
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(style="bold")
     facts.add_column()
