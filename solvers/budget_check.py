@@ -12,7 +12,7 @@ import numpy.typing as npt
 from robatch.instances.problem import IntArray, Problem
 from robatch.solvers.greedy import run as greedy
 from robatch.solvers.model import MipModel, build
-from robatch.solvers.plan import Cost, Limit
+from robatch.solvers.plan import OPTIMAL_GAP, Cost, Limit
 from robatch.solvers.registry import Answer, Request
 
 FloatArray = npt.NDArray[np.float64]
@@ -81,7 +81,7 @@ def keep_budget(request: Request, run: Run) -> Answer:
             if left <= 0:
                 outcome = Outcome(limit="time")
                 break
-        asked = replace(request, time_limit=left, gap=max(request.gap, PROOF))
+        asked = replace(request, time_limit=left, gap=request.gap if request.gap > OPTIMAL_GAP else PROOF)
         outcome = run(model, asked, None if best is None else model.to_values(best))
         if not tightened:
             if outcome.infeasible and round_ == 0 and best is not None:

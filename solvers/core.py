@@ -26,11 +26,88 @@ Array = npt.NDArray[Any]
 
 WORK = 20_000_000  # list entries looked at before the search comes back to look at the clock
 
-DONE, BUSY, FULL = 0, 1, 2  # nothing left to enter; out of work for this call; a list or the nodes are full
+# nothing left to enter; out of work for this call; a list is full; the nodes are
+DONE, BUSY, LISTS_FULL, NODES_FULL = 0, 1, 2, 3
 
 # places in the arrays `whole` and `real`, which hold the state of a search between calls
 POSITION, SIZE_A, SIZE_B, NODES, BEST_A, BEST_B, LARGEST = 0, 1, 2, 3, 4, 5, 6
 SHORTFALL, TOLERANCE, CUT, UP_A, UP_B, DOWN_A, DOWN_B = 0, 1, 2, 3, 4, 5, 6
+
+
+@njit(cache=True, nogil=True)
+def classes(
+    query: Array, state: Array, loss: Array, extra: Array, gain: Array
+) -> tuple[Array, Array, Array, Array, Array, Array, Array, float, float]:
+    """Sort the states near the relaxation's optimum, as `sweeps.near` finds them, into classes.
+
+    Returns
+    -------
+    tuple
+        Query and base state of each class, its least loss, by rising loss: (classes,). First item of each class:
+        (classes + 1,). State, USD and utility above the base of each item: (items,). And USD and utility of all
+        bases together, counted from where `extra` and `gain` are.
+    """
+    n = query.size
+    begins = np.empty(n + 1, dtype=np.int64)
+    bases = np.empty(n, dtype=np.int64)
+    least = np.empty(n)
+    count = 0
+    for j in range(n):
+        if j == 0 or query[j] != query[j - 1]:
+            begins[count], bases[count], least[count] = j, j, np.inf
+            count += 1
+        else:
+            c = count - 1
+            if loss[j] < loss[bases[c]]:
+                least[c], bases[c] = loss[bases[c]], j
+            else:
+                least[c] = min(least[c], loss[j])
+    begins[count] = n
+    order = np.argsort(least[:count], kind="mergesort")
+    first = np.zeros(count + 1, dtype=np.int64)
+    item_state = np.empty(n - count, dtype=np.int64)
+    item_extra, item_gain = np.empty(n - count), np.empty(n - count)
+    cost = worth = 0.0
+    place = 0
+    for c in range(count):
+        base = bases[order[c]]
+        cost += extra[base]
+        worth += gain[base]
+        for j in range(begins[order[c]], begins[order[c] + 1]):
+            if j != base:
+                item_state[place] = state[j]
+                item_extra[place] = extra[j] - extra[base]
+                item_gain[place] = gain[j] - gain[base]
+                place += 1
+        first[c + 1] = place
+    chosen = bases[:count][order]
+    return query[chosen], state[chosen], least[:count][order], first, item_state, item_extra, item_gain, cost, worth
+
+
+@njit(cache=True, nogil=True)
+def grain(values: Array, least: float) -> tuple[float, float]:
+    """Return a number of which all values are multiples, and by what part of it they err at most; 0 if it is small.
+
+    Euclid's algorithm on floating-point numbers: a remainder below `least` counts as none.
+    """
+    g = 0.0
+    for value in values:
+        a, b = max(abs(value), g), min(abs(value), g)
+        while b >= least:
+            a, b = b, a - b * np.floor(a / b)
+            if b > a / 2:
+                b = a - b
+        g = a
+        if g < least:
+            return 0.0, 0.0
+    if g == 0.0:
+        return 0.0, 0.0
+    largest = np.abs(values).max()
+    g = largest / np.rint(largest / g)
+    worst = 0.0
+    for value in values:
+        worst = max(worst, abs(value / g - np.rint(value / g)))
+    return g, worst
 
 
 @njit(cache=True, nogil=True)
@@ -128,7 +205,7 @@ def search(
         side = 0 if whole[SIZE_A] <= whole[SIZE_B] else 1
         size = whole[SIZE_A + side]
         if whole[NODES] + capacity > parent.size:
-            return FULL
+            return NODES_FULL
         most = least = 0.0
         for j in range(first[q], first[q + 1]):
             most, least = max(most, extra[j]), min(least, extra[j])
@@ -151,7 +228,7 @@ def search(
                 cost[there], worth[there], node[there], item[there], price, limit, room, rest_up, rest_down,
             )  # fmt: skip
             if kept < 0:
-                return FULL
+                return LISTS_FULL
             here, there = there, here
         real[UP_A + side] += most
         real[DOWN_A + side] += least

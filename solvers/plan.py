@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -21,10 +22,11 @@ Cost = Literal["amortized", "realized"]
 Status = Literal["optimal", "feasible", "infeasible", "no_solution"]
 Limit = Literal["time", "gap", "memory", "interrupt", "other"]
 
-VERSION = 1
+VERSION = 2
+OPTIMAL_GAP = 1e-9  # a plan is called optimal when it is proven best to this relative gap
 FIELDS = (
     "utility", "amortized_cost", "realized_cost", "budget", "cost", "bound", "status", "limit", "runtime",
-    "solver", "solver_version", "seed", "shadow_price", "message",
+    "solver", "solver_version", "seed", "shadow_price", "message", "statistics",
 )  # fmt: skip
 
 
@@ -62,6 +64,8 @@ class Plan:
         Utility per extra USD at the linear relaxation's optimum, None if unknown.
     message
         One sentence on what went wrong, None if nothing did.
+    statistics
+        What the solver counted, by name, such as the queries in the core and the nodes of its search.
     states
         The (model, batch size) of each state.
     group_codes
@@ -86,6 +90,7 @@ class Plan:
     seed: int = 0
     shadow_price: float | None = None
     message: str | None = None
+    statistics: Mapping[str, int] = field(default_factory=dict)
     group_codes: IntArray | None = None
     query_ids: npt.NDArray[Any] | None = None
 
@@ -110,7 +115,10 @@ class Plan:
 
     def summary(self) -> dict[str, Any]:
         """Return the plan's figures, without its arrays, as plain values for JSON."""
-        return {**{name: getattr(self, name) for name in FIELDS}, "gap": self.gap}
+        return {**self._figures(), "gap": self.gap}
+
+    def _figures(self) -> dict[str, Any]:
+        return {**{name: getattr(self, name) for name in FIELDS}, "statistics": dict(self.statistics)}
 
     def __repr__(self) -> str:
         parts = [
@@ -138,7 +146,7 @@ class Plan:
             "kind": "plan",
             "version": VERSION,
             "states": self.states,
-            **{name: getattr(self, name) for name in FIELDS},
+            **self._figures(),
         }
         table = self._columns().replace_schema_metadata({KEY: json.dumps(meta).encode()})
         with replacing(path) as temporary:
@@ -203,7 +211,12 @@ class Plan:
 def _check_figures(figures: dict[str, Any]) -> None:
     """Check the types of a plan's figures as they come from a file."""
     texts = ("cost", "status", "limit", "solver", "solver_version", "message")
+    statistics = figures["statistics"]
+    if not isinstance(statistics, dict) or any(type(count) is not int for count in statistics.values()):
+        raise ValueError(f"statistics is {statistics!r}")
     for name, value in figures.items():
+        if name == "statistics":
+            continue
         optional = name not in ("budget", "cost", "status", "runtime", "solver", "solver_version", "seed")
         kind = str if name in texts else int if name == "seed" else (int, float)
         if isinstance(value, bool) or not (isinstance(value, kind) or (value is None and optional)):

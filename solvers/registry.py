@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from robatch.instances.errors import InputError, MissingExtraError
@@ -65,6 +65,8 @@ class Answer:
         Utility per extra USD of the linear relaxation, or None.
     message
         One sentence on what went wrong, or None.
+    statistics
+        What the solver counted: sizes and steps of its search, by name.
     """
 
     assignment: IntArray | None = None
@@ -73,6 +75,7 @@ class Answer:
     limit: Limit | None = None
     shadow_price: float | None = None
     message: str | None = None
+    statistics: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,9 @@ class Solver:
         return run
 
 
+AUTO: dict[Cost, str] = {"amortized": "exact", "realized": "greedy"}
+"""What ``"auto"`` stands for."""
+
 _solvers: dict[str, Solver] = {}
 
 
@@ -150,7 +156,7 @@ def register(solver: Solver, replace: bool = False) -> None:
     InputError
         If the name is taken and `replace` is False.
     """
-    if solver.name in _solvers and not replace:
+    if solver.name == "auto" or (solver.name in _solvers and not replace):
         raise InputError(f"solver {solver.name!r} is registered already: choose another name or replace=True")
     _solvers[solver.name] = solver
 
@@ -171,14 +177,22 @@ def get(name: str) -> Solver:
     try:
         return _solvers[name]
     except KeyError:
-        raise InputError(f"solver is {name!r}: known solvers are {', '.join(sorted(_solvers))}") from None
+        raise InputError(f"solver is {name!r}: known solvers are auto, {', '.join(sorted(_solvers))}") from None
 
 
-def _builtin(name: str, proves: Proves, run: str, summary: str, package: str = "robatch") -> None:
+def _builtin(
+    name: str,
+    proves: Proves,
+    run: str,
+    summary: str,
+    package: str = "robatch",
+    costs: tuple[Cost, ...] = ("amortized", "realized"),
+) -> None:
     module = None if package == "robatch" else package
-    register(Solver(name, summary, f"robatch.solvers.{run}", proves, package=package, module=module))
+    register(Solver(name, summary, f"robatch.solvers.{run}", proves, costs, package, module))
 
 
+_builtin("exact", "optimum", "exact:run", "the amortized optimum at any size: shadow price, core search", costs=("amortized",))
 _builtin("greedy", "bound", "greedy:run", "concave hulls, upgrades by utility per USD; linear bound")
 _builtin("pareto", "nothing", "pareto:run", "the paper's scheduler, reconstructed from its abstract")
 _builtin("highs", "optimum", "highs:run", "HiGHS, mixed-integer", "highspy")

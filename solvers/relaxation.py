@@ -183,12 +183,26 @@ class Relaxation:
         Utility that no plan within the budget exceeds, rounding included.
     room
         USD between the cost of the steps' first states and the budget.
+    whole
+        Number of steps that are paid in full.
     """
 
     steps: Steps
     price: float
     bound: float
     room: float
+    whole: int
+
+    @property
+    def split(self) -> int | None:
+        """The query whose next step is paid in part only; None if the budget buys all steps."""
+        return int(self.steps.query[self.whole]) if self.whole < len(self.steps.query) else None
+
+    def whole_steps(self) -> IntArray:
+        """Take the steps that are paid in full: an assignment (N,) that is best at the shadow price."""
+        steps, states = self.steps, self.steps.states.copy()
+        states[steps.query[: self.whole]] = steps.state[: self.whole]  # of a query's steps, the last one stays
+        return states
 
     def plan(self) -> IntArray:
         """Take the steps in order, passing over those that do not fit: the greedy assignment (N,)."""
@@ -238,4 +252,4 @@ def at_budget(steps: Steps, budget: float) -> Relaxation:
         price = float(steps.slope[whole])
         worth += min(price * left, float(steps.step_gain[whole])) if left > 0.0 else 0.0
     bound = worth + ROUNDING * (abs(worth) + (price * budget if price < np.inf else 0.0))
-    return Relaxation(steps, price, bound, room)
+    return Relaxation(steps, price, bound, room, whole)

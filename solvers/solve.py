@@ -11,22 +11,21 @@ import numpy.typing as npt
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number, whole
-from robatch.solvers.plan import Cost, Limit, Plan, Status, ids_of
-from robatch.solvers.registry import Answer, Request, Solver, get
+from robatch.solvers.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status, ids_of
+from robatch.solvers.registry import AUTO, Answer, Request, Solver, get
 from robatch.solvers.verify import verify
 
 ROUNDING = 1e-11  # utility, whose greatest value is 1 a query
 EXPLAIN = 10.0  # seconds, at most, to find how far too small a budget is
-OPTIMAL_GAP = 1e-9  # a plan is called optimal when it is proven best to this relative gap
 
 
 def solve(
     problem: Problem,
     budget: float,
-    solver: str = "greedy",
+    solver: str = "auto",
     cost: Cost = "amortized",
     time_limit: float | None = None,
-    gap: float = 0.0,
+    gap: float = OPTIMAL_GAP,
     seed: int = 0,
     threads: int | None = None,
     initial_plan: Plan | npt.ArrayLike | None = None,
@@ -41,14 +40,14 @@ def solve(
     budget
         USD, above 0 and finite.
     solver
-        A name from `solvers()`.
+        A name from `solvers()`, or ``"auto"``: ``exact`` under amortized cost, ``greedy`` under realized cost.
     cost
         The cost model that keeps the budget: ``"amortized"`` (every call counted as full) or ``"realized"``
         (what is billed: each started call pays the whole shared prompt).
     time_limit
         Seconds after which the best plan so far is returned with its bound; None for no limit.
     gap
-        Relative gap at which the solver may stop, from 0 to 1.
+        Relative gap at which the solver may stop, from 0 to 1; 0 for the rounding of float64.
     seed
         Seed of every random choice.
     threads
@@ -70,15 +69,15 @@ def solve(
     MissingExtraError
         If the solver's package is not installed.
     """
-    entry = get(solver)
+    if cost not in get_args(Cost):
+        raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
+    entry = get(AUTO[cost] if solver == "auto" else solver)
     budget = number("budget", budget, needed="a finite number of USD above 0", above=True)
     gap = number("gap", gap, most=1.0, needed="a number from 0 to 1")
     if time_limit is not None:
         time_limit = number("time_limit", time_limit, most=1e9, needed="a number of seconds above 0", above=True)
-    if cost not in get_args(Cost):
-        raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
     if cost not in entry.costs:
-        raise InputError(f"solver {solver!r} cannot keep a budget of {cost} cost: it can only do {entry.costs}")
+        raise InputError(f"solver {entry.name!r} cannot keep a budget of {cost} cost: it can only do {entry.costs}")
     seed = whole("seed", seed, most=2**63 - 1)
     threads = None if threads is None else whole("threads", threads, 1, most=1024)
     initial = initial_plan.assignment if isinstance(initial_plan, Plan) else initial_plan
@@ -113,8 +112,7 @@ def _plan(
     if answer.infeasible:
         status, bound = "infeasible", None
     elif states is not None:
-        utility = problem.total_utility(states)
-        amortized, realized = problem.amortized_cost(states), problem.realized_cost(states)
+        utility, amortized, realized, _ = problem.evaluate(states)
         below = max(ROUNDING, OPTIMAL_GAP * utility)
         if bound is not None and utility - below <= bound <= utility + ROUNDING:
             bound = utility  # the difference is rounding in the solver; what is further below, verify rejects
@@ -137,6 +135,7 @@ def _plan(
         seed=seed,
         shadow_price=answer.shadow_price,
         message=message,
+        statistics=answer.statistics,
         **ids_of(problem),
     )
 
