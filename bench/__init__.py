@@ -1,4 +1,4 @@
-"""Benchmarks: how far solvers are from the proven optimum, and how long they take."""
+"""Benchmarks: how far solvers are from the proven optimum, how long they take, and how that grows with size."""
 
 from __future__ import annotations
 
@@ -10,25 +10,53 @@ if TYPE_CHECKING:
     from robatch.bench.presets import Preset, default_preset, parse_instance, quick_preset
     from robatch.bench.results import GapResults
     from robatch.bench.rows import Row
+    from robatch.bench.scale import scale_benchmark
+    from robatch.bench.scale_cells import Series, series_of
+    from robatch.bench.scale_presets import (
+        ScalePreset,
+        default_scale_preset,
+        full_scale_preset,
+        quick_scale_preset,
+    )
+    from robatch.bench.scale_results import ScaleResults
+    from robatch.bench.scale_rows import ScaleRow
 
 _HOME = {
     "GapResults": "results",
     "Preset": "presets",
     "Row": "rows",
+    "ScalePreset": "scale_presets",
+    "ScaleResults": "scale_results",
+    "ScaleRow": "scale_rows",
+    "Series": "scale_cells",
     "default_preset": "presets",
+    "default_scale_preset": "scale_presets",
+    "full_scale_preset": "scale_presets",
     "gap_benchmark": "gap",
     "parse_instance": "presets",
     "quick_preset": "presets",
+    "quick_scale_preset": "scale_presets",
+    "scale_benchmark": "scale",
+    "series_of": "scale_cells",
 }
 
 __all__ = [
     "GapResults",
     "Preset",
     "Row",
+    "ScalePreset",
+    "ScaleResults",
+    "ScaleRow",
+    "Series",
     "default_preset",
+    "default_scale_preset",
+    "full_scale_preset",
     "gap_benchmark",
     "parse_instance",
     "quick_preset",
+    "quick_scale_preset",
+    "scale_benchmark",
+    "series_of",
 ]
 
 

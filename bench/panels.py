@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from robatch.bench.rows import PROVEN
 
@@ -34,19 +34,7 @@ _OTHERS = (("#8C564B", "p"), ("#7F3C8D", "h"), ("#11A579", "H"), ("#3969AC", "8"
 LEAST = 1e-6  # percent: what is drawn at the foot of the logarithmic axis, "0"
 
 
-class Drawn(Protocol):
-    """A row of a benchmark."""
-
-    @property
-    def solver(self) -> str:
-        """Whose row it is."""
-
-    @property
-    def gap(self) -> float | None:
-        """Relative gap, None if unknown."""
-
-
-R = TypeVar("R", bound=Drawn)
+R = TypeVar("R")
 
 
 def style(solver: str, solvers: Sequence[str]) -> tuple[str, str]:
@@ -62,9 +50,9 @@ def size(place: int, solvers: Sequence[str]) -> float:
     return 9 - 5 * place / max(len(solvers) - 1, 1)
 
 
-def gap_foot(rows: Sequence[Drawn]) -> float:
+def gap_foot(gaps: Iterable[float | None]) -> float:
     """Return the power of ten, in percent, below which gaps are drawn towards zero."""
-    shown = [row.gap for row in rows if row.gap is not None and row.gap > PROVEN]
+    shown = [gap for gap in gaps if gap is not None and gap > PROVEN]
     return 10.0 ** math.floor(math.log10(max(100 * min(shown), LEAST))) if shown else 0.1
 
 
@@ -93,6 +81,7 @@ def draw_line(
 
 def figure(
     panels: Sequence[tuple[str, Sequence[R]]],
+    solvers: Sequence[str],
     draw: Callable[[Axes, Sequence[R], Sequence[str]], None],
     title: str,
     x_label: str,
@@ -107,10 +96,6 @@ def figure(
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    rows = [row for _, members in panels for row in members]
-    solvers = list(dict.fromkeys(row.solver for row in rows))
-    if legend:  # solvers without a gap have no line
-        solvers = [name for name in solvers if any(row.gap is not None for row in rows if row.solver == name)]
     across = min(len(panels), across)
     down = math.ceil(len(panels) / across)
     height = 2.5 if legend else 0.9 + 0.27 * len(solvers)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def gap_plot(rows: Sequence[Row]) -> bytes:
     """Draw the gap of each solver against the budget, a panel for each instance and cost model, as PNG."""
-    foot = gap_foot(rows)
+    foot = gap_foot(row.gap for row in rows)
 
     def draw(axes: Axes, rows: Sequence[Row], solvers: Sequence[str]) -> None:
         for solver in solvers:
@@ -32,7 +32,10 @@ def gap_plot(rows: Sequence[Row]) -> bytes:
     note = "0: proven best, to a relative 1e-9. Gaps are to the least bound that any solver proved."
     title = "Gap to the proven optimum"
     panels, across = _panels(rows)
-    return png(figure(panels, draw, title, "budget, % between cheapest and dearest", "gap, %", note, across=across))
+    solvers = list(dict.fromkeys(row.solver for row in rows if row.gap is not None))  # the others have no line
+    return png(
+        figure(panels, solvers, draw, title, "budget, % between cheapest and dearest", "gap, %", note, across=across)
+    )
 
 
 def runtime_plot(rows: Sequence[Row]) -> bytes:
@@ -72,7 +75,8 @@ def runtime_plot(rows: Sequence[Row]) -> bytes:
     unit = "runtime, times that of greedy" if relative else "runtime, s"
     note = "A point a budget; hollow: stopped by a limit. On the right: the median."
     panels, across = _panels(rows)
-    return png(figure(panels, draw, "Runtime", unit, "", note, legend=False, share_x=True, across=across))
+    solvers = list(dict.fromkeys(row.solver for row in rows))
+    return png(figure(panels, solvers, draw, "Runtime", unit, "", note, legend=False, share_x=True, across=across))
 
 
 def _panels(rows: Sequence[Row]) -> tuple[list[tuple[str, list[Row]]], int]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,7 @@ class GapResults:
 
     def csv(self) -> str:
         """Return the rows as CSV, figures with all digits, empty where there is none."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([getattr(row, name) for name in COLUMNS] for row in self.rows)
-        return text.getvalue()
+        return csv_text(COLUMNS, self.rows)
 
     def write(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write the table, the plots and the page to a folder, each file whole or not at all.
@@ -83,15 +80,37 @@ class GapResults:
         from robatch.bench.plots import gap_plot, runtime_plot
         from robatch.bench.report import page
 
-        paths = [Path(folder) / name for name in FILES]
-        try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot write {str(folder)!r}: {error.strerror or error}") from None
         plots = {"gap.png": gap_plot(self.rows), "runtime.png": runtime_plot(self.rows)}
-        write_text(paths[0], self.csv())
-        for path, image in zip(paths[1:3], plots.values(), strict=True):
-            with replacing(path) as temporary:
-                temporary.write_bytes(image)
-        write_text(paths[3], page(self, plots))
-        return paths
+        return write_files(folder, {"results.csv": self.csv(), **plots, "report.html": page(self, plots)})
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Any]) -> str:
+    """Return some fields of rows as CSV; lists and dicts as JSON."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        values = (getattr(row, name) for name in columns)
+        writer.writerow([json.dumps(value) if isinstance(value, list | dict) else value for value in values])
+    return text.getvalue()
+
+
+def write_files(folder: str | os.PathLike[str], contents: Mapping[str, str | bytes]) -> list[Path]:
+    """Write files to a folder, which is made if it does not exist; each whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If they cannot be written.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {str(folder)!r}: {error.strerror or error}") from None
+    for name, content in contents.items():
+        if isinstance(content, str):
+            write_text(Path(folder) / name, content)
+        else:
+            with replacing(Path(folder) / name) as temporary:
+                temporary.write_bytes(content)
+    return [Path(folder) / name for name in contents]

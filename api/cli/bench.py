@@ -1,4 +1,4 @@
-"""``robatch bench``."""
+"""``robatch bench`` and ``robatch bench gap``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robatch.cli.bench_scale import scale
 from robatch.cli.support import (
     FILE,
     NAMES,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 @click.group(short_help="Benchmarks.")
 def bench() -> None:
     """Benchmarks of the solvers."""
+
+
+bench.add_command(scale)
 
 
 @bench.command(short_help="How far solvers are from the proven optimum, and how long they take.")

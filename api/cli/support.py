@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,23 @@ def _try_in(folder: Path, path: Path) -> None:
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
     click.echo(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def given_command(context: click.Context, left_out: Sequence[str] = ()) -> str:
+    """Return the command line that was given, without some parameters."""
+    words = context.command_path.split()
+    words[0] = "robatch"
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name in left_out or context.get_parameter_source(name) != click.core.ParameterSource.COMMANDLINE:
+            continue
+        value = context.params[name]
+        if isinstance(parameter, click.Option) and parameter.is_flag:
+            words.append(parameter.opts[0] if value else (parameter.secondary_opts or [""])[0])
+        else:
+            text = ",".join(str(part) for part in value) if isinstance(value, tuple) else str(value)
+            words += [parameter.opts[0], text]
+    return shlex.join(words)
 
 
 def progress_wanted() -> bool:

@@ -1,0 +1,121 @@
+"""``robatch bench scale``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robatch.cli.support import (
+    FILE,
+    NAMES,
+    WHOLE_NUMBERS,
+    check_folder,
+    given_command,
+    json_option,
+    print_json,
+    progress_wanted,
+)
+
+if TYPE_CHECKING:
+    from robatch.bench.scale_cells import Series
+
+OF_SERIES = ("families", "shapes", "forms", "dtypes", "threads")
+
+
+@click.command(short_help="How time, memory and gap grow with the number of queries.")
+@click.option("--quick", is_flag=True, help="Up to 10,000 queries, few solvers: done in about a minute on two cores.")
+@click.option("--full", is_flag=True, help="Up to 10 million queries, 4x6 and 12x8: many hours.")
+@click.option("--sizes", type=WHOLE_NUMBERS, help="Numbers of queries, such as 100,1000.")
+@click.option("--families", type=NAMES, help="Families, such as realistic,ties.")
+@click.option("--shapes", type=NAMES, help="Models x batch sizes, such as 4x6,12x8.")
+@click.option("--forms", type=NAMES, help="dense, factored or both.")
+@click.option("--dtypes", type=NAMES, help="float64, float32 or both.")
+@click.option("--threads", type=WHOLE_NUMBERS, help="Numbers of threads, such as 1,2.")
+@click.option("--solvers", type=NAMES, help="Solvers, such as greedy,exact,python-heap.")
+@click.option("--fraction", type=float, default=0.3, show_default=True, help="Budget fraction.")
+@click.option("--time-limit", type=float, help="Seconds for each run of a solver.")
+@click.option("--repeats", type=int, default=3, show_default=True, help="Least number of timed runs in each cell.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of problems and solvers.")
+@click.option(
+    "--memory/--no-memory", default=None, help="Measure peak memory at every size, or at none. [default: from 100,000]"
+)
+@click.option("-o", "--output", type=FILE, default=Path("results-scale"), show_default=True, help="Folder to write.")
+@click.option("--fresh", is_flag=True, help="Measure again what an earlier run left in the folder.")
+@json_option
+@click.pass_context
+def scale(
+    context: click.Context,
+    /,
+    quick: bool,
+    full: bool,
+    sizes: tuple[int, ...] | None,
+    solvers: tuple[str, ...] | None,
+    fraction: float,
+    time_limit: float | None,
+    repeats: int,
+    seed: int,
+    memory: bool | None,
+    output: Path,
+    fresh: bool,
+    as_json: bool,
+    **of_series: Any,
+) -> None:
+    """Solve generated problems of growing size with every solver, each until it reaches its time limit.
+
+    Times are multiples of one pass over the utilities, measured in the same process. Any of --families, --shapes,
+    --forms, --dtypes and --threads replaces the usual choice by all combinations of what is given.
+
+    Rows are kept as they are made: the same command continues a run that was ended. At its end, the
+    folder holds results.csv, time.png, gap.png and scale.md.
+
+    \b
+    robatch bench scale --quick
+    robatch bench scale --sizes 1000,100000 --families realistic,ties --solvers greedy,exact --threads 1,2
+    """
+    from robatch.bench.scale import MEMORY_FROM, scale_benchmark
+    from robatch.bench.scale_presets import default_scale_preset, full_scale_preset, quick_scale_preset
+    from robatch.bench.scale_tables import ScaleTerminal
+
+    if quick and full:
+        raise click.UsageError("--quick and --full exclude each other.")
+    preset = quick_scale_preset() if quick else full_scale_preset() if full else default_scale_preset()
+    check_folder(output)
+    terminal = ScaleTerminal(stderr=as_json) if not as_json or progress_wanted() else False
+    try:
+        results = scale_benchmark(
+            _chosen(of_series) or preset.series,
+            preset.sizes if sizes is None else sizes,
+            preset.solvers if solvers is None else solvers,
+            fraction,
+            time_limit=preset.time_limit if time_limit is None else time_limit,
+            repeats=repeats,
+            seed=seed,
+            memory_from=MEMORY_FROM if memory is None else 1 if memory else None,
+            output=output,
+            resume=not fresh,
+            progress=terminal,
+            command=given_command(context, ("output", "fresh", "as_json")),
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"Interrupted: the rows so far are kept in {output / 'rows.jsonl'}, the same command continues."
+        ) from None
+    for sentence in results.contradictions():
+        click.echo(f"Some bound is wrong: {sentence}", err=True)
+    if as_json:
+        print_json(results.to_json())
+    else:
+        click.echo(f"written to {output}: scale.md, results.csv, time.png, gap.png")
+    failed = sum(row.status == "error" for row in results.rows)
+    if failed or results.contradictions():
+        raise click.ClickException(f"{failed} of {len(results.rows)} runs failed, or a bound is wrong: see above")
+
+
+def _chosen(of_series: dict[str, Any]) -> tuple[Series, ...]:
+    """Return every combination of what was given; nothing if nothing was."""
+    from robatch.bench.scale_cells import series_of
+
+    given = {name: of_series[name] for name in OF_SERIES if of_series[name] is not None}
+    return series_of(**given) if given else ()
