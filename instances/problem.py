@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import mul
 from typing import Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from robatch.instances import checks
 from robatch.instances.errors import InputError
 from robatch.instances.model import MOST, Model, State
+from robatch.instances.money import Money, Whole, times
 from robatch.instances.scalars import number
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -230,6 +232,11 @@ class Problem:
         return np.array([[model.price_in, model.price_out] for model in self.models]).T * 1e-6
 
     @cached_property
+    def money(self) -> Money:
+        """The models' prices as whole numbers of a unit, for sums without rounding."""
+        return Money(self.models)
+
+    @cached_property
     def token_limit(self) -> npt.NDArray[np.float64]:
         """Most input and output tokens of one query that each state allows: (S,), inf if unlimited."""
         limits = [
@@ -307,8 +314,8 @@ class Problem:
             )
         return np.ascontiguousarray(states, dtype=np.int64)
 
-    def _tally(self, states: IntArray) -> tuple[float, float, IntArray]:
-        """Return utility, USD of the queries' own tokens, and the queries of each group and state."""
+    def _tally(self, states: IntArray) -> tuple[float, Whole, IntArray]:
+        """Return utility, the cost of the queries' own tokens, and the queries of each group and state."""
         from robatch.instances import kernels
 
         queries = np.zeros((self.n_groups, self.n_states), dtype=np.int64)
@@ -316,8 +323,8 @@ class Problem:
         wrong, utility, sent, received = kernels.tally(states, codes, queries, *kernels.flat(self))
         if wrong >= 0:
             raise self._wrong_state(wrong, int(states[wrong]))
-        price_in, price_out = self.token_prices
-        return utility, float(np.sum(price_in * sent) + np.sum(price_out * received)), queries
+        own = times(self.money.price_in, sent.tolist()) + times(self.money.price_out, received.tolist())
+        return utility, own, queries
 
     def _wrong_state(self, query: int, state: int) -> InputError:
         where = f"assignment of query {self.query_name(query)} is"
@@ -338,8 +345,9 @@ class Problem:
         """
         utility, own, queries = self._tally(self._whole_numbers(assignment))
         calls = -(-queries // self.state_batch_size)
-        amortized = own + float(np.sum(queries.sum(axis=0) * (self.call_price / self.state_batch_size)))
-        return Evaluation(utility, amortized, own + float(np.sum(calls.sum(axis=0) * self.call_price)), calls)
+        shares = sum(map(mul, self.money.share, queries.sum(axis=0).tolist()))
+        prompts = sum(map(mul, self.money.call, calls.sum(axis=0).tolist()))
+        return Evaluation(utility, self.money.usd(own + shares), self.money.usd(own + prompts), calls)
 
     def total_utility(self, assignment: npt.ArrayLike) -> float:
         """Return the total utility of an assignment (N,) of states, summed in float64."""

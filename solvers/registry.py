@@ -192,7 +192,13 @@ def _builtin(
     register(Solver(name, summary, f"robatch.solvers.{run}", proves, costs, package, module))
 
 
-_builtin("exact", "optimum", "exact:run", "the amortized optimum at any size: shadow price, core search", costs=("amortized",))
+_builtin(
+    "exact",
+    "optimum",
+    "exact:run",
+    "the amortized optimum at any size: shadow price, core search",
+    costs=("amortized",),
+)
 _builtin("greedy", "bound", "greedy:run", "concave hulls, upgrades by utility per USD; linear bound")
 _builtin("pareto", "nothing", "pareto:run", "the paper's scheduler, reconstructed from its abstract")
 _builtin("highs", "optimum", "highs:run", "HiGHS, mixed-integer", "highspy")

@@ -112,9 +112,7 @@ def find_steps(flat: Flat, high: float, low: float, threads: int = 1) -> Steps:
     )  # fmt: skip
 
 
-def steps_around(
-    flat: Flat, budget: float, threads: int = 1, prices: tuple[float, float] | None = None
-) -> Steps:
+def steps_around(flat: Flat, budget: float, threads: int = 1, prices: tuple[float, float] | None = None) -> Steps:
     """Return the steps between two prices that bracket the shadow price at a budget in USD.
 
     Unless a high and a low price are given, a stratified sample, solved the same way, sets them. A pass over all

@@ -1,0 +1,83 @@
+"""Exact sums of money.
+
+Prices are decimals, and costs are sums of whole tokens times prices: as whole numbers of a small unit they add up
+without rounding. So plans that cost the same are billed the same to the last digit, whatever the order of the sum,
+and whether a plan keeps a budget does not depend on how it was found.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.model import Model
+
+MILLION = 1_000_000
+
+FloatArray = npt.NDArray[np.float64]
+
+Whole = int | Fraction
+"""A number of units: whole where all tokens are."""
+
+
+class Money:
+    """Prices of a pool of models in one unit, 1 / `units` USD.
+
+    Attributes
+    ----------
+    units
+        Units a USD.
+    price_in, price_out
+        Units per input and per output token of each model: (K,).
+    call
+        Units that one call of each state pays for the shared prompt: (S,).
+    share
+        Units of the shared prompt that each query of a full call pays: (S,).
+    """
+
+    def __init__(self, models: Sequence[Model]) -> None:
+        price_in = [Fraction(repr(model.price_in)) / MILLION for model in models]
+        price_out = [Fraction(repr(model.price_out)) / MILLION for model in models]
+        calls = [
+            price * Fraction(model.shared_tokens)
+            for model, price in zip(models, price_in, strict=True)
+            for _ in model.batch_sizes
+        ]
+        sizes = [size for model in models for size in model.batch_sizes]
+        shares = [call / size for call, size in zip(calls, sizes, strict=True)]
+        self.units = math.lcm(*(price.denominator for price in (*price_in, *price_out, *calls, *shares)))
+        self.price_in, self.price_out, self.call, self.share = (
+            [int(price * self.units) for price in prices] for prices in (price_in, price_out, calls, shares)
+        )
+
+    @cached_property
+    def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """`price_in`, `price_out` and `share` as arrays of float64, rounded where they exceed 2**53."""
+        prices = (self.price_in, self.price_out, self.share)
+        in_, out, share = (np.array([float(min(units, 2**1000)) for units in of]) for of in prices)
+        return in_, out, share
+
+    def usd(self, units: Whole) -> float:
+        """Return units as USD, rounded once."""
+        if isinstance(units, int):
+            return units / self.units
+        return units.numerator / (units.denominator * self.units)
+
+    def most(self, usd: float) -> int:
+        """Return the greatest whole number of units that is not above some USD, as `usd` rounds."""
+        middle = (Fraction(usd) + Fraction(math.nextafter(usd, math.inf))) / 2
+        units = math.floor(middle * self.units)
+        return units if self.usd(units) <= usd else units - 1
+
+
+def times(prices: Sequence[int], amounts: Sequence[float]) -> Whole:
+    """Return the sum of prices times amounts, without rounding."""
+    total: Whole = 0
+    for price, amount in zip(prices, amounts, strict=True):
+        total += price * (int(amount) if amount.is_integer() else Fraction(amount))
+    return total

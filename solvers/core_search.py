@@ -1,0 +1,200 @@
+"""The core at one shadow price: its classes, its costs as whole numbers where they are, and the search of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.kernels import Flat
+from robatch.instances.money import Money, Whole
+from robatch.instances.problem import IntArray
+from robatch.solvers import core
+from robatch.solvers.work import Work
+
+FloatArray = npt.NDArray[np.float64]
+
+EDGE = 1e-13  # relative to the budget: what costs as floating-point numbers may err at most
+EXACT = 2.0**52  # up to here, sums of whole numbers are exact in float64
+SMALLEST_LIST, LARGEST_LIST = 1 << 10, 1 << 18  # partial plans in a list
+
+
+class Core:
+    """The core at one shadow price.
+
+    Parameters
+    ----------
+    flat, money
+        The problem, and its prices as whole numbers.
+    columns
+        Query, state, loss, USD and utility of each state, as `sweeps.near` finds them.
+    price
+        The shadow price.
+    states, utility, cost
+        The assignment that `columns` count from (N,), its utility, and its cost in units of `money`.
+    most
+        The budget in units.
+    cut
+        The loss above which states are left out.
+    work
+        Limits and counts.
+
+    Attributes
+    ----------
+    linear_bound
+        The Lagrangian bound at the price, but for rounding.
+    bound
+        Upper bound on utility that the search proved, but for rounding.
+    found
+        The items of the best assignment found, empty if none is better than the incumbent.
+    incomplete
+        Whether the search was ended for want of space or time.
+    """
+
+    def __init__(
+        self,
+        flat: Flat,
+        money: Money,
+        columns: list[npt.NDArray[Any]],
+        price: float,
+        states: IntArray,
+        utility: float,
+        cost: Whole,
+        most: int,
+        cut: float,
+        work: Work,
+    ) -> None:
+        self.query, self.base, self.least, self.first, self.state, self.extra, self.gain, shift, worth = core.classes(
+            *columns
+        )
+        self.work, self.states = work, states
+        self.utility = utility + worth
+        self.found: list[int] = []
+        self.incomplete = False
+        self.price = price
+        self.room = money.usd(most - cost) - shift
+        self.linear_bound = self.bound = self.utility + price * self.room
+        self.left_out = self.linear_bound - cut  # bounds every plan with a state that is not in the core
+        self.edge = EDGE * money.usd(most)
+        if not self._count_in_grains(flat, money, cost, most):
+            self.room += self.edge
+        work.add(core_queries=len(self.least), core_states=len(self.extra))
+
+    def _count_in_grains(self, flat: Flat, money: Money, cost: Whole, most: int) -> bool:
+        """Where all costs are whole multiples of a grain, count in grains: less than one of them buys nothing."""
+        if not len(self.extra):
+            return False
+        owner = np.repeat(np.arange(len(self.query)), np.diff(self.first))
+        bases = _units(flat, money, self.query, self.base)
+        items = _units(flat, money, self.query[owner], self.state)
+        paid = _units(flat, money, self.query, self.states[self.query])
+        if bases is None or items is None or paid is None:
+            return False
+        extra = items - bases[owner]
+        grain = int(np.gcd.reduce(extra.astype(np.int64)))
+        if grain == 0:
+            return False
+        room = math.floor(most - cost - int(np.sum(bases - paid))) // grain
+        if abs(room) > EXACT or float(np.abs(extra).sum()) > EXACT:
+            return False
+        self.extra, self.room = extra / grain, float(room)
+        self.price *= money.usd(grain)
+        self.edge = 1.0
+        return True
+
+    def lower_room(self) -> None:
+        """Leave out the plans at the very edge of the budget."""
+        self.room -= 2 * self.edge if self.edge < 1.0 else 1.0
+        self.found = []
+
+    def search(self, incumbent: float, tolerance: float, drop: bool) -> None:
+        """Search until nothing is left that is better by more than the tolerance, or a limit is reached.
+
+        Parameters
+        ----------
+        incumbent, tolerance
+            Utility.
+        drop
+            Whether to go on without the worst partial plans where they are too many, or to stop.
+        """
+        top = self.utility + self.price * self.room
+        lists = _Lists(SMALLEST_LIST)
+        whole, real = np.zeros(7, dtype=np.int64), np.zeros(7)
+        whole[[core.SIZE_A, core.SIZE_B, core.NODES]] = 1
+        whole[[core.BEST_A, core.BEST_B]] = -1
+        real[core.SHORTFALL], real[core.TOLERANCE] = top - incumbent, tolerance
+        real[core.CUT] = top - self.left_out if self.left_out < top else math.inf
+        code = core.BUSY
+        while code != core.DONE and not self.work.late:
+            code = core.search(
+                self.price, self.room, self.first, self.least, self.extra, self.gain, *lists.arrays, whole, real
+            )
+            if code == core.NODES_FULL:
+                lists.grow(nodes=True)
+            elif code == core.LISTS_FULL and lists.capacity < LARGEST_LIST:
+                lists.grow()
+            elif code == core.LISTS_FULL:
+                self.incomplete = True
+                if not drop:
+                    break
+                core.drop_worst(lists.capacity // 8, self.price, *lists.arrays[:3], whole, real)
+        self.work.add(nodes=int(whole[core.NODES]), longest_list=int(whole[core.LARGEST]))
+        if whole[core.BEST_A] >= 0:
+            self.found = lists.items(int(whole[core.BEST_A])) + lists.items(int(whole[core.BEST_B]))
+        if code != core.DONE:
+            self.incomplete, self.bound = True, max(top, self.left_out)
+            return
+        reached = top - real[core.SHORTFALL]
+        self.bound = max(reached, min(reached + tolerance, top), top - real[core.CUT], self.left_out)
+
+    def apply(self) -> IntArray:
+        """Return the assignment with the bases and the items that were found."""
+        changed = self.states.copy()
+        changed[self.query] = self.base
+        for j in self.found:
+            changed[self.query[np.searchsorted(self.first, j, side="right") - 1]] = self.state[j]
+        return changed
+
+
+def _units(flat: Flat, money: Money, queries: IntArray, states: IntArray) -> FloatArray | None:
+    """Return the amortized cost of queries in states in whole units, None where tokens or sums are not whole."""
+    models = flat.state_model[states]
+    sent = flat.inputs[queries, models if flat.inputs.shape[1] > 1 else 0].astype(np.float64)
+    received = flat.outputs[queries, models if flat.outputs.shape[1] > 1 else 0].astype(np.float64)
+    price_in, price_out, share = money.arrays
+    units: FloatArray = sent * price_in[models] + received * price_out[models] + share[states]
+    whole = (sent == np.rint(sent)).all() and (received == np.rint(received)).all()
+    return units if whole and units.max() < EXACT else None
+
+
+class _Lists:
+    """The arrays of a search: four lists of partial plans, and their nodes."""
+
+    def __init__(self, capacity: int, nodes: int = 0) -> None:
+        self.capacity = capacity
+        self.cost, self.worth = np.zeros((4, capacity)), np.zeros((4, capacity))
+        self.node, self.item = np.zeros((4, capacity), dtype=np.int64), np.zeros((4, capacity), dtype=np.int64)
+        nodes = max(nodes, 4 * capacity)
+        self.parent, self.taken = np.zeros(nodes, dtype=np.int32), np.zeros(nodes, dtype=np.int32)
+
+    @property
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """The arrays in the order of `core.search`."""
+        return self.cost, self.worth, self.node, self.item, self.parent, self.taken
+
+    def grow(self, nodes: bool = False) -> None:
+        """Make room for four times as many partial plans in a list, or nodes."""
+        bigger = _Lists(self.capacity, 4 * len(self.parent)) if nodes else _Lists(4 * self.capacity, len(self.parent))
+        for mine, theirs in zip(self.arrays, bigger.arrays, strict=True):
+            theirs[..., : mine.shape[-1]] = mine
+        self.__dict__.update(bigger.__dict__)
+
+    def items(self, node: int) -> list[int]:
+        """Return the items that lead to a node."""
+        items = []
+        while node > 0:
+            items.append(int(self.taken[node]))
+            node = int(self.parent[node])
+        return items
