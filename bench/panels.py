@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette and two greys, told apart by marker too: readable without seeing colours
 _STYLES = {
+    "exact": ("#882255", "p"),
     "greedy": ("#0072B2", "o"),
     "pareto": ("#D55E00", "s"),
     "highs": ("#009E73", "D"),
@@ -27,6 +28,7 @@ _STYLES = {
     "batch-only": ("#B0A000", "X"),
     "cheapest": ("#A0A0A0", "1"),
     "best": ("#404040", "2"),
+    "python-heap": ("#44AA99", "h"),
     "brute-force": ("#000000", "*"),
 }
 _OTHERS = (("#8C564B", "p"), ("#7F3C8D", "h"), ("#11A579", "H"), ("#3969AC", "8"), ("#E73F74", "+"))

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from robatch.bench import machine, oracle, wording
-from robatch.bench.memory import SolverDiedError, peak_of_solve, warm_up
+from robatch.bench.apart import OverranError, SolverDiedError, measure_apart
 from robatch.bench.record import Record
 from robatch.bench.scale_cells import Series, sizes_of
-from robatch.bench.scale_measure import Bench, Room, refusal
+from robatch.bench.scale_measure import Bench, warm_up
 from robatch.bench.scale_results import ScaleResults
+from robatch.bench.scale_room import APART_FROM, Room, is_foreign, refusal
 from robatch.bench.scale_rows import Key, ScaleRow, compare
 from robatch.bench.scale_tables import ScaleTerminal
 from robatch.bench.terminal import Display, Silent
@@ -192,30 +193,35 @@ class _Run:
             self._display.cell(compare(cell))
 
     def _prepare(self, series: Series, queries: int) -> tuple[dict[str, ScaleRow], dict[str, int | None]]:
-        """Return the rows of solvers that are not to be run in a cell, and the peak memory of the others.
+        """Return the rows of solvers that are not to be run in this process, and the peak memory of the others.
 
-        Memory is measured before this process makes the cell's problem, so that only one process at a time holds it.
+        What is measured in other processes is measured before this one makes the cell's problem, so that only one
+        process at a time holds it.
         """
         decided: dict[str, ScaleRow] = {}
         memory: dict[str, int | None] = {}
-        limit, least = self._settings["time_limit"], self._settings["memory_from"]
-        for name in self._settings["solvers"]:
+        settings = self._settings
+        for name in settings["solvers"]:
             if (series, queries, name) in self._rows:
                 continue
-            smaller = [
-                self._rows[series, size, name] for size in self._settings["sizes"] if size < queries
-            ]  # all of them are there
-            reason = refusal(series, queries, name, smaller, limit, self._room)
+            smaller = [self._rows[series, size, name] for size in settings["sizes"] if size < queries]
+            reason = refusal(series, queries, name, smaller, settings["time_limit"], self._room)
             if reason is not None:
                 decided[name] = self._row(series, queries, name, status="skipped", message=reason)
                 continue
             memory[name] = None
-            if least is not None and queries >= least:
-                self._working(series, queries, f"{name}, memory")
+            foreign = is_foreign(name) and queries >= APART_FROM
+            if foreign or (settings["memory_from"] is not None and queries >= settings["memory_from"]):
+                self._working(series, queries, name if foreign else f"{name}, memory")
                 try:
-                    memory[name] = peak_of_solve(series, queries, name, self._settings)
+                    measured = measure_apart(series, queries, name, settings, self._room, memory_only=not foreign)
+                except OverranError as error:
+                    measured = {"status": "no_solution", "limit": "time", "message": str(error)}
                 except SolverDiedError as error:
-                    decided[name] = self._row(series, queries, name, status="error", message=str(error))
+                    measured = {"status": "error", "message": str(error)}
+                memory[name] = measured.get("memory_bytes")
+                if foreign or "runtimes" not in measured:
+                    decided[name] = self._row(series, queries, name, **measured)
         return decided, memory
 
     def _row(self, series: Series, queries: int, solver: str, **measured: Any) -> ScaleRow:

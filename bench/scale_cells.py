@@ -74,10 +74,14 @@ class Series:
         return self.models * self.batch_sizes
 
     @property
+    def held(self) -> str:
+        """How utilities are held, and the number of threads, in words."""
+        return f"{self.form} {self.dtype} · {self.threads} thread{'s' if self.threads > 1 else ''}"
+
+    @property
     def title(self) -> str:
         """The series in words."""
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        return f"{self.family} · {self.shape} · {self.form} {self.dtype} · {threads}"
+        return f"{self.family} · {self.shape} · {self.held}"
 
     def problem(self, queries: int, seed: int) -> Problem:
         """Return the problem of a size."""

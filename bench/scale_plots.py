@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from robatch.bench.panels import draw_line, figure, gap_axis, gap_foot, png, size, style
@@ -37,7 +37,7 @@ def time_plot(rows: Sequence[ScaleRow]) -> bytes:
 
     solvers = list(dict.fromkeys(row.solver for row in rows if row.time_to_pass))
     note = "Line: one pass over the utilities as a dense array. Hollow: stopped by its time limit."
-    return png(figure(_panels(rows), solvers, draw, "Time", "queries", "solver time, times one pass", note))
+    return _draw(rows, solvers, draw, "Time", "solver time, times one pass", note)
 
 
 def gap_plot(rows: Sequence[ScaleRow]) -> bytes:
@@ -54,7 +54,7 @@ def gap_plot(rows: Sequence[ScaleRow]) -> bytes:
 
     solvers = list(dict.fromkeys(row.solver for row in rows if row.gap is not None))
     note = "0: proven best, to a relative 1e-9. Gaps are to the least bound that any solver proved."
-    return png(figure(_panels(rows), solvers, draw, "Gap to the proven optimum", "queries", "gap, %", note))
+    return _draw(rows, solvers, draw, "Gap to the proven optimum", "gap, %", note)
 
 
 def _sizes(axes: Axes, rows: Sequence[ScaleRow]) -> None:
@@ -64,8 +64,16 @@ def _sizes(axes: Axes, rows: Sequence[ScaleRow]) -> None:
     axes.set_xlim(min(sizes) / 1.6, max(sizes) * 1.6)
 
 
-def _panels(rows: Sequence[ScaleRow]) -> list[tuple[str, list[ScaleRow]]]:
+def _draw(
+    rows: Sequence[ScaleRow],
+    solvers: Sequence[str],
+    draw: Callable[[Axes, Sequence[ScaleRow], Sequence[str]], None],
+    title: str,
+    label: str,
+    note: str,
+) -> bytes:
     panels: dict[Series, list[ScaleRow]] = {}
     for row in rows:
         panels.setdefault(row.series, []).append(row)
-    return [(series.title, members) for series, members in panels.items()]
+    titled = [(f"{each.family} · {each.shape}\n{each.held}", members) for each, members in panels.items()]
+    return png(figure(titled, solvers, draw, title, "queries", label, note, across=2 if len(panels) == 4 else 3))

@@ -148,7 +148,7 @@ def _compared(row: ScaleRow, best_bound: float | None, best_known: float | None)
         time_to_pass=_ratio(row.runtime_s, row.pass_s),
         wall_to_pass=_ratio(row.wall_s, row.pass_s),
         memory_to_input=_ratio(row.memory_bytes, row.input_bytes),
-        core=row.statistics.get("core"),
+        core=row.statistics.get("core_queries"),
         nodes=row.statistics.get("nodes"),
     )
 
