@@ -25,6 +25,7 @@ from robatch.instances.money import Money, Whole, times
 from robatch.instances.problem import IntArray
 from robatch.solvers import sweeps
 from robatch.solvers.core_search import EDGE, Core
+from robatch.solvers.grades import lower_to_grade
 from robatch.solvers.registry import Answer, Request
 from robatch.solvers.relaxation import ROUNDING, Relaxation, Relaxer, over_chunks, thread_count
 from robatch.solvers.work import Work
@@ -130,11 +131,13 @@ def close(node: Node, relaxation: Relaxation, incumbent: float) -> tuple[IntArra
     if not 0.0 < price < math.inf or incumbent == -math.inf:
         return best, bound
     margin = ROUNDING * (abs(utility) + price * node.budget)  # what the sums here can err at most
+    if node.depth == 0 and bound - incumbent > node.tolerance(incumbent, margin):
+        bound = lower_to_grade(node.flat, bound)
     if bound - incumbent <= node.tolerance(incumbent, margin):
         return best, bound
     states = relaxation.whole_steps()
     utility, cost = node.evaluate(states)
-    cut = (bound - incumbent) / FIRST_CUT
+    cut = (relaxation.bound - incumbent) / FIRST_CUT
     while not node.work.late:
         columns = _near(node, price, cut, states)
         if columns is None:

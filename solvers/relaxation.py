@@ -116,7 +116,7 @@ def steps_around(flat: Flat, budget: float, threads: int = 1, prices: tuple[floa
     """Return the steps between two prices that bracket the shadow price at a budget in USD.
 
     Unless a high and a low price are given, a stratified sample, solved the same way, sets them. A pass over all
-    queries shows whether they hold; where they do not, they are moved.
+    queries shows whether they hold; where they do not, they are moved apart.
     """
     rows = flat.n_queries
     if rows <= DIRECT:
@@ -132,9 +132,9 @@ def steps_around(flat: Flat, budget: float, threads: int = 1, prices: tuple[floa
             return found
         width = max(high - low, 1e-6 * high)
         if found.cost > budget:
-            high, low = (high + 8 * width if high < 1e300 else np.inf), high
+            high = high + 8 * width if high < 1e300 else np.inf
         else:
-            high, low = low, (low - 8 * width if low > 8 * width else 0.0)
+            low = low - 8 * width if low > 8 * width else 0.0
 
 
 def sample(rows: int, count: int) -> IntArray:

@@ -1,0 +1,39 @@
+"""Utilities that are grades: whole multiples of one number, such as 0 and 1, or tenths.
+
+Then so is the utility of every plan, and a bound may be lowered to the next multiple. That proves what no search
+can where many queries are alike: a linear bound half a right answer above a plan leaves nothing to gain.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from robatch.instances.kernels import Flat
+
+MOST_PARTS = 1_000  # grades finer than this are not looked for
+SAMPLE = 256  # queries in which they are looked for
+EXACT = 1e-12  # a multiple, to rounding
+BLOCK = 65_536
+
+
+def lower_to_grade(flat: Flat, bound: float) -> float:
+    """Return the greatest utility not above `bound` that a plan can have, `bound` itself if there are no grades."""
+    utilities = flat.dense
+    if not len(utilities):
+        return bound
+    some = np.unique(utilities[:SAMPLE]).astype(np.float64)
+    parts = next((m for m in range(1, MOST_PARTS + 1) if _error(some, m) <= EXACT * m), None)
+    if parts is None:
+        return bound
+    error = max(_error(utilities[i : i + BLOCK], parts) for i in range(0, len(utilities), BLOCK)) * len(utilities)
+    if error > 0.1:
+        return bound
+    return min(bound, (math.floor(bound * parts + error) + error) / parts)
+
+
+def _error(utilities: np.ndarray[tuple[int, ...], np.dtype[np.floating]], parts: int) -> float:
+    """Return by how much `parts` times the utilities differ from whole numbers, at most."""
+    times = utilities.astype(np.float64) * parts
+    return float(np.abs(times - np.rint(times)).max())

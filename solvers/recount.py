@@ -1,0 +1,210 @@
+"""Numba kernels of the independent check: plain loops over a problem's raw arrays.
+
+Nothing here is shared with a solver or with the problem's own arithmetic. Costs are in millionths of a USD, as
+prices are per million tokens. Every sum over queries carries its rounding error along, so that a check is as
+exact at a million queries as at one.
+
+All kernels take the problem in the same order: `dense` utilities (N, S), or (0, 0); `base` (N, K) and `retention`
+(1 or N, S) instead, or (0, 0); `inputs` and `outputs` (N, 1 or K) tokens; `models` (K, 5), in each row price in and
+out, shared tokens, context window and number of states; `sizes` (S,), the batch size of each state.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+# mypy: disable-error-code="untyped-decorator"
+
+Array = npt.NDArray[Any]
+
+LENIENT = 1 + 1e-12  # tokens need not be whole: a window may be exceeded by rounding where that hides no mistake
+TILE = 64  # queries at a time, state by state: loops without branches, which become vector instructions
+
+
+@njit(cache=True, nogil=True)
+def plus(total: float, error: float, value: float) -> tuple[float, float]:
+    """Add a value to a sum, and what rounding cuts off to the sum's error (Knuth's TwoSum)."""
+    new = total + value
+    part = new - total
+    return new, error + ((total - (new - part)) + (value - part))
+
+
+@njit(cache=True, nogil=True)
+def tables(models: Array, sizes: Array) -> tuple[Array, Array, Array]:
+    """Return each state's model, and the cost of the shared prompt for a call and for a query of a full call."""
+    owner = np.empty(sizes.size, dtype=np.int64)
+    prompt, share = np.empty(sizes.size), np.empty(sizes.size)
+    s = 0
+    for k in range(models.shape[0]):
+        for _ in range(int(models[k, 4])):
+            owner[s] = k
+            prompt[s] = models[k, 0] * models[k, 2]
+            share[s] = prompt[s] / sizes[s]
+            s += 1
+    return owner, prompt, share
+
+
+@njit(cache=True, nogil=True)
+def query_in(
+    i: int, k: int, s: int,
+    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, models: Array, sizes: Array,
+) -> tuple[float, float, float]:  # fmt: skip
+    """Return one query's utility and own cost in a state, and the tokens of a full call of queries like it."""
+    t_in = np.float64(inputs[i, k if inputs.shape[1] > 1 else 0])
+    t_out = np.float64(outputs[i, k if outputs.shape[1] > 1 else 0])
+    if dense.shape[0] > 0:
+        utility = np.float64(dense[i, s])
+    else:  # the product is rounded as the problem's floating-point type rounds it
+        utility = min(np.float64(base[i, k] * retention[i if retention.shape[0] > 1 else 0, s]), 1.0)
+    return utility, models[k, 0] * t_in + models[k, 1] * t_out, models[k, 2] + sizes[s] * (t_in + t_out)
+
+
+@njit(cache=True, nogil=True)
+def recount(
+    states: Array, groups: Array, n_groups: int,
+    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, models: Array, sizes: Array,
+) -> tuple[int, float, float, float, float]:  # fmt: skip
+    """Sum up an assignment `states` (N,); `groups` (N,) are codes from 0 to `n_groups` - 1, or empty.
+
+    Returns
+    -------
+    tuple
+        The first query whose state is unknown or does not fit its window (-1 if there is none), utility, and
+        cost without shared prompts, amortized and realized.
+    """
+    owner, prompt, share = tables(models, sizes)
+    members = np.zeros((n_groups, sizes.size), dtype=np.int64)
+    utility, utility_error, own, own_error = 0.0, 0.0, 0.0, 0.0
+    for i in range(states.size):
+        s = states[i]
+        if s < 0 or s >= sizes.size:
+            return i, 0.0, 0.0, 0.0, 0.0
+        k = owner[s]
+        worth, paid, tokens = query_in(i, k, s, dense, base, retention, inputs, outputs, models, sizes)
+        if tokens > models[k, 3] * LENIENT:
+            return i, 0.0, 0.0, 0.0, 0.0
+        utility, utility_error = plus(utility, utility_error, worth)
+        own, own_error = plus(own, own_error, paid)
+        members[groups[i] if groups.size > 0 else 0, s] += 1
+    own += own_error
+    amortized = realized = own
+    for s in range(sizes.size):
+        queries, calls = 0, 0
+        for g in range(n_groups):
+            queries += members[g, s]
+            calls += (members[g, s] + sizes[s] - 1) // sizes[s]
+        amortized += share[s] * queries
+        realized += prompt[s] * calls
+    return -1, utility + utility_error, own, amortized, realized
+
+
+@njit(cache=True, nogil=True)
+def weigh(
+    spend: float, price: float, states: Array, room: float, least: float, by_share: bool,
+    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, models: Array, sizes: Array,
+) -> tuple[float, int, int, float]:  # fmt: skip
+    """Look at every state of every query once: for the bound at a price, and for a better state.
+
+    Parameters
+    ----------
+    spend
+        What the whole budget is worth at the price.
+    price
+        Utility per millionth of a USD.
+    states
+        A checked assignment (N,), or empty: then no better state is looked for.
+    room
+        What the assignment leaves of the budget.
+    least
+        Gain of utility above which a state is better.
+    by_share
+        Whether a query pays its share of a full call; else it may begin a call in its new state and saves none.
+
+    Returns
+    -------
+    tuple
+        `spend` plus every query's greatest utility less price times amortized cost. Then the first query that can
+        move alone to a better state within the budget, that state and the gain; -1, -1 and 0 if there is none.
+    """
+    owner, prompt, share = tables(models, sizes)
+    added = share if by_share else prompt
+    best, utility, own, tokens = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
+    enough, most = np.empty(TILE), np.empty(TILE)  # utility that a better state has, and what it may cost
+    top = np.empty(TILE)  # greatest utility of a state that costs no more
+    bound, error = spend, 0.0
+    query, state, gain = -1, -1, 0.0
+    for begin in range(0, inputs.shape[0], TILE):
+        rows = min(TILE, inputs.shape[0] - begin)
+        end = begin + rows
+        # views of the tile: an index into them needs no check against negative numbers
+        dense_, base_, inputs_, outputs_ = dense[begin:end], base[begin:end], inputs[begin:end], outputs[begin:end]
+        retention_ = retention[begin:end] if retention.shape[0] > 1 else retention
+        best[:] = -np.inf
+        look = states.size > 0 and query < 0
+        if look:
+            for r in range(rows):
+                s = states[begin + r]
+                k = owner[s]
+                worth, paid, _ = query_in(begin + r, k, s, dense, base, retention, inputs, outputs, models, sizes)
+                enough[r], most[r] = worth + least, room + paid + (share[s] if by_share else 0.0)
+        top[:] = -np.inf
+        for s in range(sizes.size):
+            k = owner[s]
+            if s == 0 or k > owner[s - 1]:
+                i, o = k if inputs.shape[1] > 1 else 0, k if outputs.shape[1] > 1 else 0
+                for r in range(rows):
+                    t_in, t_out = np.float64(inputs_[r, i]), np.float64(outputs_[r, o])
+                    own[r] = models[k, 0] * t_in + models[k, 1] * t_out
+                    tokens[r] = t_in + t_out
+            if dense.shape[0] > 0:
+                for r in range(rows):
+                    utility[r] = dense_[r, s]
+            elif retention.shape[0] > 1:
+                for r in range(rows):
+                    utility[r] = min(np.float64(base_[r, k] * retention_[r, s]), 1.0)
+            else:
+                for r in range(rows):
+                    utility[r] = min(np.float64(base_[r, k] * retention_[0, s]), 1.0)
+            if models[k, 3] < np.inf:
+                shared, size, limit = models[k, 2], np.float64(sizes[s]), models[k, 3] * LENIENT
+                for r in range(rows):
+                    utility[r] = utility[r] if shared + size * tokens[r] <= limit else -np.inf
+            share_s, added_s = share[s], added[s]
+            for r in range(rows):
+                score = utility[r] - price * (own[r] + share_s)
+                best[r] = score if score > best[r] else best[r]
+            if look:
+                for r in range(rows):
+                    worth = utility[r] if own[r] + added_s <= most[r] else -np.inf
+                    top[r] = worth if worth > top[r] else top[r]
+        for r in range(rows):
+            bound, error = plus(bound, error, best[r])
+            if look and query < 0 and top[r] > enough[r]:
+                for s in range(sizes.size):
+                    k, i = owner[s], begin + r
+                    worth, paid, used = query_in(i, k, s, dense, base, retention, inputs, outputs, models, sizes)
+                    if worth > enough[r] and paid + added[s] <= most[r] and used <= models[k, 3]:
+                        query, state, gain = i, s, worth - (enough[r] - least)
+                        break
+    return bound + error, query, state, gain
+
+
+@njit(cache=True, nogil=True)
+def cheapest(inputs: Array, outputs: Array, models: Array, sizes: Array) -> Array:
+    """Return every query's state of least amortized cost among those that fit their windows: (N,)."""
+    owner, _, share = tables(models, sizes)
+    states = np.zeros(inputs.shape[0], dtype=np.int64)
+    for i in range(states.size):
+        least = np.inf
+        for s in range(sizes.size):
+            k = owner[s]
+            t_in = np.float64(inputs[i, k if inputs.shape[1] > 1 else 0])
+            t_out = np.float64(outputs[i, k if outputs.shape[1] > 1 else 0])
+            cost = models[k, 0] * t_in + models[k, 1] * t_out + share[s]
+            if cost < least and models[k, 2] + sizes[s] * (t_in + t_out) <= models[k, 3]:
+                states[i], least = s, cost
+    return states
