@@ -54,15 +54,19 @@ def classes(
     count = 0
     for j in range(n):
         if j == 0 or query[j] != query[j - 1]:
-            begins[count], bases[count], least[count] = j, j, np.inf
+            begins[count], bases[count] = j, j
             count += 1
-        else:
-            c = count - 1
-            if loss[j] < loss[bases[c]]:
-                least[c], bases[c] = loss[bases[c]], j
-            else:
-                least[c] = min(least[c], loss[j])
+        # among states that lose nothing, the one that is counted from: then little room is left over
+        own = extra[j] == 0.0 and gain[j] == 0.0
+        base = bases[count - 1]
+        if own or (loss[j] < loss[base] and not (extra[base] == 0.0 and gain[base] == 0.0)):
+            bases[count - 1] = j
     begins[count] = n
+    for c in range(count):
+        least[c] = np.inf
+        for j in range(begins[c], begins[c + 1]):
+            if j != bases[c]:
+                least[c] = min(least[c], loss[j])
     order = np.argsort(least[:count], kind="mergesort")
     first = np.zeros(count + 1, dtype=np.int64)
     item_state = np.empty(n - count, dtype=np.int64)

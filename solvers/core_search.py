@@ -12,12 +12,14 @@ from robatch.instances.kernels import Flat
 from robatch.instances.money import Money, Whole
 from robatch.instances.problem import IntArray
 from robatch.solvers import core
+from robatch.solvers.bundles import bundle
 from robatch.solvers.work import Work
 
 FloatArray = npt.NDArray[np.float64]
 
 EDGE = 1e-13  # relative to the budget: what costs as floating-point numbers may err at most
 EXACT = 2.0**52  # up to here, sums of whole numbers are exact in float64
+MOST_CLASSES = 2_000  # classes that enter one by one; more are collapsed
 SMALLEST_LIST, LARGEST_LIST = 1 << 10, 1 << 18  # partial plans in a list
 
 
@@ -109,17 +111,14 @@ class Core:
         self.room -= 2 * self.edge if self.edge < 1.0 else 1.0
         self.found = []
 
-    def search(self, incumbent: float, tolerance: float, drop: bool) -> None:
-        """Search until nothing is left that is better by more than the tolerance, or a limit is reached.
-
-        Parameters
-        ----------
-        incumbent, tolerance
-            Utility.
-        drop
-            Whether to go on without the worst partial plans where they are too many, or to stop.
-        """
+    def search(self, incumbent: float, tolerance: float) -> None:
+        """Search until nothing is left that is better by more than the tolerance, or a limit is reached."""
         top = self.utility + self.price * self.room
+        first, least, extra, gain = self.first, self.least, self.extra, self.gain
+        bundles = None
+        if self.edge == 1.0 and len(least) > MOST_CLASSES:
+            bundles = bundle(self.price, top - incumbent, extra, gain)
+            first, least, extra, gain = np.arange(len(bundles.least) + 1), bundles.least, bundles.extra, bundles.gain
         lists = _Lists(SMALLEST_LIST)
         whole, real = np.zeros(7, dtype=np.int64), np.zeros(7)
         whole[[core.SIZE_A, core.SIZE_B, core.NODES]] = 1
@@ -128,21 +127,22 @@ class Core:
         real[core.CUT] = top - self.left_out if self.left_out < top else math.inf
         code = core.BUSY
         while code != core.DONE and not self.work.late:
-            code = core.search(
-                self.price, self.room, self.first, self.least, self.extra, self.gain, *lists.arrays, whole, real
-            )
+            code = core.search(self.price, self.room, first, least, extra, gain, *lists.arrays, whole, real)
             if code == core.NODES_FULL:
                 lists.grow(nodes=True)
             elif code == core.LISTS_FULL and lists.capacity < LARGEST_LIST:
                 lists.grow()
-            elif code == core.LISTS_FULL:
-                self.incomplete = True
-                if not drop:
-                    break
+            elif code == core.LISTS_FULL and not self.incomplete:
+                self.incomplete = True  # go on with the best of them for a while, to find a better incumbent
                 core.drop_worst(lists.capacity // 8, self.price, *lists.arrays[:3], whole, real)
+            elif code == core.LISTS_FULL:
+                break
         self.work.add(nodes=int(whole[core.NODES]), longest_list=int(whole[core.LARGEST]))
         if whole[core.BEST_A] >= 0:
             self.found = lists.items(int(whole[core.BEST_A])) + lists.items(int(whole[core.BEST_B]))
+            if bundles is not None:
+                owner = np.repeat(np.arange(len(self.query)), np.diff(self.first))
+                self.found = bundles.items(self.found, owner) or []
         if code != core.DONE:
             self.incomplete, self.bound = True, max(top, self.left_out)
             return

@@ -33,6 +33,7 @@ from robatch.solvers.work import Work
 FIRST_CUT = 8  # the first search leaves out states whose loss is above the shortfall over this
 MOST_ITEMS = 3_000_000  # states in the core
 DEPTH = 4  # queries that are branched on, one below the other
+PROGRESS = 0.02  # part of the distance to the bound that branching has to close
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +144,11 @@ def close(node: Node, relaxation: Relaxation, incumbent: float) -> tuple[IntArra
         if columns is None:
             break
         core = Core(node.flat, node.money, columns, price, states, utility, cost, node.most, cut, node.work)
-        core.search(incumbent, node.tolerance(incumbent, margin) - 2 * margin, drop=node.depth == DEPTH)
+        core.search(incumbent, node.tolerance(incumbent, margin) - 2 * margin)
         bound = max(min(bound, core.bound + margin), incumbent)
         if core.found and not node.keeps(core.apply()):  # at the very edge of the budget, the last digits decide
             core.lower_room()
-            core.search(incumbent, node.tolerance(incumbent, margin) - 2 * margin, drop=node.depth == DEPTH)
+            core.search(incumbent, node.tolerance(incumbent, margin) - 2 * margin)
         if core.found:
             found = core.apply()
             value, _ = node.evaluate(found)
@@ -160,7 +161,8 @@ def close(node: Node, relaxation: Relaxation, incumbent: float) -> tuple[IntArra
             break
         cut = shortfall * (1 + 1e-9)
     if node.depth < DEPTH and not node.work.late:
-        return _branch(node, relaxation, best, incumbent, bound)
+        found, bound = _branch(node, relaxation, incumbent, bound)
+        best = best if found is None else found
     return best, bound
 
 
@@ -178,10 +180,12 @@ def _near(node: Node, price: float, cut: float, states: IntArray) -> list[npt.ND
     return columns
 
 
-def _branch(
-    node: Node, relaxation: Relaxation, best: IntArray | None, incumbent: float, bound: float
-) -> tuple[IntArray | None, float]:
-    """Fix the query that the relaxation splits to each of its states in turn, the most promising one first."""
+def _branch(node: Node, relaxation: Relaxation, incumbent: float, bound: float) -> tuple[IntArray | None, float]:
+    """Fix the query that the relaxation splits to each of its states in turn, the most promising one first.
+
+    Where even that one leaves the bound nearly where it is, too much is alike, and branching would not end.
+    """
+    best: IntArray | None = None
     query = relaxation.split
     if query is None or node.flat.n_queries < 2:
         return best, bound
@@ -197,6 +201,9 @@ def _branch(
         if below is not None and below.steps.cost <= left + EDGE * node.budget:
             branches.append((below.bound + utilities[state], state, below))
     branches.sort(key=lambda branch: (-branch[0], branch[1]))
+    if branches and bound - branches[0][0] < PROGRESS * (bound - incumbent):
+        node.work.limit = "memory"
+        return best, bound
     node.work.add(branches=len(branches))
     proven = incumbent
     for above, state, below in branches:
