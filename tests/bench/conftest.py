@@ -1,0 +1,29 @@
+"""A solver whose behaviour tests choose by size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from robatch.bench import scale_measure
+from robatch.solvers import Answer, Request, Solver, register, registry
+
+
+@pytest.fixture
+def sized() -> Iterator[dict[str, Any]]:
+    """Give a third party's solver that does what a test wants at some sizes; it keeps the sizes it was asked."""
+    state: dict[str, Any] = {"sizes": [], "do": {}}
+
+    def run(request: Request) -> Answer:
+        n = request.problem.n_queries
+        if request.time_limit != scale_measure.WARM_UP_S:
+            state["sizes"].append(n)
+            if n in state["do"]:
+                return state["do"][n](request)
+        return Answer(request.problem.cheapest_assignment)
+
+    register(Solver("fake", "for a test", run))
+    yield state
+    del registry._solvers["fake"]
