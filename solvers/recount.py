@@ -59,7 +59,8 @@ def query_in(
     if dense.shape[0] > 0:
         utility = np.float64(dense[i, s])
     else:  # the product is rounded as the problem's floating-point type rounds it
-        utility = min(np.float64(base[i, k] * retention[i if retention.shape[0] > 1 else 0, s]), 1.0)
+        product = base[i, k] * retention[i if retention.shape[0] > 1 else 0, s]
+        utility = np.float64(min(np.float64(product), 1.0))
     return utility, models[k, 0] * t_in + models[k, 1] * t_out, models[k, 2] + sizes[s] * (t_in + t_out)
 
 
@@ -133,8 +134,7 @@ def weigh(
     owner, prompt, share = tables(models, sizes)
     added = share if by_share else prompt
     best, utility, own, tokens = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
-    enough, most = np.empty(TILE), np.empty(TILE)  # utility that a better state has, and what it may cost
-    top = np.empty(TILE)  # greatest utility of a state that costs no more
+    most, top = np.empty(TILE), np.empty(TILE)  # what another state may cost, and the greatest utility for that
     bound, error = spend, 0.0
     query, state, gain = -1, -1, 0.0
     for begin in range(0, inputs.shape[0], TILE):
@@ -149,8 +149,9 @@ def weigh(
             for r in range(rows):
                 s = states[begin + r]
                 k = owner[s]
-                worth, paid, _ = query_in(begin + r, k, s, dense, base, retention, inputs, outputs, models, sizes)
-                enough[r], most[r] = worth + least, room + paid + (share[s] if by_share else 0.0)
+                t_in = np.float64(inputs_[r, k if inputs.shape[1] > 1 else 0])
+                t_out = np.float64(outputs_[r, k if outputs.shape[1] > 1 else 0])
+                most[r] = room + (models[k, 0] * t_in + models[k, 1] * t_out) + (share[s] if by_share else 0.0)
         top[:] = -np.inf
         for s in range(sizes.size):
             k = owner[s]
@@ -183,13 +184,16 @@ def weigh(
                     top[r] = worth if worth > top[r] else top[r]
         for r in range(rows):
             bound, error = plus(bound, error, best[r])
-            if look and query < 0 and top[r] > enough[r]:
-                for s in range(sizes.size):
-                    k, i = owner[s], begin + r
-                    worth, paid, used = query_in(i, k, s, dense, base, retention, inputs, outputs, models, sizes)
-                    if worth > enough[r] and paid + added[s] <= most[r] and used <= models[k, 3]:
-                        query, state, gain = i, s, worth - (enough[r] - least)
-                        break
+            if not look or query >= 0 or top[r] <= least:
+                continue
+            i, here = begin + r, states[begin + r]
+            worth, _, _ = query_in(i, owner[here], here, dense, base, retention, inputs, outputs, models, sizes)
+            for s in range(sizes.size if top[r] > worth + least else 0):
+                k = owner[s]
+                value, paid, used = query_in(i, k, s, dense, base, retention, inputs, outputs, models, sizes)
+                if value > worth + least and paid + added[s] <= most[r] and used <= models[k, 3]:
+                    query, state, gain = i, s, value - worth
+                    break
     return bound + error, query, state, gain
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,43 @@ from robatch.solvers.plan import Plan
 
 FIGURES = 1e-9  # relative agreement asked of utility and costs
 BUDGET = 1e-12  # the budget may be exceeded by no more than rounding of the sums here
-BOUND = 1e-9  # a bound may lie below the utility by no more than this
+BOUND = 1e-9  # a bound may lie below the utility by no more than this, or above what its shadow price proves
 OPTIMAL = 1e-9  # gap at which a plan may be called optimal
+ROUNDING = 64 * float(np.finfo(np.float64).eps)  # of costs, relative; more than a solver and the check can differ by
+DUALS = 1e-10  # accuracy of an LP solver's duals, relative to what the budget is worth at the price
+MICRO = 1_000_000  # costs in `recount` are in millionths of a USD
 
-FloatArray = npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
+IntArray = npt.NDArray[np.int64]
 
 
 class VerificationError(Exception):
     """A plan is not what it says it is."""
 
 
-def verify(problem: Problem, plan: Plan, calls: bool = True) -> None:
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What `verify` found by its own count; the figures are None where there is no plan.
+
+    Attributes
+    ----------
+    utility
+        Total utility of the assignment.
+    amortized_cost, realized_cost
+        USD of the assignment under both cost models.
+    dual_bound
+        Upper bound on the utility of any plan within the budget that the plan's shadow price alone proves (weak
+        duality). Where the plan's own bound is lower, the difference was proven by the solver's search, which is
+        not repeated here. None without a shadow price, and where rounding would blur the bound.
+    """
+
+    utility: float | None
+    amortized_cost: float | None
+    realized_cost: float | None
+    dual_bound: float | None
+
+
+def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
     """Recompute everything that a plan says about itself.
 
     Parameters
@@ -35,18 +62,35 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> None:
     calls
         Whether to form the physical calls and check each of them too.
 
+    Returns
+    -------
+    Verified
+        The recomputed figures, and the bound as far as the plan's shadow price proves it.
+
     Raises
     ------
     VerificationError
-        If a state is not allowed, a figure is wrong, the budget is exceeded, a call is not legal, or
-        bound, gap, status and limit contradict each other.
+        If a state is not allowed, a figure is wrong, the budget is exceeded, a call is not legal, the bound is
+        weaker than what the shadow price proves, or bound, gap, status and limit contradict each other.
+
+    Notes
+    -----
+    At any price p of at least 0 (utility per USD), no plan whose amortized cost keeps the budget has more utility
+    than ``p * budget + sum over queries i of max over states s of (utility[i, s] - p * cost[i, s])``. Realized cost
+    is never below amortized cost, so this bounds plans that keep a realized budget too.
     """
+    from robatch.solvers.recount import recount  # here, as it loads numba
+
     _check_names(problem, plan)
+    arrays = _arrays(problem)
     if plan.status in ("infeasible", "no_solution"):
-        _check_missing(problem, plan)
-        return
+        return _check_missing(problem, plan, arrays)
     states = _states(problem, plan)
-    utility, own, amortized, realized = recompute(problem, states)
+    groups, n_groups = _groups(problem, plan)
+    wrong, utility, own, amortized, realized = recount(states, groups, n_groups, *arrays)
+    if wrong >= 0:
+        raise VerificationError(_wrong_state(plan, wrong, int(states[wrong])))
+    own, amortized, realized = own / MICRO, amortized / MICRO, realized / MICRO
     for name, said, true in (
         ("utility", plan.utility, utility),
         ("amortized cost", plan.amortized_cost, amortized),
@@ -58,20 +102,52 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> None:
     if spent > plan.budget * (1 + BUDGET):
         raise VerificationError(f"the plan costs {spent} USD ({plan.cost}), over its budget of {plan.budget} USD")
     _check_bound(plan, utility)
-    if plan.status == "optimal":
-        _check_no_better_move(problem, plan, states, spent)
+    dual = _check_by_duality(plan, states, utility, spent, arrays)
     if calls:
-        _check_calls(problem, plan, states, own, realized)
+        _check_calls(problem, plan, states, groups, own, realized)
+    return Verified(utility, amortized, realized, dual)
+
+
+def _frozen(array: Array) -> Array:
+    """Return a read-only view, as a problem's arrays are: one array type, and so one compiled kernel."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+NOTHING = {kind: _frozen(np.empty((0, 0), dtype=kind)) for kind in (np.dtype(np.float32), np.dtype(np.float64))}
+NO_CODES: IntArray = _frozen(np.empty(0, dtype=np.int64))
+
+
+def _arrays(problem: Problem) -> tuple[Array, ...]:
+    """Return a problem's raw arrays and its table of models, as the kernels take them."""
+    nothing = NOTHING[problem.dtype]
+    rows: list[tuple[float, ...]] = []
+    sizes: list[int] = []
+    for model in problem.models:
+        window = math.inf if model.context_window is None else model.context_window
+        rows.append((model.price_in, model.price_out, model.shared_tokens, window, len(model.batch_sizes)))
+        sizes += model.batch_sizes
+    return (
+        nothing if problem.utility is None else problem.utility,
+        nothing if problem.base_utility is None else problem.base_utility,
+        nothing if problem.retention is None else problem.retention,
+        problem.input_tokens,
+        problem.output_tokens,
+        np.array(rows, dtype=np.float64),
+        np.array(sizes, dtype=np.int64),
+    )
 
 
 def _check_names(problem: Problem, plan: Plan) -> None:
     """Check that the plan was made for this problem and says only what a plan can say."""
-    if plan.states != tuple(problem.states):
+    if plan.states != problem.states:
         raise VerificationError("the plan's states are not those of the problem: it was made for another one")
-    if problem.query_ids is not None and plan.query_ids is not None:
-        same = np.array_equal(problem.query_ids, plan.query_ids)
+    mine, theirs = problem.query_ids, plan.query_ids
+    if mine is None or theirs is None:
+        same = mine is theirs or plan.assignment is None
     else:
-        same = problem.query_ids is plan.query_ids or plan.assignment is None
+        same = mine is theirs or np.array_equal(mine, theirs)
     if not same:
         raise VerificationError("the plan's query ids are not those of the problem: it was made for another one")
     for name, said, allowed in (
@@ -81,7 +157,7 @@ def _check_names(problem: Problem, plan: Plan) -> None:
     ):
         if said not in allowed:
             raise VerificationError(f"{name} is {said!r}, which is not one of {allowed}")
-    if not 0 < plan.budget < np.inf:
+    if not 0 < plan.budget < math.inf:
         raise VerificationError(f"budget is {plan.budget}: no plan is made for it")
     if plan.runtime < 0 or (plan.shadow_price is not None and not plan.shadow_price >= 0):
         raise VerificationError(f"runtime is {plan.runtime} and shadow price {plan.shadow_price}: neither is below 0")
@@ -89,122 +165,54 @@ def _check_names(problem: Problem, plan: Plan) -> None:
         raise VerificationError(f"called optimal, and stopped by the limit {plan.limit!r}")
 
 
-def recompute(problem: Problem, states: npt.NDArray[np.int64]) -> tuple[float, float, float, float]:
-    """Return utility, and USD without shared prompts, amortized and realized, in extended precision."""
-    utility = tokens = amortized = realized = np.longdouble(0)
-    column = 0
-    groups = np.zeros(len(states), dtype=np.int64)
-    if problem.groups is not None:
-        groups = np.unique(problem.groups, return_inverse=True)[1]
-    for k, model in enumerate(problem.models):
-        prompt = np.longdouble(model.price_in) * model.shared_tokens / 1_000_000
-        for size in model.batch_sizes:
-            here = np.flatnonzero(states == column)
-            inputs = _column(problem.input_tokens, k)[here].sum(dtype=np.longdouble)
-            outputs = _column(problem.output_tokens, k)[here].sum(dtype=np.longdouble)
-            own = (inputs * model.price_in + outputs * model.price_out) / 1_000_000
-            calls = sum(-(-int(n) // size) for n in np.bincount(groups[here]))
-            tokens += own
-            amortized += own + prompt * len(here) / size
-            realized += own + prompt * calls
-            utility += _utilities(problem, here, k, column).sum(dtype=np.longdouble)
-            column += 1
-    return float(utility), float(tokens), float(amortized), float(realized)
-
-
-def _column(array: npt.NDArray[Any], k: int) -> npt.NDArray[Any]:
-    column: npt.NDArray[Any] = array[:, k] if array.shape[1] > 1 else array[:, 0]
-    return column
-
-
-def _utilities(problem: Problem, here: npt.NDArray[np.int64], k: int, column: int) -> npt.NDArray[Any]:
-    if problem.utility is not None:
-        return np.asarray(problem.utility[here, column])
-    assert problem.base_utility is not None
-    assert problem.retention is not None
-    kept = problem.retention[:, column]
-    products = problem.base_utility[here, k] * (kept[0] if len(kept) == 1 else kept[here])
-    return np.asarray(np.clip(products, None, problem.dtype.type(1)))
-
-
-def _states(problem: Problem, plan: Plan) -> npt.NDArray[np.int64]:
+def _states(problem: Problem, plan: Plan) -> IntArray:
     states = plan.assignment
     if states is None or states.shape != (problem.n_queries,):
         raise VerificationError(f"a plan of status {plan.status!r} needs one state for each of the queries")
-    if states.dtype.kind not in "iu" or states.min() < 0 or states.max() >= len(plan.states):
+    if states.dtype.kind not in "iu":
         raise VerificationError(f"the assignment holds a state outside 0 to {len(plan.states) - 1}")
-    column = 0
-    for k, model in enumerate(problem.models):
-        for size in model.batch_sizes:
-            here = np.flatnonzero(states == column)
-            column += 1
-            if model.context_window is None or not len(here):
-                continue
-            tokens = _column(problem.input_tokens, k)[here].astype(np.float64) + _column(problem.output_tokens, k)[here]
-            if model.shared_tokens + size * tokens.max() > model.context_window * (1 + 1e-12):
-                raise VerificationError(
-                    f"query {here[tokens.argmax()]} is in a state of {model.name} x {size}, "
-                    "whose calls do not fit the context window"
-                )
-    return states
+    return _frozen(np.ascontiguousarray(states, dtype=np.int64))
 
 
-def _check_missing(problem: Problem, plan: Plan) -> None:
+def _wrong_state(plan: Plan, query: int, state: int) -> str:
+    if not 0 <= state < len(plan.states):
+        return f"the assignment holds a state outside 0 to {len(plan.states) - 1}"
+    return f"query {query} is in a state of {plan.states[state]}, whose calls do not fit the context window"
+
+
+def _groups(problem: Problem, plan: Plan) -> tuple[IntArray, int]:
+    """Return the group of each query as a number and how many groups there are; no numbers if all share one."""
+    labels, codes = problem.groups, plan.group_codes
+    if labels is None:
+        return NO_CODES, 1
+    fits = codes is not None and codes.shape == labels.shape and codes.dtype == np.int64
+    if codes is not None and fits and codes.min() >= 0 and codes.max() < len(labels):
+        # the plan's numbers save a sort of all labels, where one label stands for each number and no other does
+        member = np.zeros(int(codes.max()) + 1, dtype=np.int64)
+        member[codes] = np.arange(len(codes))
+        of_code = labels[member]
+        if len(np.unique(of_code)) == len(member) and bool((of_code[codes] == labels).all()):
+            return _frozen(np.ascontiguousarray(codes)), len(member)
+    names, found = np.unique(labels, return_inverse=True)
+    return _frozen(np.ascontiguousarray(found, dtype=np.int64)), len(names)
+
+
+def _check_missing(problem: Problem, plan: Plan, arrays: tuple[Array, ...]) -> Verified:
     said = (plan.assignment, plan.utility, plan.amortized_cost, plan.realized_cost, plan.gap)
     if any(value is not None for value in said):
         raise VerificationError(f"a plan of status {plan.status!r} cannot have an assignment or figures")
-    if plan.bound is not None and not 0 <= plan.bound < np.inf:
+    if plan.bound is not None and not 0 <= plan.bound < math.inf:
         raise VerificationError(f"bound is {plan.bound}, which no utility can have")
-    if plan.status == "infeasible":
-        cheapest = cheapest_amortized(problem)
-        least = recompute(problem, cheapest)[2 if plan.cost == "amortized" else 3]
-        if least < plan.budget * (1 - BUDGET):
-            raise VerificationError(f"called infeasible, but a plan costs {least} USD within {plan.budget} USD")
+    if plan.status == "no_solution":
+        return Verified(None, None, None, _check_by_duality(plan, NO_CODES, 0.0, 0.0, arrays))
+    from robatch.solvers.recount import cheapest, recount
 
-
-def cheapest_amortized(problem: Problem) -> npt.NDArray[np.int64]:
-    """Return every query's cheapest allowed state, every call counted as full."""
-    least = np.full(problem.n_queries, np.inf)
-    states = np.zeros(problem.n_queries, dtype=np.int64)
-    for column, _, own, share, _, fits in _columns(problem):
-        better = fits & (own + share < least)
-        states[better], least[better] = column, (own + share)[better]
-    return states
-
-
-def _columns(problem: Problem) -> Iterator[tuple[int, int, FloatArray, float, float, npt.NDArray[np.bool_]]]:
-    """Yield each state and its model, every query's own USD, the shared prompt's USD a query and a call, what fits."""
-    column = 0
-    for k, model in enumerate(problem.models):
-        inputs = _column(problem.input_tokens, k).astype(np.float64)
-        outputs = _column(problem.output_tokens, k).astype(np.float64)
-        own = (model.price_in * inputs + model.price_out * outputs) / 1_000_000
-        prompt = model.price_in * model.shared_tokens / 1_000_000
-        window = np.inf if model.context_window is None else model.context_window
-        for size in model.batch_sizes:
-            yield column, k, own, prompt / size, prompt, model.shared_tokens + size * (inputs + outputs) <= window
-            column += 1
-
-
-def _check_no_better_move(problem: Problem, plan: Plan, states: npt.NDArray[np.int64], spent: float) -> None:
-    """Check that no query alone can move to a better state within the budget: a plan is not optimal then."""
-    amortized = plan.cost == "amortized"
-    paid, worth = np.zeros(problem.n_queries), np.zeros(problem.n_queries)
-    for column, k, own, share, _, _ in _columns(problem):
-        here = np.flatnonzero(states == column)
-        paid[here] = own[here] + (share if amortized else 0.0)
-        worth[here] = _utilities(problem, here, k, column)
-    everyone = np.arange(problem.n_queries)
-    room = plan.budget * (1 - 1e-9) - spent + paid
-    for column, k, own, share, prompt, fits in _columns(problem):
-        dearest = own + (share if amortized else prompt)  # under realized cost it may begin a call
-        gain = _utilities(problem, everyone, k, column) - worth
-        move = fits & (dearest <= room) & (gain > OPTIMAL * 10 * max(float(worth.sum()), 1e-300))
-        if move.any():
-            query = int(np.argmax(move))
-            raise VerificationError(
-                f"called optimal, but query {query} alone gains {gain[query]} in state {column} within the budget"
-            )
+    states = cheapest(*arrays[3:])
+    _, _, _, amortized, realized = recount(_frozen(states), *_groups(problem, plan), *arrays)
+    least = (amortized if plan.cost == "amortized" else realized) / MICRO
+    if least < plan.budget * (1 - BUDGET):
+        raise VerificationError(f"called infeasible, but a plan costs {least} USD within {plan.budget} USD")
+    return Verified(None, None, None, None)
 
 
 def _check_bound(plan: Plan, utility: float) -> None:
@@ -213,28 +221,79 @@ def _check_bound(plan: Plan, utility: float) -> None:
         if plan.status == "optimal":
             raise VerificationError("a plan without a bound cannot be called optimal")
         return
-    if not np.isfinite(bound) or bound < utility * (1 - BOUND):
+    if not math.isfinite(bound) or bound < utility * (1 - BOUND):
         raise VerificationError(f"bound is {bound}, below the utility {utility} that was reached")
     if plan.status == "optimal" and bound - utility > OPTIMAL * abs(bound) * (1 + 1e-6):
         raise VerificationError(f"called optimal with utility {utility} and bound {bound}")
 
 
-def _check_calls(problem: Problem, plan: Plan, states: npt.NDArray[np.int64], own: float, realized: float) -> None:
-    seen = np.zeros(problem.n_queries, dtype=np.int64)
-    prices = {m.name: np.longdouble(m.price_in) * m.shared_tokens / 1_000_000 for m in problem.models}
-    billed = np.longdouble(own)
-    for call in plan.calls():
-        queries = call.queries
-        seen[queries] += 1
-        billed += prices[call.state.model]
-        if not 0 < len(queries) <= call.state.batch_size:
-            raise VerificationError(f"a call of {call.state} holds {len(queries)} queries")
-        if any(plan.states[state] != call.state for state in states[queries]):
-            raise VerificationError(f"a call of {call.state} holds a query of another state")
-        if problem.groups is not None and (problem.groups[queries] != problem.groups[queries[0]]).any():
-            raise VerificationError(f"a call of {call.state} holds queries of different groups")
+def _check_by_duality(
+    plan: Plan, states: IntArray, utility: float, spent: float, arrays: tuple[Array, ...]
+) -> float | None:
+    """Check bound and utility by weak duality, and that in an optimal plan no query alone can do better.
+
+    Returns the bound that the shadow price proves: None without one, or if rounding may change nine digits of it.
+    """
+    price = plan.shadow_price
+    spend = None if price is None else price * plan.budget
+    priced = spend is not None and spend < math.inf
+    optimal = plan.status == "optimal"
+    if not priced and not optimal:
+        return None
+    from robatch.solvers.recount import weigh
+
+    found, query, state, gain = weigh(
+        spend if priced else 0.0,
+        price / MICRO if price is not None and priced else 0.0,
+        states if optimal else NO_CODES,
+        (plan.budget * (1 - BOUND) - spent) * MICRO,
+        OPTIMAL * 10 * max(utility, 1e-300),
+        plan.cost == "amortized",
+        *arrays,
+    )
+    if query >= 0:
+        raise VerificationError(
+            f"called optimal, but query {query} alone gains {gain} in state {state} within the budget"
+        )
+    dual = float(found)
+    if spend is None or not math.isfinite(dual) or ROUNDING * spend > BOUND * abs(dual):
+        return None
+    # amortized cost is at most realized cost, so under either the budget bounds it, but for the rounding let pass
+    if utility > dual + BOUND * abs(dual) + BUDGET * spend:
+        raise VerificationError(f"utility is {utility}, above the {dual} that the shadow price {price} allows")
+    if plan.bound is not None and plan.bound > dual + BOUND * abs(dual) + DUALS * spend:
+        raise VerificationError(f"bound is {plan.bound}, above the {dual} that the shadow price {price} proves")
+    return dual
+
+
+def _check_calls(problem: Problem, plan: Plan, states: IntArray, groups: IntArray, own: float, realized: float) -> None:
+    calls = plan.calls()
+    column_of = {state: column for column, state in enumerate(plan.states)}
+    column = np.array([column_of.get(call.state, -1) for call in calls], dtype=np.int64)
+    size = np.array([len(call.queries) for call in calls], dtype=np.int64)
+    limit = np.array([state.batch_size for state in plan.states], dtype=np.int64)[column]
+    wrong = (size < 1) | (size > limit)
+    if wrong.any():
+        call = calls[int(np.argmax(wrong))]
+        raise VerificationError(f"a call of {call.state} holds {len(call.queries)} queries")
+    queries = np.concatenate([NO_CODES, *(call.queries for call in calls)])
+    place = np.repeat(np.arange(len(calls)), size)
+    if queries.min(initial=0) < 0 or queries.max(initial=0) >= len(states):
+        raise VerificationError(f"a call holds a query outside 0 to {len(states) - 1}")
+    first = queries[np.cumsum(size) - size]
+    group = groups if len(groups) else np.zeros_like(states)
+    for what, wrong in (
+        ("a query of another state", states[queries] != column[place]),
+        ("queries of different groups", group[queries] != group[first][place]),
+    ):
+        if wrong.any():
+            raise VerificationError(f"a call of {calls[place[np.argmax(wrong)]].state} holds {what}")
+    seen = np.bincount(queries, minlength=len(states))
     if (seen != 1).any():
         query = int(np.argmax(seen != 1))
         raise VerificationError(f"query {query} is in {seen[query]} calls, not in one")
-    if abs(float(billed) - realized) > FIGURES * max(realized, 1e-300):
-        raise VerificationError(f"the calls bill {float(billed)} USD, not the realized {realized} USD")
+    prompts = {model.name: model.price_in * model.shared_tokens / MICRO for model in problem.models}
+    started = np.bincount(column, minlength=len(plan.states)).tolist()
+    billed = math.fsum((own, *(n * prompts[state.model] for n, state in zip(started, plan.states, strict=True))))
+    if abs(billed - realized) > FIGURES * max(realized, 1e-300):
+        raise VerificationError(f"the calls bill {billed} USD, not the realized {realized} USD")

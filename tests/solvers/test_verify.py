@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import math
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from robatch.instances import InputError, Model, Problem
+from robatch.instances import InputError, Model, Problem, State
 from robatch.solvers import Call, Plan, VerificationError, solve, verify
 
 PROBLEM = Problem(
@@ -116,8 +117,48 @@ def test_illegal_calls_are_found(spoil, complaint, monkeypatch):
         verify(PROBLEM, plan)
 
 
+def test_a_call_of_another_group_or_no_state_is_found(monkeypatch):
+    problem = PROBLEM.replace(models=[model.replace(context_window=None) for model in PROBLEM.models])
+    plan = solve(problem, BUDGET, "cheapest")
+    a, b = plan.calls()
+    assert a.state == b.state == State("small", 4)
+    mixed = [Call(a.state, np.array([0, 2])), Call(b.state, np.array([1, 3]))]
+    unknown = [a, Call(State("large", 64), b.queries)]
+    for calls, complaint in ((mixed, "different groups"), (unknown, "another state"), ([], "query 0 is in 0 calls")):
+        monkeypatch.setattr(Plan, "calls", lambda _, calls=calls: calls)
+        with pytest.raises(VerificationError, match=complaint):
+            verify(problem, plan)
+
+
+def test_group_numbers_that_are_not_the_groups_are_not_believed():
+    plan = solve(PROBLEM, BUDGET, "cheapest")  # batches of four that are not full
+    assert plan.realized_cost > plan.amortized_cost
+    for codes in ([0, 0, 0, 0], [0, 1, 2, 3], [0, 1, 0, 1], [0, 0, -1, -1], [7, 7, 8, 8]):
+        lie = dataclasses.replace(plan, group_codes=np.array(codes))
+        assert verify(PROBLEM, lie, calls=False).realized_cost == pytest.approx(plan.realized_cost, rel=1e-15)
+    lie = dataclasses.replace(plan, group_codes=np.zeros(4, dtype=np.int64))
+    with pytest.raises(VerificationError, match="different groups"):
+        verify(PROBLEM, lie)
+
+
+def test_a_budget_that_does_not_bind_has_a_price_of_nothing():
+    plan = solve(PROBLEM, PROBLEM.dearest_budget * 2, "greedy")
+    assert plan.shadow_price == 0
+    assert verify(PROBLEM, plan).dual_bound == pytest.approx(PROBLEM.utilities().max(axis=1).sum(), rel=1e-15)
+
+
+@pytest.mark.parametrize("price", [math.inf, 1e300, 1e15])
+def test_a_price_that_rounding_blurs_proves_nothing(price):
+    plan = dataclasses.replace(solve(PROBLEM, PROBLEM.cheapest_budget, "greedy"), shadow_price=price)
+    assert verify(PROBLEM, plan).dual_bound is None
+
+
 def test_verify_shares_no_code_with_solvers():
-    source = Path(sys.modules[verify.__module__].__file__)
-    tree = ast.parse(source.read_text(encoding="utf-8"))
-    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported <= {"__future__", "collections.abc", "typing", "robatch.instances.problem", "robatch.solvers.plan"}
+    allowed = {"__future__", "dataclasses", "typing", "math", "numpy", "numpy.typing", "numba"}
+    allowed |= {"robatch.instances.problem", "robatch.solvers.plan", "robatch.solvers.recount"}
+    for module in (verify.__module__, "robatch.solvers.recount"):
+        tree = ast.parse(Path(sys.modules[module].__file__).read_text(encoding="utf-8"))
+        nodes = list(ast.walk(tree))
+        imported = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+        imported |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        assert imported <= allowed
