@@ -101,32 +101,39 @@ def tally(
         The first query whose state is unknown or not allowed (-1 if there is none), total utility, and the
         input and the output tokens sent to each model: (K,). Whole tokens are summed without rounding.
     """
-    factored = dense.shape[0] == 0
-    models = prices.shape[1]
+    width, models = share.size, prices.shape[1]
     sent, received = np.zeros(models), np.zeros(models)
-    some_sent, some_received = np.zeros(models), np.zeros(models)
+    some_sent, some_received = np.zeros(width), np.zeros(width)
     utility = 0.0
     for begin in range(0, states.size, BLOCK):
+        end = min(begin + BLOCK, states.size)
         part = 0.0
         some_sent[:] = 0.0
         some_received[:] = 0.0
-        for i in range(begin, min(begin + BLOCK, states.size)):
+        for i in range(begin, end):
             s = states[i]
-            if s < 0 or s >= share.size:
+            if s < 0 or s >= width:
                 return i, 0.0, sent, received
             k = state_model[s]
             t_in = np.float64(inputs[i, k if inputs.shape[1] > 1 else 0])
             t_out = np.float64(outputs[i, k if outputs.shape[1] > 1 else 0])
             if t_in + t_out > limit[s]:
                 return i, 0.0, sent, received
-            u = base[i, k] * retention[i if retention.shape[0] > 1 else 0, s] if factored else dense[i, s]
-            part += min(np.float64(u), 1.0)
-            some_sent[k] += t_in
-            some_received[k] += t_out
+            some_sent[s] += t_in
+            some_received[s] += t_out
             calls[groups[i] if groups.size > 0 else 0, s] += 1
+        if dense.shape[0] > 0:  # by themselves, these reads do not wait for each other
+            for i in range(begin, end):
+                part += np.float64(dense[i, states[i]])
+        else:
+            for i in range(begin, end):
+                s = states[i]
+                u = base[i, state_model[s]] * retention[i if retention.shape[0] > 1 else 0, s]
+                part += min(np.float64(u), 1.0)
         utility += part
-        sent += some_sent
-        received += some_received
+        for s in range(width):
+            sent[state_model[s]] += some_sent[s]
+            received[state_model[s]] += some_received[s]
     return -1, utility, sent, received
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from robatch.solvers.export import export
+from robatch.solvers.frontier import Frontier, frontier
 from robatch.solvers.packing import Call
 from robatch.solvers.plan import Cost, Limit, Plan, Status
 from robatch.solvers.registry import Answer, Request, Solver, register, solvers
+from robatch.solvers.sensitivity import Sensitivity, sensitivity
 from robatch.solvers.solve import solve
 from robatch.solvers.verify import VerificationError, verify
 
@@ -13,14 +15,18 @@ __all__ = [
     "Answer",
     "Call",
     "Cost",
+    "Frontier",
     "Limit",
     "Plan",
     "Request",
+    "Sensitivity",
     "Solver",
     "Status",
     "VerificationError",
     "export",
+    "frontier",
     "register",
+    "sensitivity",
     "solve",
     "solvers",
     "verify",

@@ -79,8 +79,8 @@ def bundle(price: float, limit: float, extra: FloatArray, gain: FloatArray) -> B
     cost, worth = by_cost[begin[:-1]], by_gain[begin[1:] - 1]
     loss = np.maximum(price * cost - worth, 0.0)
     # of a type with a loss, no more copies are of use than stay below the limit
-    useful = np.where(loss * count > limit, limit / np.maximum(loss, 1e-300), count).astype(np.int64)
-    left = np.minimum(count, np.maximum(useful, 1))
+    useful = np.divide(limit, loss, out=np.full(len(loss), np.inf), where=loss > 0.0)
+    left = np.clip(useful, 1, count).astype(np.int64)
     kinds, copies, size = [], [], 1
     while (left > 0).any():
         some = np.flatnonzero(left)

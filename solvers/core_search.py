@@ -13,11 +13,11 @@ from robatch.instances.money import Money, Whole
 from robatch.instances.problem import IntArray
 from robatch.solvers import core
 from robatch.solvers.bundles import bundle
+from robatch.solvers.relaxation import EDGE
 from robatch.solvers.work import Work
 
 FloatArray = npt.NDArray[np.float64]
 
-EDGE = 1e-13  # relative to the budget: what costs as floating-point numbers may err at most
 EXACT = 2.0**52  # up to here, sums of whole numbers are exact in float64
 MOST_CLASSES = 2_000  # classes that enter one by one; more are collapsed
 SMALLEST_LIST, LARGEST_LIST = 1 << 10, 1 << 18  # partial plans in a list

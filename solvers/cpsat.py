@@ -72,5 +72,6 @@ def run_once(model: MipModel, request: Request, start: FloatArray | None) -> Out
     values = np.array([solver.value(column) for column in columns], dtype=np.float64) if found else None
     # before any search the bound may be the trivial one, or none at all
     known = found or solver.best_objective_bound < float(np.sum(np.maximum(gains, 0) * model.upper))
+    known = known and not (found and solver.best_objective_bound < solver.objective_value)  # stopped before any bound
     bound = solver.best_objective_bound / unit if known else None
     return Outcome(values, bound, limit=None if status == cp_model.OPTIMAL else "time")

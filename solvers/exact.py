@@ -12,7 +12,6 @@ Journal of Operational Research 83, 1995; Kellerer, Pferschy and Pisinger, "Knap
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from operator import mul
 from typing import Any
@@ -20,14 +19,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances.kernels import Flat, flat, tally
+from robatch.instances.kernels import Flat, tally
 from robatch.instances.money import Money, Whole, times
 from robatch.instances.problem import IntArray
 from robatch.solvers import sweeps
-from robatch.solvers.core_search import EDGE, Core
+from robatch.solvers.core_search import Core
 from robatch.solvers.grades import lower_to_grade
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.relaxation import ROUNDING, Relaxation, Relaxer, over_chunks, thread_count
+from robatch.solvers.relaxation import EDGE, ROUNDING, Relaxation, Relaxer, at_budget, over_chunks
 from robatch.solvers.work import Work
 
 FIRST_CUT = 8  # the first search leaves out states whose loss is above the shortfall over this
@@ -48,8 +47,6 @@ class Node:
         What is left of the budget, in USD and in units of `money`.
     fixed
         Utility of the fixed queries.
-    keeps
-        Whether an assignment of the queries that are not fixed keeps the budget to the last digit.
     gap
         Relative gap at which to stop, of the utility of all queries.
     work
@@ -63,7 +60,6 @@ class Node:
     budget: float
     most: int
     fixed: float
-    keeps: Callable[[IntArray], bool]
     gap: float
     work: Work
     depth: int = 0
@@ -75,6 +71,17 @@ class Node:
         own = times(self.money.price_in, sent.tolist()) + times(self.money.price_out, received.tolist())
         return utility, own + sum(map(mul, self.money.share, queries[0].tolist()))
 
+    def greedy(self, relaxation: Relaxation) -> tuple[IntArray, float]:
+        """Return the greedy assignment and its utility; -inf if it does not keep the budget."""
+        for budget in (self.budget, self.budget * (1 - EDGE)):
+            states, utility, cost = at_budget(relaxation.steps, budget).plan()
+            if cost <= self.budget * (1 - EDGE):  # clear of the edge, sums of floating-point numbers will do
+                return states, utility
+            utility, units = self.evaluate(states)
+            if units <= self.most:
+                return states, utility
+        return states, -math.inf
+
     def tolerance(self, incumbent: float, margin: float) -> float:
         """Return the distance to the bound at which the node is closed."""
         return max(self.gap * (self.fixed + incumbent), 4 * margin)
@@ -83,21 +90,16 @@ class Node:
 def run(request: Request) -> Answer:
     """Return a plan that is proven best to the requested gap, or the best one found and its bound."""
     problem, budget = request.problem, request.budget
-    work = Work(request.time_limit, thread_count(request.threads))
-    relaxer = Relaxer(flat(problem), work.threads)
+    relaxer = Relaxer.of(request)
+    work = Work(request.time_limit, relaxer.threads)
     relaxation = relaxer.at(budget)
-    money = problem.money
-
-    def keeps(states: IntArray) -> bool:
-        return problem.amortized_cost(states) <= budget
-
-    node = Node(relaxer.flat, money, budget, money.most(budget), 0.0, keeps, request.gap, work)
+    node = Node(relaxer.flat, problem.money, budget, problem.money.most(budget), 0.0, request.gap, work)
     best, incumbent = None, -math.inf
-    if request.initial is not None and keeps(request.initial):
+    if request.initial is not None and problem.amortized_cost(request.initial) <= budget:
         best, incumbent = request.initial, problem.total_utility(request.initial)
     found, bound = close(node, relaxation, incumbent)
-    if found is None and best is None:  # the sums differ in the last digits: a budget a little smaller
-        found = next(filter(keeps, (relaxer.schedule(budget * (1 - EDGE)), problem.cheapest_assignment)), None)
+    if found is None and best is None:  # at the very edge of the budget
+        found = problem.cheapest_assignment
     return Answer(
         best if found is None else found,
         bound=bound,
@@ -123,9 +125,8 @@ def close(node: Node, relaxation: Relaxation, incumbent: float) -> tuple[IntArra
         The assignment (N,), None if none was found, and the bound.
     """
     best: IntArray | None = None
-    states = relaxation.plan()
-    utility, _ = node.evaluate(states)
-    if utility > incumbent and node.keeps(states):
+    states, utility = node.greedy(relaxation)
+    if utility > incumbent:
         best, incumbent = states, utility
     bound, price = relaxation.bound, relaxation.price
     # without a binding budget there is nothing to search; a price may overflow where a step costs next to nothing
@@ -146,14 +147,17 @@ def close(node: Node, relaxation: Relaxation, incumbent: float) -> tuple[IntArra
         core = Core(node.flat, node.money, columns, price, states, utility, cost, node.most, cut, node.work)
         core.search(incumbent, node.tolerance(incumbent, margin) - 2 * margin)
         bound = max(min(bound, core.bound + margin), incumbent)
-        if core.found and not node.keeps(core.apply()):  # at the very edge of the budget, the last digits decide
-            core.lower_room()
-            core.search(incumbent, node.tolerance(incumbent, margin) - 2 * margin)
-        if core.found:
+        for _ in range(2):
+            if not core.found:
+                break
             found = core.apply()
-            value, _ = node.evaluate(found)
-            if value > incumbent and node.keeps(found):
-                best, incumbent = found, value
+            value, units = node.evaluate(found)
+            if units <= node.most:
+                if value > incumbent:
+                    best, incumbent = found, value
+                break
+            core.lower_room()  # at the very edge of the budget, the last digits decide
+            core.search(incumbent, node.tolerance(incumbent, margin) - 2 * margin)
         if bound - incumbent <= node.tolerance(incumbent, margin):
             return best, bound
         shortfall = core.linear_bound - incumbent
@@ -211,17 +215,12 @@ def _branch(node: Node, relaxation: Relaxation, incumbent: float, bound: float) 
         if above - incumbent > node.gap * (node.fixed + incumbent):
             one = node.flat.take(np.array([query]))
             _, units = replace(node, flat=one).evaluate(np.array([state]))
-
-            def keeps(part: IntArray, state: int = state) -> bool:
-                return node.keeps(np.insert(part, query, state))
-
             child = replace(
                 node,
                 flat=rest,
                 budget=node.budget - costs[state],
                 most=math.floor(node.most - units),
                 fixed=node.fixed + value,
-                keeps=keeps,
                 depth=node.depth + 1,
             )
             found, above = close(child, below, incumbent - value)

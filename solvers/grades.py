@@ -7,6 +7,7 @@ can where many queries are alike: a linear bound half a right answer above a pla
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from robatch.instances.kernels import Flat
 
 MOST_PARTS = 1_000  # grades finer than this are not looked for
 SAMPLE = 256  # queries in which they are looked for
-EXACT = 1e-12  # a multiple, to rounding
+EXACT, EXACT_32 = 1e-15, 1e-7  # a multiple, to rounding, of float64 and of float32
 BLOCK = 65_536
 
 
@@ -23,14 +24,24 @@ def lower_to_grade(flat: Flat, bound: float) -> float:
     utilities = flat.dense
     if not len(utilities):
         return bound
-    some = np.unique(utilities[:SAMPLE]).astype(np.float64)
-    parts = next((m for m in range(1, MOST_PARTS + 1) if _error(some, m) <= EXACT * m), None)
+    parts = _parts(np.unique(utilities[:SAMPLE]))
     if parts is None:
         return bound
     error = max(_error(utilities[i : i + BLOCK], parts) for i in range(0, len(utilities), BLOCK)) * len(utilities)
     if error > 0.1:
         return bound
     return min(bound, (math.floor(bound * parts + error) + error) / parts)
+
+
+def _parts(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> int | None:
+    """Return the least number of parts of 1 of which all values are multiples, None if it is large."""
+    parts = 1
+    for value in values.tolist():
+        nearest = Fraction(value).limit_denominator(MOST_PARTS)
+        parts = math.lcm(parts, nearest.denominator)
+        if abs(float(nearest) - value) > (EXACT if values.dtype == np.float64 else EXACT_32) or parts > MOST_PARTS:
+            return None
+    return parts
 
 
 def _error(utilities: np.ndarray[tuple[int, ...], np.dtype[np.floating]], parts: int) -> float:

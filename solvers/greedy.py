@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from robatch.instances.kernels import flat
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.relaxation import Relaxer, thread_count
+from robatch.solvers.relaxation import EDGE, Relaxer
 from robatch.solvers.schedule import within
 
 
@@ -14,6 +13,9 @@ def run(request: Request) -> Answer:
     The bound is the linear relaxation's (Sinha and Zoltners, "The multiple-choice knapsack problem", Operations
     Research 27(3), 1979). It holds for realized cost too, which is never below amortized cost.
     """
-    relaxer = Relaxer(flat(request.problem), thread_count(request.threads))
+    relaxer = Relaxer.of(request)
     relaxation = relaxer.at(request.budget)
-    return Answer(within(request, relaxer.schedule), bound=relaxation.bound, shadow_price=relaxation.price)
+    states, _, cost = relaxation.plan()
+    if request.cost == "realized" or cost > request.budget * (1 - EDGE):  # at the edge, the last digits decide
+        return Answer(within(request, relaxer.schedule), bound=relaxation.bound, shadow_price=relaxation.price)
+    return Answer(states, bound=relaxation.bound, shadow_price=relaxation.price)

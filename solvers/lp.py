@@ -34,9 +34,9 @@ def dual_bound(model: MipModel, duals: npt.NDArray[np.float64]) -> float:
     duals = np.where(np.isneginf(model.row_lower), np.maximum(duals, 0.0), duals)
     rows = np.repeat(np.arange(model.n_rows), np.diff(model.starts))
     used = np.bincount(model.index, model.value * duals[rows], minlength=model.n_columns)
-    left = np.maximum(model.objective - used, 0.0)
+    left = model.objective - used
     if len(model.call_group) == 0:  # one state a query: the best of each query counts, not their sum
-        best = np.zeros(model.problem.n_queries)
+        best = np.full(model.problem.n_queries, -np.inf)
         np.maximum.at(best, model.query, left[: model.n_pairs])
         return float(np.sum(duals * model.row_upper) + np.sum(best))
-    return float(np.sum(duals * model.row_upper) + np.sum(left * model.upper))
+    return float(np.sum(duals * model.row_upper) + np.sum(np.maximum(left, 0.0) * model.upper))

@@ -7,11 +7,15 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
 from robatch.instances.errors import InputError, MissingExtraError
 from robatch.instances.problem import IntArray, Problem
 from robatch.solvers.plan import Cost, Limit
+
+if TYPE_CHECKING:
+    from robatch.solvers.relaxation import Relaxer
 
 Proves = Literal["optimum", "bound", "nothing"]
 
@@ -34,6 +38,10 @@ class Request:
         An assignment (N,) to start from, or None. It may exceed the budget.
     progress
         Whether to show what happens.
+    price
+        A shadow price that is thought to be near, in utility per USD, or None.
+    relaxer
+        What is known of the problem's relaxation already, or None.
     """
 
     problem: Problem
@@ -45,6 +53,8 @@ class Request:
     threads: int | None = None
     initial: IntArray | None = None
     progress: bool = False
+    price: float | None = None
+    relaxer: Relaxer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +129,7 @@ class Solver:
     @property
     def version(self) -> str | None:
         """Version of the package that does the work; None if it is not installed."""
-        try:
-            return importlib.metadata.version(self.package) if self.installed else None
-        except importlib.metadata.PackageNotFoundError:
-            return "unknown"
+        return _version(self.package) if self.installed else None
 
     def load(self) -> Callable[[Request], Answer]:
         """Return the function that runs it.
@@ -144,6 +151,15 @@ class Solver:
 
 AUTO: dict[Cost, str] = {"amortized": "exact", "realized": "greedy"}
 """What ``"auto"`` stands for."""
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
 
 _solvers: dict[str, Solver] = {}
 

@@ -19,15 +19,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances.kernels import Flat
+from robatch.instances.kernels import Flat, flat
 from robatch.instances.problem import IntArray
 from robatch.solvers import sweeps
+from robatch.solvers.registry import Request
 
 FloatArray = npt.NDArray[np.float64]
 
 CHUNK = 65_536  # rows that a thread takes at a time
 DIRECT = 2_048  # queries up to which all steps are sorted
 SAMPLE = 32  # one query in so many is in the sample that sets the bracket
+EDGE = 1e-12  # relative to the budget: what costs as sums of floating-point numbers may err at most
+NEAR = 0.005  # relative width, to each side, of a bracket around a known shadow price
 DEVIATIONS = 4.0  # width of the bracket to each side, in standard deviations of the sample's cost
 ROUNDING = 16 * float(np.finfo(np.float64).eps)  # relative: what sums of utility and cost, kept exact, can err at most
 
@@ -42,9 +45,9 @@ class Steps:
         State of each query at the high price: (N,).
     cost, utility, deviation
         USD and utility of these states, and the standard deviation of their USD over the queries.
-    query, state, slope, extra, gain
-        Of each step: its query, the state that it leads to, utility per USD, and USD and utility above the
-        query's first state: (steps,).
+    query, owner, state, slope, extra, gain
+        Of each step: its query, a number for that query among those with steps, the state that it leads to,
+        utility per USD, and USD and utility above the query's first state: (steps,).
     step_cost, step_gain
         USD and utility of each step itself: (steps,).
     high, low
@@ -56,6 +59,7 @@ class Steps:
     utility: float
     deviation: float
     query: IntArray
+    owner: IntArray
     state: npt.NDArray[np.int32]
     slope: FloatArray
     extra: FloatArray
@@ -77,11 +81,15 @@ class Steps:
 
 def over_chunks(run: Callable[[int, int], Any], rows: int, threads: int) -> list[Any]:
     """Return what a kernel finds in each chunk of rows, in order; the chunks do not depend on the threads."""
-    chunks = [(begin, min(begin + CHUNK, rows)) for begin in range(0, rows, CHUNK)]
-    if threads == 1 or len(chunks) == 1:
-        return [run(*chunk) for chunk in chunks]
+    return over_ranges(run, [(begin, min(begin + CHUNK, rows)) for begin in range(0, rows, CHUNK)], threads)
+
+
+def over_ranges(run: Callable[[int, int], Any], ranges: list[tuple[int, int]], threads: int) -> list[Any]:
+    """Return what a kernel finds in each range of rows, in order."""
+    if threads == 1 or len(ranges) == 1:
+        return [run(*part) for part in ranges]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda chunk: run(*chunk), chunks))
+        return list(pool.map(lambda part: run(*part), ranges))
 
 
 def thread_count(threads: int | None) -> int:
@@ -100,14 +108,17 @@ def find_steps(flat: Flat, high: float, low: float, threads: int = 1) -> Steps:
     )
     cost, utility, squares = (math.fsum(float(x) for part in parts for x in part[5][i]) for i in range(3))
     step_cost, step_gain = extra.copy(), gain.copy()
-    again = np.flatnonzero(query[1:] == query[:-1]) + 1  # a query's second step comes on top of its first
+    new = np.ones(len(query), dtype=np.bool_)
+    new[1:] = query[1:] != query[:-1]
+    again = np.flatnonzero(~new)  # a query's second step comes on top of its first
     step_cost[again] -= extra[again - 1]
     step_gain[again] -= gain[again - 1]
+    owner = np.cumsum(new) - 1
     order = np.argsort(-slope, kind="stable")
     mean = cost / len(states)
     return Steps(
         states, cost, utility, math.sqrt(max(squares / len(states) - mean * mean, 0.0)),
-        query[order], state[order], slope[order], extra[order], gain[order],
+        query[order], owner[order], state[order], slope[order], extra[order], gain[order],
         step_cost[order], step_gain[order], high, low,
     )  # fmt: skip
 
@@ -202,12 +213,17 @@ class Relaxation:
         states[steps.query[: self.whole]] = steps.state[: self.whole]  # of a query's steps, the last one stays
         return states
 
-    def plan(self) -> IntArray:
-        """Take the steps in order, passing over those that do not fit: the greedy assignment (N,)."""
+    def plan(self) -> tuple[IntArray, float, float]:
+        """Take the steps in order, passing over those that do not fit.
+
+        Returns
+        -------
+        tuple
+            The greedy assignment (N,), its utility, and its USD; both but for rounding.
+        """
         steps, states = self.steps, self.steps.states.copy()
-        queries, owner = np.unique(steps.query, return_inverse=True)
-        sweeps.fill(self.room, owner, steps.state, steps.extra, queries, states)
-        return states
+        paid, gained = sweeps.fill(self.room, steps.query, steps.owner, steps.state, steps.extra, steps.gain, states)
+        return states, steps.utility + gained, steps.cost + paid
 
 
 class Relaxer:
@@ -227,6 +243,15 @@ class Relaxer:
         self.flat, self.threads, self.prices = flat, threads, prices
         self.steps: Steps | None = None
 
+    @classmethod
+    def of(cls, request: Request) -> Relaxer:
+        """Return the relaxer of a request: the one that it brings, or a new one."""
+        if request.relaxer is not None:
+            return request.relaxer
+        price, near = request.price, (1 + NEAR, 1 - NEAR)
+        prices = None if price is None or not 0.0 < price < np.inf else (price * near[0], price * near[1])
+        return cls(flat(request.problem), thread_count(request.threads), prices)
+
     def at(self, budget: float) -> Relaxation:
         """Solve it at an amortized budget in USD; below the cheapest plan, that plan is what is left."""
         steps = self.steps
@@ -236,7 +261,7 @@ class Relaxer:
 
     def schedule(self, budget: float) -> IntArray:
         """Return the greedy assignment at an amortized budget in USD."""
-        return self.at(budget).plan()
+        return self.at(budget).plan()[0]
 
 
 def at_budget(steps: Steps, budget: float) -> Relaxation:

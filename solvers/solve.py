@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
+import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.errors import InputError
-from robatch.instances.problem import Problem
+from robatch.instances.problem import IntArray, Problem
 from robatch.instances.scalars import number, whole
 from robatch.solvers.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status, ids_of
 from robatch.solvers.registry import AUTO, Answer, Request, Solver, get
 from robatch.solvers.verify import verify
+
+if TYPE_CHECKING:
+    from robatch.solvers.relaxation import Relaxer
 
 ROUNDING = 1e-11  # utility, whose greatest value is 1 a query
 EXPLAIN = 10.0  # seconds, at most, to find how far too small a budget is
@@ -30,6 +34,7 @@ def solve(
     threads: int | None = None,
     initial_plan: Plan | npt.ArrayLike | None = None,
     progress: bool = False,
+    relaxer: Relaxer | None = None,
 ) -> Plan:
     """Choose a model and a batch size for every query: most utility within the budget.
 
@@ -53,9 +58,13 @@ def solve(
     threads
         Threads to use; None for the solver's default.
     initial_plan
-        A plan, or an assignment (N,), to start from, where the solver can use one.
+        A plan, or an assignment (N,), to start from, where the solver can use one. A plan may be of an earlier
+        version of the problem, with other queries or another budget: the states of the queries that both know
+        by their ids are taken over, and ``greedy`` and ``exact`` look for the new shadow price near its own.
     progress
         Whether the solver shows what it does.
+    relaxer
+        What is known of the relaxation already; `Frontier.plan` hands it over.
 
     Returns
     -------
@@ -80,19 +89,38 @@ def solve(
         raise InputError(f"solver {entry.name!r} cannot keep a budget of {cost} cost: it can only do {entry.costs}")
     seed = whole("seed", seed, most=2**63 - 1)
     threads = None if threads is None else whole("threads", threads, 1, most=1024)
-    initial = initial_plan.assignment if isinstance(initial_plan, Plan) else initial_plan
+    initial = taken_over(problem, initial_plan) if isinstance(initial_plan, Plan) else initial_plan
     states = None if initial is None else problem.check_assignment(initial)
+    price = initial_plan.shadow_price if isinstance(initial_plan, Plan) else None
     run = entry.load()
     begin = time.perf_counter()
     if budget < problem.cheapest_budget:  # no plan is cheaper under either cost model
         answer = Answer(infeasible=True)
     else:
-        answer = run(Request(problem, budget, cost, time_limit, gap, seed, threads, states, progress))
+        answer = run(Request(problem, budget, cost, time_limit, gap, seed, threads, states, progress, price, relaxer))
     seconds = time.perf_counter() - begin
     message = _why_infeasible(problem, budget, cost, time_limit) if answer.infeasible else answer.message
     plan = _plan(problem, budget, cost, gap, seed, entry, replace(answer, message=message), seconds)
     verify(problem, plan, calls=False)  # the calls follow from the assignment by packing
     return plan
+
+
+def taken_over(problem: Problem, plan: Plan) -> IntArray | None:
+    """Return the assignment that a plan of an earlier version of a problem gives it, None if it gives none.
+
+    New queries take their cheapest state, and so do those whose state is not allowed any more.
+    """
+    if plan.assignment is None or plan.states != problem.states:
+        return None
+    if problem.query_ids is None or plan.query_ids is None:
+        return plan.assignment if len(plan.assignment) == problem.n_queries else None
+    order = np.argsort(plan.query_ids, kind="stable")
+    place = np.searchsorted(plan.query_ids, problem.query_ids, sorter=order)
+    known = order[np.minimum(place, len(order) - 1)]
+    same = plan.query_ids[known] == problem.query_ids
+    states = np.where(same, plan.assignment[known], problem.cheapest_assignment)
+    allowed = np.concatenate([problem.allowed(r)[np.arange(r.stop - r.start), states[r]] for r in problem.blocks()])
+    return states if allowed.all() else np.where(allowed, states, problem.cheapest_assignment)
 
 
 def _plan(

@@ -213,6 +213,125 @@ def steps(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def histogram(
+    begin: int, end: int, shift: int, lowest: int, costs: Array, gains: Array,
+    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, prices: Array,
+    state_model: Array, share: Array, limit: Array,
+) -> Array:  # fmt: skip
+    """Climb every query's concave hull, all rows of a tile at once, and count the steps by their slope.
+
+    The bin of a slope is given by the leading bits of its floating-point number, `shift` of them left out,
+    less `lowest`: equal parts of each power of two. Slopes beyond the bins count in the first or the last.
+
+    Parameters
+    ----------
+    begin, end
+        Range of rows.
+    shift, lowest
+        See above.
+    costs, gains
+        Receive USD and utility of the steps in each bin: (bins,).
+
+    Returns
+    -------
+    ndarray
+        USD and utility of the cheapest states, as sums and the rounding errors of these sums: (2, 2).
+    """
+    width, models = share.size, prices.shape[1]
+    own, tokens = np.empty((models, TILE)), np.empty((models, TILE))
+    base_tile = np.empty((models, TILE), dtype=base.dtype)
+    cost, utility = np.empty((width, TILE)), np.empty((width, TILE))
+    here_cost, here_utility = np.empty(TILE), np.empty(TILE)
+    run, rise = np.empty(TILE), np.empty(TILE)
+    slope = np.empty(TILE)
+    bits = slope.view(np.int64)
+    last = costs.size - 1
+    sums = np.zeros((2, 2))
+    for tile in range(begin, end, TILE):
+        stop = min(tile + TILE, end)
+        rows = stop - tile
+        dense_, base_, inputs_, outputs_ = dense[tile:stop], base[tile:stop], inputs[tile:stop], outputs[tile:stop]
+        retention_ = retention[tile:stop] if retention.shape[0] > 1 else retention
+        load_tile(own, tokens, base_tile, base_, inputs_, outputs_, prices)
+        for r in range(rows):
+            here_cost[r], here_utility[r] = np.inf, -np.inf
+        for s in range(width):
+            k, part = state_model[s], share[s]
+            load_state(s, k, rows, limit[s], tokens, base_tile, utility[s], dense_, retention_)
+            for r in range(rows):
+                c = own[k, r] + part if utility[s, r] >= 0.0 else np.inf
+                better = c < here_cost[r] or (c == here_cost[r] and utility[s, r] > here_utility[r])
+                cost[s, r] = c
+                here_cost[r] = c if better else here_cost[r]
+                here_utility[r] = utility[s, r] if better else here_utility[r]
+        spent = worth = 0.0
+        for r in range(rows):
+            spent += here_cost[r]
+            worth += here_utility[r]
+        add(sums[0], spent)
+        add(sums[1], worth)
+        moved = True
+        while moved:
+            for r in range(rows):
+                run[r], rise[r] = 1.0, 0.0
+            for s in range(width):
+                for r in range(rows):
+                    c, u = cost[s, r] - here_cost[r], utility[s, r] - here_utility[r]
+                    # slopes are compared without a division
+                    steeper = c > 0.0 and (
+                        u * run[r] > rise[r] * c or (u * run[r] == rise[r] * c and c > run[r] and rise[r] > 0.0)
+                    )
+                    run[r] = c if steeper else run[r]
+                    rise[r] = u if steeper else rise[r]
+            moved = False
+            for r in range(rows):
+                slope[r] = rise[r] / run[r]
+                moved = moved or rise[r] > 0.0
+            for r in range(rows):
+                if rise[r] > 0.0:
+                    place = min(max((bits[r] >> shift) - lowest, 0), last)
+                    costs[place] += run[r]
+                    gains[place] += rise[r]
+                    here_cost[r] += run[r]
+                    here_utility[r] += rise[r]
+    return sums
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def margins(
+    begin: int, end: int, price: float, states: Array, margin: Array, next_state: Array,
+    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, prices: Array,
+    state_model: Array, share: Array, limit: Array,
+) -> None:  # fmt: skip
+    """Write by how much each query's state is better at a price than its next best one, and which that is.
+
+    Parameters
+    ----------
+    begin, end
+        Range of rows.
+    price
+        Utility per USD.
+    states
+        State of each query: (N,).
+    margin, next_state
+        Receive utility, inf where there is no other state, and a state, -1 where there is none: (N,).
+    """
+    width = share.size
+    row_cost, row_utility = np.empty(width), np.empty(width)
+    for i in range(begin, end):
+        load_row(
+            i, row_cost, row_utility, dense, base, retention, inputs, outputs, prices, state_model, share, limit,
+        )  # fmt: skip
+        mine = row_utility[states[i]] - price * row_cost[states[i]]
+        other, best = -1, -np.inf
+        for s in range(width):
+            worth = row_utility[s] - price * row_cost[s]
+            if s != states[i] and worth > best:
+                other, best = s, worth
+        margin[i], next_state[i] = mine - best, other
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def near(
     begin: int, end: int, price: float, threshold: float, most: int, states: Array,
     dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, prices: Array,
@@ -293,28 +412,38 @@ def near(
 
 
 @njit(cache=True, nogil=True)
-def fill(room: float, owner: Array, state: Array, extra: Array, queries: Array, states: Array) -> None:
+def fill(
+    room: float, query: Array, owner: Array, state: Array, extra: Array, gain: Array, states: Array
+) -> tuple[float, float]:
     """Take steps in their order while the room lasts; those that do not fit are passed over.
 
     Parameters
     ----------
     room
         USD.
-    owner
-        A number for each step's query, from 0.
-    state, extra
-        State of each step, and USD above its query's first state.
-    queries
-        Query of each number.
+    query, owner
+        Query of each step, and a number for it from 0.
+    state, extra, gain
+        State of each step, and USD and utility above its query's first state.
     states
         State of each query (N,), which is changed.
+
+    Returns
+    -------
+    tuple
+        USD and utility of the steps taken.
     """
-    paid = np.zeros(queries.size)
-    used = 0.0
-    for j in range(owner.size):
-        g = owner[j]
-        cost = extra[j] - paid[g]
-        if used + cost <= room:
-            used += cost
-            paid[g] = extra[j]
-            states[queries[g]] = state[j]
+    taken = np.full(query.size, -1)  # last step taken by number
+    used, won = np.zeros(2), np.zeros(2)
+    for j in range(query.size):
+        last = taken[owner[j]]
+        cost, worth = extra[j], gain[j]
+        if last >= 0:
+            cost -= extra[last]
+            worth -= gain[last]
+        if used[0] + cost <= room:
+            add(used, cost)
+            add(won, worth)
+            taken[owner[j]] = j
+            states[query[j]] = state[j]
+    return used[0] + used[1], won[0] + won[1]

@@ -7,8 +7,9 @@ import pytest
 from robatch.instances import FAMILIES
 from robatch.solvers import solve, solvers, verify
 
-EXACT = [entry.name for entry in solvers() if entry.proves == "optimum" and entry.name != "brute-force"]
-OTHERS = [entry.name for entry in solvers() if entry.proves != "optimum"]
+ENTRIES = [(entry.name, cost, entry.proves) for entry in solvers() for cost in entry.costs]
+EXACT = [(name, cost) for name, cost, proves in ENTRIES if proves == "optimum" and name != "brute-force"]
+OTHERS = [(name, cost) for name, cost, proves in ENTRIES if proves != "optimum"]
 INSTANCES = 200
 
 
@@ -16,8 +17,7 @@ def test_every_solver_is_installed():
     assert [entry.name for entry in solvers() if not entry.installed] == []
 
 
-@pytest.mark.parametrize("cost", ["amortized", "realized"])
-@pytest.mark.parametrize("solver", EXACT)
+@pytest.mark.parametrize(("solver", "cost"), EXACT)
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_exact_solvers_equal_brute_force(case, optimum, family, solver, cost):
     for seed in range(INSTANCES):
@@ -34,8 +34,7 @@ def test_exact_solvers_equal_brute_force(case, optimum, family, solver, cost):
         assert plan.bound >= best.utility * (1 - 1e-12), (seed, plan, best)
 
 
-@pytest.mark.parametrize("cost", ["amortized", "realized"])
-@pytest.mark.parametrize("solver", OTHERS)
+@pytest.mark.parametrize(("solver", "cost"), OTHERS)
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_other_solvers_keep_the_budget_and_bound_the_optimum(case, optimum, family, solver, cost):
     found = 0

@@ -181,7 +181,7 @@ def test_excluded_assignments_are_cut_off_and_no_other():
 
 
 def test_exact_backends_are_those_that_say_so():
-    assert [entry.name for entry in solvers() if entry.proves == "optimum"] == [*MIP, "brute-force"]
+    assert [entry.name for entry in solvers() if entry.proves == "optimum"] == ["exact", *MIP, "brute-force"]
 
 
 def test_number_of_threads_may_change_between_solves():

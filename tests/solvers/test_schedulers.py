@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from robatch.instances import FAMILIES, Model, Problem, generate
+from robatch.instances.kernels import flat
 from robatch.solvers import solve
-from robatch.solvers.greedy import Hulls
+from robatch.solvers.relaxation import find_steps
 
 
 def frontier(problem, query):
@@ -136,13 +137,14 @@ def test_pareto_comes_near_the_naive_heap_among_ties(family):
 
 # points of subset-sum lie on a line, where rounding decides which are corners
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"subset-sum"}))
-def test_hulls_are_the_corners(family):
+def test_steps_lead_to_the_corners_of_the_hulls(family):
     problem = generate(family, queries=30, models=3, batch_sizes=(1, 4), seed=5)
-    hulls = Hulls(problem)
+    steps = find_steps(flat(problem), np.inf, 0.0)
     for query in range(problem.n_queries):
-        points = slice(hulls.first[query], hulls.first[query + 1])
+        first = problem.utilities()[query, steps.states[query]]
+        utilities = [first, *(first + steps.gain[steps.query == query])]
         corners = hull(frontier(problem, query))
-        assert hulls.utilities[points] == pytest.approx([corner[1] for corner in corners], rel=1e-12)
+        assert utilities == pytest.approx([corner[1] for corner in corners], rel=1e-12)
 
 
 def test_factored_and_dense_give_the_same_plan():

@@ -1,0 +1,194 @@
+"""The frontier: the best utility at every budget at once, by the linear relaxation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.errors import require
+from robatch.instances.kernels import flat
+from robatch.instances.problem import Problem
+from robatch.instances.scalars import number, whole
+from robatch.solvers import sweeps
+from robatch.solvers.plan import Plan
+from robatch.solvers.relaxation import DIRECT, Relaxer, find_steps, over_ranges, sample, thread_count
+from robatch.solvers.solve import solve
+
+FloatArray = npt.NDArray[np.float64]
+
+ALL_STEPS = 100_000  # queries up to which every breakpoint is kept unless told otherwise
+RESOLUTION = 1e-8  # beyond: error allowed in utility, relative to the greatest
+RANGES = 4  # parts of the queries that are counted by themselves, whatever the number of threads
+MOST_BINS = 1 << 20
+MARGIN = 4  # octaves of slopes beyond those of the sample that have bins of their own
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier:
+    """Best utility at every amortized budget, by the linear relaxation: a concave, piecewise linear curve.
+
+    No plan lies above the curve by more than `error`, and the best plans lie just below it: by less than the
+    utility of one query, and mostly by far less. `plan` makes them.
+
+    Attributes
+    ----------
+    problem
+        The problem.
+    budgets, utilities
+        The breakpoints, from the cheapest plan to the cheapest of greatest utility: USD and utility.
+    shadow_prices
+        Utility per USD from each breakpoint to the next: one less than there are breakpoints.
+    error
+        Utility by which the true curve may lie above this one between two breakpoints; 0 if all are kept.
+    """
+
+    problem: Problem
+    budgets: FloatArray
+    utilities: FloatArray
+    shadow_prices: FloatArray
+    error: float
+    _relaxer: Relaxer
+
+    def utility(self, budget: npt.ArrayLike) -> Any:
+        """Return the utility at one or many budgets in USD; nan below the cheapest plan."""
+        return np.interp(budget, self.budgets, self.utilities, left=np.nan)[()]
+
+    def budget(self, utility: npt.ArrayLike) -> Any:
+        """Return the least budget in USD that reaches one or many utilities; nan above the greatest."""
+        wanted = np.asarray(utility, dtype=np.float64)
+        rising = np.concatenate([[True], np.diff(self.utilities) > 0])
+        found = np.interp(wanted, self.utilities[rising], self.budgets[rising])
+        return np.where(wanted > self.utilities[-1], np.nan, found)[()]
+
+    def shadow_price(self, budget: npt.ArrayLike) -> Any:
+        """Return what the next dollar buys at one or many budgets: utility per USD; nan below the cheapest plan."""
+        wanted = np.asarray(budget, dtype=np.float64)
+        place = np.searchsorted(self.budgets, wanted, side="right")
+        prices = np.concatenate([[np.nan], self.shadow_prices, [0.0]])
+        return prices[place][()]
+
+    def plan(self, budget: float, solver: str = "greedy", **options: Any) -> Plan:
+        """Return a plan at a budget in USD: ``greedy`` takes what is known already, ``exact`` proves the optimum.
+
+        Parameters
+        ----------
+        budget
+            USD, not below the cheapest plan.
+        solver
+            ``"greedy"`` or ``"exact"``.
+        options
+            As for `solve`.
+
+        Raises
+        ------
+        InputError
+            As `solve` does.
+        """
+        return solve(self.problem, budget, solver, relaxer=self._relaxer, **options)
+
+    def to_frame(self) -> Any:
+        """Return the breakpoints as a pandas DataFrame: budget, utility and shadow price of each."""
+        pandas = require("pandas", "pandas")
+        return pandas.DataFrame(
+            {
+                "budget": self.budgets,
+                "utility": self.utilities,
+                "shadow_price": np.append(self.shadow_prices, 0.0),
+            }
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"Frontier({len(self.budgets)} breakpoints, budgets {self.budgets[0]:.6g} to {self.budgets[-1]:.6g} USD, "
+            f"utilities {self.utilities[0]:.6g} to {self.utilities[-1]:.6g}, error {self.error:.3g})"
+        )
+
+
+def frontier(problem: Problem, resolution: float | None = None, threads: int | None = None) -> Frontier:
+    """Return the best utility at every budget at once.
+
+    Parameters
+    ----------
+    problem
+        Queries, models and utilities.
+    resolution
+        Greatest error in utility, relative to the greatest utility. 0 keeps every breakpoint: a step of the
+        concave hull of every query, about 60 bytes each. Above 0, steps of nearly equal slope are counted
+        together. None: 0 up to 100,000 queries, 1e-8 beyond.
+    threads
+        Threads to use; None for as many as there are cores. The result is the same for any number.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed.
+    """
+    if resolution is None:
+        resolution = 0.0 if problem.n_queries <= ALL_STEPS else RESOLUTION
+    resolution = number("resolution", resolution, most=1.0, needed="a number from 0 to 1")
+    count = thread_count(None if threads is None else whole("threads", threads, 1, most=1024))
+    relaxer = Relaxer(flat(problem), count)
+    if resolution > 0.0:
+        return _binned(problem, relaxer, resolution)
+    relaxer.steps = steps = find_steps(relaxer.flat, np.inf, 0.0, count)
+    return _curve(problem, relaxer, steps.cost, steps.utility, steps.step_cost, steps.step_gain, 0.0)
+
+
+def _curve(
+    problem: Problem, relaxer: Relaxer, cost: float, utility: float, costs: FloatArray, gains: FloatArray, error: float
+) -> Frontier:
+    budgets = cost + np.concatenate([[0.0], np.cumsum(costs)])
+    utilities = utility + np.concatenate([[0.0], np.cumsum(gains)])
+    return Frontier(problem, budgets, utilities, gains / costs, error, relaxer)
+
+
+def _binned(problem: Problem, relaxer: Relaxer, resolution: float) -> Frontier:
+    """Count the steps by slope, in finer bins until the error is small enough."""
+    some = relaxer.flat.take(sample(problem.n_queries, min(problem.n_queries, DIRECT)))
+    slopes = find_steps(some, np.inf, 0.0).slope
+    slopes = slopes[np.isfinite(slopes)] if len(slopes) else np.ones(1)
+    low, high = (math.frexp(float(slope))[1] for slope in (slopes.min(), slopes.max()))
+    low, high = max(low - MARGIN - 1, -1020), min(high + MARGIN, 1020)
+    shift = 52 - 8
+    while True:
+        edges = _leading_bits(np.array([2.0**low, 2.0**high]), shift)
+        bins = int(edges[1] - edges[0]) + 2  # and one at each end for what lies beyond
+        cost, utility, costs, gains = _count(relaxer, shift, int(edges[0]) - 1, bins)
+        # within a bin the curve is between its chord and the slopes at its edges
+        sides = ((np.arange(bins + 1) + edges[0] - 1) << shift).view(np.float64)
+        filled = costs > 0.0
+        mean = np.divide(gains, costs, out=np.zeros(bins), where=filled)
+        above, below = sides[1:] - mean, mean - sides[:-1]
+        gap = costs * np.maximum(above, 0.0) * np.maximum(below, 0.0) / (sides[1:] - sides[:-1])
+        gap[[0, -1]] = gains[[0, -1]]
+        error = float(gap.max())
+        if error <= resolution * (utility + gains.sum()) or 4 * bins > MOST_BINS:
+            break
+        shift -= 2
+    falling = np.flatnonzero(filled)[::-1]
+    return _curve(problem, relaxer, cost, utility, costs[falling], gains[falling], error)
+
+
+def _leading_bits(slopes: FloatArray, shift: int) -> npt.NDArray[np.int64]:
+    bits: npt.NDArray[np.int64] = slopes.view(np.int64) >> shift
+    return bits
+
+
+def _count(relaxer: Relaxer, shift: int, lowest: int, bins: int) -> tuple[float, float, FloatArray, FloatArray]:
+    """Return USD and utility of the cheapest plan, and of the steps in each bin."""
+    rows = relaxer.flat.n_queries
+
+    def run(begin: int, end: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        costs, gains = np.zeros(bins), np.zeros(bins)
+        return sweeps.histogram(begin, end, shift, lowest, costs, gains, *relaxer.flat), costs, gains
+
+    edges = [rows * part // RANGES for part in range(RANGES + 1)]
+    ranges = [(begin, end) for begin, end in pairwise(edges) if begin < end]
+    parts = over_ranges(run, ranges, relaxer.threads)
+    cost, utility = (math.fsum(float(x) for sums, _, _ in parts for x in sums[i]) for i in range(2))
+    return cost, utility, sum(part[1] for part in parts), sum(part[2] for part in parts)

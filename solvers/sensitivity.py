@@ -1,0 +1,69 @@
+"""What a plan hangs on: what the next dollar buys, and how far each query is from another state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.errors import InputError
+from robatch.instances.kernels import flat
+from robatch.instances.problem import IntArray, Problem
+from robatch.solvers import sweeps
+from robatch.solvers.plan import Plan
+from robatch.solvers.relaxation import over_chunks, thread_count
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """What a plan hangs on.
+
+    Attributes
+    ----------
+    shadow_price
+        Utility that the next dollar buys.
+    margin
+        Utility by which each query's state is better than its next best one, its cost counted at the shadow
+        price: (N,). Its utility may fall, or that of any other state rise, by less, and the state stays the
+        best for the query; inf where it has no other. Below 0 for the few queries whose state is not the best
+        at that price, but fills the budget.
+    next_state
+        The next best state of each query, as a column of the problem, -1 where there is none: (N,).
+    """
+
+    shadow_price: float
+    margin: npt.NDArray[np.float64]
+    next_state: IntArray
+
+
+def sensitivity(problem: Problem, plan: Plan, threads: int | None = None) -> Sensitivity:
+    """Return what the next dollar buys, and by how much a query's utility must change to change its state.
+
+    Parameters
+    ----------
+    problem, plan
+        A problem, and a plan of it that has a shadow price: from ``exact`` or ``greedy``.
+    threads
+        Threads to use; None for as many as there are cores.
+
+    Raises
+    ------
+    InputError
+        If the plan has no assignment or no shadow price, or is of another problem.
+    """
+    if plan.assignment is None or plan.shadow_price is None or not np.isfinite(plan.shadow_price):
+        raise InputError(
+            f"the plan of {plan.solver!r} has status {plan.status!r} and shadow price {plan.shadow_price}: "
+            "an assignment and a shadow price are needed, as 'exact' and 'greedy' give them"
+        )
+    price, states = plan.shadow_price, problem.check_assignment(plan.assignment)
+    margin = np.empty(problem.n_queries)
+    other = np.empty(problem.n_queries, dtype=np.int64)
+    arrays = flat(problem)
+    over_chunks(
+        lambda begin, end: sweeps.margins(begin, end, price, states, margin, other, *arrays),
+        problem.n_queries,
+        thread_count(threads),
+    )
+    return Sensitivity(price, margin, other)
