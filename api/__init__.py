@@ -2,9 +2,9 @@
 
 >>> import robatch
 >>> problem = robatch.generate("realistic", queries=200, seed=1)
->>> plan = robatch.solve(problem, problem.budget_at(0.3), solver="greedy")
+>>> plan = robatch.solve(problem, problem.budget_at(0.3))
 >>> plan.status
-'feasible'
+'optimal'
 
 Nothing heavy is imported until it is used. The list of solvers is `robatch.solvers.solvers()`: the name
 `robatch.solvers` is the package.
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from robatch.proxies.measurements import Measurements
     from robatch.proxies.profiling import profile
     from robatch.solvers.export import export
+    from robatch.solvers.frontier import Frontier, frontier
     from robatch.solvers.packing import Call
     from robatch.solvers.plan import Plan
     from robatch.solvers.registry import Answer, Request, Solver, register
+    from robatch.solvers.sensitivity import Sensitivity, sensitivity
     from robatch.solvers.solve import solve
-    from robatch.solvers.verify import VerificationError, verify
+    from robatch.solvers.verify import VerificationError, Verified, verify
 
     __version__: str
 
@@ -40,6 +42,7 @@ _HOME = {
     "Answer": "solvers.registry",
     "Call": "solvers.packing",
     "FAMILIES": "instances.families",
+    "Frontier": "solvers.frontier",
     "InputError": "instances.errors",
     "Knapsack": "instances.knapsack",
     "Measurements": "proxies.measurements",
@@ -48,17 +51,21 @@ _HOME = {
     "Plan": "solvers.plan",
     "Problem": "instances.problem",
     "Request": "solvers.registry",
+    "Sensitivity": "solvers.sensitivity",
     "Solver": "solvers.registry",
     "State": "instances.model",
     "VerificationError": "solvers.verify",
+    "Verified": "solvers.verify",
     "export": "solvers.export",
     "from_knapsack": "instances.knapsack",
     "from_table": "instances.tables",
+    "frontier": "solvers.frontier",
     "generate": "instances.families",
     "load": "instances.bundled",
     "profile": "proxies.profiling",
     "read": "instances.problem_file",
     "register": "solvers.registry",
+    "sensitivity": "solvers.sensitivity",
     "solve": "solvers.solve",
     "verify": "solvers.verify",
 }
@@ -68,6 +75,7 @@ __all__ = [
     "FAMILIES",
     "Answer",
     "Call",
+    "Frontier",
     "InputError",
     "Knapsack",
     "Measurements",
@@ -76,14 +84,17 @@ __all__ = [
     "Plan",
     "Problem",
     "Request",
+    "Sensitivity",
     "Solver",
     "State",
     "VerificationError",
+    "Verified",
     "__version__",
     "bench",
     "export",
     "from_knapsack",
     "from_table",
+    "frontier",
     "generate",
     "instances",
     "load",
@@ -91,6 +102,7 @@ __all__ = [
     "proxies",
     "read",
     "register",
+    "sensitivity",
     "solve",
     "solvers",
     "verify",

@@ -9,7 +9,7 @@ from robatch.solvers.plan import Cost, Limit, Plan, Status
 from robatch.solvers.registry import Answer, Request, Solver, register, solvers
 from robatch.solvers.sensitivity import Sensitivity, sensitivity
 from robatch.solvers.solve import solve
-from robatch.solvers.verify import VerificationError, verify
+from robatch.solvers.verify import VerificationError, Verified, verify
 
 __all__ = [
     "Answer",
@@ -23,6 +23,7 @@ __all__ = [
     "Solver",
     "Status",
     "VerificationError",
+    "Verified",
     "export",
     "frontier",
     "register",

@@ -125,6 +125,7 @@ def close(node: Node, relaxation: Relaxation, incumbent: float) -> tuple[IntArra
         The assignment (N,), None if none was found, and the bound.
     """
     best: IntArray | None = None
+    states: IntArray
     states, utility = node.greedy(relaxation)
     if utility > incumbent:
         best, incumbent = states, utility

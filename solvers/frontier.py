@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.errors import require
-from robatch.instances.kernels import flat
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number, whole
-from robatch.solvers import sweeps
 from robatch.solvers.plan import Plan
-from robatch.solvers.relaxation import DIRECT, Relaxer, find_steps, over_ranges, sample, thread_count
 from robatch.solvers.solve import solve
+
+if TYPE_CHECKING:
+    from robatch.solvers.relaxation import Relaxer
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,7 +56,7 @@ class Frontier:
 
     def utility(self, budget: npt.ArrayLike) -> Any:
         """Return the utility at one or many budgets in USD; nan below the cheapest plan."""
-        return np.interp(budget, self.budgets, self.utilities, left=np.nan)[()]
+        return np.interp(np.asarray(budget, dtype=np.float64), self.budgets, self.utilities, left=np.nan)[()]
 
     def budget(self, utility: npt.ArrayLike) -> Any:
         """Return the least budget in USD that reaches one or many utilities; nan above the greatest."""
@@ -93,7 +93,7 @@ class Frontier:
 
     def to_frame(self) -> Any:
         """Return the breakpoints as a pandas DataFrame: budget, utility and shadow price of each."""
-        pandas = require("pandas", "pandas")
+        pandas = require("pandas", "pandas", "to_frame")
         return pandas.DataFrame(
             {
                 "budget": self.budgets,
@@ -128,6 +128,9 @@ def frontier(problem: Problem, resolution: float | None = None, threads: int | N
     InputError
         If an argument is not allowed.
     """
+    from robatch.instances.kernels import flat
+    from robatch.solvers.relaxation import Relaxer, find_steps, thread_count
+
     if resolution is None:
         resolution = 0.0 if problem.n_queries <= ALL_STEPS else RESOLUTION
     resolution = number("resolution", resolution, most=1.0, needed="a number from 0 to 1")
@@ -149,6 +152,8 @@ def _curve(
 
 def _binned(problem: Problem, relaxer: Relaxer, resolution: float) -> Frontier:
     """Count the steps by slope, in finer bins until the error is small enough."""
+    from robatch.solvers.relaxation import DIRECT, find_steps, sample
+
     some = relaxer.flat.take(sample(problem.n_queries, min(problem.n_queries, DIRECT)))
     slopes = find_steps(some, np.inf, 0.0).slope
     slopes = slopes[np.isfinite(slopes)] if len(slopes) else np.ones(1)
@@ -181,6 +186,9 @@ def _leading_bits(slopes: FloatArray, shift: int) -> npt.NDArray[np.int64]:
 
 def _count(relaxer: Relaxer, shift: int, lowest: int, bins: int) -> tuple[float, float, FloatArray, FloatArray]:
     """Return USD and utility of the cheapest plan, and of the steps in each bin."""
+    from robatch.solvers import sweeps
+    from robatch.solvers.relaxation import over_ranges
+
     rows = relaxer.flat.n_queries
 
     def run(begin: int, end: int) -> tuple[FloatArray, FloatArray, FloatArray]:

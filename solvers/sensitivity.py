@@ -8,11 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.errors import InputError
-from robatch.instances.kernels import flat
 from robatch.instances.problem import IntArray, Problem
-from robatch.solvers import sweeps
 from robatch.solvers.plan import Plan
-from robatch.solvers.relaxation import over_chunks, thread_count
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +49,10 @@ def sensitivity(problem: Problem, plan: Plan, threads: int | None = None) -> Sen
     InputError
         If the plan has no assignment or no shadow price, or is of another problem.
     """
+    from robatch.instances.kernels import flat
+    from robatch.solvers import sweeps
+    from robatch.solvers.relaxation import over_chunks, thread_count
+
     if plan.assignment is None or plan.shadow_price is None or not np.isfinite(plan.shadow_price):
         raise InputError(
             f"the plan of {plan.solver!r} has status {plan.status!r} and shadow price {plan.shadow_price}: "

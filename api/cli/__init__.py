@@ -8,6 +8,7 @@ import click
 
 from robatch.cli.about import solvers, version
 from robatch.cli.bench import bench
+from robatch.cli.frontier import frontier
 from robatch.cli.generate import generate
 from robatch.cli.profile import profile
 from robatch.cli.solve import solve
@@ -68,5 +69,5 @@ def main() -> None:
     """Choose a model and a batch size for every query, within a budget, with proven bounds."""
 
 
-for _command in (generate, import_table, solve, verify, profile, bench, solvers, version):
+for _command in (generate, import_table, solve, frontier, verify, profile, bench, solvers, version):
     main.add_command(_command)

@@ -30,10 +30,16 @@ if TYPE_CHECKING:
     type=float,
     help="Budget between the cheapest (0) and the dearest (1) that make sense.",
 )
-@click.option("--solver", default="greedy", show_default=True, help="A name of `robatch solvers`.")
+@click.option(
+    "--solver", default="auto", show_default=True,
+    help="A name of `robatch solvers`; auto: exact under amortized cost, greedy under realized cost.",
+)  # fmt: skip
 @click.option("--cost", type=cost_choice, default="amortized", show_default=True, help="Cost held against the budget.")
 @click.option("--time-limit", type=float, help="Seconds.")
-@click.option("--gap", type=float, default=0.0, show_default=True, help="Relative gap at which the solver may stop.")
+@click.option(
+    "--gap", type=float, default=1e-9, show_default=True,
+    help="Relative gap at which the solver may stop; 0 for the rounding of float64.",
+)  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
 @click.option("--threads", type=int, help="Number of threads.")
 @click.option("--initial", type=FILE, help="Plan to start from.")
@@ -69,7 +75,8 @@ def solve(
         raise InputError("exactly one of --budget and --budget-fraction is needed")
     check_file(output)
     check_file(write_model)
-    get(solver)  # an unknown name is refused before anything is written
+    if solver != "auto":
+        get(solver)  # an unknown name is refused before anything is written
     task = read_problem(problem)
     start = None if initial is None else Plan.read(initial)
     usd = task.budget_at(budget_fraction) if budget is None and budget_fraction is not None else budget
