@@ -40,6 +40,11 @@ class Flat(NamedTuple):
         """Number of queries."""
         return len(self.inputs)
 
+    @property
+    def plain(self) -> bool:
+        """Whether utilities are base utilities times numbers from 0 to 1 that are the same for all queries."""
+        return len(self.retention) == 1 and bool(self.retention.max() <= 1.0)
+
     def take(self, rows: npt.NDArray[np.int64]) -> Flat:
         """Return some of the queries, as a copy."""
         return self._replace(

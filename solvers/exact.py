@@ -173,12 +173,13 @@ def close(node: Node, relaxation: Relaxation, incumbent: float) -> tuple[IntArra
 
 def _near(node: Node, price: float, cut: float, states: IntArray) -> list[npt.NDArray[Any]] | None:
     """Return the states that lose less than `cut` at a price; None if they are too many."""
+    plain = node.flat.plain
     parts = over_chunks(
-        lambda begin, end: sweeps.near(begin, end, price, cut, MOST_ITEMS, states, *node.flat),
+        lambda begin, end: sweeps.near(begin, end, price, cut, MOST_ITEMS, plain, states, *node.flat),
         len(states),
         node.work.threads,
     )
-    columns = [np.concatenate([part[i] for part in parts]) for i in range(5)] if len(parts) > 1 else list(parts[0][:5])
+    columns = [np.concatenate([part[i] for part in parts]) for i in range(5)] if len(parts) > 1 else list(parts[0])
     if len(columns[0]) > MOST_ITEMS:
         node.work.limit = "memory"
         return None
@@ -198,7 +199,8 @@ def _branch(node: Node, relaxation: Relaxation, incumbent: float, bound: float) 
     rest = node.flat.take(others)
     relaxer = Relaxer(rest, node.work.threads, (relaxation.price * 1.01, relaxation.price * 0.99))
     costs, utilities = np.empty(len(rest.share)), np.empty(len(rest.share))
-    sweeps.load_row(query, costs, utilities, *node.flat)
+    paid = sweeps.by_state(node.flat.prices, node.flat.state_model)
+    sweeps.load_row(query, paid, costs, utilities, *node.flat[:5], *node.flat[6:])
     branches = []
     for state in np.flatnonzero(utilities >= 0.0).tolist():
         left = node.budget - costs[state]
