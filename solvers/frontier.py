@@ -17,7 +17,7 @@ from robatch.solvers.plan import Plan
 from robatch.solvers.solve import solve
 
 if TYPE_CHECKING:
-    from robatch.solvers.relaxation import Relaxer
+    from robatch.solvers.relaxation import Relaxer, Steps
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -25,6 +25,8 @@ ALL_STEPS = 100_000  # queries up to which every breakpoint is kept unless told 
 RESOLUTION = 1e-8  # beyond: error allowed in utility, relative to the greatest
 RANGES = 4  # parts of the queries that are counted by themselves, whatever the number of threads
 MOST_BINS = 1 << 20
+LEAST_BITS, MOST_BITS = 4, 16  # an octave of slopes is cut in two to the power of so many parts at first
+UNEVEN = 0.75  # bits more than an even spread of slopes needs
 MARGIN = 4  # octaves of slopes beyond those of the sample that have bins of their own
 
 
@@ -154,12 +156,12 @@ def _binned(problem: Problem, relaxer: Relaxer, resolution: float) -> Frontier:
     """Count the steps by slope, in finer bins until the error is small enough."""
     from robatch.solvers.relaxation import DIRECT, find_steps, sample
 
-    some = relaxer.flat.take(sample(problem.n_queries, min(problem.n_queries, DIRECT)))
-    slopes = find_steps(some, np.inf, 0.0).slope
-    slopes = slopes[np.isfinite(slopes)] if len(slopes) else np.ones(1)
+    rows = sample(problem.n_queries, min(problem.n_queries, DIRECT))
+    some = find_steps(relaxer.flat.take(rows), np.inf, 0.0)
+    slopes = some.slope[np.isfinite(some.slope)] if len(some.slope) else np.ones(1)
     low, high = (math.frexp(float(slope))[1] for slope in (slopes.min(), slopes.max()))
     low, high = max(low - MARGIN - 1, -1020), min(high + MARGIN, 1020)
-    shift = 52 - 8
+    shift = 52 - _bits(some, resolution)
     while True:
         edges = _leading_bits(np.array([2.0**low, 2.0**high]), shift)
         bins = int(edges[1] - edges[0]) + 2  # and one at each end for what lies beyond
@@ -177,6 +179,22 @@ def _binned(problem: Problem, relaxer: Relaxer, resolution: float) -> Frontier:
         shift -= 2
     falling = np.flatnonzero(filled)[::-1]
     return _curve(problem, relaxer, cost, utility, costs[falling], gains[falling], error)
+
+
+def _bits(sampled: Steps, resolution: float) -> int:
+    """Guess from a sample in how many parts, as a power of two, each octave of slopes has to be counted.
+
+    Cut in 2**bits parts, the steps of an octave that gain some utility err by at most that over 4**(bits + 1), if
+    they are spread evenly.
+    """
+    gained = float(sampled.step_gain.sum())
+    if not gained > 0.0:
+        return LEAST_BITS
+    octaves = np.frexp(sampled.slope)[1]
+    most = np.bincount(octaves - octaves.min(), sampled.step_gain).max()
+    parts = most / (max(resolution, 1e-12) * (sampled.utility + gained))
+    bits = math.ceil(math.log(parts, 4) - 1 + UNEVEN) if parts > 1.0 else LEAST_BITS
+    return min(max(bits, LEAST_BITS), MOST_BITS)
 
 
 def _leading_bits(slopes: FloatArray, shift: int) -> npt.NDArray[np.int64]:

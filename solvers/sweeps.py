@@ -375,12 +375,34 @@ def steps(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def climb(cost: Array, utility: Array, at: Array) -> bool:
+    """Find the steepest step of each lane, from where it is; return whether there is one.
+
+    `at` holds USD and utility of each lane's state, and receives USD and utility of its step: (4 * TILE,).
+    """
+    for r in range(TILE):
+        at[2 * TILE + r], at[3 * TILE + r] = 1.0, 0.0
+    for s in range(cost.shape[0]):
+        cost_, utility_ = cost[s], utility[s]
+        for r in range(TILE):
+            c, u = cost_[r] - at[r], utility_[r] - at[TILE + r]
+            run, rise = at[2 * TILE + r], at[3 * TILE + r]
+            steeper = (c > 0.0) & (u * run > rise * c)  # slopes are compared without a division
+            at[2 * TILE + r] = c if steeper else run
+            at[3 * TILE + r] = u if steeper else rise
+    some = 0.0
+    for r in range(TILE):
+        some += at[3 * TILE + r]
+    return some > 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def histogram(
     begin: int, end: int, shift: int, lowest: int, costs: Array, gains: Array,
     dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, prices: Array,
     state_model: Array, share: Array, limit: Array,
 ) -> Array:  # fmt: skip
-    """Climb every query's concave hull, and count the steps by their slope.
+    """Climb every query's concave hull, all rows of a tile at once, and count the steps by their slope.
 
     The bin of a slope is given by the leading bits of its floating-point number, `shift` of them left out,
     less `lowest`: equal parts of each power of two. Slopes beyond the bins count in the first or the last.
@@ -400,26 +422,63 @@ def histogram(
         USD and utility of the cheapest states, as sums and the rounding errors of these sums: (2, 2).
     """
     width = share.size
-    paid, row_cost, row_utility = by_state(prices, state_model), np.empty(width), np.empty(width)
-    order, corner = np.arange(width), np.empty(width, dtype=np.int64)
-    slope = np.empty(1)
+    cost, utility, own = np.zeros((width, TILE)), np.zeros((width, TILE)), np.zeros(TILE)
+    at, slope = np.zeros(4 * TILE), np.empty(TILE)
     bits = slope.view(np.int64)
     last = costs.size - 1
     sums = np.zeros((2, 2))
-    for i in range(begin, end):
-        load_row(
-            i, paid, row_cost, row_utility, dense, base, retention, inputs, outputs, state_model, share, limit,
-        )  # fmt: skip
-        corners = hull(order, row_cost, row_utility, corner)
-        add(sums[0], row_cost[corner[0]])
-        add(sums[1], row_utility[corner[0]])
-        for j in range(1, corners):
-            here, there = corner[j - 1], corner[j]
-            run, rise = row_cost[there] - row_cost[here], row_utility[there] - row_utility[here]
-            slope[0] = rise / run
-            place = min(max((bits[0] >> shift) - lowest, 0), last)
-            costs[place] += run
-            gains[place] += rise
+    for tile in range(begin, end, TILE):
+        stop = min(tile + TILE, end)
+        rows = stop - tile
+        # views of the tile: an index into them needs no check against negative numbers
+        inputs_, outputs_, dense_, base_ = inputs[tile:stop], outputs[tile:stop], dense[tile:stop], base[tile:stop]
+        if dense.shape[0] > 0:
+            for r in range(rows):
+                for s in range(width):
+                    utility[s, r] = dense_[r, s]
+        for r in range(TILE):
+            at[r], at[TILE + r] = np.inf, -1.0
+        for s in range(width):
+            k = state_model[s]
+            i, o = (k if inputs.shape[1] > 1 else 0), (k if outputs.shape[1] > 1 else 0)
+            if s == 0 or k > state_model[s - 1]:
+                for r in range(rows):
+                    own[r] = np.float64(inputs_[r, i]) * prices[0, k] + np.float64(outputs_[r, o]) * prices[1, k]
+            cost_, utility_, part = cost[s], utility[s], share[s]
+            if dense.shape[0] == 0:
+                for r in range(rows):
+                    product = base_[r, k] * retention[tile + r if retention.shape[0] > 1 else 0, s]
+                    utility_[r] = min(np.float64(product), 1.0)
+            for r in range(TILE):
+                cost_[r] = own[r] + part
+            if limit[s] < np.inf:
+                for r in range(rows):
+                    if np.float64(inputs_[r, i]) + np.float64(outputs_[r, o]) > limit[s]:
+                        cost_[r], utility_[r] = np.inf, -np.inf
+            for r in range(TILE):
+                c, u = cost_[r], utility_[r]
+                better = (c < at[r]) | ((c == at[r]) & (u > at[TILE + r]))
+                at[r] = c if better else at[r]
+                at[TILE + r] = u if better else at[TILE + r]
+        for r in range(rows, TILE):  # no state is dearer
+            at[r] = np.inf
+        spent = worth = 0.0
+        for r in range(rows):
+            spent += at[r]
+            worth += at[TILE + r]
+        add(sums[0], spent)
+        add(sums[1], worth)
+        while climb(cost, utility, at):
+            for r in range(TILE):
+                slope[r] = at[3 * TILE + r] / at[2 * TILE + r]
+            for r in range(rows):
+                run, rise = at[2 * TILE + r], at[3 * TILE + r]
+                if rise > 0.0:
+                    place = min(max((bits[r] >> shift) - lowest, 0), last)
+                    costs[place] += run
+                    gains[place] += rise
+                    at[r] += run
+                    at[TILE + r] += rise
     return sums
 
 
