@@ -90,6 +90,6 @@ def bundle(price: float, limit: float, extra: FloatArray, gain: FloatArray) -> B
         left[some] -= part
         size *= 2
     kind, number = np.concatenate(kinds), np.concatenate(copies)
-    order = np.argsort(loss[kind] * number, kind="stable")
+    order = np.lexsort((np.abs(cost[kind] * number), loss[kind] * number))  # small steps first, up and down
     kind, number = kind[order], number[order]
     return Bundles(loss[kind] * number, cost[kind] * number, worth[kind] * number, number, kind, member, begin)

@@ -119,12 +119,13 @@ def merge(
     size: int, cost: Array, worth: Array, node: Array, item: Array,
     other_size: int, other_cost: Array, other_worth: Array, other_node: Array, j: int, run: float, rise: float,
     out_cost: Array, out_worth: Array, out_node: Array, out_item: Array,
-    price: float, limit: float, room: float, up: float, down: float,
+    price: float, limit: float, room: float, window: float, up: float, down: float,
 ) -> int:  # fmt: skip
     """Merge a list with another one in which every partial plan takes item j; drop what is dominated or hopeless.
 
     Hopeless is a partial plan that loses `limit` or more, that stays above `room` even with `down` USD less, or
-    that leaves so much of it, even with `up` USD more, that its shortfall reaches `limit`.
+    that leaves so much of it, even with `up` USD more, that its shortfall reaches `limit`. One that is further than
+    `window` from the bases is dropped too.
     Returns the size of the result, -1 if it does not fit.
     """
     p = q = kept = 0
@@ -142,7 +143,7 @@ def merge(
         if w <= top:
             continue
         loss = price * c - w
-        if loss >= limit or c + down > room or loss + price * (room - c - up) >= limit:
+        if loss >= limit or abs(c) > window or c + down > room or loss + price * (room - c - up) >= limit:
             continue
         if kept == out_cost.size:
             return -1
@@ -169,7 +170,7 @@ def meet(room: float, size_a: int, size_b: int, cost: Array, worth: Array) -> tu
 
 @njit(cache=True, nogil=True)
 def search(
-    price: float, room: float, first: Array, least_loss: Array, extra: Array, gain: Array,
+    price: float, room: float, window: float, first: Array, least_loss: Array, extra: Array, gain: Array,
     cost: Array, worth: Array, node: Array, item: Array, parent: Array, taken: Array, whole: Array, real: Array,
 ) -> int:  # fmt: skip
     """Enter classes until the search is done, or a limit is reached; it goes on where it stopped.
@@ -178,6 +179,9 @@ def search(
     ----------
     price, room
         The shadow price, and USD between the bases and the budget.
+    window
+        USD from the bases beyond which partial plans are dropped: a search for a good plan, not for a proof. inf for
+        a proof.
     first, least_loss
         First item of each class (classes + 1,), and least loss of its items (classes,), in rising order.
     extra, gain
@@ -219,7 +223,7 @@ def search(
         kept = merge(
             size, cost[side], worth[side], node[side], item[2],
             0, cost[side], worth[side], node[side], -1, 0.0, 0.0,
-            cost[3], worth[3], node[3], item[3], price, limit, room, rest_up, rest_down,
+            cost[3], worth[3], node[3], item[3], price, limit, room, window, rest_up, rest_down,
         )  # fmt: skip
         here, there = 3, 2
         for j in range(first[q], first[q + 1]):
@@ -229,7 +233,7 @@ def search(
             kept = merge(
                 kept, cost[here], worth[here], node[here], item[here],
                 size, cost[side], worth[side], node[side], j, extra[j], gain[j],
-                cost[there], worth[there], node[there], item[there], price, limit, room, rest_up, rest_down,
+                cost[there], worth[there], node[there], item[there], price, limit, room, window, rest_up, rest_down,
             )  # fmt: skip
             if kept < 0:
                 return LISTS_FULL

@@ -17,10 +17,11 @@ from robatch.solvers.relaxation import EDGE
 from robatch.solvers.work import Work
 
 FloatArray = npt.NDArray[np.float64]
+Items = tuple[IntArray, FloatArray, FloatArray, FloatArray]
 
 EXACT = 2.0**52  # up to here, sums of whole numbers are exact in float64
-MOST_CLASSES = 2_000  # classes that enter one by one; more are collapsed
-SMALLEST_LIST, LARGEST_LIST = 1 << 10, 1 << 18  # partial plans in a list
+PATIENCE = 3 * core.WORK  # list entries looked at before other ways are tried
+SMALLEST_LIST, LARGEST_LIST = 1 << 10, 1 << 20  # partial plans in a list
 
 
 class Core:
@@ -106,48 +107,59 @@ class Core:
         self.edge = 1.0
         return True
 
+    @property
+    def arrays(self) -> Items:
+        """First item of each class, least loss of its items, and cost and utility of each item."""
+        return self.first, self.least, self.extra, self.gain
+
     def lower_room(self) -> None:
         """Leave out the plans at the very edge of the budget."""
         self.room -= 2 * self.edge if self.edge < 1.0 else 1.0
         self.found = []
 
     def search(self, incumbent: float, tolerance: float) -> None:
-        """Search until nothing is left that is better by more than the tolerance, or a limit is reached."""
+        """Search until nothing is left that is better by more than the tolerance, or a limit is reached.
+
+        Classes enter one by one. Where that takes long, two other ways come before it goes on: items that are
+        alike, collapsed to counts, for a bound; and partial plans near the bases only, for a better plan.
+        """
         top = self.utility + self.price * self.room
-        first, least, extra, gain = self.first, self.least, self.extra, self.gain
-        bundles = None
-        if self.edge == 1.0 and len(least) > MOST_CLASSES:
-            bundles = bundle(self.price, top - incumbent, extra, gain)
-            first, least, extra, gain = np.arange(len(bundles.least) + 1), bundles.least, bundles.extra, bundles.gain
-        lists = _Lists(SMALLEST_LIST)
-        whole, real = np.zeros(7, dtype=np.int64), np.zeros(7)
-        whole[[core.SIZE_A, core.SIZE_B, core.NODES]] = 1
-        whole[[core.BEST_A, core.BEST_B]] = -1
-        real[core.SHORTFALL], real[core.TOLERANCE] = top - incumbent, tolerance
-        real[core.CUT] = top - self.left_out if self.left_out < top else math.inf
-        code = core.BUSY
-        while code != core.DONE and not self.work.late:
-            code = core.search(self.price, self.room, first, least, extra, gain, *lists.arrays, whole, real)
-            if code == core.NODES_FULL:
-                lists.grow(nodes=True)
-            elif code == core.LISTS_FULL and lists.capacity < LARGEST_LIST:
-                lists.grow()
-            elif code == core.LISTS_FULL and not self.incomplete:
-                self.incomplete = True  # go on with the best of them for a while, to find a better incumbent
-                core.drop_worst(lists.capacity // 8, self.price, *lists.arrays[:3], whole, real)
-            elif code == core.LISTS_FULL:
-                break
-        self.work.add(nodes=int(whole[core.NODES]), longest_list=int(whole[core.LARGEST]))
-        if whole[core.BEST_A] >= 0:
-            self.found = lists.items(int(whole[core.BEST_A])) + lists.items(int(whole[core.BEST_B]))
-            if bundles is not None:
-                owner = np.repeat(np.arange(len(self.query)), np.diff(self.first))
-                self.found = bundles.items(self.found, owner) or []
-        if code != core.DONE:
-            self.incomplete, self.bound = True, max(top, self.left_out)
+        out = top - self.left_out if self.left_out < top else math.inf
+        run = Run(self, self.arrays, top - incumbent, tolerance, out)
+        run.go(PATIENCE)
+        self.found = run.items()
+        if not run.ended:
+            self._collapse(run)
+        if not run.ended:
+            self._look_near(run)
+        if not run.ended:
+            before = run.shortfall
+            run.go()
+            self.found = run.items() if run.shortfall < before else self.found
+        self.incomplete = not run.ended
+        self.bound = max(top - run.least_shortfall, self.left_out)
+
+    def _collapse(self, run: Run) -> None:
+        """Collapse items that are alike to counts, for a bound, and for a plan if it takes one item a class."""
+        if self.edge != 1.0:
             return
-        reached = top - real[core.SHORTFALL]
-        self.bound = max(reached, min(reached + tolerance, top), top - real[core.CUT], self.left_out)
+        bundles = bundle(self.price, run.shortfall, self.extra, self.gain)
+        arrays = np.arange(len(bundles.least) + 1), bundles.least, bundles.extra, bundles.gain
+        alike = Run(self, arrays, run.shortfall, run.tolerance, run.out)
+        alike.go()
+        found = bundles.items(alike.items(), np.repeat(np.arange(len(self.query)), np.diff(self.first)))
+        if found:
+            self.found, run.shortfall = found, alike.shortfall
+        run.least_shortfall = alike.least_shortfall
+
+    def _look_near(self, run: Run) -> None:
+        """Look for a better plan among partial plans that stay near the bases: their lists are short."""
+        window = 2 * float(np.abs(self.extra).max()) + abs(self.room)
+        near = Run(self, self.arrays, run.shortfall, run.tolerance, run.out, window)
+        near.least_shortfall = run.least_shortfall
+        near.go()
+        if near.shortfall < run.shortfall:
+            self.found, run.shortfall = near.items(), near.shortfall
 
     def apply(self) -> IntArray:
         """Return the assignment with the bases and the items that were found."""
@@ -167,6 +179,83 @@ def _units(flat: Flat, money: Money, queries: IntArray, states: IntArray) -> Flo
     units: FloatArray = sent * price_in[models] + received * price_out[models] + share[states]
     whole = (sent == np.rint(sent)).all() and (received == np.rint(received)).all()
     return units if whole and units.max() < EXACT else None
+
+
+class Run:
+    """A search that can be interrupted.
+
+    Parameters
+    ----------
+    of
+        The core.
+    arrays
+        First item of each class, least loss of its items, and cost and utility of each item, see `core.search`.
+    shortfall
+        What the plan to beat falls short of the linear bound.
+    tolerance
+        By how much a plan has to be better.
+    out
+        Least loss of a plan with an item that is not there.
+    window
+        How far from the bases partial plans may be: if it is finite, nothing is proven.
+
+    Attributes
+    ----------
+    least_shortfall
+        What every plan falls short of the linear bound at least, as far as proven.
+    """
+
+    def __init__(
+        self, of: Core, arrays: Items, shortfall: float, tolerance: float, out: float, window: float = math.inf
+    ) -> None:
+        self.of, self.arrays, self.tolerance, self.out, self.window = of, arrays, tolerance, out, window
+        self.least_shortfall = 0.0
+        self.lists = _Lists(SMALLEST_LIST)
+        self.whole, self.real = np.zeros(7, dtype=np.int64), np.zeros(7)
+        self.whole[[core.SIZE_A, core.SIZE_B, core.NODES]] = 1
+        self.whole[[core.BEST_A, core.BEST_B]] = -1
+        self.real[[core.SHORTFALL, core.TOLERANCE, core.CUT]] = shortfall, tolerance, out
+
+    @property
+    def shortfall(self) -> float:
+        """What the best plan falls short of the linear bound."""
+        return float(self.real[core.SHORTFALL])
+
+    @shortfall.setter
+    def shortfall(self, value: float) -> None:
+        self.real[core.SHORTFALL] = value
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to find among the items that are there, or time is up."""
+        return self.least_shortfall >= min(self.shortfall - self.tolerance, self.out) or self.of.work.late
+
+    def go(self, patience: float = math.inf) -> None:
+        """Search until it has ended, lists are full, or the patience, in list entries, is over."""
+        lists, code, dropped = self.lists, core.BUSY, False
+        price, room = self.of.price, self.of.room
+        while code != core.DONE and patience > 0.0 and not self.ended:
+            code = core.search(price, room, self.window, *self.arrays, *lists.arrays, self.whole, self.real)
+            if code == core.NODES_FULL:
+                lists.grow(nodes=True)
+            elif code == core.LISTS_FULL and lists.capacity < LARGEST_LIST:
+                lists.grow()
+            elif code == core.LISTS_FULL and not dropped and patience == math.inf:
+                dropped = True  # go on with the best of them for a while, to find a better incumbent
+                core.drop_worst(lists.capacity // 8, price, *lists.arrays[:3], self.whole, self.real)
+            elif code == core.LISTS_FULL:
+                break
+            patience -= core.WORK if code == core.BUSY else 0.0
+        self.of.work.add(nodes=int(self.whole[core.NODES]), longest_list=int(self.whole[core.LARGEST]))
+        if code == core.DONE and self.window == math.inf:
+            reached = min(max(self.shortfall - self.tolerance, 0.0), float(self.real[core.CUT]))
+            self.least_shortfall = max(self.least_shortfall, reached)
+
+    def items(self) -> list[int]:
+        """Return the items of the best plan found, none if none was found."""
+        if self.whole[core.BEST_A] < 0:
+            return []
+        return self.lists.items(int(self.whole[core.BEST_A])) + self.lists.items(int(self.whole[core.BEST_B]))
 
 
 class _Lists:

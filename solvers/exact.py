@@ -31,6 +31,7 @@ from robatch.solvers.work import Work
 
 FIRST_CUT = 8  # the first search leaves out states whose loss is above the shortfall over this
 MOST_ITEMS = 3_000_000  # states in the core
+PROVEN = 0.99  # part of the gap at which a search stops, so that rounding does not take the proof away again
 DEPTH = 4  # queries that are branched on, one below the other
 PROGRESS = 0.02  # part of the distance to the bound that branching has to close
 
@@ -84,7 +85,7 @@ class Node:
 
     def tolerance(self, incumbent: float, margin: float) -> float:
         """Return the distance to the bound at which the node is closed."""
-        return max(self.gap * (self.fixed + incumbent), 4 * margin)
+        return max(PROVEN * self.gap * (self.fixed + incumbent), 4 * margin)
 
 
 def run(request: Request) -> Answer:
