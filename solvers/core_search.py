@@ -22,6 +22,7 @@ Items = tuple[IntArray, FloatArray, FloatArray, FloatArray]
 EXACT = 2.0**52  # up to here, sums of whole numbers are exact in float64
 PATIENCE = 3 * core.WORK  # list entries looked at before other ways are tried
 SMALLEST_LIST, LARGEST_LIST = 1 << 10, 1 << 20  # partial plans in a list
+MOST_NODES = 1 << 26  # steps of partial plans that are kept to tell which items a plan takes: 512 MiB
 
 
 class Core:
@@ -108,6 +109,11 @@ class Core:
         return True
 
     @property
+    def top(self) -> float:
+        """The linear bound."""
+        return self.utility + self.price * self.room
+
+    @property
     def arrays(self) -> Items:
         """First item of each class, least loss of its items, and cost and utility of each item."""
         return self.first, self.least, self.extra, self.gain
@@ -117,27 +123,35 @@ class Core:
         self.room -= 2 * self.edge if self.edge < 1.0 else 1.0
         self.found = []
 
-    def search(self, incumbent: float, tolerance: float) -> None:
-        """Search until nothing is left that is better by more than the tolerance, or a limit is reached.
-
-        Classes enter one by one. Where that takes long, two other ways come before it goes on: items that are
-        alike, collapsed to counts, for a bound; and partial plans near the bases only, for a better plan.
-        """
-        top = self.utility + self.price * self.room
-        out = top - self.left_out if self.left_out < top else math.inf
-        run = Run(self, self.arrays, top - incumbent, tolerance, out)
+    def search(self, incumbent: float, tolerance: float) -> bool:
+        """Search for a while; return whether nothing is left that is better by more than the tolerance."""
+        out = self.top - self.left_out if self.left_out < self.top else math.inf
+        self.run = run = Run(self, self.arrays, self.top - incumbent, tolerance, out)
         run.go(PATIENCE)
         self.found = run.items()
-        if not run.ended:
-            self._collapse(run)
-        if not run.ended:
-            self._look_near(run)
-        if not run.ended:
-            before = run.shortfall
-            run.go()
-            self.found = run.items() if run.shortfall < before else self.found
-        self.incomplete = not run.ended
-        self.bound = max(top - run.least_shortfall, self.left_out)
+        return self._conclude()
+
+    def persist(self) -> None:
+        """Search on until it is done, or a limit is reached.
+
+        Before classes go on to enter one by one, there are two other ways: items that are alike, collapsed to counts,
+        for a bound; and partial plans near the bases only, for a better plan.
+        """
+        run = self.run
+        for way in (self._collapse, self._look_near, self._enter):
+            if not self._conclude():
+                way(run)
+        self._conclude()
+
+    def _conclude(self) -> bool:
+        self.incomplete = not self.run.ended
+        self.bound = max(self.top - self.run.least_shortfall, self.left_out)
+        return not self.incomplete
+
+    def _enter(self, run: Run) -> None:
+        before = run.shortfall
+        run.go()
+        self.found = run.items() if run.shortfall < before else self.found
 
     def _collapse(self, run: Run) -> None:
         """Collapse items that are alike to counts, for a bound, and for a plan if it takes one item a class."""
@@ -236,8 +250,10 @@ class Run:
         price, room = self.of.price, self.of.room
         while code != core.DONE and patience > 0.0 and not self.ended:
             code = core.search(price, room, self.window, *self.arrays, *lists.arrays, self.whole, self.real)
-            if code == core.NODES_FULL:
+            if code == core.NODES_FULL and len(lists.parent) < MOST_NODES:
                 lists.grow(nodes=True)
+            elif code == core.NODES_FULL:
+                break
             elif code == core.LISTS_FULL and lists.capacity < LARGEST_LIST:
                 lists.grow()
             elif code == core.LISTS_FULL and not dropped and patience == math.inf:

@@ -33,7 +33,9 @@ FIRST_CUT = 8  # the first search leaves out states whose loss is above the shor
 MOST_ITEMS = 3_000_000  # states in the core
 PROVEN = 0.99  # part of the gap at which a search stops, so that rounding does not take the proof away again
 DEPTH = 4  # queries that are branched on, one below the other
-PROGRESS = 0.02  # part of the distance to the bound that branching has to close
+LEFT, LOWER = 0.5, 0.05  # of the distance from plan to bound: what branching may leave, what the bound has to give
+
+Found = tuple[IntArray | None, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def run(request: Request) -> Answer:
     )
 
 
-def close(node: Node, relaxation: Relaxation, incumbent: float) -> tuple[IntArray | None, float]:
+def close(node: Node, relaxation: Relaxation, incumbent: float) -> Found:
     """Find the best assignment of more utility than an incumbent's, and a bound on all assignments.
 
     Parameters
@@ -142,14 +144,25 @@ def close(node: Node, relaxation: Relaxation, incumbent: float) -> tuple[IntArra
     states = relaxation.whole_steps()
     utility, cost = node.evaluate(states)
     cut = (relaxation.bound - incumbent) / FIRST_CUT
+    branches: list[Branch] = []
     while not node.work.late:
         columns = _near(node, price, cut, states)
         if columns is None:
             break
         core = Core(node.flat, node.money, columns, price, states, utility, cost, node.most, cut, node.work)
-        core.search(incumbent, node.tolerance(incumbent, margin) - 2 * margin)
-        bound = max(min(bound, core.bound + margin), incumbent)
-        for _ in range(2):
+        for edge in (False, True):
+            if edge:
+                core.lower_room()  # at the very edge of the budget, the last digits decide
+            done = core.search(incumbent, node.tolerance(incumbent, margin) - 2 * margin)
+            if not done and not branches:
+                branches = _branches(node, relaxation)
+            if not done and _promising(branches, incumbent, bound):
+                found, bound = _branch(node, relaxation, branches, incumbent, bound)
+                return (best if found is None else found), bound
+            if not done:
+                core.persist()
+            if not edge:
+                bound = max(min(bound, core.bound + margin), incumbent)
             if not core.found:
                 break
             found = core.apply()
@@ -158,18 +171,38 @@ def close(node: Node, relaxation: Relaxation, incumbent: float) -> tuple[IntArra
                 if value > incumbent:
                     best, incumbent = found, value
                 break
-            core.lower_room()  # at the very edge of the budget, the last digits decide
-            core.search(incumbent, node.tolerance(incumbent, margin) - 2 * margin)
         if bound - incumbent <= node.tolerance(incumbent, margin):
             return best, bound
         shortfall = core.linear_bound - incumbent
         if core.incomplete or cut >= shortfall:
             break
         cut = shortfall * (1 + 1e-9)
-    if node.depth < DEPTH and not node.work.late:
-        found, bound = _branch(node, relaxation, incumbent, bound)
-        best = best if found is None else found
+    if node.work.limit is None:
+        node.work.limit = "memory"
     return best, bound
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What is left of a node when its split query takes one of its states.
+
+    Attributes
+    ----------
+    bound, greedy
+        Utility that no plan of the branch exceeds, and that of its greedy plan.
+    state, utility, cost
+        The state, and its utility and USD.
+    flat, relaxation
+        The other queries, and their relaxation at what is left of the budget.
+    """
+
+    bound: float
+    greedy: float
+    state: int
+    utility: float
+    cost: float
+    flat: Flat
+    relaxation: Relaxation
 
 
 def _near(node: Node, price: float, cut: float, states: IntArray) -> list[npt.NDArray[Any]] | None:
@@ -187,50 +220,56 @@ def _near(node: Node, price: float, cut: float, states: IntArray) -> list[npt.ND
     return columns
 
 
-def _branch(node: Node, relaxation: Relaxation, incumbent: float, bound: float) -> tuple[IntArray | None, float]:
-    """Fix the query that the relaxation splits to each of its states in turn, the most promising one first.
-
-    Where even that one leaves the bound nearly where it is, too much is alike, and branching would not end.
-    """
-    best: IntArray | None = None
+def _branches(node: Node, relaxation: Relaxation) -> list[Branch]:
+    """Return a branch for each state of the query that the relaxation splits, the most promising one first."""
     query = relaxation.split
-    if query is None or node.flat.n_queries < 2:
-        return best, bound
-    others = np.delete(np.arange(node.flat.n_queries), query)
-    rest = node.flat.take(others)
+    if query is None or node.flat.n_queries < 2 or node.depth >= DEPTH:
+        return []
+    rest = node.flat.take(np.delete(np.arange(node.flat.n_queries), query))
     relaxer = Relaxer(rest, node.work.threads, (relaxation.price * 1.01, relaxation.price * 0.99))
     costs, utilities = np.empty(len(rest.share)), np.empty(len(rest.share))
     paid = sweeps.by_state(node.flat.prices, node.flat.state_model)
     sweeps.load_row(query, paid, costs, utilities, *node.flat[:5], *node.flat[6:])
     branches = []
     for state in np.flatnonzero(utilities >= 0.0).tolist():
-        left = node.budget - costs[state]
-        below = relaxer.at(left) if left > 0.0 else None
-        if below is not None and below.steps.cost <= left + EDGE * node.budget:
-            branches.append((below.bound + utilities[state], state, below))
-    branches.sort(key=lambda branch: (-branch[0], branch[1]))
-    if branches and bound - branches[0][0] < PROGRESS * (bound - incumbent):
-        node.work.limit = "memory"
-        return best, bound
+        cost, utility = float(costs[state]), float(utilities[state])
+        below = relaxer.at(node.budget - cost) if cost < node.budget else None
+        if below is not None and below.steps.cost <= node.budget * (1 + EDGE) - cost:
+            greedy = below.plan()[1] + utility
+            branches.append(Branch(below.bound + utility, greedy, state, utility, cost, rest, below))
+    return sorted(branches, key=lambda branch: (-branch.bound, branch.state))
+
+
+def _promising(branches: list[Branch], incumbent: float, bound: float) -> bool:
+    """Whether branching alone would bring plan and bound much closer, the bound not least."""
+    if not branches:
+        return False
+    above, reached = branches[0].bound, max(incumbent, *(branch.greedy for branch in branches))
+    gap = bound - incumbent
+    return above - reached < LEFT * gap and bound - above > LOWER * gap
+
+
+def _branch(node: Node, relaxation: Relaxation, branches: list[Branch], incumbent: float, bound: float) -> Found:
+    """Close every branch that may hold a better plan than the incumbent."""
+    best: IntArray | None = None
+    query, proven = relaxation.split, incumbent
     node.work.add(branches=len(branches))
-    proven = incumbent
-    for above, state, below in branches:
-        value = float(utilities[state])
+    for branch in branches:
+        above = branch.bound
         if above - incumbent > node.gap * (node.fixed + incumbent):
-            one = node.flat.take(np.array([query]))
-            _, units = replace(node, flat=one).evaluate(np.array([state]))
+            _, units = replace(node, flat=node.flat.take(np.array([query]))).evaluate(np.array([branch.state]))
             child = replace(
                 node,
-                flat=rest,
-                budget=node.budget - costs[state],
+                flat=branch.flat,
+                budget=node.budget - branch.cost,
                 most=math.floor(node.most - units),
-                fixed=node.fixed + value,
+                fixed=node.fixed + branch.utility,
                 depth=node.depth + 1,
             )
-            found, above = close(child, below, incumbent - value)
-            above += value
+            found, above = close(child, branch.relaxation, incumbent - branch.utility)
+            above += branch.utility
             if found is not None:
-                best = np.insert(found, query, state)
+                best = np.insert(found, query, branch.state)
                 incumbent, _ = node.evaluate(best)
         proven = max(proven, above)
     return best, min(bound, max(proven, incumbent))
