@@ -111,7 +111,7 @@ class Core:
     @property
     def top(self) -> float:
         """The linear bound."""
-        return self.utility + self.price * self.room
+        return float(self.utility + self.price * self.room)
 
     @property
     def arrays(self) -> Items:

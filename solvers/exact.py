@@ -29,7 +29,8 @@ from robatch.solvers.registry import Answer, Request
 from robatch.solvers.relaxation import EDGE, ROUNDING, Relaxation, Relaxer, at_budget, over_chunks
 from robatch.solvers.work import Work
 
-FIRST_CUT = 8  # the first search leaves out states whose loss is above the shortfall over this
+FIRST_CUT = 8  # the first search leaves out states whose loss is above the shortfall over this ...
+AT_ONCE = 500  # ... if there are more queries than these
 MOST_ITEMS = 3_000_000  # states in the core
 PROVEN = 0.99  # part of the gap at which a search stops, so that rounding does not take the proof away again
 DEPTH = 4  # queries that are branched on, one below the other
@@ -143,7 +144,8 @@ def close(node: Node, relaxation: Relaxation, incumbent: float) -> Found:
         return best, bound
     states = relaxation.whole_steps()
     utility, cost = node.evaluate(states)
-    cut = (relaxation.bound - incumbent) / FIRST_CUT
+    shortfall = relaxation.bound - incumbent
+    cut = shortfall / FIRST_CUT if len(states) > AT_ONCE else shortfall * (1 + 1e-9)
     branches: list[Branch] = []
     while not node.work.late:
         columns = _near(node, price, cut, states)
@@ -253,6 +255,7 @@ def _branch(node: Node, relaxation: Relaxation, branches: list[Branch], incumben
     """Close every branch that may hold a better plan than the incumbent."""
     best: IntArray | None = None
     query, proven = relaxation.split, incumbent
+    assert query is not None  # it has branches
     node.work.add(branches=len(branches))
     for branch in branches:
         above = branch.bound

@@ -22,7 +22,11 @@ from numba import njit
 Array = npt.NDArray[Any]
 
 LENIENT = 1 + 1e-12  # tokens need not be whole: a window may be exceeded by rounding where that hides no mistake
-TILE = 64  # queries at a time, state by state: loops without branches, which become vector instructions
+TILE = 64  # queries at a time, state by state: loops of fixed length without branches, which become vector instructions
+
+# places in the lanes of a tile: greatest score at a price; greatest utility for at most so much, and how much that is;
+# cost without shared prompts; tokens
+BEST, TOP, MOST, OWN, TOKENS = 0, TILE, 2 * TILE, 3 * TILE, 4 * TILE
 
 
 @njit(cache=True, nogil=True)
@@ -80,17 +84,22 @@ def recount(
     owner, prompt, share = tables(models, sizes)
     members = np.zeros((n_groups, sizes.size), dtype=np.int64)
     utility, utility_error, own, own_error = 0.0, 0.0, 0.0, 0.0
-    for i in range(states.size):
-        s = states[i]
-        if s < 0 or s >= sizes.size:
-            return i, 0.0, 0.0, 0.0, 0.0
-        k = owner[s]
-        worth, paid, tokens = query_in(i, k, s, dense, base, retention, inputs, outputs, models, sizes)
-        if tokens > models[k, 3] * LENIENT:
-            return i, 0.0, 0.0, 0.0, 0.0
-        utility, utility_error = plus(utility, utility_error, worth)
-        own, own_error = plus(own, own_error, paid)
-        members[groups[i] if groups.size > 0 else 0, s] += 1
+    worth, paid = np.empty(TILE), np.empty(TILE)
+    for begin in range(0, states.size, TILE):
+        rows = min(TILE, states.size - begin)
+        for r in range(rows):  # by themselves, these reads do not wait for the sums
+            i = begin + r
+            s = states[i]
+            if s < 0 or s >= sizes.size:
+                return i, 0.0, 0.0, 0.0, 0.0
+            k = owner[s]
+            worth[r], paid[r], tokens = query_in(i, k, s, dense, base, retention, inputs, outputs, models, sizes)
+            if tokens > models[k, 3] * LENIENT:
+                return i, 0.0, 0.0, 0.0, 0.0
+            members[groups[i] if groups.size > 0 else 0, s] += 1
+        for r in range(rows):
+            utility, utility_error = plus(utility, utility_error, worth[r])
+            own, own_error = plus(own, own_error, paid[r])
     own += own_error
     amortized = realized = own
     for s in range(sizes.size):
@@ -101,6 +110,21 @@ def recount(
         amortized += share[s] * queries
         realized += prompt[s] * calls
     return -1, utility + utility_error, own, amortized, realized
+
+
+@njit(cache=True, nogil=True)
+def compare(
+    utility: Array, kept: float, prompt: float, size: float, limit: float,
+    price: float, share: float, added: float, lane: Array,
+) -> None:  # fmt: skip
+    """Compare one state of a tile's queries with what is best so far: at a price, and of what may be paid."""
+    for r in range(TILE):
+        value = min(np.float64(utility[r] * kept), 1.0)
+        value = value if prompt + size * lane[TOKENS + r] <= limit else -np.inf
+        score = value - price * (lane[OWN + r] + share)
+        lane[BEST + r] = score if score > lane[BEST + r] else lane[BEST + r]
+        worth = value if lane[OWN + r] + added <= lane[MOST + r] else -np.inf
+        lane[TOP + r] = worth if worth > lane[TOP + r] else lane[TOP + r]
 
 
 @njit(cache=True, nogil=True)
@@ -133,65 +157,60 @@ def weigh(
     """
     owner, prompt, share = tables(models, sizes)
     added = share if by_share else prompt
-    best, utility, own, tokens = np.empty(TILE), np.empty(TILE), np.empty(TILE), np.empty(TILE)
-    most, top = np.empty(TILE), np.empty(TILE)  # what another state may cost, and the greatest utility for that
+    source = dense if dense.shape[0] > 0 else base
+    # a row for each state, or for each model and one more; of the problem's type, so that products round as there
+    turned = np.zeros((source.shape[1] + 1, TILE), dtype=source.dtype)
+    one = np.ones(1, dtype=source.dtype)[0]
+    lane = np.zeros(5 * TILE)
     bound, error = spend, 0.0
     query, state, gain = -1, -1, 0.0
     for begin in range(0, inputs.shape[0], TILE):
-        rows = min(TILE, inputs.shape[0] - begin)
-        end = begin + rows
+        end = min(begin + TILE, inputs.shape[0])
+        rows = end - begin
         # views of the tile: an index into them needs no check against negative numbers
-        dense_, base_, inputs_, outputs_ = dense[begin:end], base[begin:end], inputs[begin:end], outputs[begin:end]
-        retention_ = retention[begin:end] if retention.shape[0] > 1 else retention
-        best[:] = -np.inf
-        look = states.size > 0 and query < 0
-        if look:
+        source_, inputs_, outputs_ = source[begin:end], inputs[begin:end], outputs[begin:end]
+        for r in range(rows):  # in the order in which they stand in memory
+            for j in range(source.shape[1]):
+                turned[j, r] = source_[r, j]
+        for r in range(TILE):
+            lane[BEST + r] = lane[TOP + r] = lane[MOST + r] = -np.inf
+        if states.size > 0 and query < 0:
             for r in range(rows):
                 s = states[begin + r]
                 k = owner[s]
                 t_in = np.float64(inputs_[r, k if inputs.shape[1] > 1 else 0])
                 t_out = np.float64(outputs_[r, k if outputs.shape[1] > 1 else 0])
-                most[r] = room + (models[k, 0] * t_in + models[k, 1] * t_out) + (share[s] if by_share else 0.0)
-        top[:] = -np.inf
+                lane[MOST + r] = room + (models[k, 0] * t_in + models[k, 1] * t_out) + (share[s] if by_share else 0.0)
         for s in range(sizes.size):
             k = owner[s]
             if s == 0 or k > owner[s - 1]:
                 i, o = k if inputs.shape[1] > 1 else 0, k if outputs.shape[1] > 1 else 0
+                price_in, price_out = models[k, 0], models[k, 1]
                 for r in range(rows):
                     t_in, t_out = np.float64(inputs_[r, i]), np.float64(outputs_[r, o])
-                    own[r] = models[k, 0] * t_in + models[k, 1] * t_out
-                    tokens[r] = t_in + t_out
-            if dense.shape[0] > 0:
+                    lane[OWN + r] = price_in * t_in + price_out * t_out
+                    lane[TOKENS + r] = t_in + t_out
+            j, kept = s, one
+            if dense.shape[0] == 0 and retention.shape[0] == 1:
+                j, kept = k, retention[0, s]
+            elif dense.shape[0] == 0:
+                j = source.shape[1]
                 for r in range(rows):
-                    utility[r] = dense_[r, s]
-            elif retention.shape[0] > 1:
-                for r in range(rows):
-                    utility[r] = min(np.float64(base_[r, k] * retention_[r, s]), 1.0)
-            else:
-                for r in range(rows):
-                    utility[r] = min(np.float64(base_[r, k] * retention_[0, s]), 1.0)
-            if models[k, 3] < np.inf:
-                shared, size, limit = models[k, 2], np.float64(sizes[s]), models[k, 3] * LENIENT
-                for r in range(rows):
-                    utility[r] = utility[r] if shared + size * tokens[r] <= limit else -np.inf
-            share_s, added_s = share[s], added[s]
-            for r in range(rows):
-                score = utility[r] - price * (own[r] + share_s)
-                best[r] = score if score > best[r] else best[r]
-            if look:
-                for r in range(rows):
-                    worth = utility[r] if own[r] + added_s <= most[r] else -np.inf
-                    top[r] = worth if worth > top[r] else top[r]
+                    turned[j, r] = source_[r, k] * retention[begin + r, s]
+            compare(
+                turned[j], kept, models[k, 2], np.float64(sizes[s]), models[k, 3] * LENIENT,
+                price, share[s], added[s], lane,
+            )  # fmt: skip
         for r in range(rows):
-            bound, error = plus(bound, error, best[r])
-            if not look or query >= 0 or top[r] <= least:
+            bound, error = plus(bound, error, lane[BEST + r])
+            if lane[TOP + r] <= least or query >= 0:
                 continue
             i, here = begin + r, states[begin + r]
             worth, _, _ = query_in(i, owner[here], here, dense, base, retention, inputs, outputs, models, sizes)
-            for s in range(sizes.size if top[r] > worth + least else 0):
+            for s in range(sizes.size if lane[TOP + r] > worth + least else 0):
                 k = owner[s]
                 value, paid, used = query_in(i, k, s, dense, base, retention, inputs, outputs, models, sizes)
-                if value > worth + least and paid + added[s] <= most[r] and used <= models[k, 3]:
+                if value > worth + least and paid + added[s] <= lane[MOST + r] and used <= models[k, 3]:
                     query, state, gain = i, s, value - worth
                     break
     return bound + error, query, state, gain

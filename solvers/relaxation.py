@@ -54,7 +54,7 @@ class Steps:
         The prices.
     """
 
-    states: IntArray
+    states: npt.NDArray[np.signedinteger[Any]]
     cost: float
     utility: float
     deviation: float
@@ -101,7 +101,8 @@ def thread_count(threads: int | None) -> int:
 
 def find_steps(flat: Flat, high: float, low: float, threads: int = 1) -> Steps:
     """Return the steps of all queries between two prices, in order of slope: ties by query."""
-    states = np.empty(flat.n_queries, dtype=np.int16 if len(flat.share) < 2**15 else np.int32)
+    small = np.dtype(np.int16 if len(flat.share) < 2**15 else np.int32)
+    states: npt.NDArray[np.signedinteger[Any]] = np.empty(flat.n_queries, dtype=small)
     plain = flat.plain
     parts = over_chunks(
         lambda begin, end: sweeps.steps(begin, end, high, low, plain, states, *flat), len(states), threads

@@ -63,7 +63,8 @@ def load_tile(
         if least < np.inf:
             i, o = (k if inputs.shape[1] > 1 else 0), (k if outputs.shape[1] > 1 else 0)
             for r in range(rows):
-                short = short and np.float64(inputs[r, i]) + np.float64(outputs[r, o]) <= least
+                if np.float64(inputs[r, i]) + np.float64(outputs[r, o]) > least:
+                    short = False
     if plain and short:
         for r in range(rows):
             for k in range(base.shape[1]):
@@ -330,7 +331,8 @@ def steps(
                 if dense.shape[0] > 0:
                     u = np.float64(dense_[r, s])
                 else:
-                    u = min(np.float64(base_[r, k] * retention_[r if retention.shape[0] > 1 else 0, s]), 1.0)
+                    product = base_[r, k] * retention_[r if retention.shape[0] > 1 else 0, s]
+                    u = min(np.float64(product), np.float64(1.0))
                 error = ERROR * (2.0 - found[r])
                 if found[r] - found[SECOND + r] >= GUARD * error and u - below * c >= found[REACH + r] - error / 2:
                     states[tile + r] = s
