@@ -30,6 +30,18 @@ def _best(utility: Array) -> float:
 best = njit(cache=True, nogil=True)(_best)
 
 
+def _greatest(utility: Array) -> float:
+    """Return the greatest of all utilities: one chain of comparisons."""
+    top = utility[0, 0]
+    for i in range(utility.shape[0]):
+        for s in range(utility.shape[1]):
+            top = max(top, utility[i, s])
+    return float(top)
+
+
+greatest = njit(cache=True, nogil=True)(_greatest)
+
+
 class Pass:
     """Times a pass over a dense utility array by a compiled loop on one thread.
 

@@ -26,7 +26,7 @@ from robatch.solvers.registry import Request
 
 FloatArray = npt.NDArray[np.float64]
 
-CHUNK = 65_536  # rows that a thread takes at a time
+CHUNK = 32_768  # rows that a thread takes at a time
 DIRECT = 2_048  # queries up to which all steps are sorted
 SAMPLE = 64  # one query in so many is in the sample that sets the bracket
 EDGE = 1e-12  # relative to the budget: what costs as sums of floating-point numbers may err at most

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robatch.cli.bench_ratios import ratios
 from robatch.cli.bench_scale import scale
 from robatch.cli.support import (
     FILE,
@@ -32,6 +33,7 @@ def bench() -> None:
 
 
 bench.add_command(scale)
+bench.add_command(ratios)
 
 
 @bench.command(short_help="How far solvers are from the proven optimum, and how long they take.")
