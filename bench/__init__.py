@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from robatch.bench.gap import gap_benchmark
     from robatch.bench.presets import Preset, default_preset, parse_instance, quick_preset
+    from robatch.bench.ratios import Ratio, Ratios, measure_ratios
     from robatch.bench.results import GapResults
     from robatch.bench.rows import Row
     from robatch.bench.scale import scale_benchmark
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _HOME = {
     "GapResults": "results",
     "Preset": "presets",
+    "Ratio": "ratios",
+    "Ratios": "ratios",
     "Row": "rows",
     "ScalePreset": "scale_presets",
     "ScaleResults": "scale_results",
@@ -33,6 +36,7 @@ _HOME = {
     "default_scale_preset": "scale_presets",
     "full_scale_preset": "scale_presets",
     "gap_benchmark": "gap",
+    "measure_ratios": "ratios",
     "parse_instance": "presets",
     "quick_preset": "presets",
     "quick_scale_preset": "scale_presets",
@@ -43,6 +47,8 @@ _HOME = {
 __all__ = [
     "GapResults",
     "Preset",
+    "Ratio",
+    "Ratios",
     "Row",
     "ScalePreset",
     "ScaleResults",
@@ -52,6 +58,7 @@ __all__ = [
     "default_scale_preset",
     "full_scale_preset",
     "gap_benchmark",
+    "measure_ratios",
     "parse_instance",
     "quick_preset",
     "quick_scale_preset",

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 from typing import Any, get_args
@@ -94,7 +95,7 @@ def gap_benchmark(
     rows: dict[Key, Row] = {} if record is None else record.rows
     try:
         with display:
-            display.begin(len(instances) * len(fractions) * len(costs) * len(solvers), len(rows))
+            display.begin(len(_keys(settings)), len(rows))
             for name, problem in instances.items():
                 for row in _instance(name, problem, settings, dict(rows), display):
                     rows[row.key] = row
@@ -135,6 +136,8 @@ def _settings(
     for cost in costs:
         if cost not in get_args(Cost):
             raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
+        if not any(cost in get(name).costs for name in solvers):
+            raise InputError(f"solvers is {list(solvers)!r}: none of them can keep a budget of {cost} cost")
     if time_limit is not None:
         time_limit = number("time_limit", time_limit, above=True, needed="seconds above 0")
     return {
@@ -176,13 +179,17 @@ def fingerprint(problem: Problem) -> str:
 
 
 def _keys(settings: Mapping[str, Any], instance: str | None = None) -> list[Key]:
-    """Return the keys of all rows in the order in which they are made: solver by solver within a cell."""
+    """Return the keys of all rows in the order in which they are made: solver by solver within a cell.
+
+    A solver has none under a cost model whose budget it cannot keep.
+    """
     return [
         (name, cost, fraction, solver)
         for name in ([instance] if instance is not None else settings["instances"])
         for cost in settings["costs"]
         for fraction in settings["fractions"]
         for solver in settings["solvers"]
+        if cost in get(solver).costs
     ]
 
 
@@ -192,7 +199,8 @@ def _instance(
     """Yield the missing rows of an instance, and show all of its cells."""
     warm: set[tuple[str, str]] = set()
     cell: list[Row] = []
-    for key in _keys(settings, name):
+    keys = _keys(settings, name)
+    for key, after in zip_longest(keys, keys[1:]):
         _, cost, fraction, solver = key
         row = kept.get(key)
         if row is None:
@@ -204,7 +212,7 @@ def _instance(
             yield row
         cell.append(row)
         display.made(compare(cell), row.key in kept)
-        if len(cell) == len(settings["solvers"]):
+        if after is None or after[:3] != key[:3]:
             display.cell(compare(cell))
             cell = []
 

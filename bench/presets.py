@@ -44,7 +44,7 @@ def quick_preset() -> Preset:
     return Preset(
         instances=("measured", "realistic:300", "strongly-correlated:100", "ties:200", "adversarial:60"),
         fractions=(0.1, 0.3, 0.7),
-        solvers=("greedy", "pareto", "highs", "cpsat", "router-only", "batch-only"),
+        solvers=("greedy", "exact", "pareto", "highs", "cpsat", "router-only", "batch-only"),
         time_limit=1.5,
     )
 
@@ -53,6 +53,7 @@ def default_preset() -> Preset:
     """Return the bundled problem, every family, and every installed solver for problems of this size."""
     names = (
         "greedy",
+        "exact",
         "pareto",
         "highs",
         "cpsat",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
@@ -30,6 +34,7 @@ RESOLUTION = 1e-8
 RUNS = 9
 MIP = ("highs", "scip", "cpsat", "cbc")
 TABLE_FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9)
+FIRST_CALL = "import robatch; p = robatch.generate('realistic', queries=100); robatch.solve(p, p.budget_at(0.3))"
 FILES = ("ratios.csv", "ratios.md")
 
 UNITS = """\
@@ -168,6 +173,7 @@ def _all(queries: int, table: Problem | None, time_limit: float, seed: int) -> I
         yield from _large(Series(form=form), queries, seed)
     yield _memory(queries, seed, time_limit)
     yield from _small(seed)
+    yield from _cold()
     for size, runs in ((min(200, queries // 500), RUNS), (min(1_000, queries // 200), 1)):
         yield _against_mip(size, runs, time_limit, seed)
     yield _against_heap(queries // 10, seed)
@@ -254,6 +260,19 @@ def _small(seed: int) -> Iterator[Ratio]:
 
         value = median(_wall(call) for _ in range(20 * RUNS))
         yield Ratio(f"`exact`, {queries:,} queries, one call", "s", value, f"<= {most * 1e3:g} ms", value <= most)
+
+
+def _cold() -> Iterator[Ratio]:
+    """Measure a whole process, imports included, with nothing compiled and again with all of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        for when in ("after installation", "of a process"):
+            begin = time.perf_counter()
+            done = subprocess.run(
+                [sys.executable, "-c", FIRST_CALL], env={**os.environ, "NUMBA_CACHE_DIR": folder},
+                stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=600,
+            )  # fmt: skip
+            value = None if done.returncode else time.perf_counter() - begin
+            yield Ratio(f"`exact`, 100 queries, first call {when}, imports included", "s", value)
 
 
 def _against_mip(queries: int, runs: int, time_limit: float, seed: int) -> Ratio:

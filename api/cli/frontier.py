@@ -62,7 +62,8 @@ def frontier(
     curve = compute(task, resolution, threads)
     if budgets is not None and not len(budgets):
         raise InputError("budgets is empty: at least one number is needed")
-    at = np.array(budgets) if budgets is not None else np.linspace(curve.budgets[0], curve.budgets[-1], points)
+    ends = task.cheapest_budget, task.dearest_budget  # to the last digit
+    at = np.array(budgets) if budgets is not None else np.linspace(*ends, points)
     if not ((at >= curve.budgets[0] * (1 - 1e-12)) & np.isfinite(at)).all():
         raise InputError(
             f"budgets is {budgets}: finite numbers from {curve.budgets[0]:.9g} USD, "
@@ -105,8 +106,8 @@ def _rows(
         budget = max(budget, problem.cheapest_budget)
         row: dict[str, float | None] = {
             "budget": budget,
-            "utility": float(curve.utility(max(budget, float(curve.budgets[0])))),
-            "shadow_price": float(curve.shadow_price(max(budget, float(curve.budgets[0])))),
+            "utility": float(curve.utility(budget)),
+            "shadow_price": float(curve.shadow_price(budget)),
         }
         if exact:
             plan = curve.plan(budget, "exact", time_limit=time_limit, threads=threads)

@@ -203,3 +203,14 @@ def test_the_same_problem_has_the_same_fingerprint(tiny: dict[str, Problem]) -> 
     assert gap_module.fingerprint(problem) == gap_module.fingerprint(same)
     cheaper = [problem.models[0].replace(price_in=0.0), *problem.models[1:]]
     assert gap_module.fingerprint(problem.replace(models=cheaper)) != gap_module.fingerprint(problem)
+
+
+def test_a_solver_is_left_out_where_it_cannot_keep_the_budget(tiny):
+    results = gap_benchmark(tiny, FRACTIONS, ("exact", "greedy"), ("amortized", "realized"), time_limit=10)
+    assert {(row.solver, row.cost) for row in results.rows} == {
+        ("exact", "amortized"),
+        ("greedy", "amortized"),
+        ("greedy", "realized"),
+    }
+    with pytest.raises(InputError, match=r"solvers is \['exact'\]: none of them can keep a budget of realized cost"):
+        gap_benchmark(tiny, FRACTIONS, ("exact",), ("realized",))
