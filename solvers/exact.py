@@ -77,7 +77,7 @@ class Node:
 
     def greedy(self, relaxation: Relaxation) -> tuple[IntArray, float]:
         """Return the greedy assignment and its utility; -inf if it does not keep the budget."""
-        for budget in (self.budget, self.budget * (1 - EDGE)):
+        for budget in (self.budget, self.budget * (1 - 3 * EDGE)):  # a plan may exceed it by `EDGE`
             states, utility, cost = at_budget(relaxation.steps, budget).plan()
             if cost <= self.budget * (1 - EDGE):  # clear of the edge, sums of floating-point numbers will do
                 return states, utility

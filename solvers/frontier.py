@@ -27,6 +27,7 @@ RANGES = 4  # parts of the queries that are counted by themselves, whatever the 
 MOST_BINS = 1 << 20
 LEAST_BITS, MOST_BITS = 4, 16  # an octave of slopes is cut in two to the power of so many parts at first
 UNEVEN = 0.75  # bits more than an even spread of slopes needs
+EDGE = 1e-12  # relative: what sums of cost may err at most
 MARGIN = 4  # octaves of slopes beyond those of the sample that have bins of their own
 
 
@@ -58,7 +59,7 @@ class Frontier:
 
     def utility(self, budget: npt.ArrayLike) -> Any:
         """Return the utility at one or many budgets in USD; nan below the cheapest plan."""
-        return np.interp(np.asarray(budget, dtype=np.float64), self.budgets, self.utilities, left=np.nan)[()]
+        return np.interp(self._at_least(budget), self.budgets, self.utilities, left=np.nan)[()]
 
     def budget(self, utility: npt.ArrayLike) -> Any:
         """Return the least budget in USD that reaches one or many utilities; nan above the greatest."""
@@ -69,10 +70,14 @@ class Frontier:
 
     def shadow_price(self, budget: npt.ArrayLike) -> Any:
         """Return what the next dollar buys at one or many budgets: utility per USD; nan below the cheapest plan."""
-        wanted = np.asarray(budget, dtype=np.float64)
-        place = np.searchsorted(self.budgets, wanted, side="right")
+        place = np.searchsorted(self.budgets, self._at_least(budget), side="right")
         prices = np.concatenate([[np.nan], self.shadow_prices, [0.0]])
         return prices[place][()]
+
+    def _at_least(self, budget: npt.ArrayLike) -> FloatArray:
+        """Raise budgets that are below the cheapest plan by no more than rounding."""
+        wanted, least = np.asarray(budget, dtype=np.float64), self.budgets[0]
+        return np.where((wanted < least) & (wanted >= least * (1 - EDGE)), least, wanted)
 
     def plan(self, budget: float, solver: str = "greedy", **options: Any) -> Plan:
         """Return a plan at a budget in USD: ``greedy`` takes what is known already, ``exact`` proves the optimum.
@@ -80,7 +85,7 @@ class Frontier:
         Parameters
         ----------
         budget
-            USD, not below the cheapest plan.
+            USD, not below the cheapest plan. At either end of the curve, what the plan there costs to the last digit.
         solver
             ``"greedy"`` or ``"exact"``.
         options
@@ -91,6 +96,11 @@ class Frontier:
         InputError
             As `solve` does.
         """
+        budget = number("budget", budget, needed="a finite number of USD of at least 0")
+        if budget == self.budgets[0]:  # a budget has to be above 0, even where the cheapest plan is free
+            budget = max(budget, self.problem.cheapest_budget, float(np.finfo(np.float64).tiny))
+        if budget == self.budgets[-1]:
+            budget = max(budget, self.problem.dearest_budget)
         return solve(self.problem, budget, solver, relaxer=self._relaxer, **options)
 
     def to_frame(self) -> Any:
@@ -119,7 +129,8 @@ def frontier(problem: Problem, resolution: float | None = None, threads: int | N
     problem
         Queries, models and utilities.
     resolution
-        Greatest error in utility, relative to the greatest utility. 0 keeps every breakpoint: a step of the
+        Greatest error in utility, relative to the greatest utility, as far as a million classes of slopes allow;
+        `Frontier.error` says what was reached. 0 keeps every breakpoint: a step of the
         concave hull of every query, about 60 bytes each. Above 0, steps of nearly equal slope are counted
         together. None: 0 up to 100,000 queries, 1e-8 beyond.
     threads
@@ -149,7 +160,9 @@ def _curve(
 ) -> Frontier:
     budgets = cost + np.concatenate([[0.0], np.cumsum(costs)])
     utilities = utility + np.concatenate([[0.0], np.cumsum(gains)])
-    return Frontier(problem, budgets, utilities, gains / costs, error, relaxer)
+    with np.errstate(over="ignore"):  # a step may cost next to nothing
+        prices = gains / costs
+    return Frontier(problem, budgets, utilities, prices, error, relaxer)
 
 
 def _binned(problem: Problem, relaxer: Relaxer, resolution: float) -> Frontier:
@@ -158,27 +171,26 @@ def _binned(problem: Problem, relaxer: Relaxer, resolution: float) -> Frontier:
 
     rows = sample(problem.n_queries, min(problem.n_queries, DIRECT))
     some = find_steps(relaxer.flat.take(rows), np.inf, 0.0)
-    slopes = some.slope[np.isfinite(some.slope)] if len(some.slope) else np.ones(1)
+    slopes = some.slope[np.isfinite(some.slope)]
+    slopes = slopes if len(slopes) else np.ones(1)
     low, high = (math.frexp(float(slope))[1] for slope in (slopes.min(), slopes.max()))
     low, high = max(low - MARGIN - 1, -1020), min(high + MARGIN, 1020)
     shift = 52 - _bits(some, resolution)
     while True:
         edges = _leading_bits(np.array([2.0**low, 2.0**high]), shift)
         bins = int(edges[1] - edges[0]) + 2  # and one at each end for what lies beyond
-        cost, utility, costs, gains = _count(relaxer, shift, int(edges[0]) - 1, bins)
-        # within a bin the curve is between its chord and the slopes at its edges
-        sides = ((np.arange(bins + 1) + edges[0] - 1) << shift).view(np.float64)
-        filled = costs > 0.0
-        mean = np.divide(gains, costs, out=np.zeros(bins), where=filled)
-        above, below = sides[1:] - mean, mean - sides[:-1]
-        gap = costs * np.maximum(above, 0.0) * np.maximum(below, 0.0) / (sides[1:] - sides[:-1])
-        gap[[0, -1]] = gains[[0, -1]]
-        error = float(gap.max())
+        cost, utility, (costs, gains, least, greatest) = _count(relaxer, shift, int(edges[0]) - 1, bins)
+        filled = np.flatnonzero(costs > 0.0)[::-1]
+        costs, gains, least, greatest = costs[filled], gains[filled], least[filled], greatest[filled]
+        # within a bin, the curve lies between its chord and lines of the least and the greatest slope
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # steps may cost next to nothing
+            mean = gains / costs
+            gap = costs * np.maximum(greatest - mean, 0.0) * np.maximum(mean - least, 0.0) / (greatest - least)
+        error = float(np.where(greatest > least, np.where(np.isfinite(gap), gap, gains), 0.0).max(initial=0.0))
         if error <= resolution * (utility + gains.sum()) or 4 * bins > MOST_BINS:
             break
         shift -= 2
-    falling = np.flatnonzero(filled)[::-1]
-    return _curve(problem, relaxer, cost, utility, costs[falling], gains[falling], error)
+    return _curve(problem, relaxer, cost, utility, costs, gains, error)
 
 
 def _bits(sampled: Steps, resolution: float) -> int:
@@ -202,19 +214,24 @@ def _leading_bits(slopes: FloatArray, shift: int) -> npt.NDArray[np.int64]:
     return bits
 
 
-def _count(relaxer: Relaxer, shift: int, lowest: int, bins: int) -> tuple[float, float, FloatArray, FloatArray]:
-    """Return USD and utility of the cheapest plan, and of the steps in each bin."""
+def _count(relaxer: Relaxer, shift: int, lowest: int, bins: int) -> tuple[float, float, FloatArray]:
+    """Return USD and utility of the cheapest plan, and what `sweeps.histogram` counts in each bin: (4, bins)."""
     from robatch.solvers import sweeps
     from robatch.solvers.relaxation import over_ranges
 
     rows = relaxer.flat.n_queries
 
-    def run(begin: int, end: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-        costs, gains = np.zeros(bins), np.zeros(bins)
-        return sweeps.histogram(begin, end, shift, lowest, costs, gains, *relaxer.flat), costs, gains
+    def run(begin: int, end: int) -> tuple[FloatArray, FloatArray]:
+        counts = np.repeat([[0.0], [0.0], [np.inf], [-np.inf]], bins, axis=1)
+        return sweeps.histogram(begin, end, shift, lowest, counts, *relaxer.flat), counts
 
     edges = [rows * part // RANGES for part in range(RANGES + 1)]
     ranges = [(begin, end) for begin, end in pairwise(edges) if begin < end]
     parts = over_ranges(run, ranges, relaxer.threads)
-    cost, utility = (math.fsum(float(x) for sums, _, _ in parts for x in sums[i]) for i in range(2))
-    return cost, utility, sum(part[1] for part in parts), sum(part[2] for part in parts)
+    cost, utility = (math.fsum(float(x) for sums, _ in parts for x in sums[i]) for i in range(2))
+    counts = parts[0][1]
+    for _, more in parts[1:]:
+        counts[:2] += more[:2]
+        np.minimum(counts[2], more[2], out=counts[2])
+        np.maximum(counts[3], more[3], out=counts[3])
+    return cost, utility, counts

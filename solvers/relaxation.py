@@ -225,7 +225,7 @@ class Relaxation:
         return states
 
     def plan(self) -> tuple[IntArray, float, float]:
-        """Take the steps in order, passing over those that do not fit.
+        """Take the steps in order, passing over those that do not fit: but for rounding, up to `EDGE`.
 
         Returns
         -------
@@ -233,7 +233,8 @@ class Relaxation:
             The greedy assignment (N,), its utility, and its USD; both but for rounding.
         """
         steps, states = self.steps, self.steps.states.astype(np.int64)
-        paid, gained = sweeps.fill(self.room, steps.query, steps.owner, steps.state, steps.extra, steps.gain, states)
+        room = self.room + EDGE * (steps.cost + self.room)  # a step that just fits does not fail by rounding
+        paid, gained = sweeps.fill(room, steps.query, steps.owner, steps.state, steps.extra, steps.gain, states)
         return states, steps.utility + gained, steps.cost + paid
 
 

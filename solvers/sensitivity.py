@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from robatch.instances.errors import InputError
 from robatch.instances.problem import IntArray, Problem
+from robatch.instances.scalars import whole
 from robatch.solvers.plan import Plan
 
 
@@ -47,7 +48,7 @@ def sensitivity(problem: Problem, plan: Plan, threads: int | None = None) -> Sen
     Raises
     ------
     InputError
-        If the plan has no assignment or no shadow price, or is of another problem.
+        If the plan has no assignment or no shadow price, or is of another problem, or `threads` is not allowed.
     """
     from robatch.instances.kernels import flat
     from robatch.solvers import sweeps
@@ -58,6 +59,11 @@ def sensitivity(problem: Problem, plan: Plan, threads: int | None = None) -> Sen
             f"the plan of {plan.solver!r} has status {plan.status!r} and shadow price {plan.shadow_price}: "
             "an assignment and a shadow price are needed, as 'exact' and 'greedy' give them"
         )
+    mine, theirs = problem.query_ids, plan.query_ids
+    same = mine is theirs or (mine is not None and theirs is not None and np.array_equal(mine, theirs))
+    if plan.states != problem.states or not same:
+        raise InputError("the plan's states or query ids are not those of the problem: it was made for another one")
+    count = thread_count(None if threads is None else whole("threads", threads, 1, most=1024))
     price, states = plan.shadow_price, problem.check_assignment(plan.assignment)
     margin = np.empty(problem.n_queries)
     other = np.empty(problem.n_queries, dtype=np.int64)
@@ -65,6 +71,6 @@ def sensitivity(problem: Problem, plan: Plan, threads: int | None = None) -> Sen
     over_chunks(
         lambda begin, end: sweeps.margins(begin, end, price, states, margin, other, *arrays),
         problem.n_queries,
-        thread_count(threads),
+        count,
     )
     return Sensitivity(price, margin, other)

@@ -236,7 +236,7 @@ def ascend(high: float, low: float, cost: Array, utility: Array, corner: Array) 
         c, u = cost[between], utility[between]
         if (
             cost[here] < c < cost[there]
-            and utility[here] < u < utility[there]
+            and utility[here] < u <= utility[there]
             and top > utility[here] - incline * cost[here]
         ):
             for b in range(count, a + 1, -1):
@@ -400,7 +400,7 @@ def climb(cost: Array, utility: Array, at: Array) -> bool:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def histogram(
-    begin: int, end: int, shift: int, lowest: int, costs: Array, gains: Array,
+    begin: int, end: int, shift: int, lowest: int, bins: Array,
     dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, prices: Array,
     state_model: Array, share: Array, limit: Array,
 ) -> Array:  # fmt: skip
@@ -415,8 +415,8 @@ def histogram(
         Range of rows.
     shift, lowest
         See above.
-    costs, gains
-        Receive USD and utility of the steps in each bin: (bins,).
+    bins
+        Receives USD and utility of the steps in each bin, and their least and greatest slope: (4, bins).
 
     Returns
     -------
@@ -427,7 +427,7 @@ def histogram(
     cost, utility, own = np.zeros((width, TILE)), np.zeros((width, TILE)), np.zeros(TILE)
     at, slope = np.zeros(4 * TILE), np.empty(TILE)
     bits = slope.view(np.int64)
-    last = costs.size - 1
+    last = bins.shape[1] - 1
     sums = np.zeros((2, 2))
     for tile in range(begin, end, TILE):
         stop = min(tile + TILE, end)
@@ -477,8 +477,10 @@ def histogram(
                 run, rise = at[2 * TILE + r], at[3 * TILE + r]
                 if rise > 0.0:
                     place = min(max((bits[r] >> shift) - lowest, 0), last)
-                    costs[place] += run
-                    gains[place] += rise
+                    bins[0, place] += run
+                    bins[1, place] += rise
+                    bins[2, place] = min(bins[2, place], slope[r])
+                    bins[3, place] = max(bins[3, place], slope[r])
                     at[r] += run
                     at[TILE + r] += rise
     return sums

@@ -57,6 +57,10 @@ def frontier(
 
     check_file(output)
     check_file(plot)
+    if output is not None and output == plot:
+        raise InputError(f"output and plot are both {str(output)!r}: two files are needed")
+    if time_limit is not None and not exact:
+        raise InputError(f"time-limit is {time_limit}: it is for the optima, which --exact adds")
     points = whole("points", points, 2, most=1_000_000)
     task = read_problem(problem)
     curve = compute(task, resolution, threads)
