@@ -18,6 +18,7 @@ import numpy.typing as npt
 from robatch.instances.model import Model
 
 MILLION = 1_000_000
+HAIR = Fraction(1, 2**200)  # of a number that lies in the middle between two floats, and rounds up
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -68,11 +69,11 @@ class Money:
             return units / self.units
         return units.numerator / (units.denominator * self.units)
 
-    def most(self, usd: float) -> int:
-        """Return the greatest whole number of units that is not above some USD, as `usd` rounds."""
-        middle = (Fraction(usd) + Fraction(math.nextafter(usd, math.inf))) / 2
-        units = math.floor(middle * self.units)
-        return units if self.usd(units) <= usd else units - 1
+    def most(self, usd: float) -> Fraction:
+        """Return the greatest number of units, but for a hair, that is not above some USD, as `usd` rounds."""
+        above = math.nextafter(usd, math.inf)
+        middle = (Fraction(usd) + Fraction(above if above < math.inf else usd)) / 2 * self.units
+        return middle if self.usd(middle) <= usd else middle * (1 - HAIR)
 
 
 def times(prices: Sequence[int], amounts: Sequence[float]) -> Whole:

@@ -66,7 +66,7 @@ class Core:
         states: IntArray,
         utility: float,
         cost: Whole,
-        most: int,
+        most: Whole,
         cut: float,
         work: Work,
     ) -> None:
@@ -86,7 +86,7 @@ class Core:
             self.room += self.edge
         work.add(core_queries=len(self.least), core_states=len(self.extra))
 
-    def _count_in_grains(self, flat: Flat, money: Money, cost: Whole, most: int) -> bool:
+    def _count_in_grains(self, flat: Flat, money: Money, cost: Whole, most: Whole) -> bool:
         """Where all costs are whole multiples of a grain, count in grains: less than one of them buys nothing."""
         if not len(self.extra):
             return False

@@ -62,7 +62,7 @@ class Node:
     flat: Flat
     money: Money
     budget: float
-    most: int
+    most: Whole
     fixed: float
     gap: float
     work: Work
@@ -104,6 +104,8 @@ def run(request: Request) -> Answer:
     found, bound = close(node, relaxation, incumbent)
     if found is None and best is None:  # at the very edge of the budget
         found = problem.cheapest_assignment
+    if work.limit is not None:  # what the search lowered may come to a grade
+        bound = lower_to_grade(node.flat, bound)
     return Answer(
         best if found is None else found,
         bound=bound,
@@ -133,7 +135,10 @@ def close(node: Node, relaxation: Relaxation, incumbent: float) -> Found:
     states, utility = node.greedy(relaxation)
     if utility > incumbent:
         best, incumbent = states, utility
-    bound, price = relaxation.bound, relaxation.price
+    bound = linear = relaxation.bound
+    if relaxation.price == 0.0 and incumbent < bound:  # but for rounding, the budget would buy all that there is
+        relaxation = at_budget(relaxation.steps, node.budget * (1 - 3 * EDGE))
+    price = relaxation.price
     # without a binding budget there is nothing to search; a price may overflow where a step costs next to nothing
     if not 0.0 < price < math.inf or incumbent == -math.inf:
         return best, bound
@@ -144,7 +149,9 @@ def close(node: Node, relaxation: Relaxation, incumbent: float) -> Found:
         return best, bound
     states = relaxation.whole_steps()
     utility, cost = node.evaluate(states)
-    shortfall = relaxation.bound - incumbent
+    if cost <= node.most and utility > incumbent:
+        best, incumbent = states, utility
+    shortfall = linear - incumbent
     cut = shortfall / FIRST_CUT if len(states) > AT_ONCE else shortfall * (1 + 1e-9)
     branches: list[Branch] = []
     while not node.work.late:
@@ -235,7 +242,7 @@ def _branches(node: Node, relaxation: Relaxation) -> list[Branch]:
     branches = []
     for state in np.flatnonzero(utilities >= 0.0).tolist():
         cost, utility = float(costs[state]), float(utilities[state])
-        below = relaxer.at(node.budget - cost) if cost < node.budget else None
+        below = relaxer.at(max(node.budget - cost, 0.0)) if cost <= node.budget * (1 + EDGE) else None
         if below is not None and below.steps.cost <= node.budget * (1 + EDGE) - cost:
             greedy = below.plan()[1] + utility
             branches.append(Branch(below.bound + utility, greedy, state, utility, cost, rest, below))
@@ -265,14 +272,16 @@ def _branch(node: Node, relaxation: Relaxation, branches: list[Branch], incumben
                 node,
                 flat=branch.flat,
                 budget=node.budget - branch.cost,
-                most=math.floor(node.most - units),
+                most=node.most - units,
                 fixed=node.fixed + branch.utility,
                 depth=node.depth + 1,
             )
             found, above = close(child, branch.relaxation, incumbent - branch.utility)
             above += branch.utility
             if found is not None:
-                best = np.insert(found, query, branch.state)
-                incumbent, _ = node.evaluate(best)
+                plan = np.insert(found, query, branch.state)
+                utility, units = node.evaluate(plan)  # where tokens are not whole, this sum rounds otherwise
+                if units <= node.most and utility > incumbent:
+                    best, incumbent = plan, utility
         proven = max(proven, above)
     return best, min(bound, max(proven, incumbent))

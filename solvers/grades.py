@@ -16,6 +16,7 @@ from robatch.instances.kernels import Flat
 MOST_PARTS = 1_000  # grades finer than this are not looked for
 SAMPLE = 256  # queries in which they are looked for
 EXACT, EXACT_32 = 1e-15, 1e-7  # a multiple, to rounding, of float64 and of float32
+ROUNDING = 1e-15  # of a bound that is a plan's own utility, summed up
 BLOCK = 65_536
 
 
@@ -30,7 +31,7 @@ def lower_to_grade(flat: Flat, bound: float) -> float:
     error = max(_error(utilities[i : i + BLOCK], parts) for i in range(0, len(utilities), BLOCK)) * len(utilities)
     if error > 0.1:
         return bound
-    return min(bound, (math.floor(bound * parts + error) + error) / parts)
+    return min(bound, (math.floor(bound * parts * (1 + ROUNDING) + error) + error) / parts)
 
 
 def _parts(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> int | None:

@@ -31,6 +31,7 @@ DIRECT = 2_048  # queries up to which all steps are sorted
 SAMPLE = 64  # one query in so many is in the sample that sets the bracket
 EDGE = 1e-12  # relative to the budget: what costs as sums of floating-point numbers may err at most
 NEAR = 0.005  # relative width, to each side, of a bracket around a known shadow price
+FARTHEST = 1e4  # a high price is moved up to so many times the first one, then to infinity
 DEVIATIONS = 3.0  # width of the bracket to each side, in standard deviations of the sample's cost
 ROUNDING = 16 * float(np.finfo(np.float64).eps)  # relative: what sums of utility and cost, kept exact, can err at most
 
@@ -75,8 +76,9 @@ class Steps:
         return self.cost + float(self.step_cost.sum())
 
     def bracket(self, budget: float) -> bool:
-        """Whether the shadow price at a budget in USD lies between the prices."""
-        return (self.cost <= budget or self.high == np.inf) and (self.most_cost >= budget or self.low == 0.0)
+        """Whether the shadow price at a budget in USD lies between the prices, and clear of the high one."""
+        high = self.cost <= budget * (1 - 4 * EDGE) or self.high == np.inf
+        return high and (self.most_cost >= budget or self.low == 0.0)
 
 
 def over_chunks(run: Callable[[int, int], Any], rows: int, threads: int) -> list[Any]:
@@ -153,8 +155,8 @@ def steps_around(flat: Flat, budget: float, threads: int = 1, prices: tuple[floa
         if found.bracket(budget):
             return found
         width = max(high - low, 1e-6 * high)
-        if found.cost > budget:
-            high = high + 8 * width if high < 1e300 else np.inf
+        if found.cost > budget * (1 - 4 * EDGE):
+            high = high + 8 * width if high < FARTHEST * prices[0] else np.inf
         else:
             low = low - 8 * width if low > 8 * width else 0.0
 

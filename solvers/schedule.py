@@ -7,6 +7,7 @@ from collections.abc import Callable
 from robatch.instances.problem import IntArray
 from robatch.solvers.least_cost import cheapest_realized_assignment
 from robatch.solvers.registry import Request
+from robatch.solvers.relaxation import EDGE
 
 Scheduler = Callable[[float], IntArray]  # from amortized USD to an assignment, the cheapest one if they are too few
 
@@ -29,7 +30,7 @@ def within(request: Request, schedule: Scheduler, mixed: bool = True) -> IntArra
             excess = problem.amortized_cost(states) - budget
             if excess <= 0:
                 return states
-            target -= 2 * excess
+            target -= 2 * max(excess, EDGE * budget)  # a schedule may exceed its target by `EDGE`
         states = problem.cheapest_assignment if mixed else schedule(0.0)
         return states if problem.amortized_cost(states) <= budget else None
     plans = [schedule(0.0)]

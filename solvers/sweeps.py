@@ -25,7 +25,7 @@ SECOND, REACH, STATE = TILE, 2 * TILE, 3 * TILE  # where what is kept of each la
 # 2**-24, no more than 4 times in a utility and 8 times in a price times a cost, which is at most 1 - worth.
 ERROR = 18 * 2.0**-24
 GUARD = 8  # the screen's bracket is wider than the one asked for, by one part in so many
-SAFE = 1e30  # prices beyond are not screened: float32 might overflow
+SAFE = 1e24  # prices beyond are not screened: float32 keeps few digits of prices per token below 1e-38 USD
 
 
 @njit(cache=True, nogil=True)
