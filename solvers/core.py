@@ -26,8 +26,10 @@ Array = npt.NDArray[Any]
 
 WORK = 20_000_000  # list entries looked at before the search comes back to look at the clock
 
-# nothing left to enter; out of work for this call; a list is full; the nodes are
-DONE, BUSY, LISTS_FULL, NODES_FULL = 0, 1, 2, 3
+LONG = 10 * WORK  # entries after which a class that is not through is given up
+
+# nothing left to enter; out of work for this call; a list is full; the nodes are; a class takes too long
+DONE, BUSY, LISTS_FULL, NODES_FULL, TOO_LONG = 0, 1, 2, 3, 4
 
 # places in the arrays `whole` and `real`, which hold the state of a search between calls
 POSITION, SIZE_A, SIZE_B, NODES, BEST_A, BEST_B, LARGEST = 0, 1, 2, 3, 4, 5, 6
@@ -226,9 +228,12 @@ def search(
             cost[3], worth[3], node[3], item[3], price, limit, room, window, rest_up, rest_down,
         )  # fmt: skip
         here, there = 3, 2
+        before = work
         for j in range(first[q], first[q + 1]):
             if price * extra[j] - gain[j] >= limit:
                 continue
+            if work - before > LONG:
+                return TOO_LONG
             work += kept + size
             kept = merge(
                 kept, cost[here], worth[here], node[here], item[here],

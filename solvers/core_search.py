@@ -54,7 +54,9 @@ class Core:
     found
         The items of the best assignment found, empty if none is better than the incumbent.
     incomplete
-        Whether the search was ended for want of space or time.
+        Whether the search was ended for want of space.
+    in_grains
+        Whether costs are counted as whole numbers of a grain.
     """
 
     def __init__(
@@ -82,7 +84,8 @@ class Core:
         self.linear_bound = self.bound = self.utility + price * self.room
         self.left_out = self.linear_bound - cut  # bounds every plan with a state that is not in the core
         self.edge = EDGE * money.usd(most)
-        if not self._count_in_grains(flat, money, cost, most):
+        self.in_grains = self._count_in_grains(flat, money, cost, most)
+        if not self.in_grains:
             self.room += self.edge
         work.add(core_queries=len(self.least), core_states=len(self.extra))
 
@@ -105,7 +108,6 @@ class Core:
             return False
         self.extra, self.room = extra / grain, float(room)
         self.price *= money.usd(grain)
-        self.edge = 1.0
         return True
 
     @property
@@ -120,7 +122,7 @@ class Core:
 
     def lower_room(self) -> None:
         """Leave out the plans at the very edge of the budget."""
-        self.room -= 2 * self.edge if self.edge < 1.0 else 1.0
+        self.room -= 1.0 if self.in_grains else 2 * self.edge
         self.found = []
 
     def search(self, incumbent: float, tolerance: float) -> bool:
@@ -155,7 +157,7 @@ class Core:
 
     def _collapse(self, run: Run) -> None:
         """Collapse items that are alike to counts, for a bound, and for a plan if it takes one item a class."""
-        if self.edge != 1.0:
+        if not self.in_grains:
             return
         bundles = bundle(self.price, run.shortfall, self.extra, self.gain)
         arrays = np.arange(len(bundles.least) + 1), bundles.least, bundles.extra, bundles.gain
@@ -256,10 +258,10 @@ class Run:
                 break
             elif code == core.LISTS_FULL and lists.capacity < LARGEST_LIST:
                 lists.grow()
-            elif code == core.LISTS_FULL and not dropped and patience == math.inf:
+            elif code in (core.LISTS_FULL, core.TOO_LONG) and not dropped and patience == math.inf:
                 dropped = True  # go on with the best of them for a while, to find a better incumbent
                 core.drop_worst(lists.capacity // 8, price, *lists.arrays[:3], self.whole, self.real)
-            elif code == core.LISTS_FULL:
+            elif code in (core.LISTS_FULL, core.TOO_LONG):
                 break
             patience -= core.WORK if code == core.BUSY else 0.0
         self.of.work.add(nodes=int(self.whole[core.NODES]), longest_list=int(self.whole[core.LARGEST]))

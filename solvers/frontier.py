@@ -186,7 +186,8 @@ def _binned(problem: Problem, relaxer: Relaxer, resolution: float) -> Frontier:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # steps may cost next to nothing
             mean = gains / costs
             gap = costs * np.maximum(greatest - mean, 0.0) * np.maximum(mean - least, 0.0) / (greatest - least)
-        error = float(np.where(greatest > least, np.where(np.isfinite(gap), gap, gains), 0.0).max(initial=0.0))
+        several = (greatest > least) | np.isinf(greatest)  # infinite slopes may differ and not show it
+        error = float(np.where(several, np.where(np.isfinite(gap), gap, gains), 0.0).max(initial=0.0))
         if error <= resolution * (utility + gains.sum()) or 4 * bins > MOST_BINS:
             break
         shift -= 2
