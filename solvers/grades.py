@@ -25,7 +25,7 @@ def lower_to_grade(flat: Flat, bound: float) -> float:
     utilities = flat.dense
     if not len(utilities):
         return bound
-    parts = _parts(np.unique(utilities[:SAMPLE]))
+    parts = None if _parts(utilities[0]) is None else _parts(np.unique(utilities[:SAMPLE]))
     if parts is None:
         return bound
     error = max(_error(utilities[i : i + BLOCK], parts) for i in range(0, len(utilities), BLOCK)) * len(utilities)
