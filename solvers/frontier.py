@@ -179,9 +179,8 @@ def _binned(problem: Problem, relaxer: Relaxer, resolution: float) -> Frontier:
     while True:
         edges = _leading_bits(np.array([2.0**low, 2.0**high]), shift)
         bins = int(edges[1] - edges[0]) + 2  # and one at each end for what lies beyond
-        cost, utility, (costs, gains, least, greatest) = _count(relaxer, shift, int(edges[0]) - 1, bins)
-        filled = np.flatnonzero(costs > 0.0)[::-1]
-        costs, gains, least, greatest = costs[filled], gains[filled], least[filled], greatest[filled]
+        cost, utility, counts = _count(relaxer, shift, int(edges[0]) - 1, bins)
+        costs, gains, least, greatest = counts[counts[:, 0] > 0.0][::-1].T
         # within a bin, the curve lies between its chord and lines of the least and the greatest slope
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # steps may cost next to nothing
             mean = gains / costs
@@ -223,7 +222,7 @@ def _count(relaxer: Relaxer, shift: int, lowest: int, bins: int) -> tuple[float,
     rows = relaxer.flat.n_queries
 
     def run(begin: int, end: int) -> tuple[FloatArray, FloatArray]:
-        counts = np.repeat([[0.0], [0.0], [np.inf], [-np.inf]], bins, axis=1)
+        counts = np.tile([0.0, 0.0, np.inf, -np.inf], (bins, 1))
         return sweeps.histogram(begin, end, shift, lowest, counts, *relaxer.flat), counts
 
     edges = [rows * part // RANGES for part in range(RANGES + 1)]
@@ -232,7 +231,7 @@ def _count(relaxer: Relaxer, shift: int, lowest: int, bins: int) -> tuple[float,
     cost, utility = (math.fsum(float(x) for sums, _ in parts for x in sums[i]) for i in range(2))
     counts = parts[0][1]
     for _, more in parts[1:]:
-        counts[:2] += more[:2]
-        np.minimum(counts[2], more[2], out=counts[2])
-        np.maximum(counts[3], more[3], out=counts[3])
+        counts[:, :2] += more[:, :2]
+        np.minimum(counts[:, 2], more[:, 2], out=counts[:, 2])
+        np.maximum(counts[:, 3], more[:, 3], out=counts[:, 3])
     return cost, utility, counts

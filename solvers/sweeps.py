@@ -416,7 +416,7 @@ def histogram(
     shift, lowest
         See above.
     bins
-        Receives USD and utility of the steps in each bin, and their least and greatest slope: (4, bins).
+        Receives USD and utility of the steps in each bin, and their least and greatest slope: (bins, 4).
 
     Returns
     -------
@@ -427,7 +427,7 @@ def histogram(
     cost, utility, own = np.zeros((width, TILE)), np.zeros((width, TILE)), np.zeros(TILE)
     at, slope = np.zeros(4 * TILE), np.empty(TILE)
     bits = slope.view(np.int64)
-    last = bins.shape[1] - 1
+    last = bins.shape[0] - 1
     sums = np.zeros((2, 2))
     for tile in range(begin, end, TILE):
         stop = min(tile + TILE, end)
@@ -477,10 +477,10 @@ def histogram(
                 run, rise = at[2 * TILE + r], at[3 * TILE + r]
                 if rise > 0.0:
                     place = min(max((bits[r] >> shift) - lowest, 0), last)
-                    bins[0, place] += run
-                    bins[1, place] += rise
-                    bins[2, place] = min(bins[2, place], slope[r])
-                    bins[3, place] = max(bins[3, place], slope[r])
+                    bins[place, 0] += run
+                    bins[place, 1] += rise
+                    bins[place, 2] = min(bins[place, 2], slope[r])
+                    bins[place, 3] = max(bins[place, 3], slope[r])
                     at[r] += run
                     at[TILE + r] += rise
     return sums

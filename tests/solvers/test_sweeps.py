@@ -194,8 +194,8 @@ def test_histogram_counts_steps_by_slope(seed):
     for shift, spread in ((48, 6), (50, 1), (44, 3)):
         lowest = int(np.array([price * 2.0**-spread]).view(np.int64)[0] >> shift)
         bins = 2 * spread << (52 - shift)
-        counts = np.repeat([[0.0], [0.0], [np.inf], [-np.inf]], bins, axis=1)
-        costs, gains, least, greatest = counts
+        counts = np.tile([0.0, 0.0, np.inf, -np.inf], (bins, 1))
+        costs, gains, least, greatest = counts.T
         spent, worth = sweeps.histogram(0, len(cost), shift, lowest, counts, *flat(problem)).sum(axis=1)
         assert worth + gains.sum() == pytest.approx(utility.max(axis=1).sum(), rel=1e-12)
         mean = gains[costs > 0] / costs[costs > 0]
