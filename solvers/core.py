@@ -91,32 +91,6 @@ def classes(
 
 
 @njit(cache=True, nogil=True)
-def grain(values: Array, least: float) -> tuple[float, float]:
-    """Return a number of which all values are multiples, and by what part of it they err at most; 0 if it is small.
-
-    Euclid's algorithm on floating-point numbers: a remainder below `least` counts as none.
-    """
-    g = 0.0
-    for value in values:
-        a, b = max(abs(value), g), min(abs(value), g)
-        while b >= least:
-            a, b = b, a - b * np.floor(a / b)
-            if b > a / 2:
-                b = a - b
-        g = a
-        if g < least:
-            return 0.0, 0.0
-    if g == 0.0:
-        return 0.0, 0.0
-    largest = np.abs(values).max()
-    g = largest / np.rint(largest / g)
-    worst = 0.0
-    for value in values:
-        worst = max(worst, abs(value / g - np.rint(value / g)))
-    return g, worst
-
-
-@njit(cache=True, nogil=True)
 def merge(
     size: int, cost: Array, worth: Array, node: Array, item: Array,
     other_size: int, other_cost: Array, other_worth: Array, other_node: Array, j: int, run: float, rise: float,
