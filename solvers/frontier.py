@@ -28,6 +28,7 @@ MOST_BINS = 1 << 20
 LEAST_BITS, MOST_BITS = 4, 16  # an octave of slopes is cut in two to the power of so many parts at first
 UNEVEN = 0.75  # bits more than an even spread of slopes needs
 EDGE = 1e-12  # relative: what sums of cost may err at most
+NEAR = 0.001  # relative width, to each side, of a bracket around a price of the curve
 MARGIN = 4  # octaves of slopes beyond those of the sample that have bins of their own
 
 
@@ -101,6 +102,9 @@ class Frontier:
             budget = max(budget, self.problem.cheapest_budget, float(np.finfo(np.float64).tiny))
         if budget == self.budgets[-1]:
             budget = max(budget, self.problem.dearest_budget)
+        price = float(self.shadow_price(budget))
+        if 0.0 < price < math.inf:  # where only bins are known, one pass near the price finds the steps
+            self._relaxer.prices = price * (1 + NEAR), price * (1 - NEAR)
         return solve(self.problem, budget, solver, relaxer=self._relaxer, **options)
 
     def to_frame(self) -> Any:
