@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from robatch.solvers.work import Work
 FloatArray = npt.NDArray[np.float64]
 Items = tuple[IntArray, FloatArray, FloatArray, FloatArray]
 
+PARTS = (1, 4096)  # of a unit of money in which costs are counted: tokens may be whole, or halves, quarters ...
 EXACT = 2.0**52  # up to here, sums of whole numbers are exact in float64
 PATIENCE = 3 * core.WORK  # list entries looked at before other ways are tried
 SMALLEST_LIST, LARGEST_LIST = 1 << 10, 1 << 20  # partial plans in a list
@@ -94,20 +96,22 @@ class Core:
         if not len(self.extra):
             return False
         owner = np.repeat(np.arange(len(self.query)), np.diff(self.first))
-        bases = _units(flat, money, self.query, self.base)
-        items = _units(flat, money, self.query[owner], self.state)
-        paid = _units(flat, money, self.query, self.states[self.query])
-        if bases is None or items is None or paid is None:
+        pairs = ((self.query, self.base), (self.query[owner], self.state), (self.query, self.states[self.query]))
+        for parts in PARTS:
+            bases, items, paid = (_units(flat, money, *pair, parts) for pair in pairs)
+            if bases is not None and items is not None and paid is not None:
+                break
+        else:
             return False
         extra = items - bases[owner]
         grain = int(np.gcd.reduce(extra.astype(np.int64)))
         if grain == 0:
             return False
-        room = math.floor(most - cost - int(np.sum(bases - paid))) // grain
+        room = math.floor(parts * (most - cost) - int(np.sum(bases - paid))) // grain
         if abs(room) > EXACT or float(np.abs(extra).sum()) > EXACT:
             return False
         self.extra, self.room = extra / grain, float(room)
-        self.price *= money.usd(grain)
+        self.price *= money.usd(Fraction(grain, parts))
         return True
 
     @property
@@ -186,13 +190,13 @@ class Core:
         return changed
 
 
-def _units(flat: Flat, money: Money, queries: IntArray, states: IntArray) -> FloatArray | None:
-    """Return the amortized cost of queries in states in whole units, None where tokens or sums are not whole."""
+def _units(flat: Flat, money: Money, queries: IntArray, states: IntArray, parts: int) -> FloatArray | None:
+    """Return the amortized cost of queries in states in parts of a unit, None where tokens or sums are not whole."""
     models = flat.state_model[states]
-    sent = flat.inputs[queries, models if flat.inputs.shape[1] > 1 else 0].astype(np.float64)
-    received = flat.outputs[queries, models if flat.outputs.shape[1] > 1 else 0].astype(np.float64)
+    sent = flat.inputs[queries, models if flat.inputs.shape[1] > 1 else 0].astype(np.float64) * parts
+    received = flat.outputs[queries, models if flat.outputs.shape[1] > 1 else 0].astype(np.float64) * parts
     price_in, price_out, share = money.arrays
-    units: FloatArray = sent * price_in[models] + received * price_out[models] + share[states]
+    units: FloatArray = sent * price_in[models] + received * price_out[models] + share[states] * parts
     whole = (sent == np.rint(sent)).all() and (received == np.rint(received)).all()
     return units if whole and units.max() < EXACT else None
 

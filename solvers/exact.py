@@ -184,10 +184,9 @@ def close(node: Node, relaxation: Relaxation, incumbent: float) -> Found:
             return best, bound
         shortfall = core.linear_bound - incumbent
         if core.incomplete or cut >= shortfall:
+            node.work.limit = node.work.limit or ("memory" if core.incomplete else "other")
             break
         cut = shortfall * (1 + 1e-9)
-    if node.work.limit is None:
-        node.work.limit = "memory"
     return best, bound
 
 

@@ -212,7 +212,7 @@ _builtin(
     "exact",
     "optimum",
     "exact:run",
-    "the amortized optimum at any size: shadow price, core search",
+    "amortized optimum at any size, or a proven gap: shadow price, core search",
     costs=("amortized",),
 )
 _builtin("greedy", "bound", "greedy:run", "concave hulls, upgrades by utility per USD; linear bound")
