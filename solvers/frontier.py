@@ -219,7 +219,7 @@ def _leading_bits(slopes: FloatArray, shift: int) -> npt.NDArray[np.int64]:
 
 
 def _count(relaxer: Relaxer, shift: int, lowest: int, bins: int) -> tuple[float, float, FloatArray]:
-    """Return USD and utility of the cheapest plan, and what `sweeps.histogram` counts in each bin: (4, bins)."""
+    """Return USD and utility of the cheapest plan, and what `sweeps.histogram` counts in each bin: (bins, 4)."""
     from robatch.solvers import sweeps
     from robatch.solvers.relaxation import over_ranges
 
