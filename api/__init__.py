@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from robatch import bench, instances, proxies, solvers
     from robatch.instances.bundled import load
+    from robatch.instances.constraints import Constraints
     from robatch.instances.errors import InputError, MissingExtraError
     from robatch.instances.families import FAMILIES, generate
     from robatch.instances.knapsack import Knapsack, from_knapsack
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Answer": "solvers.registry",
     "Call": "solvers.packing",
+    "Constraints": "instances.constraints",
     "FAMILIES": "instances.families",
     "Frontier": "solvers.frontier",
     "InputError": "instances.errors",
@@ -75,6 +77,7 @@ __all__ = [
     "FAMILIES",
     "Answer",
     "Call",
+    "Constraints",
     "Frontier",
     "InputError",
     "Knapsack",

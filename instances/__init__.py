@@ -1,6 +1,7 @@
 """The problem itself: data types, cost arithmetic, generated families, files and routing tables."""
 
 from robatch.instances.bundled import BUNDLED, load
+from robatch.instances.constraints import Constraints
 from robatch.instances.errors import InputError, MissingExtraError
 from robatch.instances.families import FAMILIES, generate
 from robatch.instances.knapsack import Knapsack, from_knapsack
@@ -12,6 +13,7 @@ from robatch.instances.tables import from_table
 __all__ = [
     "BUNDLED",
     "FAMILIES",
+    "Constraints",
     "InputError",
     "Knapsack",
     "MissingExtraError",

@@ -69,11 +69,12 @@ def frozen(array: Array) -> Array:
 def flat(problem: Problem, states: npt.NDArray[np.bool_] | None = None) -> Flat:
     """Return a problem as flat arrays, with only some of its states allowed if a mask (S,) is given."""
     none = frozen(np.empty((0, 0), dtype=problem.dtype))
+    masked = problem.masked_utility  # where pairs are forbidden, utilities are dense, and -inf there
     limit = problem.token_limit if states is None else np.where(states, problem.token_limit, -1.0)
     return Flat(
-        none if problem.utility is None else problem.utility,
-        none if problem.base_utility is None else problem.base_utility,
-        none if problem.retention is None else problem.retention,
+        masked if masked is not None else none if problem.utility is None else problem.utility,
+        none if masked is not None or problem.base_utility is None else problem.base_utility,
+        none if masked is not None or problem.retention is None else problem.retention,
         problem.input_tokens,
         problem.output_tokens,
         np.ascontiguousarray(problem.token_prices),
@@ -130,6 +131,10 @@ def tally(
         if dense.shape[0] > 0:  # by themselves, these reads do not wait for each other
             for i in range(begin, end):
                 part += np.float64(dense[i, states[i]])
+            if part == -np.inf:  # a forbidden pair
+                for i in range(begin, end):
+                    if dense[i, states[i]] < 0.0:
+                        return i, 0.0, sent, received
         else:
             for i in range(begin, end):
                 s = states[i]
@@ -169,6 +174,8 @@ def extreme(
                 continue
             product = base[i, k] * retention[i if retention.shape[0] > 1 else 0, s] if factored else dense[i, s]
             utility = min(np.float64(product), 1.0)
+            if utility < 0.0:  # a forbidden pair
+                continue
             better = cost < best_cost
             if dearest:
                 better = utility > best_utility or (utility == best_utility and better)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import mul
@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple, Self, cast
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances import checks
+from robatch.instances import checks, pairs
+from robatch.instances.constraints import Constraints
 from robatch.instances.errors import InputError
 from robatch.instances.model import MOST, Model, State
 from robatch.instances.money import Money, Whole, times
@@ -62,6 +63,15 @@ class Problem:
         N different strings or integers, or None: queries are then known by their position.
     groups
         N strings or integers, or None. Queries of different groups never share a call.
+    forbidden
+        Pairs that are not allowed, as booleans (N, S), or None. `restrict` makes them from names.
+    conflicts
+        Queries that never share a call: a networkx graph whose nodes are queries, or pairs of queries, by id (by
+        position where queries have none). Kept as a sorted array of positions (E, 2), which is read as such; or None.
+    constraints
+        Limits of models and of groups, or None.
+    window_margin
+        Part of every context window that calls leave free, from 0 to below 1: room for outputs longer than expected.
 
     Raises
     ------
@@ -70,9 +80,9 @@ class Problem:
 
     Notes
     -----
-    A query is allowed in state (k, b) when b queries like it fit the context window of k:
-    ``shared_tokens + b * (input + output tokens) <= context_window``. Any b queries that are allowed
-    in a state therefore fit one call together.
+    A query is allowed in state (k, b) when b queries like it fit the context window of k,
+    ``shared_tokens + b * (input + output tokens) <= (1 - window_margin) * context_window``, and the pair is
+    not forbidden. Any b queries that are allowed in a state therefore fit one call together.
     """
 
     models: tuple[Model, ...]
@@ -83,6 +93,10 @@ class Problem:
     retention: FloatArray | None = None
     query_ids: npt.NDArray[Any] | None = None
     groups: npt.NDArray[Any] | None = None
+    forbidden: BoolArray | None = None
+    conflicts: IntArray | None = None
+    constraints: Constraints | None = None
+    window_margin: float = 0.0
 
     def __init__(
         self,
@@ -94,6 +108,10 @@ class Problem:
         retention: npt.ArrayLike | None = None,
         query_ids: npt.ArrayLike | Sequence[Any] | None = None,
         groups: npt.ArrayLike | Sequence[Any] | None = None,
+        forbidden: npt.ArrayLike | None = None,
+        conflicts: Any = None,
+        constraints: Constraints | None = None,
+        window_margin: float = 0.0,
     ) -> None:
         pool = checks.models(models)
         n_models, n_states = len(pool), sum(len(model.batch_sizes) for model in pool)
@@ -129,6 +147,15 @@ class Problem:
             set_(name, array)
         set_("query_ids", checks.labels("query_ids", query_ids, rows, unique=True))
         set_("groups", checks.labels("groups", groups, rows, unique=False))
+        margin = number("window_margin", window_margin, needed="a number from 0 to below 1", most=1.0 - 1e-9)
+        set_("window_margin", margin)
+        set_("forbidden", pairs.forbidden(forbidden, rows, n_states))
+        set_("conflicts", pairs.conflicts(conflicts, self.query_ids, rows))
+        if constraints is not None and not isinstance(constraints, Constraints):
+            raise InputError(f"constraints is {constraints!r}: robatch.Constraints is needed")
+        set_("constraints", constraints or None)
+        if self.constraints is not None:
+            self.constraints.check([model.name for model in pool], self.group_labels)
         if self.base_utility is not None:
             self._check_products()
         self._check_allowed()
@@ -145,6 +172,10 @@ class Problem:
             none = ~self.allowed(rows).any(axis=1)
             if none.any():
                 query = rows.start + int(np.argmax(none))
+                if self.forbidden is not None and self.forbidden[query].any():
+                    raise InputError(
+                        f"query {self.query_name(query)} has no state that is neither forbidden nor too long"
+                    )
                 raise InputError(
                     f"query {self.query_name(query)} fits the context window of no model, "
                     "not even in the smallest batch: shorten it or add a model with a larger context window"
@@ -209,6 +240,11 @@ class Problem:
         """Number of groups; 1 where queries have none."""
         return 1 if self.groups is None else int(self.group_codes.max()) + 1
 
+    @cached_property
+    def group_labels(self) -> list[Any]:
+        """Label of each group, by its number; empty where queries have none."""
+        return [] if self.groups is None else list(np.unique(self.groups).tolist())
+
     # ---- flat tables by state and by model, for kernels
 
     @cached_property
@@ -240,7 +276,9 @@ class Problem:
     def token_limit(self) -> npt.NDArray[np.float64]:
         """Most input and output tokens of one query that each state allows: (S,), inf if unlimited."""
         limits = [
-            np.inf if model.context_window is None else (model.context_window - model.shared_tokens) / size
+            np.inf
+            if model.context_window is None
+            else ((1.0 - self.window_margin) * model.context_window - model.shared_tokens) / size
             for model in self.models
             for size in model.batch_sizes
         ]
@@ -268,11 +306,14 @@ class Problem:
         """Return whether each query may be answered in each state: (N, S)."""
         tokens = self.input_tokens[rows].astype(np.float64) + self.output_tokens[rows]
         columns = self.state_model if tokens.shape[1] > 1 else np.zeros(self.n_states, dtype=np.int64)
-        return tokens[:, columns] <= self.token_limit
+        fits: BoolArray = tokens[:, columns] <= self.token_limit
+        return fits if self.forbidden is None else fits & ~self.forbidden[rows]
 
     @cached_property
     def all_allowed(self) -> bool:
         """Whether every query is allowed in every state."""
+        if self.forbidden is not None:
+            return False
         if np.isinf(self.token_limit).all():
             return True
         return all(bool(self.allowed(rows).all()) for rows in self.blocks())
@@ -290,6 +331,17 @@ class Problem:
         """
         share = self.call_price / self.state_batch_size
         return self.query_costs(rows)[:, self.state_model] + share
+
+    @cached_property
+    def masked_utility(self) -> FloatArray | None:
+        """Utilities with -inf where a pair is forbidden: (N, S); None where none is. A copy, for kernels."""
+        if self.forbidden is None:
+            return None
+        masked = np.empty((self.n_queries, self.n_states), dtype=self.dtype)
+        for rows in self.blocks():
+            masked[rows] = np.where(self.forbidden[rows], -np.inf, self.utilities(rows))
+        masked.flags.writeable = False
+        return masked
 
     # ---- what a plan is worth and costs
 
@@ -332,7 +384,7 @@ class Problem:
             return InputError(f"{where} state {state}: states go from 0 to {self.n_states - 1}")
         return InputError(
             f"{where} the state {self.states[state]}, "
-            "which is not allowed: a batch of such queries does not fit the context window"
+            "which is not allowed: it is forbidden, or a batch of such queries does not fit the context window"
         )
 
     def evaluate(self, assignment: npt.ArrayLike) -> Evaluation:
@@ -415,8 +467,33 @@ class Problem:
         """Return a copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
+    def restrict(
+        self,
+        forbidden: Iterable[tuple[Any, Any]] = (),
+        forced: Iterable[tuple[Any, Any]] = (),
+        min_utility: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Return a copy that allows fewer (query, state) pairs.
+
+        Parameters
+        ----------
+        forbidden
+            Pairs that are not allowed any more. A query is given by its id, or its position where queries have
+            none; a state by its column, or as (model, batch size).
+        forced
+            Pairs that must be chosen: all other states of these queries are not allowed any more.
+        min_utility
+            Least utility of any query, from 0 to 1: a number, or one for each query (N,).
+
+        Raises
+        ------
+        InputError
+            If a name is unknown, a forced pair is not allowed, or a query is left without a state.
+        """
+        return self.replace(forbidden=pairs.restricted(self, forbidden, forced, min_utility))
+
     def take(self, queries: npt.ArrayLike) -> Self:
-        """Return the problem of some of the queries, given by their positions."""
+        """Return the problem of some of the queries, by position; no constraint may name a group that is left out."""
         rows = np.asarray(queries, dtype=np.int64)
         kept = self.retention if self.retention is None or len(self.retention) == 1 else self.retention[rows]
         return self.replace(
@@ -427,6 +504,8 @@ class Problem:
             retention=kept,
             query_ids=None if self.query_ids is None else self.query_ids[rows],
             groups=None if self.groups is None else self.groups[rows],
+            forbidden=None if self.forbidden is None else self.forbidden[rows],
+            conflicts=pairs.taken(self.conflicts, rows),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -434,7 +513,9 @@ class Problem:
             return NotImplemented
         if self.models != other.models or self.dtype != other.dtype:
             return False
-        for field in dataclasses.fields(self)[1:]:
+        if self.constraints != other.constraints or self.window_margin != other.window_margin:
+            return False
+        for field in dataclasses.fields(self)[1:-2]:
             mine, theirs = getattr(self, field.name), getattr(other, field.name)
             if (mine is None) != (theirs is None) or (mine is not None and not np.array_equal(mine, theirs)):
                 return False

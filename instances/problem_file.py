@@ -8,15 +8,16 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.constraints import Constraints
 from robatch.instances.errors import InputError
 from robatch.instances.files import replacing
 from robatch.instances.model import Model
 from robatch.instances.problem import Problem
 
 KEY = b"robatch"
-VERSION = 1
+VERSION = 2
+KNOWN = (1, VERSION)  # the first had no restrictions
 
 
 def write(problem: Problem, path: str | os.PathLike[str]) -> None:
@@ -43,6 +44,10 @@ def write(problem: Problem, path: str | os.PathLike[str]) -> None:
         widths[name] = array.shape[1]
         for column, title in enumerate(_titles(problem, name, array.shape[1])):
             columns[title] = pa.array(np.ascontiguousarray(array[:, column]))
+    if problem.forbidden is not None:
+        widths["forbidden"] = problem.n_states
+        for column, title in enumerate(_titles(problem, "forbidden", problem.n_states)):
+            columns[title] = pa.array(np.ascontiguousarray(problem.forbidden[:, column]))
     shared = problem.retention if problem.retention is not None and len(problem.retention) == 1 else None
     meta = {
         "kind": "problem",
@@ -50,6 +55,9 @@ def write(problem: Problem, path: str | os.PathLike[str]) -> None:
         "models": [asdict(model) for model in problem.models],
         "columns": widths,
         "retention": None if shared is None else shared[0].tolist(),
+        "conflicts": None if problem.conflicts is None else problem.conflicts.tolist(),
+        "constraints": None if problem.constraints is None else problem.constraints.to_json(),
+        "window_margin": problem.window_margin,
     }
     table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(meta).encode()})
     with replacing(path) as temporary:
@@ -65,9 +73,9 @@ def read(path: str | os.PathLike[str]) -> Problem:
         If the file is missing, truncated, no Parquet file, or no problem.
     """
     table, meta = read_table(path, "problem")
-    if meta.get("version") != VERSION:
+    if meta.get("version") not in KNOWN:
         raise InputError(
-            f"{str(path)!r} is a problem of format version {meta.get('version')!r}: only {VERSION} is known"
+            f"{str(path)!r} is a problem of format version {meta.get('version')!r}: only {KNOWN} are known"
         )
     try:
         return _problem(table, meta, str(path))
@@ -84,8 +92,8 @@ def _problem(table: Any, meta: dict[str, Any], path: str) -> Problem:
     names = {"query_ids": "query_id", "groups": "group"}
     labels = {field: table[title].to_numpy() for field, title in names.items() if title in table.column_names}
     start = len(labels)
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    for name in ("input_tokens", "output_tokens", "utility", "base_utility", "retention"):
+    arrays: dict[str, Any] = {}
+    for name in ("input_tokens", "output_tokens", "utility", "base_utility", "retention", "forbidden"):
         if name not in widths:
             continue
         columns = table.columns[start : start + widths[name]]
@@ -98,7 +106,15 @@ def _problem(table: Any, meta: dict[str, Any], path: str) -> Problem:
         arrays[name] = array
     if shared is not None:
         arrays["retention"] = np.array(shared, dtype=arrays["base_utility"].dtype)
-    return Problem(models, **arrays, **labels)
+    conflicts, constraints = meta.get("conflicts"), meta.get("constraints")
+    return Problem(
+        models,
+        **arrays,
+        **labels,
+        conflicts=None if conflicts is None else np.array(conflicts, dtype=np.int64),
+        constraints=None if constraints is None else Constraints.from_json(constraints),
+        window_margin=meta.get("window_margin", 0.0),
+    )
 
 
 def read_table(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, Any]]:
@@ -140,6 +156,6 @@ def read_table(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, 
 
 
 def _titles(problem: Problem, name: str, width: int) -> list[str]:
-    if name in ("utility", "retention"):
+    if name in ("utility", "retention", "forbidden"):
         return [f"{name}|{state.model}|{state.batch_size}" for state in problem.states]
     return [name] if width == 1 else [f"{name}|{model.name}" for model in problem.models]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import BoolArray, IntArray, Problem
 from robatch.solvers.plan import Cost
 
 FloatArray = npt.NDArray[np.float64]
@@ -136,7 +136,9 @@ class MipModel:
         return names + [f"excluded_{number}" for number in range(self.n_rows - len(names))]
 
 
-def build(problem: Problem, budget: float | None, cost: Cost, slack: float = SLACK) -> MipModel:
+def build(
+    problem: Problem, budget: float | None, cost: Cost, slack: float = SLACK, kept: BoolArray | None = None
+) -> MipModel:
     """Build the mixed-integer program of greatest utility within a budget, or of least cost.
 
     Parameters
@@ -149,8 +151,11 @@ def build(problem: Problem, budget: float | None, cost: Cost, slack: float = SLA
         The cost model.
     slack
         Relative amount by which the budget row exceeds the budget.
+    kept
+        The pairs that the program may choose, of those that are allowed: (N, S); None for all.
     """
-    query, state = np.nonzero(problem.allowed())
+    allowed = problem.allowed()
+    query, state = np.nonzero(allowed if kept is None else allowed & kept)
     if cost == "amortized":
         pair_cost = problem.amortized_costs()[query, state]
         cell = np.zeros(0, dtype=np.int64)

@@ -452,7 +452,7 @@ def histogram(
                     product = base_[r, k] * retention[tile + r if retention.shape[0] > 1 else 0, s]
                     utility_[r] = min(np.float64(product), 1.0)
             for r in range(TILE):
-                cost_[r] = own[r] + part
+                cost_[r] = own[r] + part if utility_[r] >= 0.0 else np.inf  # -inf where a pair is forbidden
             if limit[s] < np.inf:
                 for r in range(rows):
                     if np.float64(inputs_[r, i]) + np.float64(outputs_[r, o]) > limit[s]:
