@@ -28,21 +28,27 @@ if TYPE_CHECKING:
     from robatch.instances.tables import from_table
     from robatch.proxies.measurements import Measurements
     from robatch.proxies.profiling import profile
+    from robatch.solvers.cheapest import Cheapest, cheapest
+    from robatch.solvers.explain import Explanation, explain
     from robatch.solvers.export import export
     from robatch.solvers.frontier import Frontier, frontier
-    from robatch.solvers.packing import Call
+    from robatch.solvers.packing import Call, Calls
     from robatch.solvers.plan import Plan
     from robatch.solvers.registry import Answer, Request, Solver, register
     from robatch.solvers.sensitivity import Sensitivity, sensitivity
     from robatch.solvers.solve import solve
     from robatch.solvers.verify import VerificationError, Verified, verify
+    from robatch.solvers.verify_cheapest import verify_cheapest
 
     __version__: str
 
 _HOME = {
     "Answer": "solvers.registry",
     "Call": "solvers.packing",
+    "Calls": "solvers.packing",
+    "Cheapest": "solvers.cheapest",
     "Constraints": "instances.constraints",
+    "Explanation": "solvers.explain",
     "FAMILIES": "instances.families",
     "Frontier": "solvers.frontier",
     "InputError": "instances.errors",
@@ -58,6 +64,8 @@ _HOME = {
     "State": "instances.model",
     "VerificationError": "solvers.verify",
     "Verified": "solvers.verify",
+    "cheapest": "solvers.cheapest",
+    "explain": "solvers.explain",
     "export": "solvers.export",
     "from_knapsack": "instances.knapsack",
     "from_table": "instances.tables",
@@ -70,6 +78,7 @@ _HOME = {
     "sensitivity": "solvers.sensitivity",
     "solve": "solvers.solve",
     "verify": "solvers.verify",
+    "verify_cheapest": "solvers.verify_cheapest",
 }
 _PACKAGES = ("bench", "instances", "proxies", "solvers")
 
@@ -77,7 +86,10 @@ __all__ = [
     "FAMILIES",
     "Answer",
     "Call",
+    "Calls",
+    "Cheapest",
     "Constraints",
+    "Explanation",
     "Frontier",
     "InputError",
     "Knapsack",
@@ -94,6 +106,8 @@ __all__ = [
     "Verified",
     "__version__",
     "bench",
+    "cheapest",
+    "explain",
     "export",
     "from_knapsack",
     "from_table",
@@ -109,6 +123,7 @@ __all__ = [
     "solve",
     "solvers",
     "verify",
+    "verify_cheapest",
 ]
 
 

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from robatch.bench.gap import gap_benchmark
     from robatch.bench.presets import Preset, default_preset, parse_instance, quick_preset
     from robatch.bench.ratios import Ratio, Ratios, measure_ratios
+    from robatch.bench.realized import realized_benchmark
+    from robatch.bench.realized_cells import Instance, given_instance, instances_of
+    from robatch.bench.realized_presets import RealizedPreset, default_realized_preset, quick_realized_preset
+    from robatch.bench.realized_results import RealizedResults
+    from robatch.bench.realized_rows import RealizedRow
     from robatch.bench.results import GapResults
     from robatch.bench.rows import Row
     from robatch.bench.scale import scale_benchmark
@@ -24,44 +29,62 @@ if TYPE_CHECKING:
 
 _HOME = {
     "GapResults": "results",
+    "Instance": "realized_cells",
     "Preset": "presets",
     "Ratio": "ratios",
     "Ratios": "ratios",
+    "RealizedPreset": "realized_presets",
+    "RealizedResults": "realized_results",
+    "RealizedRow": "realized_rows",
     "Row": "rows",
     "ScalePreset": "scale_presets",
     "ScaleResults": "scale_results",
     "ScaleRow": "scale_rows",
     "Series": "scale_cells",
     "default_preset": "presets",
+    "default_realized_preset": "realized_presets",
     "default_scale_preset": "scale_presets",
     "full_scale_preset": "scale_presets",
     "gap_benchmark": "gap",
+    "given_instance": "realized_cells",
+    "instances_of": "realized_cells",
     "measure_ratios": "ratios",
     "parse_instance": "presets",
     "quick_preset": "presets",
+    "quick_realized_preset": "realized_presets",
     "quick_scale_preset": "scale_presets",
+    "realized_benchmark": "realized",
     "scale_benchmark": "scale",
     "series_of": "scale_cells",
 }
 
 __all__ = [
     "GapResults",
+    "Instance",
     "Preset",
     "Ratio",
     "Ratios",
+    "RealizedPreset",
+    "RealizedResults",
+    "RealizedRow",
     "Row",
     "ScalePreset",
     "ScaleResults",
     "ScaleRow",
     "Series",
     "default_preset",
+    "default_realized_preset",
     "default_scale_preset",
     "full_scale_preset",
     "gap_benchmark",
+    "given_instance",
+    "instances_of",
     "measure_ratios",
     "parse_instance",
     "quick_preset",
+    "quick_realized_preset",
     "quick_scale_preset",
+    "realized_benchmark",
     "scale_benchmark",
     "series_of",
 ]

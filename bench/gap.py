@@ -142,7 +142,7 @@ def _settings(
         time_limit = number("time_limit", time_limit, above=True, needed="seconds above 0")
     return {
         "instances": {
-            name: {"source": sources.get(name, "given"), "sha256": fingerprint(problem), **_sizes(problem)}
+            name: {"source": sources.get(name, "given"), "sha256": fingerprint(problem), **sizes(problem)}
             for name, problem in instances.items()
         },
         "fractions": [number("budget fraction", fraction, 0.0, 1.0) for fraction in fractions],
@@ -155,7 +155,8 @@ def _settings(
     }
 
 
-def _sizes(problem: Problem) -> dict[str, int]:
+def sizes(problem: Problem) -> dict[str, int]:
+    """Return the numbers of queries, models and states."""
     return {"queries": problem.n_queries, "models": problem.n_models, "states": problem.n_states}
 
 
@@ -170,11 +171,14 @@ def fingerprint(problem: Problem) -> str:
         "retention",
         "query_ids",
         "groups",
+        "forbidden",
+        "conflicts",
     ):
         array = getattr(problem, name)
         digest.update(f"{name} {None if array is None else (array.shape, array.dtype.str)}".encode())
         if array is not None:
             digest.update(array.tobytes())
+    digest.update(repr((problem.constraints, problem.window_margin)).encode())
     return digest.hexdigest()
 
 
@@ -206,9 +210,9 @@ def _instance(
         if row is None:
             display.working(f"{name} · {cost} · {wording.fraction(fraction)} · {solver}")
             if (cost, solver) not in warm:
-                _warm_up(problem, solver, cost, settings)
+                warm_up(problem, solver, cost, settings)
                 warm.add((cost, solver))
-            row = _measure(key, problem, settings)
+            row = measure(key, problem, settings)
             yield row
         cell.append(row)
         display.made(compare(cell), row.key in kept)
@@ -217,10 +221,12 @@ def _instance(
             cell = []
 
 
-def _warm_up(problem: Problem, solver: str, cost: Cost, settings: Mapping[str, Any]) -> None:
-    """Run a solver once, so that nothing is compiled or imported while it is timed."""
+def warm_up(
+    problem: Problem, solver: str, cost: Cost, settings: Mapping[str, Any], queries: int = WARM_UP_QUERIES
+) -> None:
+    """Run a solver once on the first queries, so that nothing is compiled or imported while it is timed."""
     with suppress(Exception):  # a failure shows when it counts
-        few = problem.take(range(min(WARM_UP_QUERIES, problem.n_queries)))
+        few = problem.take(range(min(queries, problem.n_queries)))
         _solve(few, few.budget_at(0.5), solver, cost, settings)
 
 
@@ -229,13 +235,14 @@ def _solve(problem: Problem, budget: float, solver: str, cost: Cost, settings: M
     return solve(problem, budget, solver, cost, time_limit=limit, seed=seed, threads=threads)
 
 
-def _measure(key: Key, problem: Problem, settings: Mapping[str, Any]) -> Row:
+def measure(key: Key, problem: Problem, settings: Mapping[str, Any]) -> Row:
+    """Run a solver in a cell, quick ones several times, and return its row; a failure is a row too."""
     name, cost, fraction, solver = key
     budget = problem.budget_at(fraction)
     facts = {
         "instance": name,
         "source": settings["instances"][name]["source"],
-        **_sizes(problem),
+        **sizes(problem),
         "budget_fraction": fraction,
         "budget": budget,
         "cost": cost,

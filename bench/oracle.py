@@ -86,10 +86,16 @@ SOLVER = Solver(NAME, "the paper's scheduler, reconstructed, in plain Python", r
 
 
 @contextmanager
-def registered() -> Iterator[None]:
-    """Let `solve` know the oracle for a while: it is a baseline of the benchmark, not a solver of the library."""
-    registry.register(SOLVER, replace=True)
+def registered(solver: Solver = SOLVER) -> Iterator[None]:
+    """Let `solve` know the oracle for a while: it is a baseline of the benchmark, not a solver of the library.
+
+    Parameters
+    ----------
+    solver
+        Another baseline of a benchmark.
+    """
+    registry.register(solver, replace=True)
     try:
         yield
     finally:
-        registry._solvers.pop(NAME, None)
+        registry._solvers.pop(solver.name, None)

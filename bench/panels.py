@@ -30,8 +30,11 @@ _STYLES = {
     "best": ("#404040", "2"),
     "python-heap": ("#44AA99", "h"),
     "brute-force": ("#000000", "*"),
+    "reduced-budget": ("#999933", "H"),
 }
 _OTHERS = (("#8C564B", "p"), ("#7F3C8D", "h"), ("#11A579", "H"), ("#3969AC", "8"), ("#E73F74", "+"))
+
+WITHOUT_FACE = "x+12"  # markers that cannot be hollow
 
 LEAST = 1e-6  # percent: what is drawn at the foot of the logarithmic axis, "0"
 
@@ -58,11 +61,11 @@ def gap_foot(gaps: Iterable[float | None]) -> float:
     return 10.0 ** math.floor(math.log10(max(100 * min(shown), LEAST))) if shown else 0.1
 
 
-def gap_axis(axes: Axes, foot: float) -> None:
-    """Make the vertical axis logarithmic in percent, with "0" at its foot."""
+def gap_axis(axes: Axes, foot: float, top: int = 2) -> None:
+    """Make the vertical axis logarithmic in percent, with "0" at its foot, up to a power of ten."""
     axes.set_yscale("symlog", linthresh=foot, linscale=0.6)
-    axes.set_ylim(0, 100)
-    powers = range(2, round(math.log10(foot)) - 1, -1 if foot > 1e-4 else -2)
+    axes.set_ylim(0, 10.0**top)
+    powers = range(top, round(math.log10(foot)) - 1, -1 if foot > 1e-4 else -2)
     ticks = [0.0, *(10.0**power for power in powers)]
     axes.set_yticks(ticks, ["0", *(f"{tick:g}" for tick in ticks[1:])])
     axes.minorticks_off()
@@ -79,6 +82,16 @@ def draw_line(
     )  # fmt: skip
     if not clip:
         line.set_in_layout(False)  # the layout would make room for what lies outside
+
+
+def draw_hollow(axes: Axes, x: float, y: float, solver: str, solvers: Sequence[str], clip: bool = True) -> None:
+    """Draw a point of a solver's line hollow, where its marker can be."""
+    colour, marker = style(solver, solvers)
+    if marker not in WITHOUT_FACE:
+        axes.plot(
+            x, y, color=colour, marker=marker, markersize=size(solvers.index(solver), solvers),
+            markerfacecolor="white", clip_on=clip, zorder=4,
+        )  # fmt: skip
 
 
 def figure(
@@ -132,7 +145,7 @@ def figure(
                 title_fontproperties={"size": 13, "weight": "bold"},
                 loc="outside upper left",
                 alignment="left",
-                ncols=min(len(handles), int(width / 1.25)),
+                ncols=max(1, min(len(handles), int(width / 1.25))),
                 frameon=False,
                 borderpad=0,
             )

@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from robatch.bench import wording
-from robatch.bench.panels import draw_line, figure, gap_axis, gap_foot, png, style
+from robatch.bench.panels import WITHOUT_FACE, draw_line, figure, gap_axis, gap_foot, png, style
 from robatch.bench.rows import Row
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ def runtime_plot(rows: Sequence[Row]) -> bytes:
             points = [(value, limit) for value, limit in pairs if value]
             colour, marker = style(solver, solvers)
             for value, limit in points:
-                hollow = limit is not None and marker not in "x+12"
+                hollow = limit is not None and marker not in WITHOUT_FACE
                 axes.scatter(
                     value, place, s=42, marker=marker, linewidths=1.5, zorder=3, alpha=0.9,
-                    facecolors="white" if hollow else colour, edgecolors=None if marker in "x+12" else colour,
+                    facecolors="white" if hollow else colour, edgecolors=None if marker in WITHOUT_FACE else colour,
                 )  # fmt: skip
             if points:
                 middle = median(value for value, _ in points)

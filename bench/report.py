@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from robatch.bench import gap, tables, wording
 from robatch.bench.rows import PROVEN, by_cell
@@ -25,15 +25,10 @@ def page(results: GapResults, plots: Mapping[str, bytes]) -> str:
     plots
         The PNG images ``gap.png`` and ``runtime.png``, which the page holds inline.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((files("robatch.bench") / "report.html.jinja").read_text(encoding="utf-8"))
-    images = {name: base64.b64encode(image).decode() for name, image in plots.items()}
-    return template.render(
+    return render(
+        "report.html.jinja",
+        plots,
         results=results,
-        images=images,
-        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         panels=_panels(results),
         columns=[title for title, _ in tables.COLUMNS],
         summary=[tables.summary_cells(record) for record in results.summary()],
@@ -41,8 +36,20 @@ def page(results: GapResults, plots: Mapping[str, bytes]) -> str:
         messages=[row for row in results.rows if row.message],
         enough_ms=round(1000 * gap.ENOUGH_S),
         most_repeats=gap.MOST_REPEATS,
-        word=wording,
     )
+
+
+def render(template: str, plots: Mapping[str, bytes], **values: Any) -> str:
+    """Return the page that a template of this folder makes of some values and of images, which it holds inline."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FunctionLoader(lambda name: (files("robatch.bench") / name).read_text(encoding="utf-8")),
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    images = {name: base64.b64encode(image).decode() for name, image in plots.items()}
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return environment.get_template(template).render(images=images, date=date, word=wording, **values)
 
 
 def _panels(results: GapResults) -> list[dict[str, object]]:

@@ -95,6 +95,22 @@ def csv_text(columns: Sequence[str], rows: Iterable[Any]) -> str:
     return text.getvalue()
 
 
+def measured_on(settings: Mapping[str, Any], machine: Mapping[str, Any]) -> list[str]:
+    """Return the machine, the software with its commit, and the solvers as lines of a list in Markdown."""
+    packages = machine["packages"]
+    sources = f"robatch {packages.get('robatch', 'unknown')}"
+    if settings["commit"]:
+        sources += f", commit {settings['commit']}"
+    system, *_, hardware = machine["system"].split()
+    memory = "" if machine["memory_gib"] is None else f", {machine['memory_gib']} GiB of memory"
+    solvers = ", ".join(f"{name} {version or 'not installed'}" for name, version in settings["solvers"].items())
+    return [
+        f"- Machine: {machine['cpu']}, {machine['cores']} cores{memory}, {system} {hardware}",
+        f"- Software: {sources}; {machine['python']}, NumPy {packages.get('numpy')}, Numba {packages.get('numba')}",
+        f"- Solvers: {solvers}",
+    ]
+
+
 def write_files(folder: str | os.PathLike[str], contents: Mapping[str, str | bytes]) -> list[Path]:
     """Write files to a folder, which is made if it does not exist; each whole or not at all.
 

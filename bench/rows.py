@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import groupby
 from statistics import fmean, median
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from robatch.solvers.plan import Cost
 
@@ -92,14 +92,16 @@ class Row:
         return self.realized_cost is not None and self.realized_cost > self.budget * (1 + 1e-9)
 
 
+R = TypeVar("R", bound=Row)
+
 COLUMNS = tuple(field.name for field in fields(Row))
 Row.MEASURED = COLUMNS[: COLUMNS.index("best_bound")]  # those after them follow from the other rows of the cell
 
 
-def compare(rows: Iterable[Row]) -> list[Row]:
+def compare(rows: Iterable[R]) -> list[R]:
     """Return rows with the fields filled in that compare the solvers of each cell, in the same order."""
     rows = list(rows)
-    cells: dict[Cell, list[Row]] = {}
+    cells: dict[Cell, list[R]] = {}
     for row in rows:
         cells.setdefault(row.cell, []).append(row)
     facts = {cell: _facts(members) for cell, members in cells.items()}
@@ -113,7 +115,7 @@ def _facts(rows: Sequence[Row]) -> tuple[float | None, float | None, float | Non
     return min(bounds, default=None), max(utilities, default=None), greedy
 
 
-def _compared(row: Row, best_bound: float | None, best_known: float | None, greedy: float | None) -> Row:
+def _compared(row: R, best_bound: float | None, best_known: float | None, greedy: float | None) -> R:
     ratio = None
     gap = gap_to(best_bound, row.utility)
     if greedy and row.runtime_s is not None:
@@ -176,6 +178,6 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return records
 
 
-def by_cell(rows: Iterable[Row]) -> list[list[Row]]:
+def by_cell(rows: Iterable[R]) -> list[list[R]]:
     """Return runs of neighbouring rows of one cell."""
     return [list(members) for _, members in groupby(rows, key=lambda row: row.cell)]

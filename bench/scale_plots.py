@@ -5,31 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from robatch.bench.panels import draw_line, figure, gap_axis, gap_foot, png, size, style
+from robatch.bench.panels import draw_hollow, draw_line, figure, gap_axis, gap_foot, png
 from robatch.bench.scale_cells import Series
 from robatch.bench.scale_rows import ScaleRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WITHOUT_FACE = "x+12"  # markers that cannot be hollow
-
 
 def time_plot(rows: Sequence[ScaleRow]) -> bytes:
     """Draw the time of each solver as a multiple of a pass, both axes logarithmic, as PNG."""
 
     def draw(axes: Axes, rows: Sequence[ScaleRow], solvers: Sequence[str]) -> None:
-        for place, solver in enumerate(solvers):
+        for solver in solvers:
             mine = [row for row in rows if row.solver == solver and row.time_to_pass]
             ratios = [row.time_to_pass or 0.0 for row in mine]
             draw_line(axes, [row.queries for row in mine], ratios, solver, solvers, clip=True)
-            colour, marker = style(solver, solvers)
             for row, ratio in zip(mine, ratios, strict=True):
-                if row.limit == "time" and marker not in WITHOUT_FACE:
-                    axes.plot(
-                        row.queries, ratio, color=colour, marker=marker, markersize=size(place, solvers),
-                        markerfacecolor="white", zorder=4,
-                    )  # fmt: skip
+                if row.limit == "time":
+                    draw_hollow(axes, row.queries, ratio, solver, solvers)
         if any(row.time_to_pass for row in rows):
             axes.set_yscale("log")
         axes.axhline(1, color="#404040", linewidth=1, zorder=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from robatch.bench import scale_rows
-from robatch.bench.results import csv_text, write_files
+from robatch.bench.results import csv_text, measured_on, write_files
 from robatch.bench.scale_rows import COLUMNS, ScaleRow
 from robatch.bench.scale_tables import markdown
 
@@ -69,17 +69,8 @@ class ScaleResults:
     def markdown(self) -> str:
         """Return the tables with the machine, the commit, the date and the command, as a page of Markdown."""
         settings, machine = self.settings, self.machine
-        packages = machine["packages"]
-        sources = f"robatch {packages.get('robatch', 'unknown')}"
-        if settings["commit"]:
-            sources += f", commit {settings['commit']}"
-        system, *_, hardware = machine["system"].split()
-        memory = "" if machine["memory_gib"] is None else f", {machine['memory_gib']} GiB of memory"
-        solvers = ", ".join(f"{name} {version or 'not installed'}" for name, version in settings["solvers"].items())
         facts = [
-            f"- Machine: {machine['cpu']}, {machine['cores']} cores{memory}, {system} {hardware}",
-            f"- Software: {sources}; {machine['python']}, NumPy {packages.get('numpy')}, Numba {packages.get('numba')}",
-            f"- Solvers: {solvers}",
+            *measured_on(settings, machine),
             f"- Budget fraction {settings['budget_fraction']:g}, amortized cost, time limit "
             f"{settings['time_limit']:g} s a run, at least {settings['repeats']} runs, seed {settings['seed']}",
             f"- Date: {datetime.now(UTC):%Y-%m-%d}",

@@ -395,8 +395,16 @@ class Problem:
         InputError
             If its shape is wrong, or a state is unknown or not allowed for its query.
         """
-        utility, own, queries = self._tally(self._whole_numbers(assignment))
+        states = self._whole_numbers(assignment)
+        utility, own, queries = self._tally(states)
         calls = -(-queries // self.state_batch_size)
+        if self.conflicts is not None:
+            from robatch.instances.conflicts import seated
+
+            codes = None if self.groups is None else self.group_codes
+            found = seated(self.conflicts, states, codes, self.state_batch_size, queries)
+            if found is not None:
+                calls[found.groups, found.states] = found.calls
         shares = sum(map(mul, self.money.share, queries.sum(axis=0).tolist()))
         prompts = sum(map(mul, self.money.call, calls.sum(axis=0).tolist()))
         return Evaluation(utility, self.money.usd(own + shares), self.money.usd(own + prompts), calls)
@@ -410,7 +418,11 @@ class Problem:
         return self.evaluate(assignment).amortized_cost
 
     def call_counts(self, assignment: npt.ArrayLike) -> IntArray:
-        """Return the calls of each group in each state: (groups, S), ``ceil(queries / b)``."""
+        """Return the calls of each group in each state: (groups, S).
+
+        Without conflicts ``ceil(queries / b)``; with conflicts as many as `robatch.Plan.calls` forms, see
+        `robatch.instances.conflicts` for when that is proven to be the fewest.
+        """
         return self.evaluate(assignment).calls
 
     def realized_cost(self, assignment: npt.ArrayLike) -> float:

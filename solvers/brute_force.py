@@ -9,12 +9,18 @@ import numpy.typing as npt
 from numba import njit
 
 from robatch.instances.errors import InputError
+from robatch.instances.problem import IntArray, Problem
+from robatch.solvers.coupled import entries, legal, needs
+from robatch.solvers.plan import Cost
 from robatch.solvers.registry import Answer, Request
 
 Array = npt.NDArray[Any]
 
 MOST = 50_000_000  # assignments
+MOST_COUPLED = 5_000_000  # where constraints or conflicts are to be kept
 ROUNDING = 1e-12
+DOUBT = 1e-9  # relative: closer to a limit, the last digits decide, which `legal` looks at
+AT_ONCE = 1 << 16
 
 
 def run(request: Request) -> Answer:
@@ -23,16 +29,21 @@ def run(request: Request) -> Answer:
     Raises
     ------
     InputError
-        If there are more than 50 million of them.
+        If there are more than 50 million of them, or 5 million with constraints that couple queries.
     """
     problem, realized = request.problem, request.cost == "realized"
     allowed = problem.allowed()
-    if np.sum(np.log(allowed.sum(axis=1))) > np.log(MOST):
+    coupled = bool(needs(problem, request.cost))
+    most = MOST_COUPLED if coupled else MOST
+    if np.sum(np.log(allowed.sum(axis=1))) > np.log(most):
         raise InputError(
             f"brute-force is given {problem.n_queries} queries with up to {problem.n_states} states: "
-            f"at most {MOST:,} assignments are allowed"
+            f"at most {most:,} assignments are allowed"
         )
-    states, found, edge = enumerate_all(
+    if coupled:
+        found = best_legal(problem, request.budget, request.cost)
+        return Answer(infeasible=True) if found is None else Answer(found, bound=problem.total_utility(found))
+    states, any_, edge = enumerate_all(
         request.budget * (1 - ROUNDING),
         request.budget * (1 + ROUNDING),
         np.asarray(problem.utilities(), dtype=np.float64),
@@ -43,12 +54,67 @@ def run(request: Request) -> Answer:
         problem.group_codes,
     )
     # sums in the kernel and in the problem round differently: on the edge of the budget the problem decides
-    plans = [states] if found else []
+    plans = [states] if any_ else []
     plans += [plan for plan in edge if problem.cost(plan, request.cost) <= request.budget]
     if not plans:
         return Answer(infeasible=True)
     best = max(plans, key=problem.total_utility)
     return Answer(best, bound=problem.total_utility(best))
+
+
+def best_legal(problem: Problem, budget: float, cost: Cost) -> IntArray | None:
+    """Return the best of all assignments that keep the budget, the constraints and the conflicts, or None.
+
+    What is clearly over a limit is dropped by sums over many assignments at once; what remains is looked at one by
+    one, from the greatest utility down.
+    """
+    choices = [np.flatnonzero(row) for row in problem.allowed()]
+    shape = [len(states) for states in choices]
+    best: IntArray | None = None
+    top = -np.inf
+    for begin in range(0, int(np.prod(shape)), AT_ONCE):
+        codes = np.arange(begin, min(begin + AT_ONCE, int(np.prod(shape))))
+        places = np.unravel_index(codes, shape)
+        states = np.stack([own[place] for own, place in zip(choices, places, strict=True)], axis=1)
+        utility, clear = _weigh(problem, states, budget, cost)
+        for row in np.argsort(-utility, kind="stable"):
+            if utility[row] <= top:
+                break
+            if clear[row] and legal(problem, states[row], budget, cost):
+                best, top = states[row], utility[row]
+                break
+    return best
+
+
+def _weigh(problem: Problem, states: IntArray, budget: float, cost: Cost) -> tuple[Array, Array]:
+    """Return the utility of each of many assignments (M, N), and whether it may be legal: (M,).
+
+    Calls are counted as if no queries were in conflict, and so never too many.
+    """
+    queries, realized = np.arange(problem.n_queries), cost == "realized"
+    model, groups = problem.state_model[states], problem.group_codes
+    worth = problem.utilities().astype(np.float64)[queries, states]
+    paid = problem.query_costs()[queries, model] if realized else problem.amortized_costs()[queries, states]
+    cells = np.arange(problem.n_states) == states[:, :, None]  # (M, N, S)
+    in_group = np.arange(problem.n_groups) == groups[:, None]  # (N, G)
+    calls = -(-np.einsum("mns,ng->mgs", cells, in_group, dtype=np.int64) // problem.state_batch_size)
+    billed = calls * (problem.call_price if realized else 0.0)
+    clear = paid.sum(axis=1) + billed.sum(axis=(1, 2)) <= budget * (1 + DOUBT)
+    for entry in entries(problem):
+        k = entry.place
+        columns, own = problem.state_model == k, groups == k
+        if entry.kind == "max_queries":
+            clear &= (model == k).sum(axis=1) <= entry.limit
+        elif entry.kind == "max_calls":
+            clear &= calls[:, :, columns].sum(axis=(1, 2)) <= entry.limit
+        elif entry.kind == "max_cost":
+            used = (paid * (model == k)).sum(axis=1) + billed[:, :, columns].sum(axis=(1, 2))
+            clear &= used <= entry.limit * (1 + DOUBT)
+        elif entry.kind == "group_budget":
+            clear &= paid[:, own].sum(axis=1) + billed[:, k].sum(axis=1) <= entry.limit * (1 + DOUBT)
+        else:
+            clear &= worth[:, own].mean(axis=1) >= entry.limit * (1 - DOUBT)
+    return worth.sum(axis=1), clear
 
 
 @njit(cache=True)

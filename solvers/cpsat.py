@@ -42,8 +42,10 @@ def run_once(model: MipModel, request: Request, start: FloatArray | None) -> Out
         if row < model.problem.n_queries:
             program.add_exactly_one(terms)
             continue
-        factor = scale(model.value[span], model.upper[model.index[span]]) if row == model.budget_row else 1.0
-        weights = np.floor(model.value[span] * factor).astype(np.int64)
+        real = model.value[span]
+        whole = bool((real == np.rint(real)).all())  # counts stay what they are
+        factor = 1.0 if whole else scale(real, model.upper[model.index[span]])
+        weights = np.floor(real * factor).astype(np.int64)
         limit = int(np.floor(model.row_upper[row] * factor))
         program.add(cp_model.LinearExpr.weighted_sum(terms, weights.tolist()) <= limit)
     unit = scale(model.objective, model.upper)

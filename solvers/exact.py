@@ -93,6 +93,11 @@ class Node:
 
 def run(request: Request) -> Answer:
     """Return a plan that is proven best to the requested gap, or the best one found and its bound."""
+    prompts = (request.problem.call_price > 0.0) & (request.problem.state_batch_size > 1)
+    if request.cost == "realized" and prompts.any():  # otherwise both cost models are the same
+        from robatch.solvers import realized_exact
+
+        return realized_exact.run(request)
     problem, budget = request.problem, request.budget
     relaxer = Relaxer.of(request)
     work = Work(request.time_limit, relaxer.threads)

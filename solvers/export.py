@@ -16,9 +16,12 @@ from robatch.solvers.plan import Cost
 def export(problem: Problem, budget: float, path: str | os.PathLike[str], cost: Cost = "amortized") -> None:
     """Write the program that the mixed-integer backends solve.
 
-    Columns are ``x_<query>_<state>`` and ``y_<group>_<state>``; rows ``query_<i>``, ``calls_<group>_<state>``
-    and ``budget``. The objective is utility times a power of two; the budget row has the right-hand side N
-    (and 1e-11 of it more, so that rounding cuts off no plan: check a solution with `verify`).
+    Columns are ``x_<query>_<state>`` and ``y_<group>_<state>``; rows ``query_<i>``, ``calls_<group>_<state>``,
+    ``budget``, constraints by kind and number of the model or group, such as ``max_cost_<model>``, and
+    ``apart_<group>_<state>_<number>`` for conflicting queries. The objective is utility times a power of two; rows of
+    USD and utility have the number of queries concerned as their right-hand side (and 1e-11 of it more, so that
+    rounding cuts off no plan: check a solution with `verify`). Conflicting queries may need more calls than the
+    program counts; `solve` adds rows where they do.
 
     Parameters
     ----------

@@ -13,7 +13,9 @@ import numpy.typing as npt
 from robatch.instances.errors import require
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number, whole
+from robatch.solvers.coupled import needs
 from robatch.solvers.plan import Plan
+from robatch.solvers.registry import check_constraints
 from robatch.solvers.solve import solve
 
 if TYPE_CHECKING:
@@ -143,10 +145,12 @@ def frontier(problem: Problem, resolution: float | None = None, threads: int | N
     Raises
     ------
     InputError
-        If an argument is not allowed.
+        If an argument is not allowed, or the problem has constraints that couple queries.
     """
     from robatch.instances.kernels import flat
     from robatch.solvers.relaxation import Relaxer, find_steps, thread_count
+
+    check_constraints("the frontier", frozenset(), needs(problem, "amortized"), "amortized")
 
     if resolution is None:
         resolution = 0.0 if problem.n_queries <= ALL_STEPS else RESOLUTION

@@ -22,22 +22,38 @@ BLOCK = 65_536
 
 def lower_to_grade(flat: Flat, bound: float) -> float:
     """Return the greatest utility not above `bound` that a plan can have, `bound` itself if there are no grades."""
+    found = _grades(flat)
+    if found is None:
+        return bound
+    parts, error = found
+    return min(bound, (math.floor(bound * parts * (1 + ROUNDING) + error) + error) / parts)
+
+
+def raise_to_grade(flat: Flat, target: float) -> float:
+    """Return the least utility of at least `target` that a plan can have, `target` itself if there are no grades."""
+    found = _grades(flat)
+    if found is None:
+        return target
+    parts, error = found
+    return max(target, (math.ceil(target * parts * (1 - ROUNDING) - error) - error) / parts)
+
+
+def _grades(flat: Flat) -> tuple[int, float] | None:
+    """Return the number of parts of 1 of which utilities are multiples, and by how much a plan's may differ."""
     utilities = flat.dense
     if not len(utilities):
-        return bound
+        return None
     parts = None if _parts(utilities[0]) is None else _parts(np.unique(utilities[:SAMPLE]))
     if parts is None:
-        return bound
+        return None
     error = max(_error(utilities[i : i + BLOCK], parts) for i in range(0, len(utilities), BLOCK)) * len(utilities)
-    if error > 0.1:
-        return bound
-    return min(bound, (math.floor(bound * parts * (1 + ROUNDING) + error) + error) / parts)
+    return None if error > 0.1 else (parts, error)
 
 
 def _parts(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> int | None:
     """Return the least number of parts of 1 of which all values are multiples, None if it is large."""
     parts = 1
-    for value in values.tolist():
+    for value in values[np.isfinite(values)].tolist():  # forbidden pairs are worth -inf
         nearest = Fraction(value).limit_denominator(MOST_PARTS)
         parts = math.lcm(parts, nearest.denominator)
         if abs(float(nearest) - value) > (EXACT if values.dtype == np.float64 else EXACT_32) or parts > MOST_PARTS:
@@ -47,5 +63,5 @@ def _parts(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> int | 
 
 def _error(utilities: np.ndarray[tuple[int, ...], np.dtype[np.floating]], parts: int) -> float:
     """Return by how much `parts` times the utilities differ from whole numbers, at most."""
-    times = utilities.astype(np.float64) * parts
+    times = np.where(np.isfinite(utilities), utilities, 0.0).astype(np.float64) * parts
     return float(np.abs(times - np.rint(times)).max())

@@ -11,11 +11,19 @@ def run(request: Request) -> Answer:
     """Upgrade along the hulls by utility per USD until the budget is spent.
 
     The bound is the linear relaxation's (Sinha and Zoltners, "The multiple-choice knapsack problem", Operations
-    Research 27(3), 1979). It holds for realized cost too, which is never below amortized cost.
+    Research 27(3), 1979). Realized cost, and constraints that couple queries, have schedulers of their own.
     """
+    if request.problem.constraints is not None:
+        from robatch.solvers import constrained
+
+        return constrained.run(request)
+    if request.cost == "realized":
+        from robatch.solvers import realized
+
+        return realized.run(request)
     relaxer = Relaxer.of(request)
     relaxation = relaxer.at(request.budget)
     states, _, cost = relaxation.plan()
-    if request.cost == "realized" or cost > request.budget * (1 - EDGE):  # at the edge, the last digits decide
+    if cost > request.budget * (1 - EDGE):  # at the edge, the last digits decide
         return Answer(within(request, relaxer.schedule), bound=relaxation.bound, shadow_price=relaxation.price)
     return Answer(states, bound=relaxation.bound, shadow_price=relaxation.price)

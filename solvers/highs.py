@@ -31,9 +31,13 @@ def run(request: Request) -> Answer:
     return keep_budget(request, run_once)
 
 
-def run_once(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
-    """Run HiGHS once on a model."""
+def run_once(model: MipModel, request: Request, start: FloatArray | None, split: bool = False) -> Outcome:
+    """Run HiGHS once on a model; with `split`, queries may be split between states, and only calls are whole."""
     highs = solver(model, request)
+    if split:
+        pairs = np.arange(model.n_pairs, dtype=np.int32)
+        kinds = np.full(model.n_pairs, int(highspy.HighsVarType.kContinuous), dtype=np.uint8)
+        highs.changeColsIntegrality(model.n_pairs, pairs, kinds)
     highs.setOptionValue("mip_rel_gap", request.gap)
     highs.setOptionValue("mip_abs_gap", 0.0)
     highs.setOptionValue("mip_feasibility_tolerance", TOLERANCE)

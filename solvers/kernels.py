@@ -42,6 +42,8 @@ def fill_row(
         if t_in + t_out > limit[s]:
             continue
         u = base[i, k] * retention[kept_row, s] if factored else dense[i, s]
+        if u < 0.0:  # a forbidden pair
+            continue
         state[count] = s
         cost[count] = (t_in * prices[0, k] + t_out * prices[1, k]) + share[s]
         utility[count] = min(np.float64(u), 1.0)

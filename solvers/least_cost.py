@@ -80,6 +80,9 @@ def _single_states(problem: Problem, sizes: IntArray) -> IntArray:
     calls = -(-sizes[:, None] // problem.state_batch_size)
     costs = own[:, problem.state_model] + calls * problem.call_price
     costs = np.where(most[:, problem.state_model] <= problem.token_limit, costs, np.inf)
+    if problem.forbidden is not None:
+        query, state = np.nonzero(problem.forbidden)
+        costs[problem.group_codes[query], state] = np.inf
     return np.where(np.isfinite(costs).any(axis=1), costs.argmin(axis=1), -1)
 
 

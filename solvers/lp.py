@@ -24,7 +24,7 @@ def run(request: Request) -> Answer:
     if ended.limit is not None or not solution.dual_valid:
         return Answer(limit=ended.limit or "other", message=ended.message)
     duals = np.array(solution.row_dual)
-    price = float(duals[model.n_rows - 1]) * model.problem.n_queries / request.budget
+    price = float(duals[model.budget_row or 0]) * model.problem.n_queries / request.budget
     bound = dual_bound(model, duals) / model.objective_scale
     return Answer(bound=bound * (1 + ROUNDING), shadow_price=max(price, 0.0) / model.objective_scale)
 
@@ -35,7 +35,7 @@ def dual_bound(model: MipModel, duals: npt.NDArray[np.float64]) -> float:
     rows = np.repeat(np.arange(model.n_rows), np.diff(model.starts))
     used = np.bincount(model.index, model.value * duals[rows], minlength=model.n_columns)
     left = model.objective - used
-    if len(model.call_group) == 0:  # one state a query: the best of each query counts, not their sum
+    if len(model.columns.call_group) == 0:  # one state a query: the best of each query counts, not their sum
         best = np.full(model.problem.n_queries, -np.inf)
         np.maximum.at(best, model.query, left[: model.n_pairs])
         return float(np.sum(duals * model.row_upper) + np.sum(best))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.problem import BoolArray, IntArray, Problem
+from robatch.solvers.columns import Columns, call_entries, make_columns
+from robatch.solvers.coupled import OF_GROUPS, OF_MONEY, Entry
 from robatch.solvers.plan import Cost
+from robatch.solvers.rows import conflict_rows, constraint_rows, money_row, utility_row
 
 FloatArray = npt.NDArray[np.float64]
 
-SLACK = 1e-11  # relative: the budget row lets rounding pass; what exceeds the budget in fact is rejected later
-TOO_DEAR = 100.0  # times the budget: coefficients are cut there, which allows no plan more
+SLACK = 1e-11  # relative: soft rows let rounding pass; what exceeds a limit in fact is rejected later
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,20 +23,20 @@ class MipModel:
     """``maximize objective x`` subject to ``row_lower <= A x <= row_upper``, ``0 <= x <= upper``, x whole.
 
     Columns are first the pairs: x[i, s] = 1 if query i is answered in state s, one for each state that is
-    allowed for the query, by query. Under realized cost the calls follow: y[g, s] calls of state s in
-    group g, where batch size and the group's number of queries are above 1 and calls have a price.
+    allowed for the query, by query. The calls follow where they matter, under realized cost and for models
+    whose calls are limited: y[g, s] calls of state s in group g, where batch size and the group's number of
+    queries are above 1 and calls have a price or are limited.
 
     Rows are first the queries (each has one state), then the calls (as many as their queries need), then
-    the budget row, if there is one, then rows that exclude assignments.
+    the budget row and the floor row, if there are such, then the problem's constraints and conflicts, then
+    rows that were added to cut off what is not allowed in float64.
 
     Attributes
     ----------
-    problem, cost, budget
+    columns
+        What the columns stand for.
+    cost, budget
         What is modelled; `budget` is None in the program of least cost.
-    query, state
-        Query and state of each pair.
-    call_group, call_state
-        Group and state of each y.
     objective
         Coefficient of each column: utility times `objective_scale`, a power of two that brings the greatest
         one close to 1; in the program of least cost the negative USD times `objective_scale`.
@@ -44,19 +45,19 @@ class MipModel:
     starts, index, value
         Rows of A, compressed: row r holds the entries from ``starts[r]`` to ``starts[r + 1]``.
     row_lower, row_upper
-        Bounds of the rows. The budget row is scaled to a right-hand side of N, so that coefficients are
-        near 1 and solvers' absolute tolerances mean little.
-    budget_row
-        Position of the budget row, or None.
+        Bounds of the rows. Rows of money and utility are scaled to a right-hand side of the number of queries,
+        so that coefficients are near 1 and solvers' absolute tolerances mean little.
+    right
+        Right-hand sides of soft rows without the slack, nan for the others; of the rows that `build` made.
+    budget_row, floor_row
+        Position of the budget row, and of the row of the least total utility, or None.
+    names
+        Names of the rows that `build` made, after the calls.
     """
 
-    problem: Problem
+    columns: Columns
     cost: Cost
     budget: float | None
-    query: IntArray
-    state: IntArray
-    call_group: IntArray
-    call_state: IntArray
     objective: FloatArray
     objective_scale: float
     upper: FloatArray
@@ -65,7 +66,25 @@ class MipModel:
     value: FloatArray
     row_lower: FloatArray
     row_upper: FloatArray
+    right: FloatArray
     budget_row: int | None
+    floor_row: int | None
+    names: tuple[str, ...]
+
+    @property
+    def problem(self) -> Problem:
+        """The problem that is modelled."""
+        return self.columns.problem
+
+    @property
+    def query(self) -> IntArray:
+        """Query of each pair."""
+        return self.columns.query
+
+    @property
+    def state(self) -> IntArray:
+        """State of each pair."""
+        return self.columns.state
 
     @property
     def n_pairs(self) -> int:
@@ -89,139 +108,170 @@ class MipModel:
         dense[self.query, self.state] = np.asarray(values)[: self.n_pairs]
         return np.asarray(dense.argmax(axis=1), dtype=np.int64)
 
+    def chosen(self, assignment: IntArray) -> BoolArray:
+        """Return whether an assignment (N,) chooses each pair."""
+        return np.asarray(assignment[self.query] == self.state)
+
     def to_values(self, assignment: IntArray) -> FloatArray:
         """Return the value of every column under an assignment (N,)."""
-        chosen = assignment[self.query] == self.state
-        calls = self.problem.call_counts(assignment)[self.call_group, self.call_state]
-        return np.asarray(np.concatenate([chosen, calls]), dtype=np.float64)
+        calls = self.problem.call_counts(assignment)[self.columns.call_group, self.columns.call_state]
+        return np.asarray(np.concatenate([self.chosen(assignment), calls]), dtype=np.float64)
 
-    def with_budget(self, factor: float) -> MipModel:
-        """Return the model with its budget times a factor close to 1."""
-        assert self.budget_row is not None
-        row_upper = self.row_upper.copy()
-        row_upper[self.budget_row] = self.problem.n_queries * factor
+    def tightened(self, factor: float) -> MipModel:
+        """Return the model with the right-hand sides of soft rows brought in by a factor a little below 1."""
+        row_upper, soft = self.row_upper.copy(), np.flatnonzero(~np.isnan(self.right))
+        row_upper[soft] = self.right[soft] - np.abs(self.right[soft]) * (1.0 - factor)
         return replace(self, row_upper=row_upper)
 
-    def excluding(self, assignment: IntArray) -> MipModel:
-        """Return the model without an assignment that exceeds the budget.
+    def excluding(self, assignment: IntArray, dearer: bool = False) -> MipModel:
+        """Return the model without an assignment.
 
-        Under amortized cost all assignments that are no cheaper in any query go with it.
+        With `dearer` all assignments go with it that are amortized no cheaper in any query: for one that exceeds
+        an amortized budget.
         """
-        chosen = assignment[self.query] == self.state
-        if self.cost == "amortized":
+        chosen = self.chosen(assignment)
+        if dearer:
             costs = self.problem.amortized_costs()
             least = costs[np.arange(len(assignment)), assignment] * (1 + 1e-12)
             chosen |= costs[self.query, self.state] > least[self.query]
-        entries = np.flatnonzero(chosen).astype(np.int32)
+        entries = np.flatnonzero(chosen)
+        return self._with(entries, np.ones(len(entries)), self.problem.n_queries - 1.0)
+
+    def covering(self, assignment: IntArray, entry: Entry) -> MipModel:
+        """Return the model without the assignments that use as much of a limit as one that breaks it, query by query.
+
+        What is left out uses at least as much: more queries in a model or a group never cost less.
+        """
+        problem, chosen = self.problem, self.chosen(assignment)
+        if entry.kind in OF_GROUPS:
+            concerned = problem.group_codes[self.query] == entry.place
+        else:
+            concerned = problem.state_model[self.state] == entry.place
+        pairs = chosen & concerned
+        queries = np.count_nonzero(pairs)
+        if entry.kind == "min_group_utility":
+            utility = problem.utilities()[self.query, self.state].astype(np.float64)
+            pairs = concerned & (utility <= _of_chosen(utility, self.query, pairs, -np.inf))
+        elif self.cost == "amortized" and entry.kind in OF_MONEY:
+            usd = self.columns.usd[: self.n_pairs]
+            pairs |= concerned & (usd > _of_chosen(usd, self.query, pairs, np.inf) * (1 + 1e-12))
+        entries = np.flatnonzero(pairs)
+        return self._with(entries, np.ones(len(entries)), queries - 1.0)
+
+    def counting(self, call: int, queries: IntArray, needed: int) -> MipModel:
+        """Return the model that knows how many calls some queries need together.
+
+        Each query less saves at most one call, and each query more saves none.
+
+        Parameters
+        ----------
+        call
+            Position of a y column among those of calls.
+        queries
+            Queries of its group.
+        needed
+            Calls that they need in its state, all together.
+        """
+        pairs = np.flatnonzero((self.state == self.columns.call_state[call]) & np.isin(self.query, queries))
+        values = np.append(np.ones(len(pairs)), -1.0)
+        return self._with(np.append(pairs, self.n_pairs + call), values, float(len(queries) - needed))
+
+    def _with(self, columns: IntArray, values: FloatArray, right: float) -> MipModel:
+        """Return the model with one row more: ``values x[columns] <= right``."""
         return replace(
             self,
-            starts=np.append(self.starts, np.int32(self.starts[-1] + len(entries))),
-            index=np.concatenate([self.index, entries]),
-            value=np.concatenate([self.value, np.ones(len(entries))]),
+            starts=np.append(self.starts, np.int32(self.starts[-1] + len(columns))),
+            index=np.concatenate([self.index, columns.astype(np.int32)]),
+            value=np.concatenate([self.value, values]),
             row_lower=np.append(self.row_lower, -np.inf),
-            row_upper=np.append(self.row_upper, self.problem.n_queries - 1.0),
+            row_upper=np.append(self.row_upper, right),
         )
 
     def column_names(self) -> list[str]:
         """Return ``x_<query>_<state>`` and ``y_<group>_<state>``, by position."""
         pairs = zip(self.query.tolist(), self.state.tolist(), strict=True)
-        calls = zip(self.call_group.tolist(), self.call_state.tolist(), strict=True)
-        return [f"x_{i}_{s}" for i, s in pairs] + [f"y_{g}_{s}" for g, s in calls]
+        return [f"x_{i}_{s}" for i, s in pairs] + [f"y_{g}_{s}" for g, s in self._call_cells()]
 
     def row_names(self) -> list[str]:
-        """Return ``query_<i>``, ``calls_<group>_<state>`` and ``budget``."""
-        calls = zip(self.call_group.tolist(), self.call_state.tolist(), strict=True)
-        names = [f"query_{i}" for i in range(self.problem.n_queries)] + [f"calls_{g}_{s}" for g, s in calls]
-        names += ["budget"] if self.budget_row is not None else []
+        """Return ``query_<i>``, ``calls_<group>_<state>``, ``budget``, and the rest by kind and position."""
+        names = [f"query_{i}" for i in range(self.problem.n_queries)]
+        names += [f"calls_{g}_{s}" for g, s in self._call_cells()] + list(self.names)
         return names + [f"excluded_{number}" for number in range(self.n_rows - len(names))]
+
+    def _call_cells(self) -> list[tuple[int, int]]:
+        return list(zip(self.columns.call_group.tolist(), self.columns.call_state.tolist(), strict=True))
 
 
 def build(
-    problem: Problem, budget: float | None, cost: Cost, slack: float = SLACK, kept: BoolArray | None = None
+    problem: Problem,
+    budget: float | None,
+    cost: Cost,
+    slack: float = SLACK,
+    kept: BoolArray | None = None,
+    floor: float | None = None,
 ) -> MipModel:
     """Build the mixed-integer program of greatest utility within a budget, or of least cost.
 
     Parameters
     ----------
     problem
-        Queries, models and utilities.
+        Queries, models, utilities and constraints.
     budget
         USD; None for the program that minimizes cost instead.
     cost
         The cost model.
     slack
-        Relative amount by which the budget row exceeds the budget.
+        Relative amount by which soft rows exceed their limits.
     kept
         The pairs that the program may choose, of those that are allowed: (N, S); None for all.
+    floor
+        Least total utility, or None.
     """
     allowed = problem.allowed()
     query, state = np.nonzero(allowed if kept is None else allowed & kept)
-    if cost == "amortized":
-        pair_cost = problem.amortized_costs()[query, state]
-        cell = np.zeros(0, dtype=np.int64)
-        calls: dict[str, Any] = {"cells": cell, "pairs": cell, "row": cell, "size": cell, "most": cell}
-    else:
-        pair_cost, calls = _calls(problem, query, state)
-    call_group, call_state = np.divmod(calls["cells"], problem.n_states)
-    usd = np.concatenate([pair_cost, problem.call_price[call_state]])
-    n, pairs, n_calls = problem.n_queries, len(query), len(call_group)
-    rows = [query, n + calls["row"], n + np.arange(n_calls)]
-    columns = [np.arange(pairs), calls["pairs"], pairs + np.arange(n_calls)]
-    values = [np.ones(pairs), np.ones(len(calls["pairs"])), -calls["size"].astype(np.float64)]
-    row_lower = np.concatenate([np.ones(n), np.full(n_calls, -np.inf)])
-    row_upper = np.concatenate([np.ones(n), np.zeros(n_calls)])
+    columns = make_columns(problem, query, state, cost)
+    n, pairs, n_calls = problem.n_queries, len(query), len(columns.call_group)
+    usd, utility = columns.usd, problem.utilities()[query, state].astype(np.float64)
     if budget is None:
         scale = 1.0 / float(usd.max()) if usd.max() > 0 else 1.0
-        objective, budget_row = -usd * scale, None
+        objective = -usd * scale
     else:
-        utility = problem.utilities()[query, state].astype(np.float64)
         scale = float(2.0 ** -np.ceil(np.log2(utility.max()))) if utility.max() > 0 else 1.0
-        objective, budget_row = np.concatenate([utility * scale, np.zeros(n_calls)]), n + n_calls
-        rows.append(np.full(len(usd), budget_row))
-        columns.append(np.arange(len(usd)))
-        values.append(np.minimum(usd / budget, TOO_DEAR) * n)
-        row_lower, row_upper = np.append(row_lower, -np.inf), np.append(row_upper, n * (1 + slack))
-    row = np.concatenate(rows)
+        objective = np.concatenate([utility * scale, np.zeros(n_calls)])
+    more = [] if budget is None else [money_row("budget", np.arange(len(usd)), usd, budget, n)]
+    more += [utility_row("floor", np.arange(pairs), utility, floor, n)] if floor else []
+    more += [*constraint_rows(columns), *conflict_rows(columns)]
+    call_row, call_pair, size = call_entries(columns)
+    first = n + n_calls
+    row = np.concatenate([query, n + call_row, n + np.arange(n_calls)])
+    index = np.concatenate([np.arange(pairs), call_pair, pairs + np.arange(n_calls)])
+    value = np.concatenate([np.ones(pairs), np.ones(len(call_pair)), -size.astype(np.float64)])
     order = np.argsort(row, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(row_upper)))])
+    lengths = np.concatenate([np.bincount(row, minlength=first), [len(one.columns) for one in more]])
+    right = np.array([one.right for one in more], dtype=np.float64)
+    soft = np.array([one.soft for one in more], dtype=np.bool_)
     return MipModel(
-        problem=problem,
+        columns=columns,
         cost=cost,
         budget=budget,
-        query=query,
-        state=state,
-        call_group=call_group,
-        call_state=call_state,
         objective=objective,
         objective_scale=scale,
-        upper=np.concatenate([np.ones(pairs), calls["most"].astype(np.float64)]),
-        starts=starts.astype(np.int32),
-        index=np.concatenate(columns)[order].astype(np.int32),
-        value=np.concatenate(values)[order],
-        row_lower=row_lower,
-        row_upper=row_upper,
-        budget_row=budget_row,
+        upper=np.concatenate([np.ones(pairs), columns.most.astype(np.float64)]),
+        starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
+        index=np.concatenate([index[order], *(one.columns for one in more)]).astype(np.int32),
+        value=np.concatenate([value[order], *(one.values for one in more)]),
+        row_lower=np.concatenate([np.ones(n), np.full(n_calls + len(more), -np.inf)]),
+        row_upper=np.concatenate([np.ones(n), np.zeros(n_calls), right + np.where(soft, slack * np.abs(right), 0.0)]),
+        right=np.concatenate([np.full(first, np.nan), np.where(soft, right, np.nan)]),
+        budget_row=None if budget is None else first,
+        floor_row=None if not floor else first + (budget is not None),
+        names=tuple(one.name for one in more),
     )
 
 
-def _calls(problem: Problem, query: IntArray, state: IntArray) -> tuple[FloatArray, dict[str, IntArray]]:
-    """Return the USD of every pair under realized cost, and the y columns with their rows."""
-    cell = problem.group_codes[query] * problem.n_states + state
-    queries = np.bincount(cell, minlength=problem.n_groups * problem.n_states)
-    batch = np.tile(problem.state_batch_size, problem.n_groups)
-    size = np.minimum(batch, queries)  # no call of this group and state can hold more
-    price = np.tile(problem.call_price, problem.n_groups)
-    cells = np.flatnonzero((size > 1) & (price > 0))
-    position = np.full(len(queries), -1)
-    position[cells] = np.arange(len(cells))
-    own = problem.query_costs()[query, problem.state_model[state]]
-    alone = size[cell] == 1  # a call for each query: its price is the query's
-    shared = np.flatnonzero(position[cell] >= 0)
-    calls = {
-        "cells": cells,
-        "pairs": shared,
-        "row": position[cell[shared]],
-        "size": size[cells],
-        "most": -(-queries[cells] // batch[cells]),
-    }
-    return own + np.where(alone, problem.call_price[state], 0.0), calls
+def _of_chosen(values: FloatArray, query: IntArray, chosen: BoolArray, other: float) -> FloatArray:
+    """Return for each pair the value of the pair that is chosen for its query, `other` where none is."""
+    found = np.full(int(query.max()) + 1, other)
+    found[query[chosen]] = values[chosen]
+    of_pairs: FloatArray = found[query]
+    return of_pairs

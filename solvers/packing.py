@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 
+from robatch.instances.conflicts import seated
+from robatch.instances.errors import InputError
 from robatch.instances.model import State
 from robatch.instances.problem import IntArray
+
+MANY = 8  # cells a query from which queries are sorted instead of counted by cell
+Arrange = Callable[[IntArray, int], IntArray]  # from a cell's queries and its batch size to another order of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +33,77 @@ class Call:
     queries: IntArray
 
 
-def pack(assignment: IntArray, states: Sequence[State], group_codes: IntArray | None) -> list[Call]:
-    """Form ``ceil(queries / b)`` calls in each group and state, in query order, only the last partly filled.
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Calls(Sequence[Call]):
+    """The calls of a plan as a sequence: arrays that make each `Call` when it is asked for.
+
+    Attributes
+    ----------
+    states
+        The (model, batch size) of each state.
+    order
+        The queries, call by call: (N,).
+    starts
+        Where each call begins in `order`, and N: (calls + 1,).
+    columns
+        State of each call, as a position in `states`: (calls,).
+    """
+
+    states: tuple[State, ...]
+    order: IntArray
+    starts: IntArray
+    columns: IntArray
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @overload
+    def __getitem__(self, index: int) -> Call: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Call]: ...
+
+    def __getitem__(self, index: int | slice) -> Call | list[Call]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        state = self.states[self.columns[number]]
+        return Call(state, self.order[self.starts[number] : self.starts[number + 1]])
+
+    def __iter__(self) -> Iterator[Call]:
+        ends = self.starts.tolist()
+        for column, start, end in zip(self.columns.tolist(), ends, ends[1:], strict=False):
+            yield Call(self.states[column], self.order[start:end])
+
+    def __repr__(self) -> str:
+        return f"Calls({len(self)} calls of {len(self.order)} queries)"
+
+    @property
+    def sizes(self) -> IntArray:
+        """Number of queries of each call: (calls,)."""
+        return np.diff(self.starts)
+
+    @property
+    def number(self) -> IntArray:
+        """Number of the call that holds each query: (N,)."""
+        number = np.empty(len(self.order), dtype=np.int64)
+        number[self.order] = np.repeat(np.arange(len(self)), self.sizes)
+        return number
+
+
+def pack(
+    assignment: IntArray,
+    states: Sequence[State],
+    group_codes: IntArray | None,
+    conflicts: IntArray | None = None,
+    sequence: IntArray | None = None,
+    arrange: Arrange | None = None,
+) -> Calls:
+    """Form the calls of each group and state (a cell), as many as `Problem.call_counts` says.
+
+    Without conflicts these are ``ceil(queries / b)`` calls, only the last partly filled. In a cell with conflicts
+    each query goes to the first call that can take it; where that needs another number of calls than counted, the
+    packing that the count comes from is taken, with the queries that have no conflict on its free seats.
 
     Parameters
     ----------
@@ -38,16 +113,93 @@ def pack(assignment: IntArray, states: Sequence[State], group_codes: IntArray | 
         The (model, batch size) of each state: S of them.
     group_codes
         Group of each query: (N,), or None if all queries share one.
+    conflicts
+        Pairs of queries that may not share a call: (E, 2), or None.
+    sequence
+        The queries in the order in which calls take them: (N,). None for the order of their positions.
+    arrange
+        Puts the queries of a cell in another order; None to leave them as they are.
+
+    Raises
+    ------
+    InputError
+        If a state is unknown, or the groups are not one for each query.
     """
-    groups = np.zeros_like(assignment) if group_codes is None else group_codes
-    order = np.lexsort((np.arange(len(assignment)), groups, assignment))
-    cell = groups[order] * len(states) + assignment[order]
-    starts = np.flatnonzero(np.diff(cell, prepend=-1))
-    calls = []
-    for start, end in zip(starts, np.append(starts[1:], len(order)), strict=True):
-        state = states[assignment[order[start]]]
-        calls += [
-            Call(state, order[first : min(first + state.batch_size, end)])
-            for first in range(start, end, state.batch_size)
-        ]
-    return calls
+    batch_sizes = np.array([state.batch_size for state in states], dtype=np.int64)
+    assignment, groups = _codes(assignment, group_codes, len(states))
+    order, ends, cells = _by_cell(assignment, groups, len(states), sequence)
+    state, queries = cells % len(states), np.diff(ends)
+    size = batch_sizes[state]
+    if arrange is not None:
+        for cell in np.flatnonzero((queries > size) & (size > 1)):
+            span = slice(ends[cell], ends[cell + 1])
+            order[span] = arrange(order[span], int(size[cell]))
+    calls = -(-queries // size)
+    found = None
+    if conflicts is not None:
+        counts = np.zeros((int(groups.max(initial=0)) + 1, len(states)), dtype=np.int64)
+        counts.reshape(-1)[cells] = queries
+        found = seated(conflicts, assignment, groups if len(groups) else None, batch_sizes, counts)
+    if found is not None:
+        place = np.zeros(counts.size, dtype=np.int64)
+        place[cells] = np.arange(len(cells))
+        split = place[found.groups * len(states) + found.states]
+        calls[split] = found.calls
+    first = np.cumsum(calls) - calls
+    cell_of = np.repeat(np.arange(len(calls)), calls)
+    held = np.minimum(size[cell_of], queries[cell_of] - (np.arange(len(cell_of)) - first[cell_of]) * size[cell_of])
+    if found is not None:
+        from robatch.instances.conflict_kernels import arrange as seat_all
+
+        node_of = np.full(len(assignment), -1, dtype=np.int64)
+        node_of[found.queries] = np.arange(len(found.queries))
+        seat_all(
+            order, ends[split], ends[split + 1], node_of, found.starts, found.others, found.sizes, found.calls,
+            found.call, held, first[split],
+        )  # fmt: skip
+    starts = np.concatenate([[0], np.cumsum(held)])
+    columns = state[cell_of]
+    for array in (order, starts, columns):
+        array.flags.writeable = False
+    return Calls(tuple(states), order, starts, columns)
+
+
+def _codes(assignment: IntArray, group_codes: IntArray | None, n_states: int) -> tuple[IntArray, IntArray]:
+    """Return states and groups (empty: all share one) as kernels take them: known states, small numbers of groups."""
+    states = np.ascontiguousarray(assignment, dtype=np.int64)
+    if states.min(initial=0) < 0 or states.max(initial=0) >= n_states:
+        raise InputError(f"the assignment holds a state outside 0 to {n_states - 1}")
+    if group_codes is None:
+        return states, np.empty(0, dtype=np.int64)
+    groups = np.ascontiguousarray(group_codes, dtype=np.int64)
+    if groups.shape != states.shape:
+        raise InputError(f"group_codes has shape {groups.shape}: one for each of the {len(states)} queries is needed")
+    if groups.min(initial=0) < 0 or groups.max(initial=0) >= len(groups):
+        groups = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    return states, groups
+
+
+def _by_cell(
+    states: IntArray, groups: IntArray, n_states: int, sequence: IntArray | None
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the queries by state, group and sequence; where each cell begins, and N; its ``group * S + state``."""
+    n_groups = int(groups.max(initial=0)) + 1
+    if len(groups) and n_groups * n_states > MANY * len(states):  # too many cells to count in each
+        where = np.arange(len(states)) if sequence is None else sequence
+        order = where[np.lexsort((groups[where], states[where]))]
+        found = groups[order] * n_states + states[order]
+        begins = np.flatnonzero(np.diff(found, prepend=-1))
+        return order, np.append(begins, len(order)), found[begins]
+    from robatch.solvers.packing_kernels import by_cell  # here, as it loads numba
+
+    given = np.empty(0, dtype=np.int64) if sequence is None else sequence
+    order, ends = by_cell(*(_frozen(array) for array in (states, groups)), n_groups, n_states, _frozen(given))
+    cells = np.flatnonzero(np.diff(ends))
+    return order, np.append(ends[cells], len(order)), cells % n_groups * n_states + cells // n_groups
+
+
+def _frozen(array: IntArray) -> IntArray:
+    """Return a read-only view: one array type, and so one compiled kernel."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -16,13 +16,15 @@ from robatch.instances.files import replacing
 from robatch.instances.model import State
 from robatch.instances.problem import IntArray, Problem
 from robatch.instances.problem_file import KEY, read_table
-from robatch.solvers.packing import Call, pack
+from robatch.solvers import policies
+from robatch.solvers.packing import Calls, pack
 
 Cost = Literal["amortized", "realized"]
 Status = Literal["optimal", "feasible", "infeasible", "no_solution"]
 Limit = Literal["time", "gap", "memory", "interrupt", "other"]
 
-VERSION = 2
+VERSION = 3
+KNOWN = (2, VERSION)  # the second had no conflicts
 OPTIMAL_GAP = 1e-9  # a plan is called optimal when it is proven best to this relative gap
 FIELDS = (
     "utility", "amortized_cost", "realized_cost", "budget", "cost", "bound", "status", "limit", "runtime",
@@ -72,6 +74,8 @@ class Plan:
         Group of each query as a number: (N,). None if all share one.
     query_ids
         Ids of the queries (N,), None if they have none.
+    conflicts
+        Positions of queries that never share a call: (E, 2). None if there are none.
     """
 
     assignment: IntArray | None
@@ -93,6 +97,7 @@ class Plan:
     statistics: Mapping[str, int] = field(default_factory=dict)
     group_codes: IntArray | None = None
     query_ids: npt.NDArray[Any] | None = None
+    conflicts: IntArray | None = None
 
     @property
     def gap(self) -> float | None:
@@ -101,17 +106,54 @@ class Plan:
             return None
         return max(0.0, (self.bound - self.utility) / self.bound) if self.bound > 0 else 0.0
 
-    def calls(self) -> list[Call]:
-        """Return the physical calls: at most b queries of one state and one group each, in query order.
+    def calls(
+        self,
+        policy: policies.Policy = "order",
+        *,
+        seed: int = 0,
+        lengths: npt.ArrayLike | None = None,
+        similarity: Any = None,
+    ) -> Calls:
+        """Return the physical calls: at most b queries of one state and one group each, and no two that conflict.
+
+        Every policy forms the same number of calls of each group and state, the one that the plan's realized cost
+        counts. In a group and state with conflicts it is a wish: see `robatch.solvers.packing.pack`.
+
+        Parameters
+        ----------
+        policy
+            Which queries share a call. ``"order"``: those that follow each other. ``"length"``: those of like
+            length. ``"similarity"``: those that are alike. ``"random"``: any.
+        seed
+            Seed of the random policy.
+        lengths
+            For ``"length"``: the length of each query (N,), or in each model (N, K), such as the problem's
+            `input_tokens`.
+        similarity
+            For ``"similarity"``: vectors of the queries (N, d), such as TF-IDF or embeddings, dense or scipy sparse;
+            or a networkx graph of queries, by id (by position without ids), with similarities as edge weights. What is
+            done with them, and its limits: `robatch.solvers.similarity`.
+
+        Returns
+        -------
+        Calls
+            A sequence of `Call`, by state, group and policy.
 
         Raises
         ------
         InputError
-            If there is no plan.
+            If there is no plan, or an argument is not allowed.
         """
         if self.assignment is None:
             raise InputError(f"the plan has status {self.status!r}: only a plan with an assignment has calls")
-        return pack(self.assignment, self.states, self.group_codes)
+        policies.check(policy, lengths, similarity)
+        sequence = policies.sequence(policy, seed, self.assignment, self.states, lengths)
+        arrange = None
+        if similarity is not None:
+            from robatch.solvers.similarity import Similarity
+
+            arrange = Similarity(similarity, len(self.assignment), self.query_ids, self.conflicts)
+        return pack(self.assignment, self.states, self.group_codes, self.conflicts, sequence, arrange)
 
     def summary(self) -> dict[str, Any]:
         """Return the plan's figures, without its arrays, as plain values for JSON."""
@@ -146,6 +188,7 @@ class Plan:
             "kind": "plan",
             "version": VERSION,
             "states": self.states,
+            "conflicts": None if self.conflicts is None or self.assignment is None else self.conflicts.tolist(),
             **self._figures(),
         }
         table = self._columns().replace_schema_metadata({KEY: json.dumps(meta).encode()})
@@ -157,10 +200,7 @@ class Plan:
         import pyarrow as pa
 
         assignment = np.empty(0, dtype=np.int64) if self.assignment is None else self.assignment
-        call = np.empty(len(assignment), dtype=np.int64)
-        if self.assignment is not None:
-            for number, one in enumerate(self.calls()):
-                call[one.queries] = number
+        call = assignment if self.assignment is None else self.calls().number
         columns: dict[str, Any] = {}
         if self.query_ids is not None and self.assignment is not None:
             columns["query_id"] = pa.array(self.query_ids)
@@ -182,9 +222,9 @@ class Plan:
             If the file is missing, truncated, no Parquet file, or no plan.
         """
         table, meta = read_table(path, "plan")
-        if meta.get("version") != VERSION:
+        if meta.get("version") not in KNOWN:
             raise InputError(
-                f"{str(path)!r} is a plan of format version {meta.get('version')!r}: only {VERSION} is known"
+                f"{str(path)!r} is a plan of format version {meta.get('version')!r}: only {KNOWN} are known"
             )
         try:
             figures = {name: meta[name] for name in FIELDS}
@@ -196,11 +236,13 @@ class Plan:
                 states=states,
                 group_codes=table["group"].to_numpy() if "group" in table.column_names else None,
                 query_ids=table["query_id"].to_numpy() if "query_id" in table.column_names else None,
+                conflicts=_conflicts(meta.get("conflicts"), table.num_rows),
                 **figures,
             )
-            wrong = [state for state in table["state"].to_pylist() if not 0 <= state < len(states)]
-            if wrong:
-                raise ValueError(f"state {wrong[0]} is not one of its {len(states)} states")
+            column = table["state"].to_numpy()
+            wrong = (column < 0) | (column >= len(states))
+            if wrong.any():
+                raise ValueError(f"state {column[wrong.argmax()]} is not one of its {len(states)} states")
             if found and not plan._columns().equals(table.replace_schema_metadata(None)):
                 raise ValueError("its models, batch sizes or calls are not those of its states")
             return plan
@@ -223,10 +265,21 @@ def _check_figures(figures: dict[str, Any]) -> None:
             raise ValueError(f"{name} is {value!r}")
 
 
+def _conflicts(plain: Any, rows: int) -> IntArray | None:
+    """Return the conflicts of a plan's file as an array (E, 2) of positions."""
+    if plain is None:
+        return None
+    pairs = np.array(plain)
+    if pairs.dtype != np.int64 or pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.min() < 0 or pairs.max() >= rows:
+        raise ValueError(f"conflicts are not pairs of its {rows} queries")
+    return pairs
+
+
 def ids_of(problem: Problem) -> dict[str, Any]:
     """Return the parts of a problem that a plan carries with it."""
     return {
         "states": problem.states,
         "group_codes": None if problem.groups is None else problem.group_codes,
         "query_ids": problem.query_ids,
+        "conflicts": problem.conflicts,
     }

@@ -34,12 +34,12 @@ _LOWER_BOUND = re.compile(r"^Lower bound:\s+(-?\d+\.?\d*)$", re.MULTILINE)
 
 def run_cbc(request: Request) -> Answer:
     """Solve the mixed-integer program with CBC."""
-    return keep_budget(request, _cbc)
+    return keep_budget(request, run_cbc_once)
 
 
 def run_highs(request: Request) -> Answer:
     """Solve the mixed-integer program with HiGHS, called by PuLP."""
-    return keep_budget(request, _highs)
+    return keep_budget(request, run_highs_once)
 
 
 def program(model: MipModel) -> tuple[pulp.LpProblem, list[pulp.LpVariable]]:
@@ -59,7 +59,8 @@ def program(model: MipModel) -> tuple[pulp.LpProblem, list[pulp.LpVariable]]:
     return lp, columns
 
 
-def _cbc(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
+def run_cbc_once(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
+    """Run CBC once on a model."""
     lp, columns = program(model)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "cbc.log"
@@ -86,7 +87,8 @@ def _cbc(model: MipModel, request: Request, start: FloatArray | None) -> Outcome
     return _outcome(lp, columns, bound, request)
 
 
-def _highs(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
+def run_highs_once(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
+    """Run HiGHS once on a model."""
     lp, columns = program(model)
     use_threads(request.threads)
     solver = pulp.HiGHS(
@@ -126,5 +128,5 @@ def _outcome(lp: pulp.LpProblem, columns: list[pulp.LpVariable], bound: float | 
         return Outcome(values, bound, limit="time")
     reached = -float(pulp.value(lp.objective))
     # what ending by itself means: nothing is better by more than the gap
-    proven = reached / (1.0 - request.gap) if request.gap < 1.0 else np.inf
+    proven = reached + abs(reached) * request.gap / (1.0 - request.gap) if request.gap < 1.0 else np.inf
     return Outcome(values, proven if bound is None else max(min(bound, proven), reached))

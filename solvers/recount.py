@@ -4,9 +4,10 @@ Nothing here is shared with a solver or with the problem's own arithmetic. Costs
 prices are per million tokens. Every sum over queries carries its rounding error along, so that a check is as
 exact at a million queries as at one.
 
-All kernels take the problem in the same order: `dense` utilities (N, S), or (0, 0); `base` (N, K) and `retention`
-(1 or N, S) instead, or (0, 0); `inputs` and `outputs` (N, 1 or K) tokens; `models` (K, 5), in each row price in and
-out, shared tokens, context window and number of states; `sizes` (S,), the batch size of each state.
+All kernels take the problem in the same order: `dense` utilities (N, S), -inf where a pair is forbidden, or (0, 0);
+`base` (N, K) and `retention` (1 or N, S) instead, or (0, 0); `inputs` and `outputs` (N, 1 or K) tokens; `models`
+(K, 5), in each row price in and out, shared tokens, the part of the context window that may be filled, and the number
+of states; `sizes` (S,), the batch size of each state.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ def recount(
     Returns
     -------
     tuple
-        The first query whose state is unknown or does not fit its window (-1 if there is none), utility, and
-        cost without shared prompts, amortized and realized.
+        The first query whose state is unknown, forbidden or does not fit its window (-1 if there is none), utility,
+        and cost without shared prompts, amortized, and realized if no queries are in conflict.
     """
     owner, prompt, share = tables(models, sizes)
     members = np.zeros((n_groups, sizes.size), dtype=np.int64)
@@ -94,7 +95,7 @@ def recount(
                 return i, 0.0, 0.0, 0.0, 0.0
             k = owner[s]
             worth[r], paid[r], tokens = query_in(i, k, s, dense, base, retention, inputs, outputs, models, sizes)
-            if tokens > models[k, 3] * LENIENT:
+            if tokens > models[k, 3] * LENIENT or worth[r] < 0.0:
                 return i, 0.0, 0.0, 0.0, 0.0
             members[groups[i] if groups.size > 0 else 0, s] += 1
         for r in range(rows):
@@ -217,8 +218,10 @@ def weigh(
 
 
 @njit(cache=True, nogil=True)
-def cheapest(inputs: Array, outputs: Array, models: Array, sizes: Array) -> Array:
-    """Return every query's state of least amortized cost among those that fit their windows: (N,)."""
+def cheapest(
+    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, models: Array, sizes: Array,
+) -> Array:  # fmt: skip
+    """Return every query's state of least amortized cost that is not forbidden and fits its window: (N,)."""
     owner, _, share = tables(models, sizes)
     states = np.zeros(inputs.shape[0], dtype=np.int64)
     for i in range(states.size):
@@ -228,6 +231,7 @@ def cheapest(inputs: Array, outputs: Array, models: Array, sizes: Array) -> Arra
             t_in = np.float64(inputs[i, k if inputs.shape[1] > 1 else 0])
             t_out = np.float64(outputs[i, k if outputs.shape[1] > 1 else 0])
             cost = models[k, 0] * t_in + models[k, 1] * t_out + share[s]
-            if cost < least and models[k, 2] + sizes[s] * (t_in + t_out) <= models[k, 3]:
+            forbidden = dense.shape[0] > 0 and dense[i, s] < 0.0
+            if cost < least and not forbidden and models[k, 2] + sizes[s] * (t_in + t_out) <= models[k, 3]:
                 states[i], least = s, cost
     return states

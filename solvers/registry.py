@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from robatch.instances.errors import InputError, MissingExtraError
 from robatch.instances.problem import IntArray, Problem
+from robatch.solvers.coupled import KINDS, needs
 from robatch.solvers.plan import Cost, Limit
 
 if TYPE_CHECKING:
@@ -110,6 +111,9 @@ class Solver:
         The module that must be importable for the solver to be installed; None if always there.
     extra
         The extra of ``robatch`` that installs it, if the core does not.
+    constraints
+        The kinds of `Constraints` that it keeps, and ``"conflicts"`` if it counts the calls that conflicting queries
+        need when calls are billed. What a problem says of single pairs, every solver keeps.
     """
 
     name: str
@@ -120,6 +124,7 @@ class Solver:
     package: str = "robatch"
     module: str | None = None
     extra: str | None = None
+    constraints: frozenset[str] = frozenset()
 
     @property
     def installed(self) -> bool:
@@ -150,7 +155,13 @@ class Solver:
 
 
 AUTO: dict[Cost, str] = {"amortized": "exact", "realized": "greedy"}
-"""What ``"auto"`` stands for."""
+"""What ``"auto"`` stands for, where no constraint couples queries."""
+
+AUTO_COUPLED = "greedy"
+"""What it stands for otherwise."""
+
+COUPLED = frozenset({*KINDS, "conflicts"})
+"""All that `Solver.constraints` can name."""
 
 
 @cache
@@ -196,6 +207,38 @@ def get(name: str) -> Solver:
         raise InputError(f"solver is {name!r}: known solvers are auto, {', '.join(sorted(_solvers))}") from None
 
 
+def chosen(name: str, problem: Problem, cost: Cost) -> Solver:
+    """Return the solver of a name, or the one that ``"auto"`` stands for, if it can do what is asked.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name, or it cannot keep a budget of that cost or one of the problem's constraints.
+    """
+    asked = needs(problem, cost)
+    entry = get((AUTO_COUPLED if asked else AUTO[cost]) if name == "auto" else name)
+    if cost not in entry.costs:
+        raise InputError(f"solver {entry.name!r} cannot keep a budget of {cost} cost: it can only do {entry.costs}")
+    check_constraints(f"solver {entry.name!r}", entry.constraints, asked, cost)
+    return entry
+
+
+def check_constraints(who: str, able: frozenset[str], asked: list[str], cost: Cost) -> None:
+    """Refuse constraints that couple queries where they cannot be kept.
+
+    Raises
+    ------
+    InputError
+        If one of those `asked` is not among those that `who` is `able` to keep.
+    """
+    beyond = [kind for kind in asked if kind not in able]
+    if beyond:
+        can = [one.name for one in solvers() if cost in one.costs and one.constraints.issuperset(asked)]
+        raise InputError(
+            f"{who} cannot keep {beyond[0]} ({cost} cost): solvers that can are {', '.join(can) or 'none'}"
+        )
+
+
 def _builtin(
     name: str,
     proves: Proves,
@@ -203,28 +246,32 @@ def _builtin(
     summary: str,
     package: str = "robatch",
     costs: tuple[Cost, ...] = ("amortized", "realized"),
+    coupled: bool = False,
 ) -> None:
     module = None if package == "robatch" else package
-    register(Solver(name, summary, f"robatch.solvers.{run}", proves, costs, package, module))
+    constraints = COUPLED if coupled else frozenset()
+    run = f"robatch.solvers.{run}"
+    register(Solver(name, summary, run, proves, costs, package, module, constraints=constraints))
 
 
 _builtin(
     "exact",
     "optimum",
     "exact:run",
-    "amortized optimum at any size, or a proven gap: shadow price, core search",
-    costs=("amortized",),
+    "optimum or a proven gap: amortized at any size by core search, realized by an expanding core",
 )
-_builtin("greedy", "bound", "greedy:run", "concave hulls, upgrades by utility per USD; linear bound")
+_builtin("greedy", "bound", "greedy:run", "concave hulls, upgrades by utility per USD; linear bound", coupled=True)
 _builtin("pareto", "nothing", "pareto:run", "the paper's scheduler, reconstructed from its abstract")
-_builtin("highs", "optimum", "highs:run", "HiGHS, mixed-integer", "highspy")
-_builtin("cpsat", "optimum", "cpsat:run", "OR-Tools CP-SAT, whole-number coefficients", "ortools")
-_builtin("scip", "optimum", "scip:run", "SCIP through OR-Tools MathOpt, mixed-integer", "ortools")
-_builtin("cbc", "optimum", "pulp_backend:run_cbc", "CBC through PuLP, mixed-integer", "pulp")
-_builtin("pulp-highs", "optimum", "pulp_backend:run_highs", "HiGHS through PuLP, mixed-integer", "pulp")
-_builtin("lp", "bound", "lp:run", "linear relaxation by HiGHS: bound and shadow price, no plan", "highspy")
+_builtin("highs", "optimum", "highs:run", "HiGHS, mixed-integer", "highspy", coupled=True)
+_builtin("cpsat", "optimum", "cpsat:run", "OR-Tools CP-SAT, whole-number coefficients", "ortools", coupled=True)
+_builtin("scip", "optimum", "scip:run", "SCIP through OR-Tools MathOpt, mixed-integer", "ortools", coupled=True)
+_builtin("cbc", "optimum", "pulp_backend:run_cbc", "CBC through PuLP, mixed-integer", "pulp", coupled=True)
+_builtin("pulp-highs", "optimum", "pulp_backend:run_highs", "HiGHS through PuLP, mixed-integer", "pulp", coupled=True)
+_builtin(
+    "lp", "bound", "lp:run", "linear relaxation by HiGHS: bound and shadow price, no plan", "highspy", coupled=True
+)
 _builtin("router-only", "nothing", "baselines:run_router_only", "baseline: greedy at the smallest batch sizes")
 _builtin("batch-only", "nothing", "baselines:run_batch_only", "baseline: one model, one batch size for all")
 _builtin("cheapest", "nothing", "baselines:run_cheapest", "baseline: the cheapest plan")
 _builtin("best", "bound", "baselines:run_best", "baseline: the greatest utility, if the budget pays for it")
-_builtin("brute-force", "optimum", "brute_force:run", "every assignment of a tiny problem")
+_builtin("brute-force", "optimum", "brute_force:run", "every assignment of a tiny problem", coupled=True)

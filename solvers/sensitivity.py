@@ -10,7 +10,9 @@ import numpy.typing as npt
 from robatch.instances.errors import InputError
 from robatch.instances.problem import IntArray, Problem
 from robatch.instances.scalars import whole
+from robatch.solvers.coupled import needs
 from robatch.solvers.plan import Plan
+from robatch.solvers.registry import check_constraints
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +50,14 @@ def sensitivity(problem: Problem, plan: Plan, threads: int | None = None) -> Sen
     Raises
     ------
     InputError
-        If the plan has no assignment or no shadow price, or is of another problem, or `threads` is not allowed.
+        If the plan has no assignment or no shadow price, or is of another problem, or `threads` is not allowed, or
+        the problem has constraints that couple queries: their prices are not known.
     """
     from robatch.instances.kernels import flat
     from robatch.solvers import sweeps
     from robatch.solvers.relaxation import over_chunks, thread_count
 
+    check_constraints("sensitivity", frozenset(), needs(problem, "amortized"), "amortized")
     if plan.assignment is None or plan.shadow_price is None or not np.isfinite(plan.shadow_price):
         raise InputError(
             f"the plan of {plan.solver!r} has status {plan.status!r} and shadow price {plan.shadow_price}: "

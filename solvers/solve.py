@@ -13,7 +13,7 @@ from robatch.instances.errors import InputError
 from robatch.instances.problem import IntArray, Problem
 from robatch.instances.scalars import number, whole
 from robatch.solvers.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status, ids_of
-from robatch.solvers.registry import AUTO, Answer, Request, Solver, get
+from robatch.solvers.registry import Answer, Request, Solver, chosen
 from robatch.solvers.verify import verify
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def solve(
     budget
         USD, above 0 and finite.
     solver
-        A name from `solvers()`, or ``"auto"``: ``exact`` under amortized cost, ``greedy`` under realized cost.
+        A name from `solvers()`, or ``"auto"``: ``exact`` under amortized cost, ``greedy`` under realized cost and where
+        constraints couple queries.
     cost
         The cost model that keeps the budget: ``"amortized"`` (every call counted as full) or ``"realized"``
         (what is billed: each started call pays the whole shared prompt).
@@ -69,24 +70,23 @@ def solve(
     Returns
     -------
     Plan
-        Checked by `verify`. Its status says whether it is optimal, feasible or missing.
+        Checked by `verify`. Its status says whether it is optimal, feasible or missing. Where no plan can keep the
+        budget and the constraints, its message is that of `explain`.
 
     Raises
     ------
     InputError
-        If an argument is not allowed, or the solver cannot do what is asked.
+        If an argument is not allowed, or the solver cannot do what is asked, such as keep one of the constraints.
     MissingExtraError
         If the solver's package is not installed.
     """
     if cost not in get_args(Cost):
         raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
-    entry = get(AUTO[cost] if solver == "auto" else solver)
+    entry = chosen(solver, problem, cost)
     budget = number("budget", budget, needed="a finite number of USD above 0", above=True)
     gap = number("gap", gap, most=1.0, needed="a number from 0 to 1")
     if time_limit is not None:
         time_limit = number("time_limit", time_limit, most=1e9, needed="a number of seconds above 0", above=True)
-    if cost not in entry.costs:
-        raise InputError(f"solver {entry.name!r} cannot keep a budget of {cost} cost: it can only do {entry.costs}")
     seed = whole("seed", seed, most=2**63 - 1)
     threads = None if threads is None else whole("threads", threads, 1, most=1024)
     initial = taken_over(problem, initial_plan) if isinstance(initial_plan, Plan) else initial_plan
@@ -99,8 +99,8 @@ def solve(
     else:
         answer = run(Request(problem, budget, cost, time_limit, gap, seed, threads, states, progress, price, relaxer))
     seconds = time.perf_counter() - begin
-    message = _why_infeasible(problem, budget, cost, time_limit) if answer.infeasible else answer.message
-    plan = _plan(problem, budget, cost, gap, seed, entry, replace(answer, message=message), seconds)
+    answer = _explained(answer, problem, budget, cost, min(EXPLAIN, time_limit or EXPLAIN), entry)
+    plan = _plan(problem, budget, cost, gap, seed, entry, answer, seconds)
     verify(problem, plan, calls=False)  # the calls follow from the assignment by packing
     return plan
 
@@ -178,12 +178,29 @@ def _limit(
     return "gap" if limit is None and entry.proves == "optimum" and reached else limit
 
 
-def _why_infeasible(problem: Problem, budget: float, cost: Cost, time_limit: float | None) -> str:
+def _explained(answer: Answer, problem: Problem, budget: float, cost: Cost, time_limit: float, entry: Solver) -> Answer:
+    """Return an answer without a plan with a message that says why, and whether that is proven."""
+    if problem.constraints is None:
+        message = _why_infeasible(problem, budget, cost, time_limit) if answer.infeasible else answer.message
+        return replace(answer, message=message)
+    # a solver that found no plan and proves no optimum may have met a problem that has none
+    missed = answer.assignment is None and answer.message is not None and entry.proves != "optimum"
+    if not (answer.infeasible or missed):
+        return answer
+    from robatch.solvers.explain import explain
+
+    found = explain(problem, budget, cost, time_limit)
+    if found.feasible is False or answer.infeasible:
+        return replace(answer, infeasible=True, message=found.message)
+    return answer
+
+
+def _why_infeasible(problem: Problem, budget: float, cost: Cost, time_limit: float) -> str:
     """Say by how much the budget is too small and what the cheapest plan costs."""
     least, known = problem.cheapest_budget, "the cheapest plan, which costs"
     if cost == "realized":
         from robatch.solvers.least_cost import least_realized_cost
 
-        least, proven = least_realized_cost(problem, min(EXPLAIN, time_limit or EXPLAIN))
+        least, proven = least_realized_cost(problem, time_limit)
         known = "the cheapest plan, which bills" if proven else "the cheapest plan that was found, which bills"
     return f"budget {budget:.9g} USD is {least - budget:.3g} USD below {known} {least:.9g} USD ({cost} cost)"

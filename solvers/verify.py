@@ -11,6 +11,19 @@ import numpy.typing as npt
 
 from robatch.instances.problem import Problem
 from robatch.solvers.plan import Plan
+from robatch.solvers.recheck import (
+    NO_CODES,
+    VerificationError,
+    broken,
+    check_calls,
+    counted,
+    frozen,
+    full_calls,
+    masked,
+    prompts,
+)
+
+__all__ = ["NO_CODES", "VerificationError", "Verified", "verify"]
 
 FIGURES = 1e-9  # relative agreement asked of utility and costs
 BUDGET = 1e-12  # the budget may be exceeded by no more than rounding of the sums here
@@ -23,10 +36,6 @@ MICRO = 1_000_000  # costs in `recount` are in millionths of a USD
 
 Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
-
-
-class VerificationError(Exception):
-    """A plan is not what it says it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +80,18 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
     Raises
     ------
     VerificationError
-        If a state is not allowed, a figure is wrong, the budget is exceeded, a call is not legal, the bound is
-        weaker than what the shadow price proves, or bound, gap, status and limit contradict each other.
+        If a state is not allowed, a figure is wrong, the budget is exceeded, a constraint is broken, a call is not
+        legal, the bound is weaker than what the shadow price proves, or bound, gap, status and limit contradict
+        each other.
 
     Notes
     -----
+    Where queries conflict, realized cost and numbers of calls are those of the plan's calls, which are always checked.
+
     At any price p of at least 0 (utility per USD), no plan whose amortized cost keeps the budget has more utility
     than ``p * budget + sum over queries i of max over states s of (utility[i, s] - p * cost[i, s])``. Realized cost
-    is never below amortized cost, so this bounds plans that keep a realized budget too.
+    is never below amortized cost, so this bounds plans that keep a realized budget too. Constraints and conflicts only
+    take plans away.
     """
     from robatch.solvers.recount import recount  # here, as it loads numba
 
@@ -90,8 +103,16 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
     groups, n_groups = _groups(problem, plan)
     wrong, utility, own, amortized, realized = recount(states, groups, n_groups, *arrays)
     if wrong >= 0:
-        raise VerificationError(_wrong_state(plan, wrong, int(states[wrong])))
+        raise VerificationError(_wrong_state(problem, plan, wrong, int(states[wrong])))
     own, amortized, realized = own / MICRO, amortized / MICRO, realized / MICRO
+    formed = None
+    if calls or problem.conflicts is not None:
+        formed = check_calls(problem, plan, states, groups, n_groups)
+        billed = math.fsum((own, *(formed.sum(axis=0) * prompts(problem))))
+        if problem.conflicts is not None:
+            realized = billed
+        elif abs(billed - realized) > FIGURES * max(realized, 1e-300):
+            raise VerificationError(f"the calls bill {billed} USD, not the realized {realized} USD")
     for name, said, true in (
         ("utility", plan.utility, utility),
         ("amortized cost", plan.amortized_cost, amortized),
@@ -102,22 +123,18 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
     spent = amortized if plan.cost == "amortized" else realized
     if spent > plan.budget * (1 + BUDGET):
         raise VerificationError(f"the plan costs {spent} USD ({plan.cost}), over its budget of {plan.budget} USD")
+    if problem.constraints is not None:
+        if formed is None:
+            formed = full_calls(problem, counted(states, groups, n_groups, problem.n_states))
+        complaint = broken(problem, states, groups, formed, plan.cost == "realized")
+        if complaint is not None:
+            raise VerificationError(complaint)
     _check_bound(plan, utility)
-    dual = _check_by_duality(plan, states, utility, spent, arrays)
-    if calls:
-        _check_calls(problem, plan, states, groups, own, realized)
+    dual = _check_by_duality(problem, plan, states, utility, spent, arrays)
     return Verified(utility, amortized, realized, dual)
 
 
-def _frozen(array: Array) -> Array:
-    """Return a read-only view, as a problem's arrays are: one array type, and so one compiled kernel."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-NOTHING = {kind: _frozen(np.empty((0, 0), dtype=kind)) for kind in (np.dtype(np.float32), np.dtype(np.float64))}
-NO_CODES: IntArray = _frozen(np.empty(0, dtype=np.int64))
+NOTHING = {kind: frozen(np.empty((0, 0), dtype=kind)) for kind in (np.dtype(np.float32), np.dtype(np.float64))}
 
 
 def _arrays(problem: Problem) -> tuple[Array, ...]:
@@ -126,13 +143,15 @@ def _arrays(problem: Problem) -> tuple[Array, ...]:
     rows: list[tuple[float, ...]] = []
     sizes: list[int] = []
     for model in problem.models:
-        window = math.inf if model.context_window is None else model.context_window
+        window = math.inf if model.context_window is None else (1.0 - problem.window_margin) * model.context_window
         rows.append((model.price_in, model.price_out, model.shared_tokens, window, len(model.batch_sizes)))
         sizes += model.batch_sizes
+    dense, factors = problem.utility, (problem.base_utility, problem.retention)
+    if problem.forbidden is not None:
+        dense, factors = frozen(masked(problem)), (None, None)
     return (
-        nothing if problem.utility is None else problem.utility,
-        nothing if problem.base_utility is None else problem.base_utility,
-        nothing if problem.retention is None else problem.retention,
+        nothing if dense is None else dense,
+        *(nothing if factor is None else factor for factor in factors),
         problem.input_tokens,
         problem.output_tokens,
         np.array(rows, dtype=np.float64),
@@ -172,13 +191,16 @@ def _states(problem: Problem, plan: Plan) -> IntArray:
         raise VerificationError(f"a plan of status {plan.status!r} needs one state for each of the queries")
     if states.dtype.kind not in "iu":
         raise VerificationError(f"the assignment holds a state outside 0 to {len(plan.states) - 1}")
-    return _frozen(np.ascontiguousarray(states, dtype=np.int64))
+    return frozen(np.ascontiguousarray(states, dtype=np.int64))
 
 
-def _wrong_state(plan: Plan, query: int, state: int) -> str:
+def _wrong_state(problem: Problem, plan: Plan, query: int, state: int) -> str:
     if not 0 <= state < len(plan.states):
         return f"the assignment holds a state outside 0 to {len(plan.states) - 1}"
-    return f"query {query} is in a state of {plan.states[state]}, whose calls do not fit the context window"
+    where = f"query {query} is in a state of {plan.states[state]}, "
+    if problem.forbidden is not None and problem.forbidden[query, state]:
+        return f"{where}which is forbidden for it"
+    return f"{where}whose calls do not fit the context window"
 
 
 def _groups(problem: Problem, plan: Plan) -> tuple[IntArray, int]:
@@ -193,9 +215,9 @@ def _groups(problem: Problem, plan: Plan) -> tuple[IntArray, int]:
         member[codes] = np.arange(len(codes))
         of_code = labels[member]
         if len(np.unique(of_code)) == len(member) and bool((of_code[codes] == labels).all()):
-            return _frozen(np.ascontiguousarray(codes)), len(member)
+            return frozen(np.ascontiguousarray(codes)), len(member)
     names, found = np.unique(labels, return_inverse=True)
-    return _frozen(np.ascontiguousarray(found, dtype=np.int64)), len(names)
+    return frozen(np.ascontiguousarray(found, dtype=np.int64)), len(names)
 
 
 def _check_missing(problem: Problem, plan: Plan, arrays: tuple[Array, ...]) -> Verified:
@@ -205,13 +227,18 @@ def _check_missing(problem: Problem, plan: Plan, arrays: tuple[Array, ...]) -> V
     if plan.bound is not None and not 0 <= plan.bound < math.inf:
         raise VerificationError(f"bound is {plan.bound}, which no utility can have")
     if plan.status == "no_solution":
-        return Verified(None, None, None, _check_by_duality(plan, NO_CODES, 0.0, 0.0, arrays))
+        return Verified(None, None, None, _check_by_duality(problem, plan, NO_CODES, 0.0, 0.0, arrays))
     from robatch.solvers.recount import cheapest, recount
 
-    states = cheapest(*arrays[3:])
-    _, _, _, amortized, realized = recount(_frozen(states), *_groups(problem, plan), *arrays)
+    states, (groups, n_groups) = frozen(cheapest(*arrays)), _groups(problem, plan)
+    wrong, _, own, amortized, realized = recount(states, groups, n_groups, *arrays)
+    queries = counted(states, groups, n_groups, problem.n_states)
+    calls = full_calls(problem, queries)
+    if problem.conflicts is not None:  # at worst, a call for each query
+        calls, realized = queries, own + math.fsum(queries.sum(axis=0) * prompts(problem)) * MICRO
     least = (amortized if plan.cost == "amortized" else realized) / MICRO
-    if least < plan.budget * (1 - BUDGET):
+    keeps = wrong < 0 and broken(problem, states, groups, calls, plan.cost == "realized") is None
+    if keeps and least < plan.budget * (1 - BUDGET):
         raise VerificationError(f"called infeasible, but a plan costs {least} USD within {plan.budget} USD")
     return Verified(None, None, None, None)
 
@@ -229,16 +256,18 @@ def _check_bound(plan: Plan, utility: float) -> None:
 
 
 def _check_by_duality(
-    plan: Plan, states: IntArray, utility: float, spent: float, arrays: tuple[Array, ...]
+    problem: Problem, plan: Plan, states: IntArray, utility: float, spent: float, arrays: tuple[Array, ...]
 ) -> float | None:
     """Check bound and utility by weak duality, and that in an optimal plan no query alone can do better.
 
+    What a query alone can do is not looked at where a constraint, or calls that conflicts add, may forbid it.
     Returns the bound that the shadow price proves: None without one, or if rounding may change nine digits of it.
     """
     price = plan.shadow_price
     spend = None if price is None else price * plan.budget
     priced = spend is not None and spend < math.inf
-    optimal = plan.status == "optimal"
+    coupled = problem.constraints is not None or (problem.conflicts is not None and plan.cost == "realized")
+    optimal = plan.status == "optimal" and not coupled
     if not priced and not optimal:
         return None
     from robatch.solvers.recount import weigh
@@ -265,36 +294,3 @@ def _check_by_duality(
     if plan.bound is not None and plan.bound > dual + BOUND * abs(dual) + DUALS * spend:
         raise VerificationError(f"bound is {plan.bound}, above the {dual} that the shadow price {price} proves")
     return dual
-
-
-def _check_calls(problem: Problem, plan: Plan, states: IntArray, groups: IntArray, own: float, realized: float) -> None:
-    calls = plan.calls()
-    column_of = {state: column for column, state in enumerate(plan.states)}
-    column = np.array([column_of.get(call.state, -1) for call in calls], dtype=np.int64)
-    size = np.array([len(call.queries) for call in calls], dtype=np.int64)
-    limit = np.array([state.batch_size for state in plan.states], dtype=np.int64)[column]
-    wrong = (size < 1) | (size > limit)
-    if wrong.any():
-        call = calls[int(np.argmax(wrong))]
-        raise VerificationError(f"a call of {call.state} holds {len(call.queries)} queries")
-    queries = np.concatenate([NO_CODES, *(call.queries for call in calls)])
-    place = np.repeat(np.arange(len(calls)), size)
-    if queries.min(initial=0) < 0 or queries.max(initial=0) >= len(states):
-        raise VerificationError(f"a call holds a query outside 0 to {len(states) - 1}")
-    first = queries[np.cumsum(size) - size]
-    group = groups if len(groups) else np.zeros_like(states)
-    for what, wrong in (
-        ("a query of another state", states[queries] != column[place]),
-        ("queries of different groups", group[queries] != group[first][place]),
-    ):
-        if wrong.any():
-            raise VerificationError(f"a call of {calls[place[np.argmax(wrong)]].state} holds {what}")
-    seen = np.bincount(queries, minlength=len(states))
-    if (seen != 1).any():
-        query = int(np.argmax(seen != 1))
-        raise VerificationError(f"query {query} is in {seen[query]} calls, not in one")
-    prompts = {model.name: model.price_in * model.shared_tokens / MICRO for model in problem.models}
-    started = np.bincount(column, minlength=len(plan.states)).tolist()
-    billed = math.fsum((own, *(n * prompts[state.model] for n, state in zip(started, plan.states, strict=True))))
-    if abs(billed - realized) > FIGURES * max(realized, 1e-300):
-        raise VerificationError(f"the calls bill {billed} USD, not the realized {realized} USD")

@@ -8,9 +8,12 @@ import click
 
 from robatch.cli.about import solvers, version
 from robatch.cli.bench import bench
+from robatch.cli.calls import calls
+from robatch.cli.cheapest import cheapest
 from robatch.cli.frontier import frontier
 from robatch.cli.generate import generate
 from robatch.cli.profile import profile
+from robatch.cli.restrict import restrict
 from robatch.cli.solve import solve
 from robatch.cli.table import import_table
 from robatch.cli.verify import verify
@@ -69,5 +72,18 @@ def main() -> None:
     """Choose a model and a batch size for every query, within a budget, with proven bounds."""
 
 
-for _command in (generate, import_table, solve, frontier, verify, profile, bench, solvers, version):
+for _command in (
+    generate,
+    import_table,
+    restrict,
+    solve,
+    cheapest,
+    calls,
+    frontier,
+    verify,
+    profile,
+    bench,
+    solvers,
+    version,
+):
     main.add_command(_command)

@@ -10,7 +10,8 @@ from robatch.cli.support import json_option, print_json
 @click.command(short_help="List the solvers.")
 @json_option
 def solvers(as_json: bool) -> None:
-    """List the solvers with what each proves, the cost models it knows, and whether it is installed."""
+    """List the solvers with what each proves, the costs and constraints it knows, and whether it is installed."""
+    from robatch.solvers.registry import COUPLED
     from robatch.solvers.registry import solvers as registered
 
     records = [
@@ -19,6 +20,7 @@ def solvers(as_json: bool) -> None:
             "summary": solver.summary,
             "proves": solver.proves,
             "costs": list(solver.costs),
+            "constraints": sorted(solver.constraints),
             "package": solver.package,
             "installed": solver.installed,
             "version": solver.version,
@@ -37,10 +39,12 @@ def solvers(as_json: bool) -> None:
     table.add_column("what it does")
     table.add_column("proves", no_wrap=True)
     table.add_column("costs")
+    table.add_column("constraints", no_wrap=True)
     table.add_column("version")
     for solver in registered():
+        kept = "all" if solver.constraints >= COUPLED else ", ".join(sorted(solver.constraints)) or "of pairs"
         version = f"{solver.package} {solver.version}" if solver.installed else "not installed"
-        table.add_row(solver.name, solver.summary, solver.proves, ", ".join(solver.costs), version)
+        table.add_row(solver.name, solver.summary, solver.proves, ", ".join(solver.costs), kept, version)
     terminal.console().print(table, highlight=False)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robatch.cli.bench_ratios import ratios
+from robatch.cli.bench_realized import realized
 from robatch.cli.bench_scale import scale
 from robatch.cli.support import (
     FILE,
@@ -34,6 +35,7 @@ def bench() -> None:
 
 bench.add_command(scale)
 bench.add_command(ratios)
+bench.add_command(realized)
 
 
 @bench.command(short_help="How far solvers are from the proven optimum, and how long they take.")

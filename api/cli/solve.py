@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--solver", default="auto", show_default=True,
-    help="A name of `robatch solvers`; auto: exact under amortized cost, greedy under realized cost.",
+    help="A name of `robatch solvers`; auto: exact under amortized cost, greedy for realized cost and constraints.",
 )  # fmt: skip
 @click.option("--cost", type=cost_choice, default="amortized", show_default=True, help="Cost held against the budget.")
 @click.option("--time-limit", type=float, help="Seconds.")
@@ -121,20 +121,20 @@ def states_used(plan: Plan) -> list[dict[str, Any]]:
     """Return queries and calls of each state that the plan uses."""
     if plan.assignment is None:
         return []
-    used: dict[Any, list[int]] = {}
-    for call in plan.calls():
-        counts = used.setdefault(call.state, [0, 0])
-        counts[0] += len(call.queries)
-        counts[1] += 1
+    import numpy as np
+
+    calls = plan.calls()
+    used = np.bincount(calls.columns, minlength=len(plan.states)).tolist()
+    queries = np.bincount(plan.assignment, minlength=len(plan.states)).tolist()
     return [
         {
             "model": state.model,
             "batch_size": state.batch_size,
-            "queries": used[state][0],
-            "calls": used[state][1],
+            "queries": queries[column],
+            "calls": used[column],
         }
-        for state in plan.states
-        if state in used
+        for column, state in enumerate(plan.states)
+        if used[column]
     ]
 
 

@@ -17,6 +17,7 @@ from robatch.bench import gap_benchmark
 from robatch.bench.results import FILES
 from robatch.bench.rows import COLUMNS
 from robatch.instances import InputError, Problem, generate
+from robatch.instances.constraints import Constraints
 from robatch.solvers import Answer, Request, Solver, register, registry
 
 SOLVERS = ("greedy", "pareto", "brute-force")
@@ -203,6 +204,13 @@ def test_the_same_problem_has_the_same_fingerprint(tiny: dict[str, Problem]) -> 
     assert gap_module.fingerprint(problem) == gap_module.fingerprint(same)
     cheaper = [problem.models[0].replace(price_in=0.0), *problem.models[1:]]
     assert gap_module.fingerprint(problem.replace(models=cheaper)) != gap_module.fingerprint(problem)
+    for changed in (
+        problem.replace(window_margin=0.1),
+        problem.replace(forbidden=[[True, False, False, False]] * 4),
+        problem.replace(conflicts=[(0, 1)]),
+        problem.replace(constraints=Constraints(max_queries={problem.models[0].name: 1})),
+    ):
+        assert gap_module.fingerprint(changed) != gap_module.fingerprint(problem)
 
 
 def test_a_solver_is_left_out_where_it_cannot_keep_the_budget(tiny):

@@ -1,0 +1,117 @@
+"""``robatch calls``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robatch.cli.support import FILE, check_file, read_problem
+from robatch.instances.errors import InputError
+
+if TYPE_CHECKING:
+    from robatch.solvers.packing import Calls
+    from robatch.solvers.plan import Plan
+
+KINDS = (".jsonl", ".csv")
+
+
+@click.command(short_help="Write the calls that a plan sends.")
+@click.argument("plan", type=FILE)
+@click.option(
+    "--policy", type=click.Choice(["order", "length", "similarity", "random"]), default="order", show_default=True,
+    help="Which queries of a state share a call.",
+)  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the policy random.")
+@click.option("--problem", help="With the policy length: the plan's problem, whose input tokens are the lengths.")
+@click.option("--vectors", type=FILE, help="With the policy similarity: .npy, or .npz of a scipy sparse matrix.")
+@click.option("-o", "--output", type=FILE, help="File to write, .jsonl or .csv; JSON lines are printed without one.")
+def calls(plan: Path, policy: str, seed: int, problem: str | None, vectors: Path | None, output: Path | None) -> None:
+    """Form the calls of PLAN, and write one row a call: its number, model, batch size and queries.
+
+    Queries are given by id, by position where they have none; in CSV as a JSON list.
+
+    \b
+    robatch calls plan.parquet -o calls.jsonl
+    robatch calls plan.parquet --policy length --problem problem.parquet -o calls.csv
+    """
+    from robatch.instances.files import replacing
+    from robatch.solvers.plan import Plan
+
+    if output is not None and output.suffix not in KINDS:
+        raise InputError(f"output is {str(output)!r}: a name that ends in {' or '.join(KINDS)} is needed")
+    check_file(output)
+    for option, value, of in (("--problem", problem, "length"), ("--vectors", vectors, "similarity")):
+        if (value is None) == (policy == of):
+            raise InputError(f"{option} is needed with --policy {of}, and only there")
+    made = Plan.read(plan)
+    formed = made.calls(
+        policy,  # type: ignore[arg-type]
+        seed=seed,
+        lengths=None if problem is None else _lengths(made, problem),
+        similarity=None if vectors is None else _vectors(vectors),
+    )
+    lines = _csv(made, formed) if output is not None and output.suffix == ".csv" else _json(made, formed)
+    if output is None:
+        for line in lines:
+            click.echo(line, nl=False)
+        return
+    with replacing(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        stream.writelines(lines)
+    click.echo(f"{output}: {len(formed):,} calls of {len(formed.order):,} queries")
+
+
+def _lengths(plan: Plan, name: str) -> Any:
+    """Return the input tokens of the problem that a plan was made for."""
+    import numpy as np
+
+    problem = read_problem(name)
+    same = plan.query_ids is None or problem.query_ids is None or np.array_equal(plan.query_ids, problem.query_ids)
+    if plan.states != problem.states or not same:
+        raise InputError(f"the plan's states or query ids are not those of {name!r}: it was made for another problem")
+    return problem.input_tokens
+
+
+def _vectors(path: Path) -> Any:
+    """Read vectors from a file of numpy or scipy."""
+    import numpy as np
+
+    try:
+        if path.suffix == ".npz":
+            from scipy.sparse import load_npz
+
+            return load_npz(path)
+        return np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
+    except Exception as error:  # what these readers raise on a broken file is not documented
+        raise InputError(f"cannot read {str(path)!r}: it holds no vectors ({error})") from None
+
+
+def _rows(plan: Plan, calls: Calls) -> Iterator[tuple[int, str, int, list[Any]]]:
+    ids = plan.query_ids
+    for number, call in enumerate(calls):
+        queries = call.queries if ids is None else ids[call.queries]
+        yield number, call.state.model, call.state.batch_size, queries.tolist()
+
+
+def _json(plan: Plan, calls: Calls) -> Iterator[str]:
+    for number, model, size, queries in _rows(plan, calls):
+        row = {"call": number, "model": model, "batch_size": size, "queries": queries}
+        yield json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _csv(plan: Plan, calls: Calls) -> Iterator[str]:
+    line = io.StringIO()
+    writer = csv.writer(line, lineterminator="\n")
+    writer.writerow(["call", "model", "batch_size", "queries"])
+    for number, model, size, queries in _rows(plan, calls):
+        writer.writerow([number, model, size, json.dumps(queries, ensure_ascii=False)])
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()

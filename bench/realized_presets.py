@@ -1,0 +1,68 @@
+"""Which problems and solvers the benchmark of realized cost takes unless told otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from robatch.bench.repair import NAME as REDUCED_BUDGET
+from robatch.instances.bundled import BUNDLED
+from robatch.instances.families import FAMILIES
+from robatch.solvers.registry import solvers
+
+OWN = ("greedy", "exact", REDUCED_BUDGET)
+BACKENDS = ("highs", "scip", "cpsat")
+ONE_COST = ("from-knapsack",)
+"""Families with batch size 1 alone: both cost models are the same, and nothing is ever billed beyond the budget."""
+
+
+@dataclass(frozen=True)
+class RealizedPreset:
+    """Settings of a benchmark of realized cost, see `robatch.bench.realized_benchmark`.
+
+    Attributes
+    ----------
+    families, sizes, seeds
+        As `instances_of` takes them.
+    fractions
+        Budget fractions.
+    solvers
+        Names of solvers.
+    time_limit
+        Seconds for each run of a solver.
+    """
+
+    families: tuple[str, ...]
+    sizes: tuple[int, ...]
+    seeds: tuple[int, ...]
+    fractions: tuple[float, ...]
+    solvers: tuple[str, ...]
+    time_limit: float
+
+
+def quick_realized_preset() -> RealizedPreset:
+    """Return what ends within a minute on two cores."""
+    return RealizedPreset(
+        families=("realistic", "ties", "measured"),
+        sizes=(20, 50),
+        seeds=(0,),
+        fractions=(0.1, 0.3, 0.6),
+        solvers=_installed(),
+        time_limit=0.6,
+    )
+
+
+def default_realized_preset() -> RealizedPreset:
+    """Return 20 to 1,000 queries, three seeds, and every family in which the cost models differ: hours."""
+    return RealizedPreset(
+        families=(*(name for name in FAMILIES if name not in ONE_COST), *BUNDLED),
+        sizes=(20, 50, 100, 200, 500, 1_000),
+        seeds=(0, 1, 2),
+        fractions=(0.1, 0.3, 0.6),
+        solvers=_installed(),
+        time_limit=60.0,
+    )
+
+
+def _installed() -> tuple[str, ...]:
+    installed = {solver.name for solver in solvers() if solver.installed}
+    return (*OWN, *(name for name in BACKENDS if name in installed))

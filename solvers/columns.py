@@ -1,0 +1,107 @@
+"""Columns of the mixed-integer program: pairs of a query and a state, and calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.problem import BoolArray, IntArray, Problem
+from robatch.solvers.plan import Cost
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The columns of a program: pairs of a query and a state, then calls of a group and a state.
+
+    Attributes
+    ----------
+    problem
+        What is modelled.
+    query, state
+        Query and state of each pair.
+    call_group, call_state
+        Group and state of each call column.
+    alone
+        Whether a pair is a call by itself: no call of its group and state can hold more.
+    usd
+        What each column costs.
+    most
+        Upper bound of each call column.
+    """
+
+    problem: Problem
+    query: IntArray
+    state: IntArray
+    call_group: IntArray
+    call_state: IntArray
+    alone: BoolArray
+    usd: FloatArray
+    most: IntArray
+
+    def of_model(self, model: int) -> tuple[IntArray, IntArray]:
+        """Return the pairs and the call columns of a model."""
+        of = self.problem.state_model
+        calls = np.flatnonzero(of[self.call_state] == model) + len(self.query)
+        return np.flatnonzero(of[self.state] == model), calls
+
+    def of_group(self, group: int) -> tuple[IntArray, IntArray]:
+        """Return the pairs and the call columns of a group."""
+        calls = np.flatnonzero(self.call_group == group) + len(self.query)
+        return np.flatnonzero(self.problem.group_codes[self.query] == group), calls
+
+
+def make_columns(problem: Problem, query: IntArray, state: IntArray, cost: Cost) -> Columns:
+    """Return the columns: pairs and, where calls are billed or limited and can be shared, calls."""
+    realized = cost == "realized"
+    limited = np.zeros(problem.n_models, dtype=np.bool_)
+    if problem.constraints is not None:
+        limited = np.array([model.name in problem.constraints.max_calls for model in problem.models])
+    cell = problem.group_codes[query] * problem.n_states + state
+    queries = np.bincount(cell, minlength=problem.n_groups * problem.n_states)
+    batch = np.tile(problem.state_batch_size, problem.n_groups)
+    size = np.minimum(batch, queries)  # no call of this group and state can hold more
+    matters = limited[problem.state_model] | (problem.call_price > 0 if realized else False)
+    cells = np.flatnonzero((size > 1) & np.tile(matters, problem.n_groups))
+    call_group, call_state = np.divmod(cells, problem.n_states)
+    alone = size[cell] == 1
+    if realized:
+        own = problem.query_costs()[query, problem.state_model[state]]
+        usd = own + np.where(alone, problem.call_price[state], 0.0)
+    else:
+        usd = problem.amortized_costs()[query, state]
+    apart = np.isin(call_group, problem.group_codes[conflicts_within_groups(problem)[:, 0]])
+    return Columns(
+        problem=problem,
+        query=query,
+        state=state,
+        call_group=call_group,
+        call_state=call_state,
+        alone=alone,
+        usd=np.concatenate([usd, problem.call_price[call_state] if realized else np.zeros(len(cells))]),
+        most=np.where(apart, queries[cells], -(-queries[cells] // batch[cells])),
+    )
+
+
+def call_entries(columns: Columns) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the pairs that call columns count, the call column of each, and the size of each call column's calls."""
+    problem, n_states = columns.problem, columns.problem.n_states
+    cells = columns.call_group * n_states + columns.call_state
+    position = np.full(problem.n_groups * n_states, -1)
+    position[cells] = np.arange(len(cells))
+    row = position[problem.group_codes[columns.query] * n_states + columns.state]
+    pairs = np.flatnonzero(row >= 0)
+    size = np.minimum(problem.state_batch_size[columns.call_state], np.bincount(row[pairs], minlength=len(cells)))
+    return row[pairs], pairs, size
+
+
+def conflicts_within_groups(problem: Problem) -> IntArray:
+    """Return the conflicts (E, 2) of queries that could share a call otherwise."""
+    if problem.conflicts is None:
+        return np.zeros((0, 2), dtype=np.int64)
+    codes = problem.group_codes[problem.conflicts]
+    kept: IntArray = problem.conflicts[codes[:, 0] == codes[:, 1]]
+    return kept

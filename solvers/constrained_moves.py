@@ -1,0 +1,437 @@
+"""Numba kernels that move queries between states while every constraint is counted along.
+
+A move is worth what utility it gains, less what it uses of each row at given multipliers; what it adds to the
+violation of the rows counts `rho` times. All kernels of a file and their helpers share it, since a compiled cache
+does not see changes in other files.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from robatch.instances.kernels import Flat
+from robatch.solvers.constrained_kernels import Sides
+
+Array = npt.NDArray[Any]
+
+LOOKED_AT = 256  # queries of a group and state that are looked at for one call
+ANY = 1e-3  # what any violation counts, however small, so that it is not worth keeping
+TINY = 1e-12  # utility, or worth in utility, that counts as none
+
+
+class Tally(NamedTuple):
+    """An assignment and what it uses of each row; the arrays are changed in place.
+
+    Attributes
+    ----------
+    states
+        State of each query: (N,).
+    counts
+        Queries of each group in each state: (groups, S).
+    use, most
+        Use and right-hand side of each row: (rows,).
+    weight
+        What one unit of violation of each row counts: (rows,).
+    price
+        Multiplier of each row: (rows,).
+    totals
+        Utility, and the number of violated rows: (2,).
+    row, by
+        Space for the rows that a move touches and what it adds to them: (16,).
+    """
+
+    states: Array
+    counts: Array
+    use: Array
+    most: Array
+    weight: Array
+    price: Array
+    totals: Array
+    row: Array
+    by: Array
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pair(i: int, s: int, flat: Flat) -> tuple[float, float]:
+    """Return USD of query i's own tokens in state s, and its utility: -inf where not allowed."""
+    k = flat.state_model[s]
+    t_in = np.float64(flat.inputs[i, k if flat.inputs.shape[1] > 1 else 0])
+    t_out = np.float64(flat.outputs[i, k if flat.outputs.shape[1] > 1 else 0])
+    if t_in + t_out > flat.limit[s]:
+        return 0.0, -np.inf
+    own = t_in * flat.prices[0, k] + t_out * flat.prices[1, k]
+    if flat.dense.shape[0] > 0:
+        return own, np.float64(flat.dense[i, s])
+    product = flat.base[i, k] * flat.retention[i if flat.retention.shape[0] > 1 else 0, s]
+    return own, min(np.float64(product), 1.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def count_up(flat: Flat, sides: Sides, tally: Tally) -> None:
+    """Count all that an assignment uses afresh; sums carry their rounding errors along."""
+    states, counts, use = tally.states, tally.counts, tally.use
+    models, width = flat.prices.shape[1], flat.state_model.size
+    first = 1 + 3 * models
+    groups = (use.size - first) // 2
+    lost = np.zeros(use.size + 1)
+    counts[:] = 0
+    use[:] = 0.0
+    total = np.zeros(1)
+    for i in range(states.size):
+        s = states[i]
+        g = sides.codes[i] if sides.codes.size > 0 else 0
+        k, q = flat.state_model[s], sides.slot[g]
+        own, u = pair(i, s, flat)
+        cost = own if sides.realized else own + flat.share[s]
+        counts[g, s] += 1
+        use[1 + k] += 1.0
+        carry(use, lost, 0, cost)
+        carry(use, lost, 1 + 2 * models + k, cost)
+        if q >= 0:
+            carry(use, lost, first + q, -u)
+            carry(use, lost, first + groups + q, cost)
+        new = total[0] + u
+        lost[use.size] += (total[0] - new) + u if abs(total[0]) >= abs(u) else (u - new) + total[0]
+        total[0] = new
+    for g in range(counts.shape[0]):
+        q = sides.slot[g]
+        for s in range(width):
+            calls = -(-counts[g, s] // sides.batch[s])
+            k = flat.state_model[s]
+            use[1 + models + k] += calls
+            if sides.realized:
+                cost = calls * sides.call_price[s]
+                carry(use, lost, 0, cost)
+                carry(use, lost, 1 + 2 * models + k, cost)
+                if q >= 0:
+                    carry(use, lost, first + groups + q, cost)
+    tally.totals[0] = total[0] + lost[use.size]
+    tally.totals[1] = 0.0
+    for r in range(use.size):
+        use[r] += lost[r]
+        if use[r] > tally.most[r]:
+            tally.totals[1] += 1.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def carry(use: Array, lost: Array, r: int, value: float) -> None:
+    """Add to a row's sum and keep the rounding error (Neumaier, 1974)."""
+    new = use[r] + value
+    lost[r] += (use[r] - new) + value if abs(use[r]) >= abs(value) else (value - new) + use[r]
+    use[r] = new
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def touch(
+    i: int, s: int, own_a: float, u_a: float, own_s: float, u_s: float, flat: Flat, sides: Sides, tally: Tally
+) -> int:  # fmt: skip
+    """Write the rows that query i's move to state s touches, and what it adds to them; return how many."""
+    row, by, models = tally.row, tally.by, flat.prices.shape[1]
+    a = tally.states[i]
+    g = sides.codes[i] if sides.codes.size > 0 else 0
+    q, k_a, k_s = sides.slot[g], flat.state_model[a], flat.state_model[s]
+    saved = 1 if (tally.counts[g, a] - 1) % sides.batch[a] == 0 else 0
+    started = 1 if tally.counts[g, s] % sides.batch[s] == 0 else 0
+    if sides.realized:
+        less, more = own_a + saved * sides.call_price[a], own_s + started * sides.call_price[s]
+    else:
+        less, more = own_a + flat.share[a], own_s + flat.share[s]
+    row[0], by[0] = 0, more - less
+    if k_a == k_s:
+        row[1], by[1] = 1 + models + k_s, started - saved
+        row[2], by[2] = 1 + 2 * models + k_s, more - less
+        count = 3
+    else:
+        row[1], by[1] = 1 + k_a, -1.0
+        row[2], by[2] = 1 + k_s, 1.0
+        row[3], by[3] = 1 + models + k_a, -saved
+        row[4], by[4] = 1 + models + k_s, started
+        row[5], by[5] = 1 + 2 * models + k_a, -less
+        row[6], by[6] = 1 + 2 * models + k_s, more
+        count = 7
+    if q >= 0:
+        first = 1 + 3 * models
+        row[count], by[count] = first + q, u_a - u_s
+        row[count + 1], by[count + 1] = first + (tally.use.size - first) // 2 + q, more - less
+        count += 2
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def weigh(count: int, tally: Tally) -> tuple[float, float, int]:
+    """Return what the touched rows are worth, the violation that they add, and the violated rows that they add."""
+    spent, worse, bad = 0.0, 0.0, 0
+    for j in range(count):
+        r, d = tally.row[j], tally.by[j]
+        over = tally.use[r] - tally.most[r]
+        spent += tally.price[r] * d
+        if over > 0.0 or over + d > 0.0:
+            more = (1 if tally.use[r] + d > tally.most[r] else 0) - (1 if over > 0.0 else 0)
+            worse += tally.weight[r] * (max(over + d, 0.0) - max(over, 0.0)) + ANY * more
+            bad += more
+    return spent, worse, bad
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def move(i: int, s: int, flat: Flat, sides: Sides, tally: Tally) -> tuple[float, float]:
+    """Move query i to state s; return its gain in worth at the multipliers, and the violation that it adds."""
+    own_a, u_a = pair(i, tally.states[i], flat)
+    own_s, u_s = pair(i, s, flat)
+    count = touch(i, s, own_a, u_a, own_s, u_s, flat, sides, tally)
+    spent, worse, bad = weigh(count, tally)
+    for j in range(count):
+        tally.use[tally.row[j]] += tally.by[j]
+    g = sides.codes[i] if sides.codes.size > 0 else 0
+    tally.counts[g, tally.states[i]] -= 1
+    tally.counts[g, s] += 1
+    tally.states[i] = s
+    tally.totals[0] += u_s - u_a
+    tally.totals[1] += bad
+    return u_s - u_a - spent, worse
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def sweep(queries: Array, rho: float, flat: Flat, sides: Sides, tally: Tally) -> int:
+    """Give each query in turn its best state; return how many moved.
+
+    With a finite `rho`, best is most worth less `rho` times the violation. With an infinite one, only states of
+    more utility are taken, and only where no row becomes violated; best is most worth then too.
+    """
+    moved, width, strict = 0, flat.state_model.size, rho == np.inf
+    for i in queries:
+        a = tally.states[i]
+        own_a, u_a = pair(i, a, flat)
+        best, top = -1, -np.inf if strict else TINY
+        for s in range(width):
+            if s == a:
+                continue
+            own_s, u_s = pair(i, s, flat)
+            if u_s < 0.0 or (strict and u_s <= u_a + TINY):
+                continue
+            spent, worse, bad = weigh(touch(i, s, own_a, u_a, own_s, u_s, flat, sides, tally), tally)
+            if strict and bad > 0:
+                continue
+            gain = u_s - u_a - spent
+            if not strict:
+                gain -= rho * worse
+            if gain > top:
+                best, top = s, gain
+        if best >= 0:
+            move(i, best, flat, sides, tally)
+            moved += 1
+    return moved
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def cells(queries: Array, sides: Sides, tally: Tally) -> tuple[Array, Array]:
+    """Return queries by group and state, else in their order, and where each of these begins: (groups * S + 1,)."""
+    groups, width = tally.counts.shape
+    start = np.zeros(groups * width + 1, dtype=np.int64)
+    for g in range(groups):
+        for s in range(width):
+            start[g * width + s + 1] = start[g * width + s] + tally.counts[g, s]
+    at = start[:-1].copy()
+    order = np.empty(tally.states.size, dtype=np.int64)
+    for i in queries:
+        cell = (sides.codes[i] if sides.codes.size > 0 else 0) * width + tally.states[i]
+        order[at[cell]] = i
+        at[cell] += 1
+    return order, start
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def regroup(queries: Array, rho: float, flat: Flat, sides: Sides, tally: Tally) -> int:
+    """Move the queries of one call of each group and state elsewhere together, where that gains; return how often.
+
+    The call is the partly filled one, or a full one where there is none; its queries may be any of the first
+    `LOOKED_AT` of their group and state in the order of `queries`, which holds all of them. They go to one other
+    state, where they may share a new call, or each to its best state. Gains count as in `sweep`, but for the
+    violation with an infinite `rho`: then no row may become violated.
+    """
+    done, strict = 0, rho == np.inf
+    width, models = flat.state_model.size, flat.prices.shape[1]
+    first = 1 + 3 * models
+    groups = (tally.use.size - first) // 2
+    price, use, most, weight = tally.price, tally.use, tally.most, tally.weight
+    order, start = cells(queries, sides, tally)
+    longest = sides.batch.max()
+    chosen, goes = np.empty(longest, dtype=np.int64), np.empty(longest, dtype=np.int64)
+    kept, loss = np.empty(longest, dtype=np.int64), np.empty(longest)
+    moved_from = np.empty(longest, dtype=np.int64)
+    eff = np.empty(use.size)
+    for cell in range(start.size - 1):
+        g, a = cell // width, cell % width
+        b, n = sides.batch[a], tally.counts[g, a]
+        if n == 0 or start[cell + 1] == start[cell]:
+            continue
+        size = n % b if n % b > 0 else b
+        q = sides.slot[g]
+        for r in range(first):  # prices as they are while rows are violated
+            eff[r] = price[r] + (rho * weight[r] if not strict and use[r] > most[r] else 0.0)
+        heavy, dear = 1.0, eff[0]
+        if q >= 0:
+            for r in (first + q, first + groups + q):
+                eff[r] = price[r] + (rho * weight[r] if not strict and use[r] > most[r] else 0.0)
+            heavy += eff[first + q]
+            dear += eff[first + groups + q]
+        k_a = flat.state_model[a]
+        dear_a = dear + eff[1 + 2 * models + k_a]
+        saved = eff[1 + models + k_a] + (dear_a * sides.call_price[a] if sides.realized else 0.0)
+        best_gain, found = TINY, 0
+        for t in range(-1, width):
+            if t == a:
+                continue
+            many, total = 0, 0.0
+            for place in range(start[cell], min(start[cell + 1], start[cell] + max(LOOKED_AT, 2 * b))):
+                i = order[place]
+                if tally.states[i] != a:
+                    continue
+                own_a, u_a = pair(i, a, flat)
+                here = heavy * u_a - dear_a * (own_a if sides.realized else own_a + flat.share[a])
+                here -= eff[1 + k_a]
+                there, to = -np.inf, -1
+                for s in range(t if t >= 0 else 0, t + 1 if t >= 0 else width):
+                    if s == a:
+                        continue
+                    own_s, u_s = pair(i, s, flat)
+                    if u_s < 0.0:
+                        continue
+                    k = flat.state_model[s]
+                    dear_s = dear + eff[1 + 2 * models + k]
+                    worth = heavy * u_s - dear_s * (own_s if sides.realized else own_s + flat.share[s]) - eff[1 + k]
+                    if t < 0 and tally.counts[g, s] % sides.batch[s] == 0:
+                        worth -= eff[1 + models + k] + (dear_s * sides.call_price[s] if sides.realized else 0.0)
+                    if worth > there:
+                        there, to = worth, s
+                if to < 0:
+                    continue
+                lost = here - there
+                if many == size and lost >= loss[many - 1]:
+                    continue
+                at = many if many < size else size - 1
+                total += lost - (loss[at] if many == size else 0.0)
+                many = min(many + 1, size)
+                while at > 0 and loss[at - 1] > lost:
+                    loss[at], kept[at], goes[at] = loss[at - 1], kept[at - 1], goes[at - 1]
+                    at -= 1
+                loss[at], kept[at], goes[at] = lost, i, to
+            if many < size:
+                continue
+            gain = saved - total
+            if t >= 0:
+                k, before = flat.state_model[t], tally.counts[g, t]
+                more = -(-(before + size) // sides.batch[t]) + (-before // sides.batch[t])
+                dear_s = dear + eff[1 + 2 * models + k]
+                gain -= more * (eff[1 + models + k] + (dear_s * sides.call_price[t] if sides.realized else 0.0))
+            if gain > best_gain:
+                best_gain, found = gain, size
+                for j in range(size):
+                    chosen[j], moved_from[j] = kept[j], goes[j]
+        if found == 0:
+            continue
+        bad, worth, worse = tally.totals[1], 0.0, 0.0
+        for j in range(found):
+            gained, added = move(chosen[j], moved_from[j], flat, sides, tally)
+            worth += gained
+            worse += added
+        better = worth > TINY and tally.totals[1] <= bad if strict else worth - rho * worse > TINY
+        if better:
+            done += 1
+        else:
+            for j in range(found - 1, -1, -1):
+                move(chosen[j], a, flat, sides, tally)
+    return done
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def exchange(query: Array, state: Array, checks: int, flat: Flat, sides: Sides, tally: Tally) -> int:
+    """Make two moves at once where no row is violated afterwards and utility is gained; return how often.
+
+    Parameters
+    ----------
+    query, state
+        The moves to try: (moves,).
+    checks
+        Pairs of moves that are looked at, at most.
+    """
+    gain = np.empty(query.size)
+    for m in range(query.size):
+        _, u_a = pair(query[m], tally.states[query[m]], flat)
+        _, u_s = pair(query[m], state[m], flat)
+        gain[m] = u_s - u_a if state[m] != tally.states[query[m]] else -np.inf
+    order = np.argsort(-gain)
+    done, left = 0, checks
+    fixed = np.zeros(tally.states.size, dtype=np.bool_)  # moved: its gains above are those of its old state
+    for a in range(order.size):
+        up = order[a]
+        i = query[up]
+        if not gain[up] > TINY or left <= 0:
+            break
+        if fixed[i]:
+            continue
+        old = tally.states[i]
+        move(i, state[up], flat, sides, tally)
+        found = tally.totals[1] == 0.0
+        over = tally.use[0] - tally.most[0]
+        for b in range(a + 1, order.size):
+            down = order[b]
+            if found or not gain[up] + gain[down] > TINY or left <= 0:
+                break
+            j, t = query[down], state[down]
+            if j == i or fixed[j]:
+                continue
+            left -= 1
+            own_a, u_a = pair(j, tally.states[j], flat)
+            own_s, u_s = pair(j, t, flat)
+            if not sides.realized and own_s + flat.share[t] - own_a - flat.share[tally.states[j]] + over > 0.0:
+                continue
+            _, _, bad = weigh(touch(j, t, own_a, u_a, own_s, u_s, flat, sides, tally), tally)
+            if tally.totals[1] + bad == 0.0:
+                move(j, t, flat, sides, tally)
+                fixed[j] = True
+                found = True
+        if found:
+            fixed[i] = True
+            done += 1
+        else:
+            move(i, old, flat, sides, tally)
+    return done
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def mend(query: Array, state: Array, checks: int, flat: Flat, sides: Sides, tally: Tally) -> int:
+    """Make two moves at once that together lessen the violation, until none is left; return how often.
+
+    Parameters are those of `exchange`.
+    """
+    done, left = 0, checks
+    for a in range(query.size):
+        i, old = query[a], tally.states[query[a]]
+        if tally.totals[1] == 0.0 or left <= 0:
+            break
+        if state[a] == old:
+            continue
+        _, worse = move(i, state[a], flat, sides, tally)
+        found = worse < -TINY
+        for b in range(query.size):
+            j, t = query[b], state[b]
+            if found or left <= 0:
+                break
+            if j == i or t == tally.states[j]:
+                continue
+            left -= 1
+            own_a, u_a = pair(j, tally.states[j], flat)
+            own_s, u_s = pair(j, t, flat)
+            _, more, _ = weigh(touch(j, t, own_a, u_a, own_s, u_s, flat, sides, tally), tally)
+            if worse + more < -TINY:
+                move(j, t, flat, sides, tally)
+                found = True
+        if found:
+            done += 1
+        else:
+            move(i, old, flat, sides, tally)
+    return done

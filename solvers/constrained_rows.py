@@ -1,0 +1,167 @@
+"""Coupled constraints as rows, ``use <= most``, in one order that dual, search and check share.
+
+With K models and those G groups that have constraints, the rows are: the budget; queries, calls and USD of each
+model; and of each such group first its utility, negative on both sides, then its USD. A row that nothing limits
+has an infinite `most`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.constraints import Constraints
+from robatch.instances.problem import BoolArray, IntArray, Problem
+from robatch.solvers.constrained_kernels import Sides
+from robatch.solvers.coupled import ROUNDING
+from robatch.solvers.plan import Cost
+
+FloatArray = npt.NDArray[np.float64]
+
+SMALL = 1e-3  # of the budget, or one query or call: rows of a smaller right-hand side are scaled by this
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of a problem at a budget.
+
+    Attributes
+    ----------
+    problem, cost
+        The problem and the cost model that counts USD.
+    most
+        Right-hand sides: (1 + 3 K + 2 G,).
+    scale
+        Typical size of each row's use, above 0: (1 + 3 K + 2 G,).
+    groups
+        Numbers of the groups that have constraints, ascending: (G,).
+    """
+
+    problem: Problem
+    cost: Cost
+    most: FloatArray
+    scale: FloatArray
+    groups: IntArray
+
+    @property
+    def first_group(self) -> int:
+        """Place of the first row of a group."""
+        return 1 + 3 * self.problem.n_models
+
+    @property
+    def loose(self) -> FloatArray:
+        """Right-hand sides with what `coupled` lets pass of rounding, which bounds must hold for: (rows,)."""
+        first, groups = self.first_group, len(self.groups)
+        loose = self.most.copy()
+        loose[first : first + groups] *= 1.0 - 2.0 * ROUNDING
+        return loose
+
+    @property
+    def whole_calls(self) -> bool:
+        """Whether the number of whole calls matters."""
+        models = self.problem.n_models
+        return self.cost == "realized" or bool(np.isfinite(self.most[1 + models : 1 + 2 * models]).any())
+
+    @property
+    def closed(self) -> BoolArray:
+        """Whether a state's model may answer no query, or be sent no call, at all: (S,)."""
+        models = self.problem.n_models
+        none = np.minimum(self.most[1 : 1 + models], self.most[1 + models : 1 + 2 * models]) < 1.0
+        closed: BoolArray = none[self.problem.state_model]
+        return closed
+
+    def use(self, assignment: IntArray) -> FloatArray:
+        """Return what an assignment (N,) uses of each row, counted afresh: (rows,)."""
+        problem = self.problem
+        models, first = problem.n_models, self.first_group
+        found = problem.evaluate(assignment)
+        own, worth = np.empty(problem.n_queries), np.empty(problem.n_queries)
+        for rows in problem.blocks():
+            lines, states = np.arange(rows.stop - rows.start), assignment[rows]
+            costs = problem.query_costs(rows) if self.cost == "realized" else problem.amortized_costs(rows)
+            own[rows] = costs[lines, problem.state_model[states] if self.cost == "realized" else states]
+            worth[rows] = problem.utilities(rows)[lines, states]
+        calls = found.calls * (problem.call_price if self.cost == "realized" else np.zeros(problem.n_states))
+        model = problem.state_model[assignment]
+        use = np.empty(len(self.most))
+        use[0] = found.realized_cost if self.cost == "realized" else found.amortized_cost
+        use[1 : 1 + models] = np.bincount(model, minlength=models)
+        use[1 + models : 1 + 2 * models] = np.bincount(problem.state_model, found.calls.sum(axis=0), models)
+        use[1 + 2 * models : first] = np.bincount(model, own, models)
+        use[1 + 2 * models : first] += np.bincount(problem.state_model, calls.sum(axis=0), models)
+        codes, count = problem.group_codes, problem.n_groups
+        use[first : first + len(self.groups)] = -np.bincount(codes, worth, count)[self.groups]
+        use[first + len(self.groups) :] = (np.bincount(codes, own, count) + calls.sum(axis=1))[self.groups]
+        return use
+
+    def describe(self, row: int, excess: float) -> str:
+        """Say which constraint a row is and by how much it is exceeded."""
+        problem, first, models = self.problem, self.first_group, self.problem.n_models
+        if row == 0:
+            return f"the budget, exceeded by {excess:.3g} USD"
+        if row < first:
+            kind, model = divmod(row - 1, models)
+            name = ("max_queries", "max_calls", "max_cost")[kind]
+            unit = ("queries", "calls", "USD")[kind]
+            return f"{name} of {problem.models[model].name!r}, exceeded by {excess:.3g} {unit}"
+        kind, place = divmod(row - first, len(self.groups))
+        label = problem.group_labels[self.groups[place]]
+        if kind == 1:
+            return f"group_budget of {label!r}, exceeded by {excess:.3g} USD"
+        mean = excess / int((problem.group_codes == self.groups[place]).sum())
+        return f"min_group_utility of {label!r}, missed by {mean:.3g} a query"
+
+
+def rows_of(problem: Problem, budget: float, cost: Cost) -> Rows:
+    """Return the rows of a problem's constraints and of a budget in USD."""
+    limits = problem.constraints or Constraints()
+    names = {model.name: k for k, model in enumerate(problem.models)}
+    numbers = {label: g for g, label in enumerate(problem.group_labels)}
+    groups = sorted({numbers[label] for label in (*limits.min_group_utility, *limits.group_budget)})
+    place = {g: j for j, g in enumerate(groups)}
+    models, n_groups = len(names), len(groups)
+    most = np.full(1 + 3 * models + 2 * n_groups, np.inf)
+    scale = np.ones(len(most))
+    most[0] = scale[0] = budget
+    for kind, given in enumerate((limits.max_queries, limits.max_calls, limits.max_cost)):
+        for name, value in given.items():
+            row = 1 + kind * models + names[name]
+            if kind == 2 and value >= budget:  # the budget is tighter
+                continue
+            most[row], scale[row] = value, max(value, 1.0 if kind < 2 else SMALL * budget)
+    sizes = np.bincount(problem.group_codes, minlength=problem.n_groups)
+    first = 1 + 3 * models
+    for label, value in limits.min_group_utility.items():
+        row, size = first + place[numbers[label]], float(sizes[numbers[label]])
+        most[row], scale[row] = -value * size, size
+    for label, value in limits.group_budget.items():
+        row = first + n_groups + place[numbers[label]]
+        if value >= budget:
+            continue
+        most[row] = value
+        scale[row] = max(value, SMALL * budget * float(sizes[numbers[label]]) / problem.n_queries)
+    return Rows(problem, cost, most, scale, np.array(groups, dtype=np.int64))
+
+
+def sides_of(rows: Rows) -> Sides:
+    """Return what the kernels need to know beside a problem's flat arrays."""
+    problem = rows.problem
+    sizes = np.bincount(problem.group_codes, minlength=problem.n_groups)
+    kept, size_class = np.unique(np.minimum(sizes, problem.state_batch_size.max()), return_inverse=True)
+    seats = np.minimum(kept[:, None], problem.state_batch_size).astype(np.float64)
+    realized = rows.cost == "realized"
+    slot = np.full(problem.n_groups, -1, dtype=np.int64)
+    slot[rows.groups] = np.arange(len(rows.groups))
+    share = problem.call_price / (seats if realized else np.broadcast_to(problem.state_batch_size, seats.shape))
+    return Sides(
+        codes=np.empty(0, dtype=np.int64) if problem.groups is None else problem.group_codes,
+        slot=slot,
+        size_class=size_class.astype(np.int64),
+        per=1.0 / seats,
+        shares=np.ascontiguousarray(share),
+        batch=problem.state_batch_size,
+        call_price=problem.call_price,
+        realized=realized,
+    )

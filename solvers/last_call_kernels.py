@@ -1,0 +1,182 @@
+"""Numba kernels of the last, partly filled calls: what their queries gain in another batch size of the same model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Array = npt.NDArray[Any]
+
+
+@njit(cache=True, nogil=True)
+def _utility(i: int, s: int, dense: Array, base: Array, retention: Array, state_model: Array) -> float:
+    if dense.shape[0] > 0:
+        return np.float64(dense[i, s])
+    product = base[i, state_model[s]] * retention[i if retention.shape[0] > 1 else 0, s]
+    return min(np.float64(product), 1.0)
+
+
+@njit(cache=True, nogil=True)
+def _sink(gains: Array, members: Array, low: int, place: int, size: int) -> None:
+    """Move an entry of a heap, least gain first, down to where it belongs."""
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            return
+        if child + 1 < size and gains[low + child + 1] < gains[low + child]:
+            child += 1
+        if gains[low + place] <= gains[low + child]:
+            return
+        a, b = low + place, low + child
+        gains[a], gains[b] = gains[b], gains[a]
+        members[a], members[b] = members[b], members[a]
+        place = child
+
+
+@njit(cache=True, nogil=True)
+def _rise(gains: Array, members: Array, low: int, place: int) -> None:
+    """Move the newest entry of a heap up to where it belongs."""
+    while place > 0 and gains[low + place] < gains[low + (place - 1) // 2]:
+        a, b = low + place, low + (place - 1) // 2
+        gains[a], gains[b] = gains[b], gains[a]
+        members[a], members[b] = members[b], members[a]
+        place = (place - 1) // 2
+
+
+@njit(cache=True, nogil=True)
+def movers(
+    states: Array,
+    groups: Array,
+    tied: Array,
+    fills: Array,
+    target: Array,
+    begins: Array,
+    dense: Array,
+    base: Array,
+    retention: Array,
+    inputs: Array,
+    outputs: Array,
+    prices: Array,
+    state_model: Array,
+    share: Array,
+    limit: Array,
+) -> tuple[Array, Array, Array]:
+    """Choose the queries of each cell that gain most, or lose least, in the state that is the cell's target.
+
+    Parameters
+    ----------
+    states, groups
+        State and group of each query; no groups if all share one.
+    tied
+        Whether each query conflicts with any, and stays; empty if none does.
+    fills
+        Queries to choose in each cell, number ``group * S + state``.
+    target
+        State that each cell's queries would move to; -1 for none.
+    begins
+        Where each cell's choice begins in the results, and where the last one ends.
+
+    Returns
+    -------
+    tuple
+        Total gain of each cell's choice, the number of queries found for it, and the queries, cell by cell.
+    """
+    width = share.size
+    gains, members = np.empty(begins[-1]), np.empty(begins[-1], dtype=np.int64)
+    total, found = np.zeros(fills.size), np.zeros(fills.size, dtype=np.int64)
+    for i in range(states.size):
+        s = states[i]
+        cell = (groups[i] if groups.size > 0 else 0) * width + s
+        t, fill = target[cell], fills[cell]
+        if t < 0 or fill == 0 or (tied.size > 0 and tied[i]):
+            continue
+        k = state_model[t]
+        t_in = np.float64(inputs[i, k if inputs.shape[1] > 1 else 0])
+        t_out = np.float64(outputs[i, k if outputs.shape[1] > 1 else 0])
+        if t_in + t_out > limit[t]:
+            continue
+        there = _utility(i, t, dense, base, retention, state_model)
+        if there < 0.0:  # a forbidden pair
+            continue
+        gain = there - _utility(i, s, dense, base, retention, state_model)
+        low = begins[cell]
+        if found[cell] < fill:
+            gains[low + found[cell]], members[low + found[cell]] = gain, i
+            _rise(gains, members, low, found[cell])
+            found[cell] += 1
+        elif gain > gains[low]:
+            gains[low], members[low] = gain, i
+            _sink(gains, members, low, 0, fill)
+    for cell in range(fills.size):
+        if target[cell] >= 0:
+            for j in range(begins[cell], begins[cell] + found[cell]):
+                total[cell] += gains[j]
+    return total, found, members
+
+
+@njit(cache=True, nogil=True)
+def choose(
+    cells: Array,
+    targets: Array,
+    prices: Array,
+    fills: Array,
+    batch_sizes: Array,
+    queries: Array,
+    needed: Array,
+    amortized: bool,
+    shares: Array,
+    room: float,
+    chosen: Array,
+) -> float:
+    """Go through moves in the given order and take each that the room allows; return the room that is left.
+
+    Parameters
+    ----------
+    cells, targets
+        Cell whose last call would move, and the state that it would move to, of each move.
+    prices
+        USD of one call of each state.
+    fills
+        Queries that would leave each cell.
+    batch_sizes
+        Batch size of each state.
+    queries, needed
+        Queries of each cell, and calls that its conflicts need (0 without any). The queries are written.
+    amortized
+        Whether the room is of amortized cost. No move then raises the bill.
+    shares
+        Amortized USD of the shared prompt for a query of each state.
+    room
+        USD that all moves together may cost.
+    chosen
+        Target of each cell, -1 if its last call stays. Written.
+    """
+    width = batch_sizes.size
+    touched = np.zeros(fills.size, dtype=np.bool_)
+    for j in range(cells.size):
+        cell, t = cells[j], targets[j]
+        s = cell % width
+        other = cell - s + t
+        if touched[cell]:  # it has other queries than those that were looked at
+            continue
+        fill = fills[cell]
+        before = max(-(-queries[cell] // batch_sizes[s]), needed[cell])
+        before += max(-(-queries[other] // batch_sizes[t]), needed[other])
+        after = max(-(-(queries[cell] - fill) // batch_sizes[s]), needed[cell])
+        after += max(-(-(queries[other] + fill) // batch_sizes[t]), needed[other])
+        price = (after - before) * prices[s]
+        if amortized:
+            if price > 0.0:
+                continue
+            price = fill * (shares[t] - shares[s])
+        if price > 0.0 and price > room:
+            continue
+        room -= price
+        queries[cell] -= fill
+        queries[other] += fill
+        touched[cell], touched[other] = True, True
+        chosen[cell] = t
+    return room
