@@ -18,6 +18,7 @@ from robatch.instances.kernels import Flat
 from robatch.instances.problem import IntArray, Problem
 from robatch.solvers import call_bound, seats, shuffle, sweeps
 from robatch.solvers.call_bound import dense, strengthened
+from robatch.solvers.last_calls import shrunk
 from robatch.solvers.plan import OPTIMAL_GAP
 from robatch.solvers.registry import Answer, Request
 from robatch.solvers.relaxation import DIRECT, EDGE, SAMPLE, Relaxer, find_steps, over_chunks, sample, thread_count
@@ -29,13 +30,17 @@ CORE = 1_000  # queries in the core, but for many groups
 EACH = 32  # queries in the core of each group, on average
 MOST_CORE = 50_000
 ROUNDS = 6_000  # changes of call counts tried at each price ...
+EACH_GROUP = 60  # ... and for each group ...
 MANY = 2_000  # ... and less, down to a sixth, the more queries there are than these
 FITS = 60  # rounds for each time that a plan may be fitted to the budget
-FEW = 150  # queries up to which plans are annealed too
-MOVES = 300_000  # of an annealing
+FEW = 150  # queries a group up to which plans are annealed too
+FEWEST_MOVES, EACH_QUERY, MOST_MOVES = 300_000, 1_000, 3_000_000  # moves of an annealing
 BY_STATE = ("utility", "own", "fixed", "prompt", "size", "share")
+FAR_OVER = 1.1  # times the budget
+TRIES = 6  # searches until a plan keeps the budget: more than one where queries conflict, or at the very edge
 HIGHER = 1.4  # a second price, where the first leaves no room for what whole calls cost more ...
 SEVERAL = 300  # ... for no more queries than these
+LAST_CALLS = 100_000  # queries up to which last calls are looked at one by one: later, they hardly matter
 PAIRS = 500_000  # queries times states for which the bound looks at whole calls too
 
 
@@ -101,15 +106,39 @@ def run(request: Request) -> Answer:
     if problem.n_queries <= DIRECT or not (shared and 0.0 < price < math.inf):  # cheap, or all that there is to do
         best, reached = _scheduled(request, relaxer)
     if shared and 0.0 < price < math.inf and bound - reached > 0.5 * OPTIMAL_GAP * bound:
-        for price_ in (price, HIGHER * price) if problem.n_queries <= SEVERAL else (price,):
-            states = relaxation.whole_steps() if price_ == price else None
-            best, reached = _improve(request, arrays, relaxer, states, price_, price, bound, best, reached)
+        states = relaxation.whole_steps()
+        for price_, paid in _prices(problem, relaxer, states, budget, price):
+            best, reached = _improve(
+                request, arrays, relaxer, states if price_ == price else None, price_, paid, bound, best, reached
+            )
     if best is None:
         best, reached = _scheduled(request, relaxer)
+    if best is not None and problem.n_queries <= LAST_CALLS:
+        best = shrunk(problem, best, budget, "realized")
+        reached = problem.total_utility(best)
     binding = 0.0 < price < math.inf and bound - reached > 0.5 * OPTIMAL_GAP * bound
     if best is not None and binding and problem.n_queries * problem.n_states <= PAIRS:
         bound = min(bound, call_bound.Pairs.of(problem, arrays).minimize(budget, price, reached).bound)
     return Answer(best, bound=bound, shadow_price=price)
+
+
+def _prices(
+    problem: Problem, relaxer: Relaxer, states: IntArray, budget: float, price: float
+) -> list[tuple[float, float]]:
+    """Return prices at which to seat queries, each with what a USD of the budget is worth then.
+
+    Where the assignment that is best at the relaxation's price bills far more than it costs on paper, USD are worth
+    more than that: as much as they are on paper with a budget that is smaller in the same proportion.
+    """
+    prices = [(price, price)]
+    if problem.n_queries <= SEVERAL:
+        prices.append((HIGHER * price, price))
+    billed = problem.realized_cost(states)
+    if billed > FAR_OVER * budget:
+        higher = relaxer.at(budget * budget / billed).price
+        if price < higher < math.inf:
+            prices.append((higher, higher))
+    return prices
 
 
 def _scheduled(request: Request, relaxer: Relaxer) -> tuple[IntArray | None, float]:
@@ -129,15 +158,18 @@ def _improve(
     rows = _closest(arrays, states, price, min(max(CORE, EACH * problem.n_groups), MOST_CORE), relaxer.threads)
     core = _core(problem, arrays, states, rows)
     rng = np.random.default_rng(request.seed)
-    for cap in (request.budget * (1 + EDGE), request.budget * (1 - 1e-9)):
+    cap = request.budget * (1 + EDGE)
+    for _ in range(TRIES):
         found = _search(core, states[core.rows], cap, price, paid, bound, rng, reached)
         if found is None:
-            return best, reached
+            break
         plan = states.copy()
         plan[core.rows] = found
         value, _, bill, _ = problem.evaluate(plan)
-        if bill <= request.budget and value > reached:
-            return plan, value
+        if bill <= request.budget:
+            return (plan, value) if value > reached else (best, reached)
+        # the last digits, or calls that conflicts make necessary
+        cap -= 1.01 * (bill - request.budget) + EDGE * request.budget
     return best, reached
 
 
@@ -219,18 +251,22 @@ def _search(
     budget -= core.fixed_own
     held, total = core.count(states)
     hot = 0.1 * max(short, 1e-9 * bound)
-    rounds = int(ROUNDS * min(max(math.sqrt(MANY / (core.fixed.sum() + len(states))), 1 / 6), 1.0))
+    rounds = int(
+        max(ROUNDS, EACH_GROUP * len(core.fixed))
+        * min(max(math.sqrt(MANY / (core.fixed.sum() + len(states))), 1 / 6), 1.0)
+    )
     top = seats.search(
         core.start, states.copy(), held, total, value, core.utility, core.own, core.prompt, core.size,
         likely, budget, paid, 0.8 * paid, 1.3 * paid, rounds, rounds // FITS, hot, 0.1 * hot, rng, best, target,
     )  # fmt: skip
-    if len(states) <= FEW and core.prompt.any():
+    if len(states) <= FEW * len(core.fixed) and core.prompt.any():
+        moves = min(max(FEWEST_MOVES, EACH_QUERY * len(states)), MOST_MOVES)
         held, total = core.count(best)
         total[1] += (-(-held // core.size) * core.prompt).sum()
         hot = 0.3 * paid * float(core.prompt.mean())
         top = shuffle.anneal(
             core.start, core.group, best.copy(), held, total, value, core.utility, core.own, core.prompt,
-            core.size, np.argsort(loss, axis=1), budget, paid, 0.2 * paid, 4.0 * paid, MOVES, hot, hot / 300, rng,
+            core.size, np.argsort(loss, axis=1), budget, paid, 0.2 * paid, 4.0 * paid, moves, hot, hot / 300, rng,
             best, top,
         )  # fmt: skip
     return used[best] if top > target else None
