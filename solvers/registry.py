@@ -246,10 +246,9 @@ def _builtin(
     summary: str,
     package: str = "robatch",
     costs: tuple[Cost, ...] = ("amortized", "realized"),
-    coupled: bool = False,
+    constraints: frozenset[str] = frozenset(),
 ) -> None:
     module = None if package == "robatch" else package
-    constraints = COUPLED if coupled else frozenset()
     run = f"robatch.solvers.{run}"
     register(Solver(name, summary, run, proves, costs, package, module, constraints=constraints))
 
@@ -259,19 +258,29 @@ _builtin(
     "optimum",
     "exact:run",
     "optimum or a proven gap: amortized at any size by core search, realized by an expanding core",
+    constraints=frozenset({"conflicts"}),
 )
-_builtin("greedy", "bound", "greedy:run", "concave hulls, upgrades by utility per USD; linear bound", coupled=True)
-_builtin("pareto", "nothing", "pareto:run", "the paper's scheduler, reconstructed from its abstract")
-_builtin("highs", "optimum", "highs:run", "HiGHS, mixed-integer", "highspy", coupled=True)
-_builtin("cpsat", "optimum", "cpsat:run", "OR-Tools CP-SAT, whole-number coefficients", "ortools", coupled=True)
-_builtin("scip", "optimum", "scip:run", "SCIP through OR-Tools MathOpt, mixed-integer", "ortools", coupled=True)
-_builtin("cbc", "optimum", "pulp_backend:run_cbc", "CBC through PuLP, mixed-integer", "pulp", coupled=True)
-_builtin("pulp-highs", "optimum", "pulp_backend:run_highs", "HiGHS through PuLP, mixed-integer", "pulp", coupled=True)
 _builtin(
-    "lp", "bound", "lp:run", "linear relaxation by HiGHS: bound and shadow price, no plan", "highspy", coupled=True
+    "greedy", "bound", "greedy:run", "concave hulls, upgrades by utility per USD; linear bound", constraints=COUPLED
+)
+_builtin("pareto", "nothing", "pareto:run", "the paper's scheduler, reconstructed from its abstract")
+_builtin("highs", "optimum", "highs:run", "HiGHS, mixed-integer", "highspy", constraints=COUPLED)
+_builtin("cpsat", "optimum", "cpsat:run", "OR-Tools CP-SAT, whole-number coefficients", "ortools", constraints=COUPLED)
+_builtin("scip", "optimum", "scip:run", "SCIP through OR-Tools MathOpt, mixed-integer", "ortools", constraints=COUPLED)
+_builtin("cbc", "optimum", "pulp_backend:run_cbc", "CBC through PuLP, mixed-integer", "pulp", constraints=COUPLED)
+_builtin(
+    "pulp-highs", "optimum", "pulp_backend:run_highs", "HiGHS through PuLP, mixed-integer", "pulp", constraints=COUPLED
+)
+_builtin(
+    "lp",
+    "bound",
+    "lp:run",
+    "linear relaxation by HiGHS: bound and shadow price, no plan",
+    "highspy",
+    constraints=COUPLED,
 )
 _builtin("router-only", "nothing", "baselines:run_router_only", "baseline: greedy at the smallest batch sizes")
 _builtin("batch-only", "nothing", "baselines:run_batch_only", "baseline: one model, one batch size for all")
 _builtin("cheapest", "nothing", "baselines:run_cheapest", "baseline: the cheapest plan")
 _builtin("best", "bound", "baselines:run_best", "baseline: the greatest utility, if the budget pays for it")
-_builtin("brute-force", "optimum", "brute_force:run", "every assignment of a tiny problem", coupled=True)
+_builtin("brute-force", "optimum", "brute_force:run", "every assignment of a tiny problem", constraints=COUPLED)

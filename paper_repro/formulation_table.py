@@ -1,0 +1,89 @@
+"""Measure formulations of the realized program on three backends, side by side; print Markdown.
+
+usage: python paper_repro/formulation_table.py [SIZES [SEEDS [TIME_LIMIT]]]     (default: 20,50,100 3 60)
+
+All begin with the greedy plan. "all pairs" is the program with whole numbers of calls, aggregated by state; "linear
+fixing" leaves out the pairs whose reduced cost in the linear relaxation reaches the distance from plan to bound;
+"whole calls" those whose loss against the bound of `robatch.solvers.call_bound` does, too; "and linked" adds a row
+for each pair that is left, x <= y: no answer without a call.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+
+import numpy as np
+
+import robatch
+from robatch.solvers import cpsat, highs, scip
+from robatch.solvers.call_bound import Fixing, strengthened
+from robatch.solvers.model import MipModel, build
+from robatch.solvers.registry import Request
+from robatch.solvers.relaxation import Relaxer
+
+BACKENDS = {"highs": highs.run_once, "scip": scip.run_once, "cpsat": cpsat.run_once}
+FORMS = ("all pairs", "linear fixing", "whole calls", "and linked")
+FRACTION = 0.1  # tight budgets are the hard ones
+GAP = 5e-10
+
+
+def linked(model: MipModel) -> MipModel:
+    """Return a model with x <= y for every pair whose calls are shared."""
+    place = {cell: j for j, cell in enumerate(zip(model.columns.call_group, model.columns.call_state, strict=True))}
+    groups = model.problem.group_codes[model.query]
+    for pair, cell in enumerate(zip(groups, model.state, strict=True)):
+        if cell in place:
+            model = model._with(np.array([pair, model.n_pairs + place[cell]]), np.array([1.0, -1.0]), 0.0)
+    return model
+
+
+def models(problem: robatch.Problem, budget: float, plan: robatch.Plan) -> list[MipModel]:
+    """Return the program in each form."""
+    assert plan.assignment is not None
+    assert plan.utility is not None
+    price = Relaxer(strengthened(problem)).at(budget).price
+    fixing = Fixing.of(problem, budget, price, plan.utility)
+    linear = fixing.linear_loss <= (fixing.linear_bound - plan.utility) * (1 + 1e-9) + 1e-9
+    linear[np.arange(problem.n_queries), plan.assignment] = True
+    both = fixing.kept(plan.utility, np.inf, plan.assignment)
+    forms = [build(problem, budget, "realized", kept=kept) for kept in (None, linear, both)]
+    return [*forms, linked(forms[-1])]
+
+
+def table(sizes: list[int], seeds: int, time_limit: float) -> str:
+    """Return the measurement as Markdown."""
+    lines = [
+        "| queries | backend | " + " | ".join(f"{form}: seconds, proven" for form in FORMS) + " |",
+        "|---:|---|" + "---:|" * len(FORMS),
+    ]
+    for size in sizes:
+        seconds = {name: [[] for _ in FORMS] for name in BACKENDS}
+        proven = {name: [0] * len(FORMS) for name in BACKENDS}
+        pairs: list[list[int]] = [[] for _ in FORMS]
+        for seed in range(seeds):
+            problem = robatch.generate("realistic", queries=size, models=4, batch_sizes=(1, 2, 4, 8, 16, 32), seed=seed)
+            budget = problem.budget_at(FRACTION)
+            plan = robatch.solve(problem, budget, "greedy", cost="realized")
+            request = Request(problem, budget, "realized", time_limit, GAP, threads=1)
+            for form, model in enumerate(models(problem, budget, plan)):
+                pairs[form].append(model.n_pairs)
+                for name, run in BACKENDS.items():
+                    begin = time.perf_counter()
+                    outcome = run(model, request, model.to_values(plan.assignment))
+                    seconds[name][form].append(time.perf_counter() - begin)
+                    proven[name][form] += outcome.limit is None
+        lines.append(f"| {size} | pairs | " + " | ".join(f"{statistics.median(of):.0f}" for of in pairs) + " |")
+        for name in BACKENDS:
+            cells = (
+                f"{statistics.median(times):.2f}, {done} of {seeds}"
+                for times, done in zip(seconds[name], proven[name], strict=True)
+            )
+            lines.append(f"| {size} | {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:] + ["20,50,100", "3", "60"][len(sys.argv) - 1 :]
+    print(table([int(size) for size in given[0].split(",")], int(given[1]), float(given[2])))
