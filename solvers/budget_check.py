@@ -151,9 +151,9 @@ def stopping_gap(gap: float) -> float:
 
 
 def _fixed(problem: Problem, budget: float, best: IntArray) -> BoolArray | None:
-    """Return the pairs that a plan better than one that is known may hold; None where the budget buys all there is."""
+    """Return the pairs that a plan better than one that is known may hold; None if that is not known."""
     relaxation = Relaxer(strengthened(problem)).at(budget)
-    if not 0.0 < relaxation.price < np.inf:
+    if relaxation.price == np.inf:
         return None
     reached = problem.total_utility(best)
     return Fixing.of(problem, budget, relaxation.price, reached).kept(reached, np.inf, best)

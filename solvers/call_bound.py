@@ -26,6 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 STEPS = 1_000
 PATIENCE = 40  # steps without a lower bound after which they are halved ...
 LEAST_FACTOR = 1e-3  # ... until they are this short
+LIKELY = 0.1  # price of a low budget, of what all utility costs at most
 ROUNDING = 1e-12  # relative, of all that is summed
 
 
@@ -216,7 +217,8 @@ class Pairs:
         allowed = np.where(self.utility < 0.0, -np.inf, self.utility - price * (self.own + self.share))
         worth = allowed.max(axis=1)
         answered = np.empty(len(worth), dtype=np.int64)
-        ratio = price / max(float(np.abs(worth).mean()), 1e-9)  # steps change price and worths by like parts
+        # steps change price and worths by like parts; a price of 0 is thought to be a tenth of what it can be
+        ratio = max(price, LIKELY * float(worth.sum()) / budget) / max(float(np.abs(worth).mean()), 1e-9)
         factor, since, lowest = 1.0, 0, math.inf
         best = Dual(math.inf, price, worth)
         for _ in range(steps):

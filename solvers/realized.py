@@ -103,9 +103,10 @@ def run(request: Request) -> Answer:
     bound, price = relaxation.bound, relaxation.price
     best, reached = None, -math.inf
     shared = bool(((problem.call_price > 0.0) & (problem.state_batch_size > 1)).any())
-    if problem.n_queries <= DIRECT or not (shared and 0.0 < price < math.inf):  # cheap, or all that there is to do
+    searched = shared and price < math.inf
+    if problem.n_queries <= DIRECT or not searched:  # cheap, or all that there is to do
         best, reached = _scheduled(request, relaxer)
-    if shared and 0.0 < price < math.inf and bound - reached > 0.5 * OPTIMAL_GAP * bound:
+    if searched and _short(bound, reached):
         states = relaxation.whole_steps()
         for price_, paid in _prices(problem, relaxer, states, budget, price):
             best, reached = _improve(
@@ -116,10 +117,14 @@ def run(request: Request) -> Answer:
     if best is not None and problem.n_queries <= LAST_CALLS:
         best = shrunk(problem, best, budget, "realized")
         reached = problem.total_utility(best)
-    binding = 0.0 < price < math.inf and bound - reached > 0.5 * OPTIMAL_GAP * bound
-    if best is not None and binding and problem.n_queries * problem.n_states <= PAIRS:
+    if best is not None and searched and _short(bound, reached) and problem.n_queries * problem.n_states <= PAIRS:
         bound = min(bound, call_bound.Pairs.of(problem, arrays).minimize(budget, price, reached).bound)
     return Answer(best, bound=bound, shadow_price=price)
+
+
+def _short(bound: float, reached: float) -> bool:
+    """Whether a plan is not known to be best."""
+    return bound - reached > 0.5 * OPTIMAL_GAP * bound
 
 
 def _prices(
@@ -130,12 +135,12 @@ def _prices(
     Where the assignment that is best at the relaxation's price bills far more than it costs on paper, USD are worth
     more than that: as much as they are on paper with a budget that is smaller in the same proportion.
     """
-    prices = [(price, price)]
-    if problem.n_queries <= SEVERAL:
+    _, amortized, billed, _ = problem.evaluate(states)
+    prices = [(price, price)] if price > 0.0 else []
+    if price > 0.0 and problem.n_queries <= SEVERAL:
         prices.append((HIGHER * price, price))
-    billed = problem.realized_cost(states)
-    if billed > FAR_OVER * budget:
-        higher = relaxer.at(budget * budget / billed).price
+    if billed > FAR_OVER * budget or (price == 0.0 and billed > budget):
+        higher = relaxer.at(amortized * budget / billed).price
         if price < higher < math.inf:
             prices.append((higher, higher))
     return prices
