@@ -139,7 +139,7 @@ def _settings(
         if not any(cost in get(name).costs for name in solvers):
             raise InputError(f"solvers is {list(solvers)!r}: none of them can keep a budget of {cost} cost")
     if time_limit is not None:
-        time_limit = number("time_limit", time_limit, above=True, needed="seconds above 0")
+        time_limit = number("time_limit", time_limit, above=True, needed="a number of seconds above 0")
     return {
         "instances": {
             name: {"source": sources.get(name, "given"), "sha256": fingerprint(problem), **sizes(problem)}

@@ -143,7 +143,7 @@ def _settings(
         "left_out": {name: "it cannot keep a budget of realized cost" for name in solvers if name not in able},
         "backends": [name for name in able if get(name).proves == "optimum" and get(name).package != "robatch"],
         "billed": {BILLED[1]: get(BILLED[1]).version},
-        "time_limit": number("time_limit", time_limit, above=True, needed="seconds above 0"),
+        "time_limit": number("time_limit", time_limit, above=True, needed="a number of seconds above 0"),
         "threads": None if threads is None else whole("threads", threads, 1),
         "repeats": 1,
         "commit": machine.commit(),

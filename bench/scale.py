@@ -136,7 +136,7 @@ def _settings(
         "sizes": sorted(whole("size", size, least, most=10**9) for size in sizes),
         "budget_fraction": number("budget fraction", fraction, 0.0, 1.0),
         "solvers": {name: get(name).version for name in solvers},
-        "time_limit": number("time_limit", time_limit, above=True, needed="seconds above 0"),
+        "time_limit": number("time_limit", time_limit, above=True, needed="a number of seconds above 0"),
         "repeats": whole("repeats", repeats, 1),
         "seed": whole("seed", seed, most=2**63 - 1),
         "memory_from": None if memory_from is None else whole("memory_from", memory_from, 1),

@@ -72,8 +72,10 @@ class Constraints:
             of_groups = one.name in ("min_group_utility", "group_budget")
             known, kind = (groups, "group") if of_groups else (models, "model")
             for label in getattr(self, one.name):
+                if not len(known):
+                    raise InputError(f"{one.name} names the {kind} {label!r}: the problem has no {kind}s")
                 if label not in known:
-                    names = ", ".join(repr(name) for name in list(known)[:20]) or "none"
+                    names = ", ".join(repr(name) for name in list(known)[:20])
                     raise InputError(f"{one.name} names the {kind} {label!r}: the problem's are {names}")
 
     def to_json(self) -> dict[str, list[list[Any]]]:

@@ -14,6 +14,11 @@ class MissingExtraError(ImportError):
     """A package that an optional feature needs is not installed. The message names the extra."""
 
 
+def why_unreadable(error: OSError) -> str:
+    """Return why a file cannot be read, in words that are the same for all files and systems."""
+    return "there is no such file" if isinstance(error, FileNotFoundError) else str(error.strerror or error)
+
+
 def require(module: str, extra: str, feature: str) -> ModuleType:
     """Import an optional module, or say which extra brings it.
 

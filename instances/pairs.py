@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.errors import InputError
-from robatch.instances.model import State
+from robatch.instances.model import Model, State
 
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
@@ -125,15 +125,43 @@ def restricted(
         least = np.asarray(min_utility, dtype=np.float64)
         if least.shape not in ((), (problem.n_queries,)) or not ((least >= 0.0) & (least <= 1.0)).all():
             raise InputError(f"min_utility is {min_utility!r}: a number from 0 to 1 is needed, or one for each query")
-        for rows in problem.blocks():
-            floor = least if least.shape == () else least[rows, None]
-            mask[rows] |= problem.utilities(rows).astype(np.float64) < floor
+        _forbid_below(problem, mask, np.broadcast_to(least, problem.n_queries))
     return mask
+
+
+def _forbid_below(problem: Problem, mask: BoolArray, least: npt.NDArray[np.float64]) -> None:
+    """Add the pairs of too little utility to a mask, or name the query that falls short by most."""
+    worst, short = -1, 0.0
+    best: npt.NDArray[np.float64] = np.full(problem.n_queries, -np.inf)
+    for rows in problem.blocks():
+        utilities = problem.utilities(rows).astype(np.float64)
+        np.max(utilities, axis=1, out=best[rows], initial=-np.inf, where=problem.allowed(rows) & ~mask[rows])
+        mask[rows] |= utilities < least[rows, None]
+        gaps = np.where(np.isinf(best[rows]), 0.0, least[rows] - best[rows])  # no state at all: said elsewhere
+        if gaps.max() > short:
+            worst, short = rows.start + int(np.argmax(gaps)), float(gaps.max())
+    if worst >= 0:
+        raise InputError(
+            f"min_utility is {float(least[worst])!r} for query {problem.query_name(worst)}: at most "
+            f"{float(best[worst])!r} is possible, its best utility in a state that it is allowed in"
+        )
+
+
+def known_states(models: Sequence[Model], name: str) -> str:
+    """Return what to choose from instead of a state that there is not: batch sizes of its model, or the models."""
+    for model in models:
+        if model.name == name:
+            return f"the batch sizes of {name!r} are {', '.join(map(str, model.batch_sizes))}"
+    more = ", ..." if len(models) > 20 else ""
+    return f"the problem's models are {', '.join(repr(model.name) for model in models[:20])}{more}"
 
 
 def _state(problem: Problem, name: str, state: Any) -> int:
     if isinstance(state, tuple | list | State) and len(state) == 2:
-        return problem.state_index(str(state[0]), int(state[1]))
+        asked = State(str(state[0]), int(state[1]))
+        if asked not in problem.states:
+            raise InputError(f"{name} names the state {asked}: {known_states(problem.models, asked.model)}")
+        return problem.states.index(asked)
     plain = state.item() if hasattr(state, "item") else state
     if isinstance(plain, bool) or not isinstance(plain, int) or not 0 <= plain < problem.n_states:
         needed = f"a state from 0 to {problem.n_states - 1}, or (model, batch size), is needed"

@@ -219,10 +219,8 @@ class Problem:
         try:
             return self.states.index(State(model, batch_size))
         except ValueError:
-            allowed = ", ".join(str(state) for state in self.states)
-            raise InputError(
-                f"state is {State(model, batch_size)}: the problem has only the states {allowed}"
-            ) from None
+            known = pairs.known_states(self.models, model)
+            raise InputError(f"state is {State(model, batch_size)}: {known}") from None
 
     def query_name(self, query: int) -> str:
         """Return how messages name a query: its id if it has one, else its position."""

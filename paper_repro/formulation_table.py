@@ -17,7 +17,7 @@ import time
 import numpy as np
 
 import robatch
-from robatch.solvers import cpsat, highs, scip
+from robatch.solvers import cpsat, highs, rows, scip
 from robatch.solvers.call_bound import Fixing, strengthened
 from robatch.solvers.model import MipModel, build
 from robatch.solvers.registry import Request
@@ -29,16 +29,6 @@ FRACTION = 0.1  # tight budgets are the hard ones
 GAP = 5e-10
 
 
-def linked(model: MipModel) -> MipModel:
-    """Return a model with x <= y for every pair whose calls are shared."""
-    place = {cell: j for j, cell in enumerate(zip(model.columns.call_group, model.columns.call_state, strict=True))}
-    groups = model.problem.group_codes[model.query]
-    for pair, cell in enumerate(zip(groups, model.state, strict=True)):
-        if cell in place:
-            model = model._with(np.array([pair, model.n_pairs + place[cell]]), np.array([1.0, -1.0]), 0.0)
-    return model
-
-
 def models(problem: robatch.Problem, budget: float, plan: robatch.Plan) -> list[MipModel]:
     """Return the program in each form."""
     assert plan.assignment is not None
@@ -48,8 +38,11 @@ def models(problem: robatch.Problem, budget: float, plan: robatch.Plan) -> list[
     linear = fixing.linear_loss <= (fixing.linear_bound - plan.utility) * (1 + 1e-9) + 1e-9
     linear[np.arange(problem.n_queries), plan.assignment] = True
     both = fixing.kept(plan.utility, np.inf, plan.assignment)
-    forms = [build(problem, budget, "realized", kept=kept) for kept in (None, linear, both)]
-    return [*forms, linked(forms[-1])]
+    forms = []
+    for kept, most in ((None, 0), (linear, 0), (both, 0), (both, sys.maxsize)):
+        rows.LINKED = most
+        forms.append(build(problem, budget, "realized", kept=kept))
+    return forms
 
 
 def table(sizes: list[int], seeds: int, time_limit: float) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from robatch.instances.errors import InputError
+from robatch.instances.errors import InputError, why_unreadable
 from robatch.proxies.prompts import Template, default_template, template_for
 from robatch.proxies.tasks import TASKS, Query, generate_task, read_queries
 
@@ -129,7 +129,7 @@ def read_config(path: str | os.PathLike[str]) -> ProfileConfig:
         with open(path, "rb") as file:
             table = tomllib.load(file)
     except OSError as error:
-        raise InputError(f"cannot read the configuration {name!r}: {error.strerror or error}") from error
+        raise InputError(f"cannot read the configuration {name!r}: {why_unreadable(error)}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"the configuration {name!r} is not TOML: {error}") from error
     try:

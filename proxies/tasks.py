@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from robatch.instances.errors import InputError
+from robatch.instances.errors import InputError, why_unreadable
 from robatch.instances.files import write_text
 from robatch.proxies import reviews, support
 
@@ -89,7 +89,7 @@ def read_queries(path: str | os.PathLike[str]) -> tuple[Query, ...]:
     try:
         lines = Path(path).read_text(encoding="utf-8").split("\n")
     except OSError as error:
-        raise InputError(f"cannot read the queries {name!r}: {error.strerror or error}") from error
+        raise InputError(f"cannot read the queries {name!r}: {why_unreadable(error)}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"cannot read the queries {name!r}: it is not UTF-8 text") from error
     queries: list[Query] = []

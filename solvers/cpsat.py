@@ -72,8 +72,9 @@ def run_once(model: MipModel, request: Request, start: FloatArray | None) -> Out
         return Outcome(limit="other", message=f"CP-SAT stopped with status {solver.status_name(status)}")
     found = status != cp_model.UNKNOWN
     values = np.array([solver.value(column) for column in columns], dtype=np.float64) if found else None
-    # before any search the bound may be the trivial one, or none at all
+    # before any search the bound may be the trivial one, or none at all: below what is reached, or 0 where nothing is
     known = found or solver.best_objective_bound < float(np.sum(np.maximum(gains, 0) * model.upper))
-    known = known and not (found and solver.best_objective_bound < solver.objective_value)  # stopped before any bound
+    least = solver.objective_value if found else 0.0 if start is None else float(gains @ start)
+    known = known and solver.best_objective_bound >= least and (found or solver.best_objective_bound > 0.0)
     bound = solver.best_objective_bound / unit if known else None
     return Outcome(values, bound, limit=None if status == cp_model.OPTIMAL else "time")

@@ -37,7 +37,10 @@ FEW = 150  # queries a group up to which plans are annealed too
 FEWEST_MOVES, EACH_QUERY, MOST_MOVES = 300_000, 1_000, 3_000_000  # moves of an annealing
 BY_STATE = ("utility", "own", "fixed", "prompt", "size", "share")
 FAR_OVER = 1.1  # times the budget
-TRIES = 6  # searches until a plan keeps the budget: more than one where queries conflict, or at the very edge
+TRIES, TRIES_APART = (
+    6,
+    16,
+)  # searches until a plan keeps the budget: more than one at the very edge, or where queries conflict
 HIGHER = 1.4  # a second price, where the first leaves no room for what whole calls cost more ...
 SEVERAL = 300  # ... for no more queries than these
 LAST_CALLS = 100_000  # queries up to which last calls are looked at one by one: later, they hardly matter
@@ -119,7 +122,10 @@ def run(request: Request) -> Answer:
         reached = problem.total_utility(best)
     if best is not None and searched and _short(bound, reached) and problem.n_queries * problem.n_states <= PAIRS:
         bound = min(bound, call_bound.Pairs.of(problem, arrays).minimize(budget, price, reached).bound)
-    return Answer(best, bound=bound, shadow_price=price)
+    message = (
+        None if best is not None else "no plan was found that keeps the budget as billed; 'exact' can tell if one is"
+    )
+    return Answer(best, bound=bound, shadow_price=price, message=message)
 
 
 def _short(bound: float, reached: float) -> bool:
@@ -164,18 +170,49 @@ def _improve(
     core = _core(problem, arrays, states, rows)
     rng = np.random.default_rng(request.seed)
     cap = request.budget * (1 + EDGE)
-    for _ in range(TRIES):
+    for _ in range(TRIES if problem.conflicts is None else TRIES_APART):
         found = _search(core, states[core.rows], cap, price, paid, bound, rng, reached)
         if found is None:
             break
         plan = states.copy()
         plan[core.rows] = found
-        value, _, bill, _ = problem.evaluate(plan)
+        value, _, bill, calls = problem.evaluate(plan)
         if bill <= request.budget:
             return (plan, value) if value > reached else (best, reached)
-        # the last digits, or calls that conflicts make necessary
-        cap -= 1.01 * (bill - request.budget) + EDGE * request.budget
+        if problem.conflicts is None or not _keep_apart(problem, core, plan, calls):
+            # the last digits, or calls that conflicts make necessary
+            cap -= 1.01 * (bill - request.budget) + EDGE * request.budget
     return best, reached
+
+
+def _keep_apart(problem: Problem, core: Core, plan: IntArray, calls: IntArray) -> bool:
+    """Forbid states to conflicting queries where a plan needs more calls than its queries fill; False if none can be.
+
+    The search counts calls as if queries could share any. Of two queries that conflict in such a group and state, the
+    one that loses less in its next best state has to stay out of it.
+    """
+    codes, width = problem.group_codes, problem.n_states
+    held = np.bincount(codes * width + plan, minlength=calls.size).reshape(calls.shape)
+    crowded = calls > -(-held // problem.state_batch_size)
+    place = np.full(problem.n_queries, -1)
+    place[core.rows] = np.arange(len(core.rows))
+    one, other = problem.conflicts.T if problem.conflicts is not None else np.empty((2, 0), dtype=np.int64)
+    together = (codes[one] == codes[other]) & (plan[one] == plan[other]) & crowded[codes[one], plan[one]]
+    changed = False
+    for pair in zip(one[together].tolist(), other[together].tolist(), strict=True):
+        losses = []
+        for query in pair:
+            row, state = place[query], plan[query]
+            if row < 0 or core.utility[row, state] < 0.0:
+                losses.append(math.inf if row < 0 else -math.inf)  # fixed; or kept out already
+                continue
+            others = np.delete(core.utility[row], state)
+            losses.append(core.utility[row, state] - others.max() if others.max() >= 0.0 else math.inf)
+        if -math.inf not in losses and min(losses) < math.inf:
+            query = pair[losses.index(min(losses))]
+            core.utility[place[query], plan[query]] = -1.0
+            changed = True
+    return changed
 
 
 def _at_price(arrays: Flat, price: float, threads: int) -> IntArray:
@@ -243,11 +280,14 @@ def _search(
 ) -> IntArray | None:  # fmt: skip
     """Return the best assignment of the core that is found within a budget, None if none beats what was reached."""
     value = np.where(core.utility < 0.0, -np.inf, core.utility - price * core.own)
-    loss = (value - price * core.share).max(axis=1)[:, None] - (value - price * core.share)
+    net = value - price * core.share
+    # a state that is kept from a query since gives way to its next best one
+    states = np.where(net[np.arange(len(states)), states] == -np.inf, net.argmax(axis=1), states)
     held, total = core.count(states)
     over = core.fixed_own + total[1] + float((-(-held // core.size) * core.prompt).sum()) - budget
     # a guess at what the best plan loses against the bound: no more than is paid for calls that are not full
     short = min(bound - max(reached, 0.9 * bound), paid * max(over, float(core.prompt.max())))
+    loss = net.max(axis=1)[:, None] - net
     used, likely = _useful(core, states, loss, 2 * short)
     core, value, loss = core.only(used), value[:, used], loss[:, used]
     states = np.searchsorted(used, states)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robatch.cli.support import FILE, check_file, read_problem
-from robatch.instances.errors import InputError
+from robatch.instances.errors import InputError, why_unreadable
 
 if TYPE_CHECKING:
     from robatch.solvers.packing import Calls
@@ -49,6 +49,8 @@ def calls(plan: Path, policy: str, seed: int, problem: str | None, vectors: Path
     for option, value, of in (("--problem", problem, "length"), ("--vectors", vectors, "similarity")):
         if (value is None) == (policy == of):
             raise InputError(f"{option} is needed with --policy {of}, and only there")
+    if vectors is not None and vectors.suffix.lower() not in (".npy", ".npz"):
+        raise InputError(f"--vectors is {str(vectors)!r}: a file ending in .npy or .npz is needed")
     made = Plan.read(plan)
     formed = made.calls(
         policy,  # type: ignore[arg-type]
@@ -82,15 +84,16 @@ def _vectors(path: Path) -> Any:
     import numpy as np
 
     try:
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             from scipy.sparse import load_npz
 
             return load_npz(path)
         return np.load(path, allow_pickle=False)
     except OSError as error:
-        raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
-    except Exception as error:  # what these readers raise on a broken file is not documented
-        raise InputError(f"cannot read {str(path)!r}: it holds no vectors ({error})") from None
+        raise InputError(f"cannot read {str(path)!r}: {why_unreadable(error)}") from None
+    except Exception:  # what these readers raise on a broken file is not documented; numpy's words advise to unpickle
+        needed = "a scipy sparse matrix" if path.suffix.lower() == ".npz" else "an array of numbers"
+        raise InputError(f"cannot read {str(path)!r}: it holds no vectors, {needed} is needed") from None
 
 
 def _rows(plan: Plan, calls: Calls) -> Iterator[tuple[int, str, int, list[Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robatch.cli.support import FILE, check_file, json_option, read_problem, show_problem
-from robatch.instances.errors import InputError
+from robatch.instances.errors import InputError, why_unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +99,7 @@ def _constraints(task: Problem, limits: dict[str, Sequence[str]]) -> Constraints
             label, equals, value = text.rpartition("=")
             if not equals or not label:
                 raise InputError(f"{option} is {text!r}: NAME=NUMBER is needed")
-            key = _label(option, "group", task.groups, label) if of_groups else label
+            key = _label(option, "group", task.groups, label) if of_groups and task.groups is not None else label
             found[name][key] = _number(option, text, value, int if name in ("max_queries", "max_calls") else float)
     return Constraints(**found)
 
@@ -136,11 +137,17 @@ def _pair(option: str, ids: Labels, text: str) -> tuple[str | int, tuple[str, in
 def _conflicts(task: Problem, path: Path) -> list[tuple[Any, Any]]:
     """Return the conflicts of the problem and those of a file, as pairs of query ids or positions."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.reader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot read {str(path)!r}: {reason}") from None
+        text = path.read_bytes().decode("utf-8-sig")
+        if "\0" in text:
+            raise ValueError
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+    except OSError as error:
+        raise InputError(f"cannot read the conflicts {str(path)!r}: {why_unreadable(error)}") from None
+    except ValueError:
+        needed = "a CSV file in UTF-8 is needed"
+        raise InputError(f"cannot read the conflicts {str(path)!r}: it is no text file, {needed}") from None
+    except csv.Error as error:
+        raise InputError(f"cannot read the conflicts {str(path)!r}: it is no CSV file ({error})") from None
     if not rows or len(rows[0]) != 2:
         raise InputError(f"{str(path)!r} is no table of conflicts: a header and two columns are needed")
     ids = task.query_ids

@@ -128,6 +128,8 @@ def test_bad_input_ends_in_one_sentence(plan: Plan, problem_without_ids: Problem
     Path("no.npy").write_text("nothing", encoding="utf-8")
     Path("no.npz").write_text("nothing", encoding="utf-8")
     np.save("few.npy", np.ones((3, 2)))
+    np.save("object.npy", np.array([{}, None]))  # numpy pickles these
+    Path("v.pkl").write_bytes(Path("few.npy").read_bytes())
     for arguments, words in (
         (("missing.parquet",), "there is no such file"),
         (("p.parquet",), "holds 'problem' data"),
@@ -141,7 +143,9 @@ def test_bad_input_ends_in_one_sentence(plan: Plan, problem_without_ids: Problem
         (("plan.parquet", "--policy", "similarity"), "--vectors is needed with --policy similarity"),
         (("plan.parquet", "--policy", "length", "--problem", "other.parquet"), "made for another problem"),
         (("plan.parquet", "--policy", "length", "--problem", "missing"), "there is no such file"),
-        (("plan.parquet", "--policy", "similarity", "--vectors", "missing.npy"), "No such file"),
+        (("plan.parquet", "--policy", "similarity", "--vectors", "missing.npy"), "there is no such file"),
+        (("plan.parquet", "--policy", "similarity", "--vectors", "v.pkl"), "'v.pkl': a file ending in .npy or .npz is"),
+        (("plan.parquet", "--policy", "similarity", "--vectors", "object.npy"), "an array of numbers is needed\n"),
         (("plan.parquet", "--policy", "similarity", "--vectors", "no.npy"), "holds no vectors"),
         (("plan.parquet", "--policy", "similarity", "--vectors", "no.npz"), "holds no vectors"),
         (("plan.parquet", "--policy", "similarity", "--vectors", "few.npy"), "holds 3 vectors"),

@@ -125,17 +125,20 @@ def test_why_there_is_no_plan():
         (["--forbid", "q0"], "--forbid is 'q0': QUERY,MODEL,B is needed"),
         (["--forbid", "q0,large,many"], "the batch size B must be a whole number"),
         (["--forbid", "nobody,large,1"], "forbidden names the query 'nobody'"),
-        (["--force", "q0,large,2"], "state is large x 2: the problem has only the states"),
+        (["--force", "q0,large,2"], "forced names the state large x 2: the batch sizes of 'large' are 1, 4\n"),
+        (["--forbid", "q3,foo,1"], "names the state foo x 1: the problem's models are 'small,fast', 'large'\n"),
         (["--force", "q0,large,1", "--forbid", "q0,large,1"], "that state is not allowed for it"),
-        (["--min-utility", "1"], "has no state that is neither forbidden nor too long"),
+        (["--min-utility", "1"], "min_utility is 1.0 for query 'q"),
         (["--window-margin", "1"], "window_margin is 1.0"),
         (["--window-margin", "0.999999"], "fits the context window of no model"),
-        (["--conflicts", "none.csv"], "cannot read 'none.csv'"),
+        (["--conflicts", "none.csv"], "cannot read the conflicts 'none.csv': there is no such file"),
+        (["--conflicts", "nul.csv"], "cannot read the conflicts 'nul.csv': it is no text file"),
+        (["--conflicts", "huge.csv"], "cannot read the conflicts 'huge.csv': it is no CSV file"),
         (["--conflicts", "empty.csv"], "a header and two columns are needed"),
         (["--conflicts", "long.csv"], "line 3 of 'long.csv' has 3 cells: two are needed"),
         (["--conflicts", "self.csv"], "cannot conflict with itself"),
         (["--conflicts", "unknown.csv"], "conflicts names the query 'zz'"),
-        (["--conflicts", "p.parquet"], "cannot read 'p.parquet'"),
+        (["--conflicts", "p.parquet"], "cannot read the conflicts 'p.parquet': it is no text file, a CSV file in"),
     ],
 )
 def test_bad_input_is_one_sentence_and_no_file(options: Sequence[str], words: str):
@@ -144,6 +147,8 @@ def test_bad_input_is_one_sentence_and_no_file(options: Sequence[str], words: st
         "long": "a,b\nq0,q1\nq0,q1,q2\n",
         "self": "a,b\nq0,q0\n",
         "unknown": "a,b\nq0,zz\n",
+        "nul": "a,b\nq0,\0\n",
+        "huge": "a,b\nq0," + "q" * 200_000,
     }.items():
         Path(f"{name}.csv").write_text(text, encoding="utf-8")
     result = run("restrict", "p.parquet", *options, "-o", "out.parquet")
@@ -158,3 +163,11 @@ def test_numbers_are_asked_for_where_ids_are_numbers(problem):
     problem.replace(query_ids=None).write("p.parquet")
     result = run("restrict", "p.parquet", "--forbid", "q0,large,1", "-o", "out.parquet")
     assert (result.exit_code, "a whole number is needed for this problem" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("label", ["a", "0"])
+def test_limits_of_groups_need_groups(problem: Problem, label: str):
+    problem.replace(groups=None).write("p.parquet")
+    result = run("restrict", "p.parquet", "--group-budget", f"{label}=1", "-o", "out.parquet")
+    words = f"Error: group_budget names the group {label!r}: the problem has no groups\n"
+    assert (result.exit_code, result.stderr) == (2, words)

@@ -95,6 +95,7 @@ def test_failures_are_counted(tmp_path: Path) -> None:
         (["--fractions", "a"], "numbers"),
         (["--solvers", "nix"], "solver is 'nix'"),
         (["--time-limit", "0"], "time_limit is 0.0"),
+        (["--time-limit", "-1"], "time_limit is -1.0: a number of seconds above 0 is needed"),
         (["--time-limit", "nan"], "time_limit is nan"),
         (["--threads", "0"], "threads is 0"),
         (["--instance", "nowhere.parquet"], "nowhere.parquet"),

@@ -55,7 +55,7 @@ def test_names_must_be_the_problems(small):
     for kind in KINDS[3:]:
         with pytest.raises(InputError, match=f"{kind} names the group 'z': the problem's are 'x', 'y'"):
             small(groups=list("xyxy"), constraints=Constraints(**{kind: {"z": 1}}))
-        with pytest.raises(InputError, match=f"{kind} names the group 'x': the problem's are none"):
+        with pytest.raises(InputError, match=f"{kind} names the group 'x': the problem has no groups$"):
             small(constraints=Constraints(**{kind: {"x": 1}}))
     with pytest.raises(InputError, match=r"robatch\.Constraints is needed"):
         small(constraints={"max_queries": {"weak": 1}})

@@ -47,18 +47,29 @@ def test_least_utilities(small):
         ({"forbidden": [(9, 0)]}, "forbidden names the query 9: positions from 0 to 3"),
         ({"forbidden": [(True, 0)]}, "forbidden names the query True"),
         ({"forbidden": [(0, 3)]}, "forbidden names the state 3: a state from 0 to 2"),
-        ({"forbidden": [(0, ("weak", 2))]}, "state is weak x 2: the problem has only the states"),
+        ({"forbidden": [(0, ("weak", 2))]}, "forbidden names the state weak x 2: the batch sizes of 'weak' are 1, 4$"),
+        ({"forced": [(0, ("medium", 2))]}, "forced names the state medium x 2: the problem's models are 'weak', 'str"),
         ({"forbidden": [(0, state) for state in STATES]}, "query number 0 has no state that is neither forbidden"),
         ({"forced": [(0, 0), (0, 1)]}, "forced holds query number 0 twice, in different states"),
         ({"forced": [(0, 0)], "forbidden": [(0, 0)]}, "forced holds query number 0 in weak x 1: that state is not"),
         ({"min_utility": 1.5}, "min_utility is 1.5"),
         ({"min_utility": [0.1, 0.2]}, "min_utility is"),
-        ({"min_utility": 0.95}, "has no state that is neither forbidden nor too long"),
+        ({"min_utility": 0.95}, r"min_utility is 0.95 for query number 3: at most 0.3 is possible, its best utility"),
+        ({"min_utility": [0.5, 0.9, 0.1, 0.3]}, r"min_utility is 0.9 for query number 1: at most 0.8 is possible"),
+        ({"min_utility": 0.1, "forbidden": [(1, s) for s in range(3)]}, "query number 1 has no state that is neither"),
     ],
 )
 def test_what_cannot_be_is_refused(small, arguments, words):
     with pytest.raises(InputError, match=words):
         small().restrict(**arguments)
+
+
+def test_least_utilities_look_at_allowed_states_only(small):
+    limited = small(query_ids=list("abcd")).restrict(forbidden=[("a", ("strong", 2))])
+    with pytest.raises(InputError, match=r"min_utility is 0\.6 for query 'a': at most 0\.5 is possible"):
+        limited.restrict(min_utility=[0.6, 0.0, 0.0, 0.0])
+    with pytest.raises(InputError, match=r"min_utility is 0\.6 for query 'c': at most 0\.1 is possible"):
+        limited.restrict(forced=[("c", 0)], min_utility=[0.0, 0.0, 0.6, 0.0])
 
 
 def test_unknown_ids_are_named(small):

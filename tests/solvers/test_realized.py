@@ -228,8 +228,11 @@ def test_drawn_problems(case):
 
 PATHS = {
     "no annealing": {"FEW": 0},
-    "few rounds": {"ROUNDS": 6, "MOVES": 50},
-    "no rounds": {"ROUNDS": 0, "MOVES": 0},
+    "few rounds": {"ROUNDS": 6, "EACH_GROUP": 1, "FEWEST_MOVES": 50, "EACH_QUERY": 1},
+    "no rounds": {"ROUNDS": 0, "EACH_GROUP": 0, "FEWEST_MOVES": 0, "EACH_QUERY": 0},
+    "one try": {"TRIES": 1, "FEW": 0},
+    "no last calls": {"LAST_CALLS": 0},
+    "always a higher price": {"FAR_OVER": 0.0},
     "small core": {"CORE": 3, "EACH": 1, "FEW": 0},
     "small core, annealed": {"CORE": 3, "EACH": 1},
     "core of one": {"CORE": 1, "EACH": 0, "DIRECT": 0, "SAMPLE": 1},

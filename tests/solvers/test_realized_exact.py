@@ -1,0 +1,208 @@
+"""Exact under realized cost, against all assignments of tiny problems and HiGHS on the whole program."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from robatch.instances import FAMILIES, Model, Problem, generate
+from robatch.solvers import budget_check, realized, realized_exact, solve, verify
+
+NAMES = sorted(FAMILIES)
+CHUNKS, EACH = 16, 25  # 400 problems
+
+
+def make(seed: int, least: int, most: int, conflicts: bool = True) -> tuple[Problem, float]:
+    """Return a problem of up to three models of up to three batch sizes, and a budget."""
+    rng = np.random.default_rng([28409, seed, most])
+    family = NAMES[seed % len(NAMES)]
+    n = max(int(rng.integers(least, most + 1)), 2 if family == "adversarial" else 1)
+    problem = generate(
+        family,
+        queries=n,
+        models=2 if family == "from-knapsack" else int(rng.integers(2, 4)),
+        batch_sizes=((1, 2), (1, 3), (2, 4), (3, 32), (1, 2, 4))[seed % 5 if n < 6 else seed % 4],
+        seed=seed,
+        dtype="float32" if rng.random() < 0.3 else "float64",
+        factored=bool(rng.random() < 0.5) if family == "realistic" else None,
+    )
+    if not any(model.shared_tokens for model in problem.models) and rng.random() < 0.6:
+        models = [model.replace(shared_tokens=float(rng.integers(1, 2_000))) for model in problem.models]
+        problem = problem.replace(models=models)
+    if rng.random() < 0.4:
+        problem = problem.replace(groups=rng.integers(0, int(rng.choice([2, 3, n])), n))
+    if rng.random() < 0.3:
+        longest = float((problem.input_tokens.max(axis=1) + problem.output_tokens.max(axis=1)).max())
+        margin = float(rng.choice([0.0, 0.2]))
+        models = []
+        for k, model in enumerate(problem.models):
+            tokens = model.batch_sizes[0] * longest * (1.0 if k == 0 else rng.uniform(0.6, 1.5)) + 1
+            models.append(model.replace(context_window=math.ceil((model.shared_tokens + tokens) / (1 - margin))))
+        problem = problem.replace(models=models, window_margin=margin)
+    if rng.random() < 0.3:
+        forbidden = rng.random((n, problem.n_states)) < 0.3
+        forbidden[np.arange(n), [rng.choice(np.flatnonzero(row)) for row in problem.allowed()]] = False
+        problem = problem.replace(forbidden=forbidden)
+    if conflicts and rng.random() < 0.4 and n > 1:
+        pairs = list(itertools.combinations(range(n), 2))
+        chosen = rng.choice(len(pairs), int(rng.integers(1, min(len(pairs), 2 * n) + 1)), replace=False)
+        problem = problem.replace(conflicts=[pairs[place] for place in chosen])
+    states = np.array([rng.choice(np.flatnonzero(row)) for row in problem.allowed()])
+    bill = problem.realized_cost(states)
+    most_bill, kind = problem.realized_cost(problem.best_assignment), rng.random()
+    if kind < 0.25:
+        budget = bill
+    elif kind < 0.35:
+        budget = math.nextafter(bill, 0.0)
+    else:
+        low = problem.cheapest_budget
+        budget = low + rng.random() * max(1.1 * most_bill - low, 0.0)
+    return problem, max(budget, 1e-12)
+
+
+def check_against_all(problem: Problem, budget: float, plan) -> None:
+    best = solve(problem, budget, "brute-force", cost="realized")
+    assert plan.status == best.status
+    assert plan.limit is None
+    verify(problem, plan)
+    if best.utility is None:
+        assert plan.assignment is None
+        return
+    assert plan.realized_cost <= budget
+    assert plan.utility == pytest.approx(best.utility, rel=1e-9, abs=1e-11)
+    assert plan.bound >= best.utility * (1 - 1e-12)
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_equals_brute_force(chunk):
+    for seed in range(chunk * EACH, (chunk + 1) * EACH):
+        problem, budget = make(seed, 1, 6)
+        check_against_all(problem, budget, solve(problem, budget, "exact", cost="realized", seed=seed % 3))
+
+
+@pytest.fixture
+def poor(monkeypatch):
+    """Let the scheduler leave much to the search."""
+    for name, value in {"ROUNDS": 0, "EACH_GROUP": 0, "FEW": 0, "LAST_CALLS": 0}.items():
+        assert hasattr(realized, name)
+        monkeypatch.setattr(realized, name, value)
+
+
+PATHS = {
+    "as it is": {},
+    "calls first": {"MANY": 0},
+    "calls first, in very few pairs": {"MANY": 0, "SMALL": 1e9},
+    "calls first, in all pairs": {"MANY": 0, "SMALL": 1e-9, "ROUGH": 0.5},
+    "no small core": {"FIRST": 1e-9},
+    "a tiny core": {"FIRST": 1e9},
+}
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+def test_forced_paths_from_a_poor_plan(path, poor, monkeypatch):
+    for name, value in PATHS[path].items():
+        assert hasattr(realized_exact, name)
+        monkeypatch.setattr(realized_exact, name, value)
+    for seed in range(500, 548):
+        problem, budget = make(seed, 2, 6)
+        check_against_all(problem, budget, solve(problem, budget, "exact", cost="realized"))
+
+
+def test_a_problem_beyond_memory_keeps_plan_and_bound(poor, monkeypatch):
+    monkeypatch.setattr(realized_exact, "MOST_PAIRS", 0)
+    limits = set()
+    for seed in range(600, 648):
+        problem, budget = make(seed, 1, 6)
+        best = solve(problem, budget, "brute-force", cost="realized")
+        plan = solve(problem, budget, "exact", cost="realized")
+        verify(problem, plan)
+        limits.add(plan.limit)
+        if best.utility is None:
+            assert plan.assignment is None
+            continue
+        assert plan.bound >= best.utility * (1 - 1e-12)
+        assert plan.utility is None or plan.utility <= best.utility * (1 + 1e-12)
+        assert plan.limit == "memory" or plan.status == "optimal"
+    assert limits == {None, "memory"}
+
+
+@pytest.mark.parametrize("seed", range(700, 724))
+def test_equals_highs_on_the_whole_program(seed, monkeypatch):
+    problem, budget = make(seed, 12, 40, conflicts=False)
+    plan = solve(problem, budget, "exact", cost="realized", time_limit=60.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(budget_check, "_fixed", lambda *_: None)
+        other = solve(problem, budget, "highs", cost="realized", time_limit=10.0)
+    verify(problem, plan)
+    if other.status in ("optimal", "infeasible") and plan.limit is None:
+        assert plan.status == other.status
+    if plan.utility is None or other.utility is None:
+        return
+    assert plan.bound >= other.utility * (1 - 1e-12)
+    assert other.bound >= plan.utility * (1 - 1e-12)
+    if plan.status == other.status == "optimal":
+        assert plan.utility == pytest.approx(other.utility, rel=2e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("path", ["calls first", "a tiny core"])
+def test_forced_paths_equal_the_usual_one(path, monkeypatch):
+    for seed in range(800, 812):
+        problem, budget = make(seed, 12, 24, conflicts=seed % 2 == 0)
+        usual = solve(problem, budget, "exact", cost="realized", time_limit=20.0)
+        with monkeypatch.context() as patch:
+            for name, value in PATHS[path].items():
+                patch.setattr(realized_exact, name, value)
+            for name, value in {"ROUNDS": 0, "EACH_GROUP": 0, "FEW": 0, "LAST_CALLS": 0}.items():
+                patch.setattr(realized, name, value)
+            forced = solve(problem, budget, "exact", cost="realized", time_limit=20.0)
+        verify(problem, forced)
+        if usual.utility is None or forced.utility is None:
+            assert usual.utility is None or usual.status != "optimal" or forced.limit == "time"
+            continue
+        assert forced.bound >= usual.utility * (1 - 1e-12)
+        assert usual.bound >= forced.utility * (1 - 1e-12)
+        if usual.status == forced.status == "optimal":
+            assert forced.utility == pytest.approx(usual.utility, rel=2e-9, abs=1e-9)
+
+
+def test_gaps_and_limits_are_told():
+    problem = generate("realistic", 80, 3, seed=2)
+    budget = problem.budget_at(0.4)
+    loose = solve(problem, budget, "exact", cost="realized", gap=0.2)
+    assert loose.limit == "gap" or loose.status == "optimal"
+    assert loose.gap <= 0.2
+    short = solve(problem, budget, "exact", cost="realized", time_limit=1e-6)
+    assert short.status == "optimal" or short.limit == "time"
+    for plan in (loose, short):
+        verify(problem, plan)
+        assert plan.statistics.keys() >= {"cores", "pairs"}
+
+
+def test_an_initial_plan_that_is_better_is_kept(poor):
+    for seed in range(900, 916):
+        problem, budget = make(seed, 2, 6)
+        best = solve(problem, budget, "brute-force", cost="realized")
+        if best.assignment is None:
+            continue
+        plan = solve(problem, budget, "exact", cost="realized", time_limit=1e-6, gap=0.0, initial_plan=best.assignment)
+        assert plan.utility == pytest.approx(best.utility, rel=1e-12, abs=1e-12)
+        over = solve(problem, budget, "exact", cost="realized", initial_plan=problem.best_assignment)
+        check_against_all(problem, budget, over)
+
+
+def test_where_whole_calls_make_the_optimum():
+    """Nine queries, calls of eight: one of eight and a cheap single, or all in the cheap model."""
+    models = [Model("good", 1.0, 0.0, 1000, batch_sizes=(8,)), Model("cheap", 0.1, 0.0, 100, batch_sizes=(1,))]
+    utility = np.tile([0.9, 0.1], (9, 1))
+    utility[4] = 0.6, 0.5
+    problem = Problem(models, np.full(9, 10.0), np.zeros(9), utility=utility)
+    one_call = (1000 + 8 * 10) * 1e-6 + (100 + 10) * 0.1e-6
+    plan = solve(problem, one_call * (1 + 1e-12), "exact", cost="realized")
+    assert plan.status == "optimal"
+    assert plan.assignment.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0]
+    below = solve(problem, one_call * (1 - 1e-9), "exact", cost="realized")
+    assert below.status == "optimal"
+    assert below.utility < plan.utility
