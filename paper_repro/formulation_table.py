@@ -13,11 +13,12 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 
 import robatch
-from robatch.solvers import cpsat, highs, rows, scip
+from robatch.solvers import cpsat, highs, scip
 from robatch.solvers.call_bound import Fixing, strengthened
 from robatch.solvers.model import MipModel, build
 from robatch.solvers.registry import Request
@@ -29,6 +30,23 @@ FRACTION = 0.1  # tight budgets are the hard ones
 GAP = 5e-10
 
 
+def linked(model: MipModel) -> MipModel:
+    """Return a model with x <= y for every pair that shares its calls."""
+    cells = zip(model.columns.call_group.tolist(), model.columns.call_state.tolist(), strict=True)
+    place = {cell: model.n_pairs + j for j, cell in enumerate(cells)}
+    groups = model.problem.group_codes[model.query].tolist()
+    ends = [place.get(cell) for cell in zip(groups, model.state.tolist(), strict=True)]
+    pairs = [(pair, end) for pair, end in enumerate(ends) if end is not None]
+    return replace(
+        model,
+        starts=np.append(model.starts, model.starts[-1] + 2 * np.arange(1, len(pairs) + 1)).astype(np.int32),
+        index=np.append(model.index, np.array(pairs, dtype=np.int32).ravel()).astype(np.int32),
+        value=np.append(model.value, np.tile([1.0, -1.0], len(pairs))),
+        row_lower=np.append(model.row_lower, np.full(len(pairs), -np.inf)),
+        row_upper=np.append(model.row_upper, np.zeros(len(pairs))),
+    )
+
+
 def models(problem: robatch.Problem, budget: float, plan: robatch.Plan) -> list[MipModel]:
     """Return the program in each form."""
     assert plan.assignment is not None
@@ -38,11 +56,8 @@ def models(problem: robatch.Problem, budget: float, plan: robatch.Plan) -> list[
     linear = fixing.linear_loss <= (fixing.linear_bound - plan.utility) * (1 + 1e-9) + 1e-9
     linear[np.arange(problem.n_queries), plan.assignment] = True
     both = fixing.kept(plan.utility, np.inf, plan.assignment)
-    forms = []
-    for kept, most in ((None, 0), (linear, 0), (both, 0), (both, sys.maxsize)):
-        rows.LINKED = most
-        forms.append(build(problem, budget, "realized", kept=kept))
-    return forms
+    forms = [build(problem, budget, "realized", kept=kept) for kept in (None, linear, both)]
+    return [*forms, linked(forms[-1])]
 
 
 def table(sizes: list[int], seeds: int, time_limit: float) -> str:

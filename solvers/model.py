@@ -11,7 +11,7 @@ from robatch.instances.problem import BoolArray, IntArray, Problem
 from robatch.solvers.columns import Columns, call_entries, make_columns
 from robatch.solvers.coupled import OF_GROUPS, OF_MONEY, Entry
 from robatch.solvers.plan import Cost
-from robatch.solvers.rows import conflict_rows, constraint_rows, link_rows, money_row, utility_row
+from robatch.solvers.rows import conflict_rows, constraint_rows, money_row, utility_row
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -240,7 +240,7 @@ def build(
         objective = np.concatenate([utility * scale, np.zeros(n_calls)])
     more = [] if budget is None else [money_row("budget", np.arange(len(usd)), usd, budget, n)]
     more += [utility_row("floor", np.arange(pairs), utility, floor, n)] if floor else []
-    more += [*constraint_rows(columns), *conflict_rows(columns), *link_rows(columns)]
+    more += [*constraint_rows(columns), *conflict_rows(columns)]
     call_row, call_pair, size = call_entries(columns)
     first = n + n_calls
     row = np.concatenate([query, n + call_row, n + np.arange(n_calls)])

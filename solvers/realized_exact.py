@@ -122,9 +122,12 @@ class Search:
         kept = fixing.kept(self.reached, cut, self.best)
         model = build(problem, self.request.budget, "realized", kept=kept)
         outcome = run_once(model, asked, model.to_values(self.best), split=True)
-        self.lower(fixing, cut, None if outcome.bound is None else outcome.bound / model.objective_scale)
+        if outcome.bound is not None and model.n_columns > model.n_pairs:  # HiGHS gives linear programs a bound of 0
+            self.lower(fixing, cut, outcome.bound / model.objective_scale)
+        if outcome.values is None or not self.open:
+            return
         asked = self.asked(ROUGH * distance / self.bound)
-        if outcome.values is None or asked is None:
+        if asked is None:
             return
         calls = np.rint(np.asarray(outcome.values)[model.n_pairs :])
         upper = np.concatenate([model.upper[: model.n_pairs], calls])

@@ -14,7 +14,6 @@ from robatch.solvers.coupled import OF_GROUPS, OF_MONEY, Entry, entries
 
 FloatArray = npt.NDArray[np.float64]
 
-LINKED = 400  # pairs up to which each is linked to its calls: measured by paper_repro/formulation_table.py
 TOO_DEAR = 100.0  # times the limit: coefficients are cut there, which allows no plan more
 
 
@@ -101,20 +100,6 @@ def conflict_rows(columns: Columns) -> Iterator[Row]:
                 name = f"apart_{group}_{columns.call_state[call]}_{number}"
                 values = np.append(np.ones(len(pairs)), -1.0)
                 yield Row(name, np.append(pairs, n_pairs + call), values, 0.0)
-
-
-def link_rows(columns: Columns) -> Iterator[Row]:
-    """Yield rows that let no query be answered without a call, where there are few pairs: more than full calls say."""
-    if len(columns.query) > LINKED:
-        return
-    n_pairs, n_states = len(columns.query), columns.problem.n_states
-    place = {cell: j for j, cell in enumerate((columns.call_group * n_states + columns.call_state).tolist())}
-    cells = columns.problem.group_codes[columns.query] * n_states + columns.state
-    for pair in np.flatnonzero(~columns.alone):
-        call = place.get(int(cells[pair]))
-        if call is not None:
-            name = f"linked_{columns.query[pair]}_{columns.state[pair]}"
-            yield Row(name, np.array([pair, n_pairs + call]), np.array([1.0, -1.0]), 0.0)
 
 
 def cliques(edges: IntArray) -> Iterator[IntArray]:

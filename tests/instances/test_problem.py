@@ -46,7 +46,7 @@ def test_states_and_sizes(problem):
     assert problem.state_model.tolist() == [0, 0, 1]
     assert problem.state_batch_size.tolist() == [1, 4, 2]
     assert problem.state_index("strong", 2) == 2
-    with pytest.raises(InputError, match="state is strong x 4: the batch sizes of 'strong' are 2$"):
+    with pytest.raises(InputError, match=r"state is strong x 4: the batch sizes of 'strong' are 2$"):
         problem.state_index("strong", 4)
 
 

@@ -64,7 +64,7 @@ def test_bad_queries_are_named(tmp_path, lines, complaint):
 
 
 def test_missing_file_and_unknown_task(tmp_path):
-    with pytest.raises(InputError, match="cannot read the queries .*: there is no such file"):
+    with pytest.raises(InputError, match=r"cannot read the queries .*: there is no such file"):
         read_queries(tmp_path / "none.jsonl")
     with pytest.raises(InputError, match="task 'poems' is not known"):
         generate_task("poems")

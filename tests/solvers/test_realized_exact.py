@@ -129,13 +129,13 @@ def test_a_problem_beyond_memory_keeps_plan_and_bound(poor, monkeypatch):
     assert limits == {None, "memory"}
 
 
-@pytest.mark.parametrize("seed", range(700, 724))
+@pytest.mark.parametrize("seed", range(700, 732))
 def test_equals_highs_on_the_whole_program(seed, monkeypatch):
     problem, budget = make(seed, 12, 40, conflicts=False)
-    plan = solve(problem, budget, "exact", cost="realized", time_limit=60.0)
+    plan = solve(problem, budget, "exact", cost="realized", time_limit=6.0)
     with monkeypatch.context() as patch:
         patch.setattr(budget_check, "_fixed", lambda *_: None)
-        other = solve(problem, budget, "highs", cost="realized", time_limit=10.0)
+        other = solve(problem, budget, "highs", cost="realized", time_limit=6.0)
     verify(problem, plan)
     if other.status in ("optimal", "infeasible") and plan.limit is None:
         assert plan.status == other.status
@@ -151,13 +151,13 @@ def test_equals_highs_on_the_whole_program(seed, monkeypatch):
 def test_forced_paths_equal_the_usual_one(path, monkeypatch):
     for seed in range(800, 812):
         problem, budget = make(seed, 12, 24, conflicts=seed % 2 == 0)
-        usual = solve(problem, budget, "exact", cost="realized", time_limit=20.0)
+        usual = solve(problem, budget, "exact", cost="realized", time_limit=6.0)
         with monkeypatch.context() as patch:
             for name, value in PATHS[path].items():
                 patch.setattr(realized_exact, name, value)
             for name, value in {"ROUNDS": 0, "EACH_GROUP": 0, "FEW": 0, "LAST_CALLS": 0}.items():
                 patch.setattr(realized, name, value)
-            forced = solve(problem, budget, "exact", cost="realized", time_limit=20.0)
+            forced = solve(problem, budget, "exact", cost="realized", time_limit=6.0)
         verify(problem, forced)
         if usual.utility is None or forced.utility is None:
             assert usual.utility is None or usual.status != "optimal" or forced.limit == "time"
@@ -206,3 +206,16 @@ def test_where_whole_calls_make_the_optimum():
     below = solve(problem, one_call * (1 - 1e-9), "exact", cost="realized")
     assert below.status == "optimal"
     assert below.utility < plan.utility
+
+
+def test_without_shared_prompts_it_is_the_amortized_problem(poor, monkeypatch):
+    monkeypatch.setattr(realized_exact, "MANY", 0)
+    for seed, family in enumerate(NAMES):
+        problem = generate(family, 40, 2, (1, 4), seed=seed)
+        problem = problem.replace(models=[model.replace(shared_tokens=0.0) for model in problem.models])
+        budget = problem.budget_at(0.5)
+        usual = solve(problem, budget, "exact")
+        plan = solve(problem, budget, "exact", cost="realized", time_limit=6.0)
+        assert plan.bound >= usual.utility * (1 - 1e-12)
+        assert usual.bound >= plan.utility * (1 - 1e-12)
+        assert plan.limit == "time" or plan.status == "optimal"
