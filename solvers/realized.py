@@ -33,6 +33,7 @@ ROUNDS = 6_000  # changes of call counts tried at each price ...
 EACH_GROUP = 60  # ... and for each group ...
 MANY = 2_000  # ... and less, down to a sixth, the more queries there are than these
 FITS = 60  # rounds for each time that a plan may be fitted to the budget
+ALL_STATES = 64  # queries in the core up to which no state is left out
 FEW = 150  # queries a group up to which plans are annealed too
 FEWEST_MOVES, EACH_QUERY, MOST_MOVES = 300_000, 1_000, 3_000_000  # moves of an annealing
 BY_STATE = ("utility", "own", "fixed", "prompt", "size", "share")
@@ -141,12 +142,14 @@ def _prices(
     Where the assignment that is best at the relaxation's price bills far more than it costs on paper, USD are worth
     more than that: as much as they are on paper with a budget that is smaller in the same proportion.
     """
-    _, amortized, billed, _ = problem.evaluate(states)
+    utility, amortized, billed, _ = problem.evaluate(states)
     prices = [(price, price)] if price > 0.0 else []
     if price > 0.0 and problem.n_queries <= SEVERAL:
         prices.append((HIGHER * price, price))
     if billed > FAR_OVER * budget or (price == 0.0 and billed > budget):
         higher = relaxer.at(amortized * budget / billed).price
+        if not price < higher < math.inf and not prices:
+            higher = utility / budget  # what a USD buys on average
         if price < higher < math.inf:
             prices.append((higher, higher))
     return prices
@@ -331,7 +334,7 @@ def _useful(core: Core, states: IntArray, loss: FloatArray, most: float) -> tupl
     """
     ranked = np.sort(loss, axis=0)
     lost = np.array([ranked[: min(int(size), len(loss)), s].sum() for s, size in enumerate(core.size)])
-    useful = lost <= most
+    useful = (lost <= most) | (len(loss) <= ALL_STATES)
     useful[states] = True
     useful |= core.fixed.any(axis=0)
     used = np.flatnonzero(useful)
