@@ -71,10 +71,11 @@ class Constraints:
         for one in fields(self):
             of_groups = one.name in ("min_group_utility", "group_budget")
             known, kind = (groups, "group") if of_groups else (models, "model")
+            among = set(known)
             for label in getattr(self, one.name):
                 if not len(known):
                     raise InputError(f"{one.name} names the {kind} {label!r}: the problem has no {kind}s")
-                if label not in known:
+                if label not in among:
                     names = ", ".join(repr(name) for name in list(known)[:20])
                     raise InputError(f"{one.name} names the {kind} {label!r}: the problem's are {names}")
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model, State
+from robatch.instances.scalars import whole
 
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
@@ -53,14 +54,14 @@ def conflicts(value: Any, query_ids: npt.NDArray[Any] | None, rows: int) -> IntA
     if isinstance(value, np.ndarray):
         query_ids = None
         value = value.tolist()
-    edges = value.edges() if hasattr(value, "edges") and hasattr(value, "nodes") else value
+    graph = hasattr(value, "edges") and hasattr(value, "nodes")
     names, found = Names(query_ids, rows), set()
     try:
-        pairs = [tuple(edge)[:2] for edge in edges]
+        pairs = [tuple(edge)[:2] for edge in value.edges()] if graph else list(value)
     except TypeError:
         raise InputError(f"conflicts is {value!r}: a networkx graph or pairs of queries are needed") from None
     for pair in pairs:
-        if len(pair) != 2:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise InputError(f"conflicts holds {pair!r}: pairs of queries are needed")
         one, other = (names.query("conflicts", label) for label in pair)
         if one == other:
@@ -158,7 +159,7 @@ def known_states(models: Sequence[Model], name: str) -> str:
 
 def _state(problem: Problem, name: str, state: Any) -> int:
     if isinstance(state, tuple | list | State) and len(state) == 2:
-        asked = State(str(state[0]), int(state[1]))
+        asked = State(str(state[0]), whole(f"a batch size that {name} names", state[1], 1))
         if asked not in problem.states:
             raise InputError(f"{name} names the state {asked}: {known_states(problem.models, asked.model)}")
         return problem.states.index(asked)

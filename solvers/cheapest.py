@@ -7,8 +7,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
+import numpy as np
+
 from robatch.instances.errors import InputError
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import BoolArray, IntArray, Problem
 from robatch.instances.scalars import number, whole
 from robatch.solvers.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status
 from robatch.solvers.registry import AUTO, Answer, Request, get
@@ -286,9 +288,23 @@ def _program(
             return _Found(start, bound, "time")
         request = replace(request, time_limit=left)
     found, proven, infeasible, limit, message = run(problem, target, cost, name, request, start, kept)
+    if found is not None:
+        cheap = _no_dearer(problem, problem.cost(found, cost), cost)
+        kept = cheap if kept is None else kept & cheap
+        if not (cheap | ~problem.allowed()).all():
+            # beside far dearer pairs, what a plan costs may lie within a solver's tolerances: only this one proves
+            found, proven, _, limit, message = run(problem, target, cost, name, request, found, kept)
     if infeasible:
         message = _why_out_of_reach(problem, target, cost, name)
     return _Found(found, max(bound, proven or 0.0), limit, message, infeasible=infeasible)
+
+
+def _no_dearer(problem: Problem, usd: float, cost: Cost) -> BoolArray:
+    """Return the pairs that cost no more than a whole plan does, so that a cheaper plan may hold them: (N, S)."""
+    prompt = problem.call_price / (problem.state_batch_size if cost == "amortized" else 1)
+    alone = prompt if cost == "amortized" else 0.0
+    own = problem.query_costs()[:, problem.state_model] + alone
+    return np.asarray(np.maximum(own, prompt) <= usd * (1 + 1e-9))
 
 
 def _why_out_of_reach(problem: Problem, target: float, cost: Cost, name: str) -> str:

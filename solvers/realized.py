@@ -209,8 +209,8 @@ def _keep_apart(problem: Problem, core: Core, plan: IntArray, calls: IntArray) -
             if row < 0 or core.utility[row, state] < 0.0:
                 losses.append(math.inf if row < 0 else -math.inf)  # fixed; or kept out already
                 continue
-            others = np.delete(core.utility[row], state)
-            losses.append(core.utility[row, state] - others.max() if others.max() >= 0.0 else math.inf)
+            other = np.delete(core.utility[row], state).max(initial=-1.0)
+            losses.append(core.utility[row, state] - other if other >= 0.0 else math.inf)
         if -math.inf not in losses and min(losses) < math.inf:
             query = pair[losses.index(min(losses))]
             core.utility[place[query], plan[query]] = -1.0

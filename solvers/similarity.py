@@ -99,6 +99,8 @@ class Similarity:
 def _vectors(value: Any, rows: int) -> Any:
     """Check vectors: a dense array of float64, or a scipy sparse matrix of them as it is used."""
     if hasattr(value, "tocsr"):
+        if getattr(value, "ndim", 2) != 2 or value.dtype.kind not in "iuf":
+            raise InputError("similarity is neither a networkx graph nor an array of numbers (queries, dimensions)")
         vectors = value.tocsr().astype(np.float64)
         numbers = vectors.data
     else:

@@ -141,3 +141,15 @@ def test_a_margin_leaves_part_of_the_windows_free():
             problem.replace(window_margin=margin)
     with pytest.raises(InputError, match="fits the context window of no model"):
         problem.replace(window_margin=0.75)
+
+
+@pytest.mark.parametrize("value", [[(0, 1, 2)], np.array([[0, 1, 2]]), ["ab"], [3]])
+def test_conflicts_that_are_no_pairs_are_refused(small, value):
+    with pytest.raises(InputError, match="pairs of queries are needed"):
+        small().replace(conflicts=value)
+
+
+@pytest.mark.parametrize("size", ["x", None, 1.7])
+def test_a_batch_size_that_is_no_whole_number_is_refused(small, size):
+    with pytest.raises(InputError, match="a batch size that forbidden names is"):
+        small().restrict(forbidden=[(0, ("weak", size))])

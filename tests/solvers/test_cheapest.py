@@ -451,3 +451,22 @@ def test_targets_are_raised_to_grades():
     assert raise_to_grade(flat(problem), 0.7) >= 0.7
     rough = problem.replace(utility=tenths + np.pi / 1e4)
     assert raise_to_grade(flat(rough), 0.61) == 0.61
+
+
+@pytest.mark.parametrize("dear", [1e6, 1e9, 1e10])
+def test_a_far_dearer_model_does_not_blur_the_proof(dear):
+    rng = np.random.default_rng(11)
+    models = [
+        Model("dear", price_in=dear, price_out=0, batch_sizes=(1,)),
+        Model("a", price_in=1, price_out=0, shared_tokens=10, batch_sizes=(1, 4)),
+        Model("b", price_in=1.5, price_out=0, shared_tokens=50, batch_sizes=(1, 2)),
+    ]
+    limits = Constraints(max_queries={"dear": 0})
+    problem = Problem(models, rng.integers(1, 300, 4), np.zeros(4), rng.random((4, 5)), constraints=limits)
+    target = problem.total_utility(rng.integers(1, 5, 4))
+    found = cheapest(problem, utility=target, solver="highs")
+    plans = (np.array(states) for states in np.ndindex(*[5] * 4) if min(states) > 0)
+    least = min(problem.amortized_cost(states) for states in plans if problem.total_utility(states) >= target)
+    assert found.status == "optimal"
+    assert found.cost == pytest.approx(least, rel=1e-9)
+    assert found.bound <= least * (1 + 1e-9)

@@ -431,3 +431,11 @@ def test_wrong_budgets_are_refused():
     for budget in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(InputError):
             solve(small(2), budget, "greedy", cost="realized")
+
+
+@pytest.mark.parametrize("solver", ["greedy", "exact", "highs"])
+def test_conflicts_in_the_only_state(solver):
+    model = Model("only", price_in=1, price_out=1, shared_tokens=100, batch_sizes=(3,))
+    problem = Problem([model], [5] * 3, [5] * 3, np.full((3, 1), 0.5), conflicts=[(0, 1)])
+    assert solve(problem, 2e-4, solver, cost="realized").assignment is None
+    assert solve(problem, 3e-4, solver, cost="realized").utility == 1.5
