@@ -33,6 +33,7 @@ ROUNDS = 6_000  # changes of call counts tried at each price ...
 EACH_GROUP = 60  # ... and for each group ...
 MANY = 2_000  # ... and less, down to a sixth, the more queries there are than these
 FITS = 60  # rounds for each time that a plan may be fitted to the budget
+TINY = 20  # queries below which there is less to try, in proportion
 ALL_STATES = 64  # queries in the core up to which no state is left out
 FEW = 150  # queries a group up to which plans are annealed too
 FEWEST_MOVES, EACH_QUERY, MOST_MOVES = 300_000, 1_000, 3_000_000  # moves of an annealing
@@ -113,6 +114,8 @@ def run(request: Request) -> Answer:
     if searched and _short(bound, reached):
         states = relaxation.whole_steps()
         for price_, paid in _prices(problem, relaxer, states, budget, price):
+            if not _short(bound, reached):
+                break
             best, reached = _improve(
                 request, arrays, relaxer, states if price_ == price else None, price_, paid, bound, best, reached
             )
@@ -299,16 +302,15 @@ def _search(
     budget -= core.fixed_own
     held, total = core.count(states)
     hot = 0.1 * max(short, 1e-9 * bound)
-    rounds = int(
-        max(ROUNDS, EACH_GROUP * len(core.fixed))
-        * min(max(math.sqrt(MANY / (core.fixed.sum() + len(states))), 1 / 6), 1.0)
-    )
+    less = min(max(math.sqrt(MANY / (core.fixed.sum() + len(states))), 1 / 6), 1.0)
+    tiny = min(len(states) / TINY, 1.0)
+    rounds = int(max(ROUNDS, EACH_GROUP * len(core.fixed)) * less * tiny)
     top = seats.search(
         core.start, states.copy(), held, total, value, core.utility, core.own, core.prompt, core.size,
         likely, budget, paid, 0.8 * paid, 1.3 * paid, rounds, rounds // FITS, hot, 0.1 * hot, rng, best, target,
     )  # fmt: skip
     if len(states) <= FEW * len(core.fixed) and core.prompt.any():
-        moves = min(max(FEWEST_MOVES, EACH_QUERY * len(states)), MOST_MOVES)
+        moves = int(min(max(FEWEST_MOVES * tiny, EACH_QUERY * len(states)), MOST_MOVES))
         held, total = core.count(best)
         total[1] += (-(-held // core.size) * core.prompt).sum()
         hot = 0.3 * paid * float(core.prompt.mean())

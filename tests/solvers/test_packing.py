@@ -270,7 +270,7 @@ def test_bad_arguments_are_named(arguments, words):
 
 
 def test_conflicts_go_to_the_file_and_back(tmp_path):
-    problem, assignment = one_state(6, 3, conflicts=["ab", "bc"], query_ids=list("abcdef"))
+    problem, assignment = one_state(6, 3, conflicts=[("a", "b"), ("b", "c")], query_ids=list("abcdef"))
     plan = made_plan(problem, assignment)
     plan.write(tmp_path / "plan.parquet")
     back = Plan.read(tmp_path / "plan.parquet")
