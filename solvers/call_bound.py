@@ -189,9 +189,13 @@ class Pairs:
         share = problem.call_price / np.minimum(problem.state_batch_size, usable)
         return cls(order, start, utility, own, problem.call_price, problem.state_batch_size, share[codes[order]])
 
+    def value(self, price: float) -> FloatArray:
+        """Return what each pair is worth at a price if calls are full, -inf where it is not allowed: (N, S)."""
+        return np.where(self.utility < 0.0, -np.inf, self.utility - price * (self.own + self.share))
+
     def linear_loss(self, price: float) -> FloatArray:
         """Return what each pair loses at a price against its query's best one, if calls are full: (N, S)."""
-        value = np.where(self.utility < 0.0, -np.inf, self.utility - price * (self.own + self.share))
+        value = self.value(price)
         return np.asarray(value.max(axis=1)[:, None] - value)
 
     def loss(self, dual: Dual) -> FloatArray:
@@ -214,8 +218,7 @@ class Pairs:
         steps
             Subgradient steps, at most.
         """
-        allowed = np.where(self.utility < 0.0, -np.inf, self.utility - price * (self.own + self.share))
-        worth = allowed.max(axis=1)
+        worth = self.value(price).max(axis=1)
         answered = np.empty(len(worth), dtype=np.int64)
         # steps change price and worths by like parts; a price of 0 is thought to be a tenth of what it can be
         ratio = max(price, LIKELY * float(worth.sum()) / budget) / max(float(np.abs(worth).mean()), 1e-9)
