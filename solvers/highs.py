@@ -13,6 +13,7 @@ from robatch.solvers.budget_check import Outcome, keep_budget
 from robatch.solvers.model import MipModel, build
 from robatch.solvers.plan import Limit
 from robatch.solvers.registry import Answer, Request
+from robatch.solvers.stall import Watch, until_progress
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -33,18 +34,24 @@ def run(request: Request) -> Answer:
 
 def run_once(model: MipModel, request: Request, start: FloatArray | None, split: bool = False) -> Outcome:
     """Run HiGHS once on a model; with `split`, queries may be split between states, and only calls are whole."""
-    highs = solver(model, request)
-    if split:
-        pairs = np.arange(model.n_pairs, dtype=np.int32)
-        kinds = np.full(model.n_pairs, int(highspy.HighsVarType.kContinuous), dtype=np.uint8)
-        highs.changeColsIntegrality(model.n_pairs, pairs, kinds)
-    highs.setOptionValue("mip_rel_gap", request.gap)
-    highs.setOptionValue("mip_abs_gap", 0.0)
-    highs.setOptionValue("mip_feasibility_tolerance", TOLERANCE)
-    if start is not None:
-        highs.setSolution(_solution(start))
-    highs.run()
-    return outcome(highs)
+
+    def run(request: Request, watch: Watch) -> Outcome:
+        highs = solver(model, request)
+        if split:
+            pairs = np.arange(model.n_pairs, dtype=np.int32)
+            kinds = np.full(model.n_pairs, int(highspy.HighsVarType.kContinuous), dtype=np.uint8)
+            highs.changeColsIntegrality(model.n_pairs, pairs, kinds)
+        highs.setOptionValue("mip_rel_gap", request.gap)
+        highs.setOptionValue("mip_abs_gap", 0.0)
+        highs.setOptionValue("mip_feasibility_tolerance", TOLERANCE)
+        if start is not None:
+            highs.setSolution(_solution(start))
+        highs.setCallback(watch, None)
+        highs.startCallback(highspy.cb.HighsCallbackType.kCallbackMipInterrupt)
+        highs.run()
+        return outcome(highs)
+
+    return until_progress(run, request)
 
 
 def minimize_cost(problem: Problem, time_limit: float, initial: IntArray) -> tuple[IntArray | None, float | None]:

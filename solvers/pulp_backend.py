@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from robatch.solvers.budget_check import Outcome, keep_budget
 from robatch.solvers.highs import use_threads
 from robatch.solvers.model import MipModel
 from robatch.solvers.registry import Answer, Request
+from robatch.solvers.stall import Watch, until_progress
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -89,6 +91,10 @@ def run_cbc_once(model: MipModel, request: Request, start: FloatArray | None) ->
 
 def run_highs_once(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
     """Run HiGHS once on a model."""
+    return until_progress(partial(_run_highs, model, start), request)
+
+
+def _run_highs(model: MipModel, start: FloatArray | None, request: Request, watch: Watch) -> Outcome:
     lp, columns = program(model)
     use_threads(request.threads)
     solver = pulp.HiGHS(
@@ -98,6 +104,8 @@ def run_highs_once(model: MipModel, request: Request, start: FloatArray | None) 
         gapAbs=0.0,
         threads=request.threads,
         warmStart=start is not None,
+        callbackTuple=(watch, None),
+        callbacksToActivate=[pulp.HiGHS.hscb.HighsCallbackType.kCallbackMipInterrupt],
         mip_feasibility_tolerance=1e-10,
         primal_feasibility_tolerance=1e-10,
         dual_feasibility_tolerance=1e-10,
