@@ -86,7 +86,7 @@ def page(measurements: Measurements) -> str:
     cost = _table(records, lambda r: f"{100 * r['shared_cost_share']:.1f} %, {1000 * r['cost']:.5f}")
     parts = (
         HEAD.format(how=_how(measurements)),
-        ACCURACY.format(queries=len(measurements.query_ids), table=accuracy),
+        ACCURACY.format(queries=len(measurements.query_ids()), table=accuracy),
         COST.format(table=cost),
     )
     return "\n".join(parts)
@@ -94,14 +94,15 @@ def page(measurements: Measurements) -> str:
 
 def _how(measurements: Measurements) -> str:
     about = measurements.provenance
+    (task,) = about["tasks"]
     lines = [
-        f"- Task: {about['task']}; seed of the calls {about['seed']}; "
+        f"- Task: {task['described']}; seed of the calls {about['seed']}; "
         f"recorded on {about['date']} with robatch {about['robatch']} on Python {about['python']}.",
     ]
     lines += [
         f"- `{model['name']}`: vLLM {model['vllm']}, offline engine, {model['device']}, {model['dtype']}, "
         f"prefix caching {'on' if model['prefix_caching'] else 'off'}, "
-        f"{model['shared_tokens']} tokens of shared prompt, "
+        f"{model['shared_tokens'][task['name']]} tokens of shared prompt, "
         f"USD {model['price_in']:g} in and {model['price_out']:g} out per million tokens (assigned); "
         f"SHA-256 of the weights {model['identity']['sha256'][:16]}..."
         for model in about["models"]

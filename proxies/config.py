@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from robatch.instances.errors import InputError, why_unreadable
-from robatch.proxies.prompts import Template, default_template, template_for
-from robatch.proxies.tasks import TASKS, Query, generate_task, read_queries
+from robatch.proxies.task import Task, check_tasks
+from robatch.proxies.task_config import read_task
+from robatch.proxies.toml_table import PRICE, TEXT, Check, TomlTable, above, at_least, tables
 
 MODELS_FOLDER = "ROBATCH_MODELS"
 """Environment variable: the folder in which relative model paths are looked up too."""
@@ -26,10 +27,11 @@ _MODEL_KEYS: tuple[str, ...] = (
     "price_out",
     "context_window",
     "batch_sizes",
+    "chat",
 )
-_MODEL_KEYS += ("chat", "structured", "engine", "api_key_env")
-_TASK_KEYS = ("file", "generate", "queries", "seed", "instructions", "examples")
-_RUN_KEYS = ("batch_sizes", "seed", "max_output_tokens", "concurrency", "timeout")
+_MODEL_KEYS += ("structured", "engine", "api_key_env")
+_RUN_KEYS = ("batch_sizes", "seed", "repeats", "precision", "concurrency", "timeout")
+_PRECISION: Check = ("a number above 0 and below 0.5", lambda value: bool(0 < value < 0.5))
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,11 @@ class ModelConfig:
     chat
         Whether the model has a chat template; False sends plain text to be completed.
     structured
-        Whether answers are held to the answer format by structured output.
+        Whether answers are held to the form that the task asks for (lines or JSON) by structured output; otherwise
+        they are free text, read with tolerance.
     engine
-        Further vLLM engine arguments.
+        Further vLLM engine arguments, such as ``tensor_parallel_size``; with
+        ``distributed_executor_backend = "ray"`` vLLM runs the model on the GPUs of a Ray cluster.
     api_key_env
         The environment variable that holds the server's API key. The key itself is never stored.
     """
@@ -81,48 +85,52 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ProfileConfig:
-    """A profiling run: models, queries, template and run settings.
+    """A profiling run: models, tasks and run settings.
 
     Attributes
     ----------
     models
         The models, profiled one after the other in this order.
-    queries
-        The same queries go to every model at every batch size.
-    template
-        The prompt template.
+    tasks
+        The same queries go to every model at every batch size; those of different tasks never share a call.
     seed
         Seeds the packing of queries into calls and the engine's sampling (which is greedy).
-    max_output_tokens
-        Output tokens allowed per query; a call of b queries may write b times as many.
+    repeats
+        How often every query is answered in every state, with other partners each time.
+    precision
+        None: all queries in every state. Otherwise adaptive sampling: queries are added, round by round, until the
+        half-width of a state's 95 % interval is at most this.
     concurrency
         Calls in flight at a server.
     timeout
         Seconds until a server's answer is given up.
-    task
-        What the queries are, for the record.
     """
 
     models: tuple[ModelConfig, ...]
-    queries: tuple[Query, ...]
-    template: Template
+    tasks: tuple[Task, ...]
     seed: int = 0
-    max_output_tokens: int = 16
+    repeats: int = 1
+    precision: float | None = None
     concurrency: int = 8
     timeout: float = 120.0
-    task: str = ""
+
+    def __post_init__(self) -> None:
+        check_tasks(self.tasks)
 
 
 def read_config(path: str | os.PathLike[str]) -> ProfileConfig:
     """Read a run's TOML configuration; relative paths in it start from its own folder.
 
     A relative model path that does not exist there is looked up in the folder that the environment variable
-    ``ROBATCH_MODELS`` names. One of the form ``owner/name`` that is in neither is a hub name.
+    ``ROBATCH_MODELS`` names, a task's file likewise by ``ROBATCH_TASKS``. A model of the form ``owner/name`` that is
+    in neither is a hub name.
 
     Raises
     ------
     InputError
         If the file or anything in it is missing, unknown or out of range.
+    MissingExtraError
+        If a dataset is asked for and the package ``datasets`` is not installed.
     """
     name = str(path)
     try:
@@ -140,79 +148,23 @@ def read_config(path: str | os.PathLike[str]) -> ProfileConfig:
 
 def parse_config(table: Mapping[str, Any], folder: Path) -> ProfileConfig:
     """Check a configuration given as nested tables; relative paths start from `folder`."""
-    top = _Table(table, "", ("models", "task", "run"))
-    run = _Table(top.get("run", dict, default={}), "run.", _RUN_KEYS)
-    task = _Table(top.get("task", dict), "task.", _TASK_KEYS)
+    top = TomlTable(table, "", ("models", "tasks", "run"))
+    run = TomlTable(top.get("run", dict, default={}), "run.", _RUN_KEYS)
     sizes = _batch_sizes(run.get("batch_sizes", list, default=[1, 2, 4, 8, 16]), "run.batch_sizes")
-    rows = top.get("models", list)
-    if not rows or not all(isinstance(row, dict) for row in rows):
-        raise InputError("models is empty: at least one [[models]] table is needed")
-    models = tuple(_model(row, f"models[{i}].", sizes, folder) for i, row in enumerate(rows))
+    models = tuple(_model(row, f"models[{i}].", sizes, folder) for i, row in enumerate(tables(top, "models")))
     names = [model.name for model in models]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"model name {twice!r} occurs twice: names are unique")
-    queries, template, described = _task(task, folder)
     return ProfileConfig(
         models=models,
-        queries=queries,
-        template=template,
-        seed=run.get("seed", int, _least(0), default=0),
-        max_output_tokens=run.get("max_output_tokens", int, _least(1), default=16),
-        concurrency=run.get("concurrency", int, _least(1), default=8),
-        timeout=run.get("timeout", float, _above(0), default=120.0),
-        task=described,
+        tasks=tuple(read_task(row, f"tasks[{i}].", folder) for i, row in enumerate(tables(top, "tasks"))),
+        seed=run.get("seed", int, at_least(0), default=0),
+        repeats=run.get("repeats", int, at_least(1), default=1),
+        precision=run.get("precision", float, _PRECISION, default=None),
+        concurrency=run.get("concurrency", int, at_least(1), default=8),
+        timeout=run.get("timeout", float, above(0), default=120.0),
     )
-
-
-class _Table:
-    """A TOML table whose keys are known and whose values are checked as they are taken."""
-
-    def __init__(self, table: Mapping[str, Any], where: str, keys: tuple[str, ...] | list[str]) -> None:
-        self.table, self.where = table, where
-        for key in table:
-            if key not in keys:
-                raise InputError(f"key '{where}{key}' is not known: the keys here are {', '.join(keys)}")
-
-    def get(
-        self, key: str, kind: type, check: tuple[str, Callable[[Any], bool]] | None = None, default: Any = ...
-    ) -> Any:
-        if key not in self.table:
-            if default is ...:
-                raise InputError(f"key '{self.where}{key}' is missing")
-            return default
-        value = self.table[key]
-        right = isinstance(value, (int, float) if kind is float else kind)
-        if not right or (kind in (int, float) and isinstance(value, bool)):
-            raise InputError(f"{self.where}{key} is {value!r}: {_KINDS[kind]} is needed")
-        if check and not check[1](value):
-            raise InputError(f"{self.where}{key} is {value!r}: {check[0]} is needed")
-        return float(value) if kind is float else value
-
-
-_KINDS = {
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    bool: "true or false",
-    list: "a list",
-    dict: "a table",
-}
-
-
-def _least(least: int) -> tuple[str, Callable[[Any], bool]]:
-    return f"a whole number of at least {least}", lambda value: bool(value >= least)
-
-
-def _above(bound: float) -> tuple[str, Callable[[Any], bool]]:
-    return f"a finite number above {bound:g}", lambda value: bool(bound < value < float("inf"))
-
-
-_PRICE: tuple[str, Callable[[Any], bool]] = (
-    "a price of at least 0 USD per million tokens",
-    lambda value: bool(0 <= value < float("inf")),
-)
-_TEXT: tuple[str, Callable[[Any], bool]] = ("a text that is not empty", lambda value: bool(value.strip()))
 
 
 def _batch_sizes(sizes: list[Any], where: str) -> tuple[int, ...]:
@@ -223,7 +175,7 @@ def _batch_sizes(sizes: list[Any], where: str) -> tuple[int, ...]:
 
 
 def _model(row: Mapping[str, Any], where: str, sizes: tuple[int, ...], folder: Path) -> ModelConfig:
-    table = _Table(row, where, _MODEL_KEYS)
+    table = TomlTable(row, where, _MODEL_KEYS)
     if ("path" in row) == ("server" in row):
         raise InputError(f"{where.rstrip('.')}: either 'path' (offline engine) or 'server' (a base URL) is needed")
     path, local, server, model = None, False, None, None
@@ -231,17 +183,17 @@ def _model(row: Mapping[str, Any], where: str, sizes: tuple[int, ...], folder: P
         for key in ("model", "api_key_env"):
             if key in row:
                 raise InputError(f"key '{where}{key}' belongs to a model with 'server', and this one has 'path'")
-        path, local = _locate(table.get("path", str, _TEXT), f"{where}path", folder)
+        path, local = _locate(table.get("path", str, TEXT), f"{where}path", folder)
     else:
         if "engine" in row:
             raise InputError(f"key '{where}engine' belongs to a model with 'path', and this one has 'server'")
-        server, model = _url(table.get("server", str), f"{where}server"), table.get("model", str, _TEXT)
+        server, model = _url(table.get("server", str), f"{where}server"), table.get("model", str, TEXT)
     own = table.get("batch_sizes", list, default=None)
     return ModelConfig(
-        name=table.get("name", str, _TEXT),
-        price_in=table.get("price_in", float, _PRICE),
-        price_out=table.get("price_out", float, _PRICE),
-        context_window=table.get("context_window", int, _least(1)),
+        name=table.get("name", str, TEXT),
+        price_in=table.get("price_in", float, PRICE),
+        price_out=table.get("price_out", float, PRICE),
+        context_window=table.get("context_window", int, at_least(1)),
         batch_sizes=sizes if own is None else _batch_sizes(own, f"{where}batch_sizes"),
         path=path,
         local=local,
@@ -250,7 +202,7 @@ def _model(row: Mapping[str, Any], where: str, sizes: tuple[int, ...], folder: P
         chat=table.get("chat", bool, default=True),
         structured=table.get("structured", bool, default=False),
         engine=_without_secrets(table.get("engine", dict, default={}), where),
-        api_key_env=table.get("api_key_env", str, _TEXT, default="OPENAI_API_KEY"),
+        api_key_env=table.get("api_key_env", str, TEXT, default="OPENAI_API_KEY"),
     )
 
 
@@ -292,31 +244,3 @@ def _url(text: str, where: str) -> str:
         shown = "it" if "@" in text or "?" in text else repr(text)
         raise InputError(f"{where}: {shown} is not a base URL such as http://127.0.0.1:8000/v1, without credentials")
     return text.rstrip("/")
-
-
-def _task(task: _Table, folder: Path) -> tuple[tuple[Query, ...], Template, str]:
-    if ("file" in task.table) == ("generate" in task.table):
-        raise InputError("task: either 'file' (a JSONL file) or 'generate' (a task's name) is needed")
-    if "generate" in task.table:
-        for key in ("instructions", "examples"):
-            if key in task.table:
-                raise InputError(f"key 'task.{key}' belongs to a task from a file; a generated one has its own")
-        name = task.get("generate", str, (f"one of {list(TASKS)}", lambda value: value in TASKS))
-        count, seed = task.get("queries", int, default=320), task.get("seed", int, default=0)
-        return generate_task(name, count, seed), template_for(name), f"{name}, {count} queries, seed {seed}"
-    file = folder / task.get("file", str, _TEXT)
-    if "seed" in task.table:
-        raise InputError("key 'task.seed' belongs to a generated task, and this one is from a file")
-    queries = read_queries(file)
-    count = task.get("queries", int, _least(1), default=len(queries))
-    if count > len(queries):
-        raise InputError(f"task.queries is {count}: {file.name!r} holds only {len(queries)}")
-    pairs = task.get("examples", list, default=[])
-    if not all(isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, str) for x in pair) for pair in pairs):
-        raise InputError("task.examples: a list of pairs [text, answer] is needed")
-    template = default_template(
-        queries[:count],
-        task.get("instructions", str, _TEXT, default=None),
-        [(pair[0], pair[1]) for pair in pairs],
-    )
-    return queries[:count], template, f"{file.name}, {count} queries"

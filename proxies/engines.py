@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,8 +20,9 @@ class ModelCall:
         The rendered prompt: a chat model's user message, or the text that a base model completes.
     max_tokens
         Output tokens allowed.
-    regex
-        What structured output holds the answer to; None leaves it free.
+    regex, schema
+        What structured output holds the answer to: a regular expression or a JSON schema, as
+        `Template.structure` gives one of them; with neither, the output is free.
     stop
         Strings that end the output.
     """
@@ -29,7 +30,12 @@ class ModelCall:
     prompt: str
     max_tokens: int
     regex: str | None = None
+    schema: Mapping[str, Any] | None = None
     stop: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.regex is not None and self.schema is not None:
+            raise ValueError("a call is held to a regex or to a schema, not to both")
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,13 @@ class ModelAnswer:
         As the engine counted them.
     seconds
         Offline: the call's even share of the wall time of the calls that ran together with it (so throughput, not
-        latency). Server: from sending the call to having its whole answer.
+        latency). Server: from sending the call to having its whole answer, waits between its tries included.
     finish_reason
         As the engine gives it: ``"stop"``, ``"length"``, ...; ``"error"`` where there was no answer.
     error
         None, or why there was no answer.
+    retries
+        How often the call was sent again before it was answered.
     """
 
     text: str
@@ -57,6 +65,7 @@ class ModelAnswer:
     seconds: float
     finish_reason: str
     error: str | None = None
+    retries: int = 0
 
 
 class Engine(Protocol):
@@ -67,8 +76,12 @@ class Engine(Protocol):
         """How many calls to hand over at a time."""
         ...
 
-    def run(self, calls: Sequence[ModelCall]) -> list[ModelAnswer]:
-        """Answer the calls, in their order."""
+    def run(self, calls: Sequence[ModelCall]) -> Iterator[tuple[int, ModelAnswer]]:
+        """Answer the calls, in any order: yield each one's index in `calls` and its answer, as answers arrive.
+
+        A failure that is not a single call's ends the iteration with an `InputError`, after all answers that had
+        arrived. Closing the iterator early gives up the calls that are not answered yet.
+        """
         ...
 
     def describe(self) -> dict[str, Any]:

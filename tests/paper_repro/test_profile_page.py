@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from robatch.instances import load
-from robatch.proxies import Measurements
+from robatch.proxies import Measurements, Template
 from robatch.proxies.tasks import generate_task
 
 ROOT = Path(__file__).parents[2]
@@ -42,12 +42,12 @@ def test_the_page_says_what_the_measurements_say():
 
 def test_answers_are_graded_against_the_generated_task():
     measurements = Measurements.read(PROFILE)
-    about = measurements.provenance
-    name, seed = about["task"].split(",")[0], 1
-    truth = {query.id: query.answer for query in generate_task(name, about["queries"], seed)}
+    (task,) = measurements.provenance["tasks"]
+    assert task["described"].endswith("seed 1")
+    truth = {query.id: query.answer for query in generate_task(task["name"], task["queries"], 1)}
     rows = measurements.table.to_pylist()
     assert {row["query_id"] for row in rows} == set(truth)
-    assert all(row["correct"] == (row["answer"] == truth[row["query_id"]]) for row in rows)
+    assert all(row["score"] == (row["answer"] == truth[row["query_id"]]) for row in rows)
 
 
 def test_small_models_lose_more_in_large_batches():
@@ -55,3 +55,8 @@ def test_small_models_lose_more_in_large_batches():
     large, small = "qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b"
     assert accuracy[large, 16] > accuracy[small, 16]
     assert accuracy[small, 1] > accuracy[small, 16]
+
+
+def test_the_template_of_the_record_gives_the_prompt_that_was_sent():
+    (task,) = Measurements.read(PROFILE).provenance["tasks"]
+    assert Template.from_dict(task["template"]).render([]) == task["prompt"]

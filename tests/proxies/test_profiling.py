@@ -1,15 +1,24 @@
-"""The profiling run around the engine: packing, resuming, refusing. Real engines are tested in tests/vllm."""
+"""The profiling run around the engine: resuming, refusing, adapting. Real engines are tested in tests/vllm."""
 
 from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
 from robatch.instances import InputError
-from robatch.proxies import Measurements, ModelAnswer, pack, profile, profiling, read_config
+from robatch.proxies import Measurements, ModelAnswer, profile, profiling, read_config, write_queries
+from robatch.proxies.tasks import Query
 from robatch.solvers import solve, verify
 
 CONFIG = """
-[task]
+[[tasks]]
 generate = "support"
 queries = 10
 
@@ -25,27 +34,29 @@ price_in = 0.5
 price_out = 1.0
 context_window = 4096
 """
+SECOND = '[[tasks]]\ngenerate = "arithmetic"\nqueries = 6\n'
 
 
 class Scripted:
-    """Stands for a model: always answers "billing", and stops the run when told to."""
+    """Stands for a model: answers "billing" or 7, the last call first, and stops the run when told to."""
 
     chunk = 2
 
-    def __init__(self, calls_left: float = float("inf")) -> None:
-        self.left, self.asked = calls_left, 0
+    def __init__(self, calls_left: float = float("inf"), wait: float = 0.0) -> None:
+        self.left, self.asked, self.wait, self.structures = calls_left, 0, wait, []
 
     def run(self, calls):
-        answers = []
-        for call in calls:
-            slots = call.prompt.count("\nQ") - call.prompt.count("\nQ:")
+        for index, call in reversed(list(enumerate(calls))):
+            slots = len(re.findall(r"^Q\d+: ", call.prompt, re.MULTILINE))
             if slots and self.left <= 0:
                 raise KeyboardInterrupt
             self.left -= 1
             self.asked += slots > 0
-            text = "\n".join(f"A{i}: billing" for i in range(1, slots + 1))
-            answers.append(ModelAnswer(text, 100 + 20 * slots, 5 * slots or 1, 0.1, "stop"))
-        return answers
+            self.structures.append((call.regex, call.schema))
+            time.sleep(self.wait if slots else 0)
+            answer = "billing" if "billing" in call.prompt else "7"
+            text = "\n".join(f"A{i}: {answer}" for i in range(1, slots + 1))
+            yield index, ModelAnswer(text, 100 + 20 * slots, 5 * slots or 1, 0.1, "stop")
 
     def describe(self):
         return {"engine": "scripted"}
@@ -61,23 +72,25 @@ def config(tmp_path):
     return path
 
 
-def test_calls_are_a_seeded_partition():
-    calls = pack(10, 4, seed=3)
-    assert [len(call) for call in calls] == [4, 4, 2]
-    assert sorted(i for call in calls for i in call) == list(range(10))
-    assert calls == pack(10, 4, seed=3)
-    assert calls != pack(10, 4, seed=4)
-    assert [i for call in calls for i in call] != [i for call in pack(10, 2, seed=3) for i in call]
+@pytest.fixture
+def engines(monkeypatch):
+    """Give the run these engines, one after the other, and new ones after them."""
+
+    def use(*given):
+        waiting = list(given)
+        monkeypatch.setattr(profiling, "open_engine", lambda *_: waiting.pop(0) if waiting else Scripted())
+
+    use()
+    return use
 
 
-def test_rows_say_what_happened(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(profiling, "_open", lambda *_: Scripted())
+def test_rows_say_what_happened(config, tmp_path, engines):
     measurements = profile(config, tmp_path / "m.parquet")
     rows = measurements.table.to_pylist()
-    truth = {query.id: query.answer for query in read_config(config).queries}
+    truth = {query.id: query.answer for query in read_config(config).tasks[0].queries}
     assert len(rows) == 20
     for row in rows:
-        assert row["correct"] == (truth[row["query_id"]] == "billing")
+        assert row["score"] == (truth[row["query_id"]] == "billing")
         assert row["shared_tokens"] == 100
         assert row["input_tokens"] == 20
         assert row["output_tokens"] == 5
@@ -85,17 +98,44 @@ def test_rows_say_what_happened(config, tmp_path, monkeypatch):
     share = {record["batch_size"]: record["shared_cost_share"] for record in measurements.summary()}
     assert share[1] == pytest.approx(100 * 0.5 / (120 * 0.5 + 5 * 1.0))
     problem = measurements.to_problem()
-    assert problem.utilities().sum() == sum(row["correct"] for row in rows)
+    assert problem.utilities().sum() == sum(row["score"] for row in rows)
     plan = solve(problem, problem.dearest_budget, "highs")
     verify(problem, plan)
     assert Measurements.read(tmp_path / "m.parquet").table.equals(measurements.table)
 
 
-def test_a_stopped_run_goes_on_where_it_was(config, tmp_path, monkeypatch):
+def test_several_tasks_and_repeats_never_share_a_call(config, tmp_path, engines):
+    config.write_text(CONFIG.replace("seed = 7", "seed = 7\nrepeats = 3") + SECOND, encoding="utf-8")
+    measurements = profile(config, tmp_path / "m.parquet")
+    assert measurements.tasks == ("support", "arithmetic")
+    assert measurements.table.num_rows == 3 * 2 * (10 + 6)
+    partners = {}
+    for row in measurements.table.to_pylist():
+        if row["batch_size"] == 4:
+            partners.setdefault((row["task"], row["repeat"], row["call"]), set()).add(row["query_id"])
+    assert all(len({id.split("-")[0] for id in ids}) == 1 for ids in partners.values())
+    by_repeat = [{frozenset(ids) for key, ids in partners.items() if key[1] == repeat} for repeat in range(3)]
+    assert by_repeat[0] != by_repeat[1] != by_repeat[2]
+    ids, utility = measurements.utilities("arithmetic")
+    assert utility.shape == (len(ids), 2) == (6, 2)
+    inputs, outputs = measurements.tokens("support")
+    assert (inputs == 20).all()
+    assert (outputs == 5).all()
+    assert measurements.to_problem("arithmetic").n_queries == 6
+    for ask in (measurements.to_problem, measurements.utilities, measurements.query_ids):
+        with pytest.raises(InputError, match="there are several tasks, name one: support, arithmetic"):
+            ask()
+    with pytest.raises(InputError, match="task is 'poems'"):
+        measurements.to_problem("poems")
+    assert len(measurements.summary()) == 4
+    assert {record["task"] for record in measurements.summary("support")} == {"support"}
+
+
+def test_a_stopped_run_goes_on_where_it_was(config, tmp_path, engines):
+    whole = profile(config, tmp_path / "whole.parquet")
     output = tmp_path / "m.parquet"
     first, second = Scripted(calls_left=7), Scripted()
-    engines = iter([first, second])
-    monkeypatch.setattr(profiling, "_open", lambda *_: next(engines))
+    engines(first, second)
     with pytest.raises(KeyboardInterrupt):
         profile(config, output)
     assert not output.exists()
@@ -103,15 +143,94 @@ def test_a_stopped_run_goes_on_where_it_was(config, tmp_path, monkeypatch):
     with part.open("ab") as file:  # the process died while writing a line
         file.write(b'{"model": "echo", "batch_si')
     measurements = profile(config, output)
-    assert measurements.table.num_rows == 20
-    assert 0 < second.asked < 13
-    assert first.asked + second.asked >= 13
+    assert measurements.table.equals(whole.table)
+    assert second.asked > 0
+    assert first.asked + second.asked == 13, "no call is made twice"
     assert not part.exists()
 
 
-def test_another_configuration_does_not_go_on(config, tmp_path, monkeypatch):
+def test_adaptive_sampling_stops_early_and_says_what_it_saved(config, tmp_path, engines):
+    text = CONFIG.replace("seed = 7", "seed = 7\nprecision = 0.04").replace('"support"', '"arithmetic"')
+    config.write_text(text.replace("queries = 10", "queries = 200"), encoding="utf-8")
+    whole = profile(config, tmp_path / "whole.parquet")
+    first = Scripted(calls_left=45)  # ends in the second round: the first has 32 + 8 calls
+    engines(first)
+    with pytest.raises(KeyboardInterrupt):
+        profile(config, tmp_path / "m.parquet")
+    assert profile(config, tmp_path / "m.parquet").table.equals(whole.table), "the same rows after an interruption"
+    records = whole.summary()
+    assert all(record["queries"] < 200 for record in records)
+    assert all((record["high"] - record["low"]) / 2 <= 0.04 for record in records)
+    sampling = whole.provenance["sampling"]
+    assert sampling["full"]["calls"] == 200 + 50
+    assert sampling["made"]["queries"] == whole.table.num_rows < sampling["full"]["queries"] == 400
+    assert 0 < sampling["made"]["usd"] < sampling["full"]["usd"]
+
+
+def test_a_partly_measured_cell_makes_no_problem(config, tmp_path, engines):
+    whole = profile(config, tmp_path / "m.parquet")
+    query, kept = whole.query_ids()[0], whole.table.to_pylist()
+    kept = [row for row in kept if row["query_id"] != query or row["batch_size"] == 1]
+    part = Measurements.from_rows(kept, whole.provenance)
+    part.check()
+    with pytest.raises(InputError, match=rf"query '{query}' of task 'support' was not measured .*'echo', 4"):
+        part.to_problem()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "complaint"),
+    [
+        ("score", 1.5, "score from 0 to 1"),
+        ("score", None, "score from 0 to 1"),
+        ("repeat", 1, "repeat 1"),
+        ("task", "poems", "does not name"),
+        ("batch_size", 3, "does not name"),
+        ("query_id", "support-0001", "exactly one row"),
+    ],
+)
+def test_damaged_rows_are_refused(config, tmp_path, engines, column, value, complaint):
+    whole = profile(config, tmp_path / "m.parquet")
+    rows = whole.table.to_pylist()
+    row = next(row for row in rows if row[column] != value)
+    row[column] = value
+    with pytest.raises(InputError, match=complaint):
+        Measurements.from_rows(rows, whole.provenance).write(tmp_path / "n.parquet")
+    assert not (tmp_path / "n.parquet").exists()
+
+
+def test_structured_answers_follow_the_form_of_the_task(config, tmp_path, engines):
+    text = CONFIG.replace("price_in", "structured = true\nprice_in")
+    config.write_text(text + SECOND + 'form = "json"\n', encoding="utf-8")
+    engine = Scripted()
+    engines(engine)
+    measurements = profile(config, tmp_path / "m.parquet")
+    assert measurements.provenance["models"][0]["structured"] == "regex and json"
+    assert {(regex is not None, schema is not None) for regex, schema in engine.structures} == {
+        (False, False),  # the shared prompt alone
+        (True, False),
+        (False, True),
+    }
+
+
+def test_free_text_is_read_with_tolerance_and_text_answers_are_not_kept(config, tmp_path, engines):
+    queries = [Query("a", "Which team for billing?", "billing", "text"), Query("b", "And billing?", "none", "text")]
+    write_queries(tmp_path / "q.jsonl", queries)
+    config.write_text(CONFIG.replace('generate = "support"\nqueries = 10', 'file = "q.jsonl"\ngrader = "f1"'))
+    rows = profile(config, tmp_path / "m.parquet").table.to_pylist()
+    assert {(row["query_id"], row["score"]) for row in rows} == {("a", 1.0), ("b", 0.0)}
+    assert all(row["answer"] is None and row["parsed"] for row in rows)
+
+
+def test_ungraded_queries_are_refused_before_anything_is_asked(config, tmp_path, engines):
+    write_queries(tmp_path / "q.jsonl", [Query("a", "How many?", None, "number")])
+    config.write_text(CONFIG.replace('generate = "support"\nqueries = 10', 'file = "q.jsonl"'))
+    with pytest.raises(InputError, match="query 'a' of task 'q' has no answer"):
+        profile(config, tmp_path / "m.parquet")
+
+
+def test_another_configuration_does_not_go_on(config, tmp_path, engines):
     output = tmp_path / "m.parquet"
-    monkeypatch.setattr(profiling, "_open", lambda *_: Scripted(calls_left=4))
+    engines(Scripted(calls_left=4))
     with pytest.raises(KeyboardInterrupt):
         profile(config, output)
     config.write_text(CONFIG.replace("seed = 7", "seed = 8"), encoding="utf-8")
@@ -125,6 +244,37 @@ def test_foreign_files_are_refused(config, tmp_path):
         profile(config, tmp_path / "m.parquet")
     with pytest.raises(InputError, match="cannot write"):
         profile(config, tmp_path / "no" / "m.parquet")
+
+
+def test_a_killed_process_loses_only_calls_in_flight(config, tmp_path, engines):
+    """One process answers slowly and is killed (kill -9); another goes on and gives an uninterrupted run's rows."""
+    output, log = tmp_path / "m.parquet", tmp_path / "m.parquet.part.jsonl"
+    script = (
+        "import importlib.util, sys\n"
+        f"spec = importlib.util.spec_from_file_location('here', {__file__!r})\n"
+        "here = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(here)\n"
+        "here.profiling.open_engine = lambda *_: here.Scripted(wait=0.05)\n"
+        "here.profile(sys.argv[1], sys.argv[2])\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script, str(config), str(output)])
+    try:
+        while not log.exists() or log.read_bytes().count(b"\n") < 6:
+            assert child.poll() is None, "it ended before it could be killed"
+            time.sleep(0.01)
+        os.kill(child.pid, signal.SIGKILL)
+    finally:
+        child.kill()
+        child.wait()
+    kept = [json.loads(line) for line in log.read_bytes().split(b"\n")[:-1]]
+    answered = sum("call" in line for line in kept)
+    assert answered >= 4
+    engine = Scripted()
+    engines(engine)
+    measurements = profile(config, output)
+    assert engine.asked == 13 - answered
+    engines()
+    assert measurements.table.equals(profile(config, tmp_path / "whole.parquet").table)
 
 
 def test_a_server_that_is_not_there_is_one_sentence(config, tmp_path):

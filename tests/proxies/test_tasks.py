@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -17,8 +18,26 @@ def test_generated_tasks_are_distinct_balanced_and_seeded(name):
     assert queries == generate_task(name, 400, seed=1)
     assert queries != generate_task(name, 400, seed=2)
     assert len({query.text for query in queries}) == len({query.id for query in queries}) == 400
-    counts = [sum(query.answer == choice for query in queries) for choice in queries[0].choices]
-    assert max(counts) - min(counts) <= 1
+    if queries[0].kind == "choice":
+        counts = [sum(query.answer == choice for query in queries) for choice in queries[0].choices]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_answers_of_arithmetic_are_those_of_another_calculator():
+    """Sums in signs are worked out by Python itself, those in words by the sign that their words stand for."""
+    signs = {"more": "+", "together": "+", "sold": "-", "broken": "-", "each.": "*", "crate": "*", "evenly": "/"}
+    signs["packed"] = "/"
+    for query in generate_task("arithmetic", 2000, seed=5):
+        expression = re.search(r"\d+( [-+*/] \d+)+", query.text)
+        if expression is None:
+            numbers = re.findall(r"\d+", query.text)
+            sign = next(sign for word, sign in signs.items() if word in query.text)
+            if "crate" in query.text:
+                numbers.reverse()
+            assert len(numbers) == 2, query
+        value = eval(expression[0] if expression else sign.join(numbers))
+        assert value == int(query.answer), query
+        assert 2 <= len(re.findall(r"\d+", query.text)) <= 4, query
 
 
 def test_answers_of_reviews_follow_from_their_verdict():
@@ -32,9 +51,19 @@ def test_answers_of_reviews_follow_from_their_verdict():
 
 
 def test_queries_go_to_a_file_and_back(tmp_path):
-    queries = (*generate_task("support", 5), Query("n", 'How many?\n"Two"\u2028', "2", "number"))
+    queries = (
+        *generate_task("support", 5),
+        Query("n", 'How many?\n"Two"\u2028', "2", "number"),
+        Query("t", "Who?", "Ada Lovelace", "text"),
+        Query("u", "Who else?", None, "text"),
+    )
     write_queries(tmp_path / "q.jsonl", queries)
     assert read_queries(tmp_path / "q.jsonl") == queries
+
+
+def test_a_question_is_a_text_and_an_answer_may_be_missing(tmp_path):
+    (tmp_path / "q.jsonl").write_text('{"id": "a", "question": "Who?", "kind": "text"}')
+    assert read_queries(tmp_path / "q.jsonl") == (Query("a", "Who?", None, "text"),)
 
 
 GOOD = {"id": "a", "text": "t", "answer": "x", "kind": "choice", "choices": ["x", "y"]}
@@ -53,6 +82,10 @@ GOOD = {"id": "a", "text": "t", "answer": "x", "kind": "choice", "choices": ["x"
         ([{**GOOD, "choices": ["x"]}], "at least two"),
         ([{**GOOD, "kind": "poem"}], "kind is 'poem'"),
         ([{"id": "a", "text": "t", "answer": "many", "kind": "number"}], "answer is 'many': a number"),
+        ([{"id": "a", "text": "t", "answer": "a\nb", "kind": "text"}], "a text on one line"),
+        ([{**GOOD, "kind": "text"}], "a query of kind 'text' has none"),
+        ([{**GOOD, "question": "t"}], "'text' and 'question' are both there"),
+        ([{"id": "a"}], "field 'text' is missing"),
         ([GOOD, GOOD], "line 2: id 'a' is already that of line 1"),
     ],
 )

@@ -1,0 +1,168 @@
+"""``robatch execute``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robatch.cli.support import FILE, check_file, json_option, print_json, progress_wanted
+
+if TYPE_CHECKING:
+    from robatch.proxies.execution_plan import RoutedPlan
+    from robatch.proxies.execution_report import ExecutionReport
+
+
+@click.command(short_help="Send a plan's calls to its models.")
+@click.argument("plan", type=FILE)
+@click.option("-o", "--output", type=FILE, help="JSONL file of the answers; beside PLAN without one.")
+@click.option("--pool", type=FILE, help="TOML file with [[models]] that changes servers or paths.")
+@click.option(
+    "--concurrency", type=click.IntRange(1), default=8, show_default=True, help="Calls in flight at a server."
+)
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=120.0, show_default=True, help="Seconds.")
+@click.option("--dry-run", is_flag=True, help="Print what would be sent and what it may cost; send nothing.")
+@json_option
+def execute(
+    plan: Path,
+    output: Path | None,
+    pool: Path | None,
+    concurrency: int,
+    timeout: float,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Answer the queries of PLAN, made by `robatch route`, never over its budget.
+
+    Answers are written as they come; a run that was ended goes on when it is started again. The report, predicted
+    against actual utility and planned against billed cost, is written to OUTPUT.report.json. The exit code is 0 when
+    all queries were sent, 1 when the budget did not suffice.
+    """
+    from robatch.proxies.execution import dry_run as preview
+    from robatch.proxies.execution import execute as run
+    from robatch.proxies.execution_plan import RoutedPlan
+
+    routed = RoutedPlan.read(plan)
+    if pool is not None:
+        routed = routed.with_pool(pool)
+    if dry_run:
+        _show_dry_run(routed, preview(routed), as_json)
+        return
+    target = plan.with_suffix(".answers.jsonl") if output is None else output
+    check_file(target)
+    try:
+        made = _with_progress(routed, lambda tell: run(
+            routed, target, concurrency=concurrency, timeout=timeout, on_answers=tell
+        ))  # fmt: skip
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("Interrupted: the answers so far are kept, the same command continues.") from None
+    if as_json:
+        print_json({"path": str(target), **made.to_dict()})
+    else:
+        _show(made)
+        click.echo(f"\nwritten to {target}")
+    if not made.complete:
+        raise click.ClickException(
+            f"{made.unanswered} of {made.queries} queries were not sent: no budget was left for them"
+        )
+
+
+def _with_progress(routed: RoutedPlan, work: Any) -> ExecutionReport:
+    """Run with a progress bar where a person looks."""
+    if not progress_wanted():
+        made: ExecutionReport = work(None)
+        return made
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TextColumn("left"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=600) as bar:
+        task = bar.add_task("", total=routed.problem.n_queries)
+
+        def tell(done: int, spent: float) -> None:
+            bar.update(task, completed=done, description=f"{spent:.4g} of {routed.plan.budget:.4g} USD")
+
+        made = work(tell)
+    assert made is not None
+    return made
+
+
+def _show_dry_run(routed: RoutedPlan, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    total = {
+        "queries": sum(row["queries"] for row in rows),
+        "calls": sum(row["calls"] for row in rows),
+        "expected": sum(row["expected"] for row in rows),
+        "worst": sum(row["worst"] for row in rows),
+    }
+    if as_json:
+        print_json({"budget": routed.plan.budget, **total, "states": list(rows)})
+        return
+    titles = ("model", "batch size", "queries", "calls", "expected USD", "worst USD")
+    lines = [*rows, {"model": "all", "batch_size": "", **total}]
+    keys = ("model", "batch_size", "queries", "calls", "expected", "worst")
+    _table(titles, [[row[key] for key in keys] for row in lines])
+    click.echo(f"\nbudget {routed.plan.budget:.6g} USD, which is never exceeded; nothing was sent")
+
+
+def _show(made: ExecutionReport) -> None:
+    from rich.table import Table
+
+    from robatch.bench import terminal
+
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column(style="bold")
+    facts.add_column()
+    facts.add_row("queries", f"{made.answered} answered, {made.unread} unread, {made.unanswered} unanswered")
+    facts.add_row("calls", f"{made.calls}, of these {made.splits} halves; {made.replans} times planned again")
+    facts.add_row("billed", f"{made.billed:.6g} USD of {made.budget:.6g}, planned {made.planned:.6g}")
+    if made.lost_calls:
+        facts.add_row("lost", f"{made.lost_calls} calls were in flight when a run ended: {made.lost:.6g} USD at worst")
+    facts.add_row("amortized", f"{made.amortized:.6g} USD, from which the bill differs by")
+    for name, usd in made.difference.items():
+        facts.add_row(f"  {name.replace('_', ' ')}", f"{usd:+.4g} USD")
+    low, high = made.predicted.get("low"), made.predicted.get("high")
+    interval = "" if low is None or high is None else f" (90 %: {low:.6g} to {high:.6g})"
+    facts.add_row("predicted utility", f"{_number(made.predicted.get('utility'))}{interval}")
+    if made.actual is not None:
+        facts.add_row(
+            "actual utility", f"{made.actual:.6g} over {made.graded} graded, {_number(made.predicted_graded)} predicted"
+        )
+    terminal.console().print(facts, highlight=False)
+    click.echo()
+    titles = ("model", "batch size", "planned", "queries", "calls", "predicted", "actual", "planned USD", "billed USD")
+    keys = (
+        "model", "batch_size", "planned_queries", "queries", "calls", "predicted_utility", "actual_utility",
+        "planned_cost", "billed",
+    )  # fmt: skip
+    _table(titles, [[row[key] for key in keys] for row in made.states])
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    from rich.table import Table
+
+    from robatch.bench import terminal
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, justify="left" if title == "model" else "right")
+    for row in rows:
+        table.add_row(*(_number(value) for value in row))
+    terminal.console().print(table, highlight=False)
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

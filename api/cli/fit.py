@@ -1,0 +1,134 @@
+"""``robatch fit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from robatch.cli.support import FILE, check_file, json_option, print_json
+
+if TYPE_CHECKING:
+    from robatch.proxies.diagnostics import Diagnosis
+
+
+@click.command(short_help="Fit a proxy to measurements.")
+@click.argument("measurements", type=FILE)
+@click.option("--queries", type=FILE, required=True, help="JSONL file with the queries that were measured.")
+@click.option("--task", help="The task, where the measurements hold several.")
+@click.option("-o", "--output", type=FILE, required=True, help="File to write the proxy to.")
+@click.option(
+    "--router",
+    type=click.Choice(["logistic", "knn", "mlp", "boosting", "constant"]),
+    default="logistic",
+    show_default=True,
+    help="What predicts a model's utility from a query.",
+)
+@click.option(
+    "--scaling",
+    type=click.Choice(["isotonic", "exponential", "logistic-drop", "table", "none"]),
+    default="isotonic",
+    show_default=True,
+    help="What a model keeps as batches grow; none: a router for each state.",
+)
+@click.option(
+    "--calibration",
+    type=click.Choice(["platt", "isotonic", "none"]),
+    default="platt",
+    show_default=True,
+    help="How predicted means are made the measured ones.",
+)
+@click.option(
+    "--features",
+    default="tfidf",
+    show_default=True,
+    help="tfidf, sentence-transformers:NAME or endpoint:URL#MODEL.",
+)
+@click.option("--floor", default="0", show_default=True, help="Utility of guessing, or: estimate.")
+@click.option(
+    "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Parts of the cross-validation."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all random choices.")
+@click.option("--plot", type=FILE, help="PNG file to draw the reliability of the predictions to.")
+@json_option
+def fit(
+    measurements: Path,
+    queries: Path,
+    task: str | None,
+    output: Path,
+    router: str,
+    scaling: str,
+    calibration: str,
+    features: str,
+    floor: str,
+    folds: int,
+    seed: int,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Fit a proxy to MEASUREMENTS, a file of robatch profile: it predicts the utility of new queries in every state.
+
+    What is printed was found on queries left out of the fit. The proxy's file holds no text and no code.
+    """
+    from robatch.proxies.diagnostics import diagnose
+    from robatch.proxies.measurements import Measurements
+    from robatch.proxies.proxy_facts import sample
+    from robatch.proxies.tasks import read_queries
+    from robatch.proxies.utility_proxy import UtilityProxy
+
+    check_file(output)
+    check_file(plot)
+    measured, given = Measurements.read(measurements), read_queries(queries)
+    proxy = UtilityProxy.from_measurements(
+        measured,
+        given,
+        task,
+        router=router,
+        scaling=None if scaling == "none" else scaling,
+        calibration=None if calibration == "none" else calibration,
+        features=features,
+        floor=_floor(floor),
+        folds=folds,
+        random_state=seed,
+    )
+    found = sample(measured, given, task)
+    diagnosis = diagnose(proxy, found.texts, found.utility, folds=folds, seed=seed)
+    proxy.save(output)
+    if plot is not None:
+        diagnosis.plot(plot)
+    if as_json:
+        print_json({"path": str(output), "queries": len(found.texts), **diagnosis.summary()})
+        return
+    _show(diagnosis)
+    click.echo(f"\n{len(found.texts):,} of {len(given):,} queries were measured; written to {output}")
+
+
+def _floor(text: str) -> float | str:
+    if text == "estimate":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither a number nor 'estimate'.", param_hint="--floor") from None
+
+
+def _show(diagnosis: Diagnosis) -> None:
+    """Print the figures of each state and of all."""
+    from rich.table import Table
+
+    from robatch.bench import terminal
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("model", "batch size", "queries", "measured", "predicted", "Brier", "log loss", "ECE", "AUC"):
+        table.add_column(title, justify="left" if title == "model" else "right", no_wrap=True)
+    for state in diagnosis.per_state:
+        figures = [state[name] for name in ("measured", "predicted", "brier", "log_loss", "ece", "auc")]
+        texts = ["" if figure is None else f"{figure:.3f}" for figure in figures]
+        table.add_row(state["model"], str(state["batch_size"]), str(state["queries"]), *texts)
+    terminal.console().print(table, highlight=False)
+    auc = "" if diagnosis.auc is None else f", AUC {diagnosis.auc:.3f}"
+    click.echo(
+        f"\nall states: Brier {diagnosis.brier:.4f} ({diagnosis.baseline_brier:.4f} with each state's mean alone), "
+        f"log loss {diagnosis.log_loss:.4f}, ECE {diagnosis.ece:.4f}{auc}"
+    )

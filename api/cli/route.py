@@ -1,0 +1,119 @@
+"""``robatch route``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from robatch.cli.support import FILE, check_file, json_option, print_json
+
+if TYPE_CHECKING:
+    from robatch.proxies.execution_plan import RoutedPlan
+
+
+@click.command(short_help="Plan the answers of queries with a proxy.")
+@click.argument("queries", type=FILE)
+@click.option("--proxy", type=FILE, required=True, help="The proxy that predicts utilities and tokens.")
+@click.option("--budget", type=float, help="USD, realized.")
+@click.option(
+    "--budget-fraction",
+    type=float,
+    help="Budget between the cheapest (0) and the dearest (1) that make sense.",
+)
+@click.option("--solver", default="auto", show_default=True, help="A name of `robatch solvers`.")
+@click.option("--robust", type=float, help="Plan on lower bounds of the utilities at this level, such as 0.9.")
+@click.option("--time-limit", type=float, help="Seconds.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
+@click.option(
+    "--policy", type=click.Choice(["order", "length", "similarity", "random"]), default="order", show_default=True,
+    help="Which queries of a state share a call.",
+)  # fmt: skip
+@click.option("--vectors", type=FILE, help="With the policy similarity: .npy, or .npz of a scipy sparse matrix.")
+@click.option("--pool", type=FILE, help="TOML file with [[models]] that changes servers, paths or prices.")
+@click.option("-o", "--output", type=FILE, required=True, help="Parquet file to write the plan to.")
+@json_option
+def route(
+    queries: Path,
+    proxy: Path,
+    budget: float | None,
+    budget_fraction: float | None,
+    solver: str,
+    robust: float | None,
+    time_limit: float | None,
+    seed: int,
+    policy: str,
+    vectors: Path | None,
+    pool: Path | None,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Choose a model and a batch size for every query of QUERIES, a JSONL file, and form the calls.
+
+    The plan holds all that `robatch execute` needs but the queries' texts, which stay in QUERIES, and API keys.
+
+    \b
+    robatch route queries.jsonl --proxy proxy.skops --budget 5.00 -o plan.parquet
+    robatch execute plan.parquet -o answers.jsonl
+    """
+    from robatch.cli.calls import _vectors as read_vectors
+    from robatch.instances.errors import InputError
+    from robatch.proxies.routing import route as run
+
+    check_file(output)
+    if (vectors is None) == (policy == "similarity"):
+        raise InputError("--vectors is needed with --policy similarity, and only there")
+    made = run(
+        queries,
+        proxy,
+        budget,
+        budget_fraction=budget_fraction,
+        robust=robust,
+        solver=solver,
+        time_limit=time_limit,
+        seed=seed,
+        policy=policy,  # type: ignore[arg-type]
+        similarity=None if vectors is None else read_vectors(vectors),
+        pool=pool,
+    )
+    made.write(output)
+    if as_json:
+        print_json({"path": str(output), **_facts(made), "states": _states(made)})
+    else:
+        _show(made, output)
+
+
+def _facts(made: RoutedPlan) -> dict[str, Any]:
+    return {
+        **made.plan.summary(),
+        "queries": made.problem.n_queries,
+        "calls": len(made.columns),
+        "planned_cost": made.planned_cost,
+        "predicted": dict(made.predicted),
+        "settings": dict(made.settings),
+    }
+
+
+def _states(made: RoutedPlan) -> list[dict[str, Any]]:
+    from robatch.cli.solve import states_used
+
+    return states_used(made.plan)
+
+
+def _show(made: RoutedPlan, output: Path) -> None:
+    from rich.table import Table
+
+    from robatch.bench import terminal
+    from robatch.cli.solve import show_plan
+
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column(style="bold")
+    facts.add_column()
+    facts.add_row("planned cost", f"{made.planned_cost:.6g} USD of {made.plan.budget:.6g}")
+    utility, low, high = (made.predicted.get(name) for name in ("utility", "low", "high"))
+    interval = "" if low is None or high is None else f" (90 %: {low:.6g} to {high:.6g})"
+    if utility is not None:
+        facts.add_row("predicted utility", f"{utility:.6g}{interval}")
+    terminal.console().print(facts, highlight=False)
+    show_plan(made.plan, output)

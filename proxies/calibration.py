@@ -1,0 +1,139 @@
+"""Recalibration: predicted means are made the measured means, state by state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
+
+FloatArray = npt.NDArray[np.float64]
+
+EPSILON = 0.005
+"""Probabilities are kept this far from 0 and 1 before their logit is taken, so that no query outweighs all others."""
+
+
+def to_logit(values: FloatArray) -> FloatArray:
+    """Give the logit of probabilities, kept within `EPSILON` of 0 and 1."""
+    return np.asarray(logit(np.clip(values, EPSILON, 1.0 - EPSILON)), dtype=np.float64)
+
+
+def fit_logit(
+    design: FloatArray,
+    target: FloatArray,
+    weight: FloatArray,
+    prior: FloatArray,
+    ridge: FloatArray,
+) -> FloatArray:
+    """Fit a logistic regression to targets in [0, 1], with a ridge towards given coefficients.
+
+    Parameters
+    ----------
+    design
+        (M, P), with any column of ones already in it.
+    target
+        (M,), in [0, 1]: shares of correct answers are allowed.
+    weight
+        (M,), not negative.
+    prior, ridge
+        (P,): what each coefficient is drawn to, and how strongly (in observations; 0 is not at all).
+
+    Returns
+    -------
+    ndarray
+        The coefficients: (P,). Newton's method, with halved steps where a whole one does not improve.
+    """
+
+    def loss(coefficients: FloatArray) -> float:
+        linear = design @ coefficients
+        fit = weight @ (np.logaddexp(0.0, linear) - target * linear)
+        return float(fit + 0.5 * (ridge @ (coefficients - prior) ** 2))
+
+    coefficients = prior.astype(np.float64).copy()
+    value = loss(coefficients)
+    for _ in range(50):
+        fitted = expit(design @ coefficients)
+        gradient = design.T @ (weight * (fitted - target)) + ridge * (coefficients - prior)
+        curvature = weight * fitted * (1.0 - fitted)
+        hessian = (design.T * curvature) @ design + np.diag(ridge + 1e-9)
+        step = np.linalg.solve(hessian, gradient)
+        for _ in range(30):
+            new = loss(coefficients - step)
+            if new <= value:
+                break
+            step = step / 2
+        else:
+            break
+        coefficients, gain, value = coefficients - step, value - new, new
+        if gain < 1e-12 * (1.0 + abs(value)):
+            break
+    return coefficients
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """A non-decreasing map from predicted to calibrated utilities.
+
+    Attributes
+    ----------
+    line
+        Intercept and slope in logits: (2,); empty for no calibration at all.
+    steps
+        Predictions and values of the isotonic curve's knots: (2, M); M is 0 where there is none.
+    share
+        The isotonic curve's part of the result, from 0 to 1; the line has the rest.
+    """
+
+    line: FloatArray
+    steps: FloatArray
+    share: float = 0.0
+
+    def __call__(self, values: FloatArray) -> FloatArray:
+        """Calibrate predictions of any shape."""
+        if len(self.line) == 0:
+            return values
+        straight = np.asarray(expit(self.line[0] + self.line[1] * to_logit(values)), dtype=np.float64)
+        if self.share == 0.0:
+            return straight
+        return self.share * np.interp(values, *self.steps) + (1.0 - self.share) * straight
+
+
+IDENTITY = Calibrator(np.zeros(0), np.zeros((2, 0)))
+
+_SHRINK = 200.0  # queries that weigh as much as the line does, for "isotonic"
+
+
+def fit_calibrator(kind: str | None, predicted: FloatArray, measured: FloatArray) -> Calibrator:
+    """Fit the map from one state's predictions, made for queries that were left out, to what was measured.
+
+    Parameters
+    ----------
+    kind
+        ``"platt"`` (a line in logits, its slope drawn to 1), ``"isotonic"`` (a step function, mixed with that line
+        by the number of queries: steps alone follow luck, which a plan then seeks), or None for no change.
+    predicted, measured
+        (M,), the queries measured in the state; none of them NaN.
+
+    Notes
+    -----
+    Both make the mean prediction the mean measurement. Where all M measurements are 0, or all 1, Platt aims at
+    half a query less, ``(sum + 0.5) / (M + 1)``: a handful of right answers is no proof of perfection.
+    """
+    if kind is None or len(measured) == 0:
+        return IDENTITY
+    steps, share = np.zeros((2, 0)), 0.0
+    mean = float(measured.mean())
+    if kind == "isotonic" and 0.0 < mean < 1.0:
+        fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(predicted, measured)
+        steps = np.array([fitted.X_thresholds_, fitted.y_thresholds_], dtype=np.float64)
+        share = len(measured) / (len(measured) + _SHRINK)
+    if mean in (0.0, 1.0):
+        measured = np.full(len(measured), (measured.sum() + 0.5) / (len(measured) + 1))
+    design = np.column_stack([np.ones(len(measured)), to_logit(predicted)])
+    intercept, slope = fit_logit(design, measured, np.ones(len(measured)), np.array([0.0, 1.0]), np.array([0.0, 4.0]))
+    if slope < 0.0:  # worse than no prediction: the mean alone
+        mean = float(measured.mean())
+        intercept, slope = float(logit(mean)), 0.0
+    return Calibrator(np.array([intercept, slope]), steps, share)

@@ -1,0 +1,237 @@
+"""Features of queries: what a router sees of a text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+
+from robatch.instances.errors import InputError, require
+
+FloatArray = npt.NDArray[np.float64]
+
+_BUCKETS = 2**18
+_ENDPOINT_BATCH = 64  # texts a request
+
+
+class HashedTfidf(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """TF-IDF of words, pairs of words and character n-grams, by hashes: holds no word of any text.
+
+    Parameters
+    ----------
+    max_features
+        Most columns; the most frequent n-grams are kept.
+    """
+
+    def __init__(self, max_features: int = 12_000) -> None:
+        self.max_features = max_features
+
+    def fit(self, X: Sequence[str], y: Any = None) -> HashedTfidf:  # noqa: N803
+        """Learn which n-grams are frequent enough, and how rare each is."""
+        counts = self._counts(X)
+        seen = np.bincount(counts.indices, minlength=counts.shape[1])
+        columns = np.flatnonzero(seen >= (2 if counts.shape[0] >= 20 else 1))
+        if len(columns) > self.max_features:
+            order = np.argsort(-seen[columns], kind="stable")[: self.max_features]
+            columns = np.sort(columns[order])
+        self.columns_ = columns
+        self.idf_ = np.log((1.0 + counts.shape[0]) / (1.0 + seen[columns])) + 1.0
+        return self
+
+    def transform(self, X: Sequence[str]) -> Any:  # noqa: N803
+        """Return a sparse array of unit rows: (N, F)."""
+        counts = self._counts(X)[:, self.columns_].astype(np.float64)
+        counts.data = 1.0 + np.log(counts.data)
+        weighted = counts @ sp.diags_array(self.idf_)
+        norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
+        return sp.csr_array(sp.diags_array(1.0 / np.maximum(norms, 1e-12)) @ weighted)
+
+    def _counts(self, texts: Sequence[str]) -> Any:
+        parts = [
+            HashingVectorizer(n_features=_BUCKETS, ngram_range=grams, analyzer=kind, norm=None, alternate_sign=False)
+            for kind, grams in (("word", (1, 2)), ("char_wb", (3, 4)))
+        ]
+        return sp.csr_array(sp.hstack([part.transform(texts) for part in parts], format="csr"))
+
+
+def surface(texts: Sequence[str]) -> FloatArray:
+    """Count what a text looks like: logarithms of characters, words, digits, other signs and lines: (N, 5)."""
+    rows = [
+        (
+            len(text),
+            len(text.split()),
+            sum(letter.isdigit() for letter in text),
+            sum(not letter.isalnum() and not letter.isspace() for letter in text),
+            text.count("\n"),
+        )
+        for text in texts
+    ]
+    return np.log1p(np.array(rows, dtype=np.float64).reshape(len(rows), 5))
+
+
+class Features(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Texts or arrays to the features that a router sees.
+
+    Parameters
+    ----------
+    source
+        ``"tfidf"``: `HashedTfidf` and the counts of `surface`. ``"given"``: X is numbers already, (N, F), dense or
+        sparse. A callable from a list of texts to an array (N, F). ``"sentence-transformers:NAME"``: a model of that
+        package (extra ``embeddings``). ``"endpoint:URL#MODEL"``: an OpenAI-compatible embeddings endpoint such as
+        vLLM's, URL up to and with ``/v1``; its key is that of the environment variable ``OPENAI_API_KEY``.
+    dense
+        Whether few dense features are needed: sparse ones are then reduced to at most 64 components.
+    random_state
+        Seed of that reduction.
+    """
+
+    def __init__(self, source: Any = "tfidf", dense: bool = False, random_state: int = 0) -> None:
+        self.source = source
+        self.dense = dense
+        self.random_state = random_state
+
+    def fit_transform(self, X: Any) -> Any:  # noqa: N803
+        """Learn from the queries of a fit, and return their features: (N, F)."""
+        check_source(self.source)
+        self.tfidf_ = self.scaler_ = self.reduction_ = None
+        if self.source == "tfidf":
+            texts = as_texts(X)
+            self.tfidf_ = HashedTfidf().fit(texts)
+            self.scaler_ = StandardScaler().fit(surface(texts))
+        raw = self._raw(X)
+        self.n_features_ = raw.shape[1]
+        if self.dense and sp.issparse(raw) and min(raw.shape) > 2:
+            size = min(64, raw.shape[0] - 1, raw.shape[1] - 1)
+            self.reduction_ = TruncatedSVD(size, algorithm="randomized", random_state=self.random_state).fit(raw)
+        if self.source != "tfidf":
+            self.scaler_ = (MaxAbsScaler() if sp.issparse(raw) else StandardScaler()).fit(raw)
+        return self._finish(raw, X)
+
+    def transform(self, X: Any) -> Any:  # noqa: N803
+        """Return the features of queries: (N, F)."""
+        raw = self._raw(X)
+        if raw.shape[1] != self.n_features_:
+            raise InputError(f"X has {raw.shape[1]} features: the proxy was fitted with {self.n_features_}")
+        return self._finish(raw, X)
+
+    def _raw(self, X: Any) -> Any:  # noqa: N803
+        if self.source == "given":
+            return _numbers("X", X)
+        texts = as_texts(X)
+        if self.source == "tfidf":
+            return self.tfidf_.transform(texts)  # type: ignore[union-attr]  # set by fit_transform
+        if callable(self.source):
+            found = self.source(texts)
+        elif self.source.startswith("endpoint:"):
+            found = _from_endpoint(self.source, texts)
+        else:
+            found = _from_sentence_transformers(self.source, texts)
+        raw = _numbers("what features returned", found)
+        if raw.shape[0] != len(texts):
+            raise InputError(f"features returned {raw.shape[0]} rows for {len(texts)} texts: one each is needed")
+        return raw
+
+    def _finish(self, raw: Any, X: Any) -> Any:  # noqa: N803
+        if self.source == "tfidf":
+            # Texts' looks are few columns beside thousands: kept small so that the ridge treats them alike.
+            looks = 0.3 * np.clip(self.scaler_.transform(surface(as_texts(X))), -4.0, 4.0)  # type: ignore[union-attr]
+            if not self.dense:
+                return sp.csr_array(sp.hstack([raw, sp.csr_array(looks)], format="csr"))
+            reduced = np.zeros((raw.shape[0], 0)) if self.reduction_ is None else self.reduction_.transform(raw)
+            return np.hstack([reduced, looks])
+        if self.reduction_ is not None:
+            return self.reduction_.transform(raw)
+        scaled = self.scaler_.transform(raw)  # type: ignore[union-attr]
+        return scaled if not (self.dense and sp.issparse(scaled)) else scaled.toarray()
+
+
+def check_source(source: Any) -> None:
+    """Refuse what is no source of features.
+
+    Raises
+    ------
+    InputError
+        If `source` is not one of those of `Features`.
+    """
+    if callable(source) or source in ("tfidf", "given"):
+        return
+    if isinstance(source, str):
+        kind, _, rest = source.partition(":")
+        url, _, model = rest.rpartition("#")
+        if kind == "sentence-transformers" and rest:
+            return
+        if kind == "endpoint" and url.startswith(("http://", "https://")) and model:
+            return
+    raise InputError(
+        f"features is {source!r}: 'tfidf', 'given', a callable from texts to an array, 'sentence-transformers:NAME' "
+        "or 'endpoint:URL#MODEL' is needed"
+    )
+
+
+def as_texts(X: Any) -> list[str]:  # noqa: N803
+    """Return the texts of queries as a list.
+
+    Raises
+    ------
+    InputError
+        If there is something else among them, or nothing at all.
+    """
+    if isinstance(X, str):
+        raise InputError("X is one text: a sequence of texts is needed")
+    texts = list(X)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"X[{i}] is of type {type(text).__name__}: texts are needed, or features='given'")
+    if not texts:
+        raise InputError("X is empty: at least one query is needed")
+    return [str(text) for text in texts]
+
+
+def _numbers(name: str, X: Any) -> Any:  # noqa: N803
+    if sp.issparse(X):
+        array = sp.csr_array(X, dtype=np.float64)
+        finite = np.isfinite(array.data).all()
+    else:
+        try:
+            array = np.asarray(X, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError(f"{name} is not an array of numbers (N, F)") from None
+        finite = np.isfinite(array).all()
+    if array.ndim != 2 or 0 in array.shape:
+        raise InputError(f"{name} has shape {array.shape}: (N, F) is needed, with at least one row and column")
+    if not finite:
+        raise InputError(f"{name} holds values that are not finite numbers")
+    return array
+
+
+def _from_sentence_transformers(source: str, texts: Sequence[str]) -> Any:
+    module = require("sentence_transformers", "embeddings", f"features={source!r}")
+    make: Callable[..., Any] = module.SentenceTransformer
+    return make(source.partition(":")[2]).encode(list(texts), show_progress_bar=False)
+
+
+def _from_endpoint(source: str, texts: Sequence[str]) -> FloatArray:
+    openai = require("openai", "server", f"features={source!r}")
+    url, _, model = source.partition(":")[2].rpartition("#")
+    # A server of one's own needs no key, but the client insists on one.
+    client = openai.OpenAI(base_url=url, api_key=os.environ.get("OPENAI_API_KEY") or "none", max_retries=3)
+    rows: list[Any] = []
+    try:
+        for start in range(0, len(texts), _ENDPOINT_BATCH):
+            answer = client.embeddings.create(
+                model=model, input=list(texts[start : start + _ENDPOINT_BATCH]), encoding_format="float"
+            )
+            rows += [item.embedding for item in sorted(answer.data, key=lambda item: item.index)]
+    except openai.OpenAIError as error:
+        raise InputError(f"the embeddings endpoint {url!r} did not answer: {type(error).__name__}") from error
+    finally:
+        client.close()
+    return np.array(rows, dtype=np.float64)

@@ -1,0 +1,190 @@
+"""Calls that fill up as queries arrive, and what they bill."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.model import Model, State
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(slots=True, eq=False)
+class OnlineCall:
+    """One invocation of a model, made of queries that arrived one by one.
+
+    Attributes
+    ----------
+    state
+        The model, and the batch size that was chosen; the call may hold fewer queries.
+    column
+        The state as a column.
+    queries
+        The queries in the order of their arrival, as they were given.
+    group
+        Their group.
+    opened
+        When the first of them arrived, in seconds.
+    usd
+        What the call bills by the tokens that it was reckoned with: the whole shared prompt and its queries.
+    billed
+        What it billed in fact, once `OnlineRouter.settle` was told; None before.
+    """
+
+    state: State
+    column: int
+    group: Hashable
+    opened: float
+    usd: float
+    queries: list[Any] = field(default_factory=list)
+    billed: float | None = None
+
+
+class Total:
+    """A sum of many floats that keeps its last digits (Neumaier 1974)."""
+
+    def __init__(self, start: float = 0.0) -> None:
+        self._sum, self._lost = start, 0.0
+
+    def add(self, value: float) -> None:
+        """Add a number."""
+        total = self._sum + value
+        if abs(self._sum) >= abs(value):
+            self._lost += (self._sum - total) + value
+        else:
+            self._lost += (value - total) + self._sum
+        self._sum = total
+
+    @property
+    def value(self) -> float:
+        """The sum."""
+        return self._sum + self._lost
+
+
+class Filler:
+    """Puts queries into calls: one open call at a time of each group and state.
+
+    A call is closed when it is full, or when its first query has waited long enough. The shared prompt is billed when
+    a call is opened, so that closing a call that is not full never costs more.
+
+    Parameters
+    ----------
+    models
+        The pool.
+    max_wait
+        Seconds after which a call is closed though it is not full; inf for never.
+
+    Attributes
+    ----------
+    states
+        The (model, batch size) of each of the S columns.
+    call_price, batch_size
+        USD of the shared prompt of a call, and batch size, of each state: (S,).
+    open_calls
+        Number of calls that have a free seat.
+    """
+
+    def __init__(self, models: Sequence[Model], max_wait: float = math.inf) -> None:
+        self.max_wait = max_wait
+        self.states = tuple(State(model.name, size) for model in models for size in model.batch_sizes)
+        self.call_price = np.array([model.call_price for model in models for _ in model.batch_sizes])
+        self.batch_size = np.array([state.batch_size for state in self.states], dtype=np.int64)
+        self._prices, self._sizes = self.call_price.tolist(), self.batch_size.tolist()
+        self._open: dict[tuple[Hashable, int], OnlineCall] = {}  # in the order in which they were opened
+        self._entry: dict[Hashable, FloatArray] = {}  # of the groups that have an open call
+        self._closed: list[OnlineCall] = []
+        self._spent = Total()
+
+    @property
+    def spent(self) -> float:
+        """USD that all calls bill, open ones with their whole shared prompt."""
+        return self._spent.value
+
+    @property
+    def open_calls(self) -> int:
+        """Number of calls that have a free seat."""
+        return len(self._open)
+
+    def entry(self, group: Hashable = None) -> FloatArray:
+        """Return the USD of shared prompt that a query of a group would bill in each state: (S,), 0 in open calls."""
+        return self._entry.get(group, self.call_price)
+
+    def charge(self, usd: float) -> None:
+        """Add USD to what is spent, or take them away."""
+        self._spent.add(usd)
+
+    def place(self, query: Any, column: int, own: float, group: Hashable, now: float) -> OnlineCall:
+        """Put a query into the open call of its group and state, or into a new one, and return that call.
+
+        Parameters
+        ----------
+        query
+            What is kept of the query.
+        column
+            Its state.
+        own
+            USD of its own tokens.
+        group
+            Only queries of the same group share a call.
+        now
+            Seconds; not before any earlier `now`.
+        """
+        key = (group, column)
+        call = self._open.get(key)
+        if call is None:
+            call = OnlineCall(self.states[column], column, group, now, self._prices[column])
+            self._spent.add(call.usd)
+            if self._sizes[column] > 1:
+                self._open[key] = call
+                if group not in self._entry:
+                    self._entry[group] = self.call_price.copy()
+                self._entry[group][column] = 0.0
+        call.queries.append(query)
+        call.usd += own
+        self._spent.add(own)
+        if len(call.queries) == self._sizes[column]:
+            self._close(key, call)
+        return call
+
+    def next_due(self) -> float:
+        """Return when the next call must be closed, inf if there is no such time."""
+        first = next(iter(self._open.values()), None)
+        return math.inf if first is None else first.opened + self.max_wait
+
+    def expire(self, now: float) -> list[OnlineCall]:
+        """Close the calls whose first query has waited long enough, and return them; `take` has them, too."""
+        expired = []
+        while self.next_due() <= now:
+            key, call = next(iter(self._open.items()))
+            self._close(key, call)
+            expired.append(call)
+        return expired
+
+    def close_all(self) -> list[OnlineCall]:
+        """Close all open calls, and return them; `take` has them, too."""
+        calls = list(self._open.values())
+        for key, call in list(self._open.items()):
+            self._close(key, call)
+        return calls
+
+    def take(self) -> list[OnlineCall]:
+        """Return the calls that were closed since the last time, each once."""
+        closed, self._closed = self._closed, []
+        return closed
+
+    def _close(self, key: tuple[Hashable, int], call: OnlineCall) -> None:
+        self._closed.append(call)
+        if self._open.pop(key, None) is None:
+            return  # a call of one seat is never open
+        entry = self._entry.get(call.group)
+        if entry is None:
+            return  # all its other calls are closed, and this one's shared prompt is free
+        entry[call.column] = self._prices[call.column]
+        if np.array_equal(entry, self.call_price):
+            del self._entry[call.group]  # groups come and go

@@ -1,0 +1,86 @@
+"""An append-only JSONL file: whole lines, on the disk before anything goes on, and one writer at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+from robatch.instances.errors import InputError
+
+
+class Journal:
+    """A JSONL file that is appended to.
+
+    Parameters
+    ----------
+    path
+        The file; made if it does not exist. A torn last line, left by a process that was killed, is dropped.
+
+    Attributes
+    ----------
+    lines
+        What it held when it was opened.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written, another process writes it, or it holds something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file: IO[bytes] = open(path, "a+b")  # noqa: SIM115 (closed by close)
+        except OSError as error:
+            raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+        try:
+            self._lock()
+            self.lines = self._load()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def append(self, lines: Iterable[dict[str, Any]]) -> None:
+        """Write lines and wait until they are on the disk."""
+        try:
+            self._file.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise InputError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        """Close the file and let others write it."""
+        self._file.close()
+
+    def _lock(self) -> None:
+        """Refuse a second process; where the system has no such locks, trust the user."""
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(f"{str(self.path)!r} is being written by another run of the same output") from None
+
+    def _load(self) -> list[dict[str, Any]]:
+        self._file.seek(0)
+        lines: list[dict[str, Any]] = []
+        whole = 0
+        for raw in self._file:
+            if not raw.endswith(b"\n"):
+                break
+            try:
+                line = json.loads(raw)
+            except ValueError:
+                line = None
+            if not isinstance(line, dict):
+                raise InputError(f"{str(self.path)!r} holds a line that no execution wrote: choose another output")
+            lines.append(line)
+            whole += len(raw)
+        self._file.truncate(whole)
+        return lines

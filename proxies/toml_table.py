@@ -1,0 +1,86 @@
+"""A TOML table whose keys are known and whose values are checked as they are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from robatch.instances.errors import InputError
+
+Check = tuple[str, Callable[[Any], bool]]
+"""What is needed, in words, and whether a value is that."""
+
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+}
+
+TEXT: Check = ("a text that is not empty", lambda value: bool(value.strip()))
+PRICE: Check = ("a price of at least 0 USD per million tokens", lambda value: bool(0 <= value < float("inf")))
+
+
+class TomlTable:
+    """A table of a configuration.
+
+    Parameters
+    ----------
+    table
+        Keys and values.
+    where
+        What stands before a key in messages, such as ``"run."``.
+    keys
+        The keys that are known; any other is refused.
+    """
+
+    def __init__(self, table: Mapping[str, Any], where: str, keys: Sequence[str]) -> None:
+        self.table, self.where = table, where
+        for key in table:
+            if key not in keys:
+                raise InputError(f"key '{where}{key}' is not known: the keys here are {', '.join(keys)}")
+
+    def get(self, key: str, kind: type, check: Check | None = None, default: Any = ...) -> Any:
+        """Give a value of a kind, checked; without a default, a missing key is refused.
+
+        Raises
+        ------
+        InputError
+            Naming the key, its value and what is needed.
+        """
+        if key not in self.table:
+            if default is ...:
+                raise InputError(f"key '{self.where}{key}' is missing")
+            return default
+        value = self.table[key]
+        right = isinstance(value, (int, float) if kind is float else kind)
+        if not right or (kind in (int, float) and isinstance(value, bool)):
+            raise InputError(f"{self.where}{key} is {value!r}: {_KINDS[kind]} is needed")
+        if check and not check[1](value):
+            raise InputError(f"{self.where}{key} is {value!r}: {check[0]} is needed")
+        return float(value) if kind is float else value
+
+
+def at_least(least: int) -> Check:
+    """Ask for a whole number that is not below a bound."""
+    return f"a whole number of at least {least}", lambda value: bool(value >= least)
+
+
+def above(bound: float) -> Check:
+    """Ask for a finite number above a bound."""
+    return f"a finite number above {bound:g}", lambda value: bool(bound < value < float("inf"))
+
+
+def one_of(names: Sequence[str]) -> Check:
+    """Ask for one of some names."""
+    return f"one of {list(names)}", lambda value: value in names
+
+
+def tables(table: TomlTable, key: str) -> list[Mapping[str, Any]]:
+    """Give the tables of an array such as ``[[models]]``; at least one is needed."""
+    rows: list[Mapping[str, Any]] = table.get(key, list)
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{key} is empty or no list of tables: at least one [[{key}]] table is needed")
+    return rows

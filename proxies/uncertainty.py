@@ -1,0 +1,126 @@
+"""How far predictions can be off: per query and state, and for the total of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+GRID = np.linspace(0.0, 1.0, 41)
+"""Predictions at which standard errors are kept; between them they are interpolated."""
+
+_WIDTH = 0.1  # of the window of similar predictions, in utility
+
+
+class Total(NamedTuple):
+    """Predicted total utility of an assignment, and its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """What the residuals of cross-fitted predictions say about new ones.
+
+    Attributes
+    ----------
+    band
+        Standard error of the mean utility of queries with a similar prediction, by state and `GRID`: (S, G).
+    covariance
+        Of the states' mean errors, which all new queries share: (S, S).
+    noise
+        Variance of an outcome as a part of ``p * (1 - p)``, which it is for right or wrong: (S,).
+    router
+        Standard error of the routers' scores, by state: (S,).
+    lead
+        How much of a prediction's lead, in utility per utility, is luck; and that number's standard error: (2,).
+    means
+        Mean prediction by state: (S,).
+    """
+
+    band: FloatArray
+    covariance: FloatArray
+    noise: FloatArray
+    router: FloatArray
+    lead: FloatArray
+    means: FloatArray
+
+    @classmethod
+    def of(cls, predicted: FloatArray, measured: FloatArray, router: FloatArray) -> Self:
+        """Learn from predictions (N, S) made without the query, and measurements (N, S) with NaN where there are none.
+
+        `router` is the standard error of the score of each state's router: (S,).
+        """
+        known = ~np.isnan(measured)
+        residual = np.where(known, measured - predicted, 0.0)
+        counts = known.sum(axis=0).astype(np.float64)
+        # One imagined query that is off by a half keeps the error of small cells from vanishing.
+        scaled = residual / (counts + 1.0)
+        covariance = scaled.T @ scaled + np.diag(0.25 / (counts + 1.0) ** 2)
+        spread = np.where(known, predicted * (1.0 - predicted), 0.0).sum(axis=0)
+        noise = np.where(counts > 0, ((residual**2).sum(axis=0) + 1.0) / (spread + 1.0), 1.0)
+        band = np.empty((measured.shape[1], len(GRID)))
+        for s in range(measured.shape[1]):
+            here = known[:, s]
+            near = np.exp(-0.5 * ((GRID[:, None] - predicted[here, s]) / _WIDTH) ** 2)
+            band[s] = np.sqrt(near**2 @ residual[here, s] ** 2 + 0.25) / (near.sum(axis=1) + 1.0)
+        means = predicted.mean(axis=0)
+        lead = _lead(predicted - means, residual, known)
+        return cls(band, covariance, np.clip(noise, 0.05, 1.0), router, lead, means)
+
+    def standard_errors(self, predicted: FloatArray, shifted: FloatArray) -> FloatArray:
+        """Give the standard error of each predicted utility: (N, S).
+
+        `shifted` are the predictions with every score less by its standard error.
+        """
+        errors = np.empty_like(predicted)
+        for s, band in enumerate(self.band):
+            errors[:, s] = np.interp(predicted[:, s], GRID, band)
+        return np.sqrt(errors**2 + (predicted - shifted) ** 2)
+
+    def total(self, predicted: FloatArray, assignment: IntArray, level: float) -> Total:
+        """Give the total utility of an assignment (N,) of states to queries predicted as (N, S), with its interval.
+
+        The variance has three parts: the states' mean errors, which all queries share, widened to those of the
+        predictions that the assignment picks; the doubt about luck; and the outcomes' own noise.
+        """
+        rows = np.arange(len(predicted))
+        chosen = predicted[rows, assignment]
+        states = predicted.shape[1]
+        share = np.bincount(assignment, minlength=states).astype(np.float64)
+        local = np.zeros(states)
+        for s in np.flatnonzero(share):
+            mine = chosen[assignment == s]
+            # Errors of unlike predictions cancel: those of a window are one, different windows are independent.
+            bins = np.bincount(np.minimum((mine / (3.0 * _WIDTH)).astype(int), 3), minlength=4) / len(mine)
+            local[s] = float(np.sqrt((bins**2).sum()) * np.interp(mine, GRID, self.band[s]).mean())
+        deviation = np.sqrt(np.diag(self.covariance))
+        correlation = self.covariance / np.outer(deviation, deviation)
+        wide = share * np.maximum(deviation, local)
+        model = float(wide @ correlation @ wide)
+        leads = predicted - self.means
+        ahead = float((leads[rows, assignment] - leads.mean(axis=1)).sum())
+        luck, doubt = max(0.0, float(self.lead[0])) * ahead, float(self.lead[1]) * ahead
+        noise = float((self.noise[assignment] * chosen * (1.0 - chosen)).sum())
+        mean = float(np.clip(chosen.sum() - luck, 0.0, len(chosen)))
+        half = float(norm.ppf(0.5 + level / 2)) * float(np.sqrt(model + doubt**2 + noise))
+        return Total(mean, max(0.0, mean - half), min(float(len(chosen)), mean + half))
+
+
+def _lead(centred: FloatArray, residual: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:
+    """Regress what predictions were too high by on their lead over the query's other states."""
+    lead = np.where(known, centred - centred.mean(axis=1, keepdims=True), 0.0)
+    room = float((lead**2).sum())
+    if room < 1e-9 * lead.size:
+        return np.zeros(2)
+    slope = -float((lead * residual).sum()) / room
+    by_query = (lead * (residual + slope * lead)).sum(axis=1)  # a query's states err together
+    return np.array([slope, np.sqrt(float((by_query**2).sum())) / room])

@@ -1,0 +1,84 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from robatch.cli import Commands
+from robatch.cli.fit import fit
+from robatch.proxies.measurements import Measurements
+from robatch.proxies.tasks import Query, write_queries
+from robatch.proxies.utility_proxy import UtilityProxy
+
+CHOICES = ("red", "blue")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    queries = [Query(f"q{i:02d}", f"text {rng.integers(9)} of {i}", "red", "choice", CHOICES) for i in range(40)]
+    rows: list[dict[str, Any]] = [
+        {
+            "task": "sort", "query_id": query.id, "model": model, "batch_size": size, "repeat": 0,
+            "call": i // size, "call_size": size, "position": i % size, "score": float(rng.random() < 0.7),
+            "parsed": True, "answer": "red", "input_tokens": 9.0, "output_tokens": 4.0,
+            "call_input_tokens": 100, "call_output_tokens": 4 * size, "shared_tokens": 60, "seconds": 0.1,
+            "finish_reason": "stop", "error": None,
+        }
+        for model in ("a", "b") for size in (1, 4) for i, query in enumerate(queries)
+    ]  # fmt: skip
+    models = [
+        {"name": m, "price_in": 0.1, "price_out": 0.4, "context_window": 2048, "batch_sizes": [1, 4],
+         "chat": False, "structured": "regex", "shared_tokens": {"sort": 60}}
+        for m in ("a", "b")
+    ]  # fmt: skip
+    task = {"name": "sort", "template": {"instructions": "Sort.", "examples": [], "show_choices": False},
+            "grader": "auto", "max_output_tokens": 16, "queries": 40, "kind": "choice",
+            "choices": list(CHOICES)}  # fmt: skip
+    provenance = {"kind": "measurements", "format": 2, "repeats": 1, "seed": 0, "tasks": [task], "models": models}
+    Measurements.from_rows(rows, provenance).write(tmp_path / "m.parquet")
+    write_queries(tmp_path / "q.jsonl", queries)
+    return tmp_path
+
+
+def run(folder: Path, *options: str) -> Result:
+    group = Commands("robatch", commands={"fit": fit})
+    names = ["fit", str(folder / "m.parquet"), "--queries", str(folder / "q.jsonl"), "-o", str(folder / "proxy")]
+    return CliRunner().invoke(group, [*names, *options])
+
+
+def test_a_proxy_is_fitted_written_and_judged(files: Path) -> None:
+    result = run(files, "--plot", str(files / "plot.png"))
+    assert result.exit_code == 0, result.output
+    assert "Brier" in result.output
+    assert "40 of 40 queries were measured" in result.output
+    assert (files / "plot.png").exists()
+    proxy = UtilityProxy.load(files / "proxy")
+    assert proxy.layout_.states == (("a", 1), ("a", 4), ("b", 1), ("b", 4))
+
+
+def test_figures_as_json(files: Path) -> None:
+    result = run(files, "--json", "--router", "constant", "--scaling", "none", "--floor", "estimate")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output)
+    assert found["queries"] == 40
+    assert len(found["states"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--task", "other"], "task 'other' is not measured"),
+        (["--features", "bert"], "features is 'bert'"),
+        (["--floor", "low"], "neither a number nor"),
+        (["--router", "oracle"], "oracle"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_exit_code_2(files: Path, options: list[str], message: str) -> None:
+    result = run(files, *options)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert not (files / "proxy").exists()

@@ -1,0 +1,102 @@
+"""`robatch route` and `robatch execute` on the command line."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from robatch.cli import Commands
+from robatch.cli.execute import execute
+from robatch.cli.route import route
+from robatch.proxies.utility_proxy import UtilityProxy
+
+spec = importlib.util.spec_from_file_location("llm_server", Path(__file__).parents[1] / "proxies" / "llm_server.py")
+assert spec is not None
+assert spec.loader is not None
+llm_server = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(llm_server)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    llm_server.make_queries("q.jsonl", 20)
+    with llm_server.Server() as made:
+        monkeypatch.setattr(UtilityProxy, "load", lambda path: llm_server.Proxy(made.url))
+        yield made
+
+
+def robatch(*arguments):
+    group = Commands("robatch", commands={"route": route, "execute": execute})
+    return CliRunner().invoke(group, [str(argument) for argument in arguments])
+
+
+def routed(*arguments):
+    return robatch("route", "q.jsonl", "--proxy", "proxy", "-o", "plan.parquet", *arguments)
+
+
+def test_route_then_execute(server):
+    result = routed("--budget", 1.0, "--json")
+    assert result.exit_code == 0, result.output
+    plan = json.loads(result.output)
+    assert plan["queries"] == 20
+    assert plan["predicted"]["utility"] == pytest.approx(plan["utility"])
+    assert sum(state["queries"] for state in plan["states"]) == 20
+    dry = robatch("execute", "plan.parquet", "--dry-run", "--json")
+    assert dry.exit_code == 0, dry.output
+    assert json.loads(dry.output)["expected"] == pytest.approx(plan["planned_cost"])
+    assert server.asked == []
+    result = robatch("execute", "plan.parquet", "-o", "a.jsonl", "--json")
+    assert result.exit_code == 0, result.output
+    made = json.loads(result.output)
+    assert made["answered"] == made["actual"] == 20
+    assert made["billed"] == pytest.approx(plan["planned_cost"])
+    assert len(Path("a.jsonl").read_text(encoding="utf-8").splitlines()) == 20
+    text = robatch("execute", "plan.parquet", "-o", "a.jsonl")
+    assert text.exit_code == 0
+    assert "20 answered" in text.output
+
+
+def test_text_output(server):
+    result = routed("--budget-fraction", 0.5)
+    assert result.exit_code == 0, result.output
+    assert "planned cost" in result.output
+    assert "predicted utility" in result.output
+    assert "worst USD" in robatch("execute", "plan.parquet", "--dry-run").output
+
+
+def test_a_budget_that_does_not_suffice_ends_with_exit_code_1(server):
+    assert routed("--budget-fraction", 0.05).exit_code == 0
+    server.dear_out = server.dear_in = 3.0
+    result = robatch("execute", "plan.parquet", "-o", "a.jsonl")
+    assert result.exit_code == 1
+    assert "were not sent" in result.output
+    assert len(Path("a.jsonl").read_text(encoding="utf-8").splitlines()) == 20  # unanswered ones too
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "exactly one"),
+        (("--budget", 1, "--budget-fraction", 0.5), "exactly one"),
+        (("--budget", 1, "--solver", "none"), "none"),
+        (("--budget", 1, "--policy", "similarity"), "--vectors"),
+        (("--budget", 1, "--pool", "none.toml"), "no such file"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_no_file(server, arguments, words):
+    result = routed(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("Error: ")
+    assert words in result.stderr
+    assert not Path("plan.parquet").exists()
+
+
+def test_another_file_is_no_plan(server):
+    result = robatch("execute", "q.jsonl")
+    assert result.exit_code == 2
+    assert "Parquet" in result.stderr

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+
+from robatch.instances.errors import InputError
+from robatch.proxies.diagnostics import compare_with_per_state, diagnose, judge, reliability
+from robatch.proxies.utility_proxy import UtilityProxy
+
+STATES = [("a", 1), ("a", 8), ("b", 1), ("b", 8)]
+
+
+def draw(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 3))
+    base = 1 / (1 + np.exp(-(x @ rng.normal(size=(3, 2)))))
+    truth = np.repeat(base, 2, axis=1) * [1, 0.8, 1, 0.6]
+    return x, (rng.random((n, 4)) < truth).astype(float)
+
+
+def test_figures_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    predicted = rng.random((200, 1))
+    measured = (rng.random((200, 1)) < predicted).astype(float)
+    found = judge([("a", 1)], predicted, measured)
+    assert found.brier == pytest.approx(brier_score_loss(measured[:, 0], predicted[:, 0]))
+    assert found.log_loss == pytest.approx(log_loss(measured[:, 0], predicted[:, 0]))
+    assert found.auc == pytest.approx(roc_auc_score(measured[:, 0], predicted[:, 0]))
+
+
+def test_the_calibration_error_of_a_known_bias() -> None:
+    assert judge([("a", 1)], np.full((100, 1), 0.7), np.full((100, 1), 0.5)).ece == pytest.approx(0.2)
+    table = reliability(np.array([0.05, 0.95, 1.0]), np.array([0.0, 1.0, 0.0]))
+    assert [(row["low"], row["count"], row["measured"]) for row in table] == [(0.0, 1, 0.0), (0.9, 2, 0.5)]
+
+
+def test_a_good_proxy_is_better_than_the_means_and_a_constant_one_is_not() -> None:
+    x, y = draw(400, 1)
+    y[300:, 1] = np.nan
+    good = diagnose(UtilityProxy(STATES, features="given"), x, y)
+    assert good.brier < good.baseline_brier - 0.02
+    assert good.ece < 0.06
+    assert good.auc is not None
+    assert good.auc > 0.6
+    flat = diagnose(UtilityProxy(STATES, features="given", router="constant"), x, y)
+    assert flat.brier == pytest.approx(flat.baseline_brier, abs=0.003)
+    again = diagnose(UtilityProxy(STATES, features="given"), x, y)
+    assert np.array_equal(again.predicted, good.predicted)
+
+
+def test_nothing_is_learned_from_the_query_itself() -> None:
+    rng = np.random.default_rng(2)
+    texts = [f"unique{i}" for i in range(100)] * 2  # every text twice, with the same answer
+    y = np.tile(rng.integers(0, 2, (100, 4)).astype(float), (2, 1))
+    found = diagnose(UtilityProxy(STATES, router="knn"), texts, y)
+    assert found.brier > 0.23
+
+
+def test_whole_groups_are_left_out() -> None:
+    x, y = draw(200, 3)
+    group = np.arange(200) % 4
+    marks = np.eye(4)[group]
+    y[:] = (group < 2)[:, None]  # the group alone tells the answer, so that a group left out cannot be known
+    by_query = diagnose(UtilityProxy(STATES, features="given"), marks, y)
+    by_group = diagnose(UtilityProxy(STATES, features="given"), marks, y, groups=group, folds=4)
+    assert by_query.brier < 0.05
+    assert by_group.brier > 0.2
+    with pytest.raises(InputError, match="groups has shape"):
+        diagnose(UtilityProxy(STATES, features="given"), x, y, groups=[1, 2])
+
+
+def test_one_router_per_state_is_compared_on_the_same_cells() -> None:
+    x, y = draw(150, 4)
+    found = compare_with_per_state(UtilityProxy(STATES, features="given"), x, y)
+    assert set(found) == {"decomposed", "per state"}
+    assert np.array_equal(found["decomposed"].measured, found["per state"].measured)
+    assert found["decomposed"].brier < found["per state"].brier + 0.005
+
+
+def test_a_plot_is_a_picture(tmp_path: Path) -> None:
+    x, y = draw(60, 5)
+    diagnose(UtilityProxy(STATES, features="given"), x, y).plot(tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_class_has_no_auc_and_one_query_nothing_to_leave_out() -> None:
+    x, y = draw(60, 6)
+    y[:, 0] = 1.0
+    assert diagnose(UtilityProxy(STATES, features="given"), x, y).per_state[0]["auc"] is None
+    with pytest.raises(InputError, match="nothing to leave out"):
+        diagnose(UtilityProxy(STATES, features="given"), x[:1], y[:1])

@@ -1,0 +1,270 @@
+"""The execution of plans against a real local server: the budget, resuming, splitting, planning again."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from robatch.instances import InputError
+from robatch.proxies.execution import dry_run, execute, journal_path, report_path
+from robatch.proxies.journal import Journal
+from robatch.proxies.routing import route
+
+spec = importlib.util.spec_from_file_location("llm_server", Path(__file__).with_name("llm_server.py"))
+assert spec is not None
+assert spec.loader is not None
+llm_server = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(llm_server)
+Server, Proxy, make_queries = llm_server.Server, llm_server.Proxy, llm_server.make_queries
+
+PRICES = {"small": (0.1, 0.4), "large": (1.0, 4.0)}
+
+
+def billed(server) -> float:
+    return sum((PRICES[m][0] * i + PRICES[m][1] * o) * 1e-6 for m, i, o in server.bill)
+
+
+def plan_for(folder, server, rows=40, fraction=0.5, graded=True, **options):
+    make_queries(folder / "q.jsonl", rows, graded)
+    return route(folder / "q.jsonl", Proxy(server.url), budget_fraction=fraction, **options)
+
+
+def lines(path):
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def test_answers_every_query_once_and_reports_what_was_billed(tmp_path):
+    with Server() as server:
+        routed = plan_for(tmp_path, server)
+        made = execute(routed, tmp_path / "a.jsonl")
+    found = lines(tmp_path / "a.jsonl")
+    assert sorted(line["id"] for line in found) == sorted(f"q{i}" for i in range(40))
+    assert all(line["answer"] == ("good", "bad")[int(line["id"][1:]) % 2] for line in found)
+    assert made.complete
+    assert made.answered == made.actual == made.graded == 40
+    assert made.billed == pytest.approx(billed(server))
+    assert sum(line["cost"] for line in found) == pytest.approx(made.billed)
+    assert made.billed <= routed.plan.budget
+    assert sum(made.difference.values()) == pytest.approx(made.billed - made.amortized)
+    assert sum(row["billed"] for row in made.states) == pytest.approx(made.billed)
+    assert sum(row["planned_cost"] for row in made.states) == pytest.approx(made.planned)
+    assert json.loads(report_path(tmp_path / "a.jsonl").read_text(encoding="utf-8"))["answered"] == 40
+
+
+def test_as_predicted_and_with_money_to_spare_the_plan_is_sent_as_it_is(tmp_path):
+    with Server() as server:
+        make_queries(tmp_path / "q.jsonl")
+        routed = route(tmp_path / "q.jsonl", Proxy(server.url), 1.0)
+        made = execute(routed, tmp_path / "a.jsonl")
+    assert made.replans == made.splits == 0
+    assert made.billed == pytest.approx(made.planned)
+    assert len(server.asked) == len(routed.columns)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("dear", [(1.0, 3.0), (1.5, 1.0), (2.0, 3.0)])
+def test_the_bill_never_exceeds_the_budget(tmp_path, dear, seed):
+    fraction = (0.02, 0.2, 0.6, 1.0)[seed]
+    with Server(dear_in=dear[0], dear_out=dear[1], readable=(8, 4, 2, 8)[seed]) as server:
+        routed = plan_for(tmp_path, server, 30, fraction, seed=seed, policy="random")
+        made = execute(routed, tmp_path / "a.jsonl", concurrency=1 + 3 * seed)
+    assert billed(server) <= routed.plan.budget
+    assert made.billed == pytest.approx(billed(server))
+    found = lines(tmp_path / "a.jsonl")
+    assert sorted(line["id"] for line in found) == sorted(f"q{i}" for i in range(30))
+    assert made.answered + made.unread + made.unanswered == 30
+    assert sum(line["status"] == "unanswered" for line in found) == made.unanswered
+    assert sum(made.difference.values()) == pytest.approx(made.billed - made.amortized)
+
+
+def test_dearer_than_predicted_is_planned_again(tmp_path):
+    with Server(dear_out=3.0) as server:
+        routed = plan_for(tmp_path, server, 60, 0.6)
+        made = execute(routed, tmp_path / "a.jsonl")
+    assert made.replans > 0
+    assert made.answered == 60  # in cheaper states
+    assert made.difference["output_tokens"] > 0
+    assert made.difference["replanning"] < 0
+    events = [line["event"] for line in lines(journal_path(tmp_path / "a.jsonl"))]
+    assert events.count("replanned") == made.replans
+
+
+def test_a_malformed_call_is_asked_again_in_halves(tmp_path):
+    with Server(readable=2) as server:
+        make_queries(tmp_path / "q.jsonl", 16)
+        proxy = Proxy(server.url, sizes=(8,))
+        proxy.to_problem = lambda queries, robust=None: _one_size(proxy, queries)
+        routed = route(tmp_path / "q.jsonl", proxy, 1.0)
+        made = execute(routed, tmp_path / "a.jsonl")
+    assert sorted(len(texts) for _, texts in server.asked) == [2] * 8 + [4] * 4 + [8] * 2
+    assert made.answered == 16
+    assert made.splits == 12
+    assert made.difference["splits"] > 0
+
+
+def _one_size(proxy, queries):
+    from robatch.instances import Problem
+
+    return Problem(
+        proxy.models, [4.0] * len(queries), [3.0] * len(queries), [[0.5, 0.9]] * len(queries),
+        query_ids=[query.id for query in queries],
+    )  # fmt: skip
+
+
+def test_what_cannot_be_read_even_alone_is_null(tmp_path):
+    with Server(readable=0) as server:
+        routed = plan_for(tmp_path, server, 4, 1.0)
+        made = execute(routed, tmp_path / "a.jsonl")
+    assert made.unread > 0
+    found = lines(tmp_path / "a.jsonl")
+    assert {line["answer"] for line in found} == {None}
+    assert all(line["error"] for line in found)
+    assert made.actual == 0
+
+
+def test_ungraded_queries(tmp_path):
+    with Server() as server:
+        made = execute(plan_for(tmp_path, server, 10, graded=False), tmp_path / "a.jsonl")
+    assert made.answered == 10
+    assert (made.graded, made.actual, made.predicted_graded) == (0, None, None)
+
+
+def test_goes_on_after_the_server_died(tmp_path):
+    with Server(die_after=5) as server:
+        routed = plan_for(tmp_path, server, 40, 0.9)
+        with pytest.raises(InputError, match="rerun"):
+            execute(routed, tmp_path / "a.jsonl", concurrency=2)
+        assert len(server.asked) == 5
+        server.die_after = float("inf")
+        made = execute(routed, tmp_path / "a.jsonl", concurrency=2)
+    asked = [texts for _, texts in server.asked]
+    twice = sum(asked.count(texts) > 1 for texts in set(asked))
+    assert twice <= 2
+    assert made.lost_calls <= 2
+    assert billed(server) <= routed.plan.budget
+    assert made.answered == 40
+
+
+def test_a_server_that_is_away_is_charged_nothing(tmp_path):
+    with Server(die_after=5) as server:
+        routed = plan_for(tmp_path, server, 40, 0.9)
+        with pytest.raises(InputError, match="rerun"):
+            execute(routed, tmp_path / "a.jsonl", concurrency=2)
+    for _ in range(3):
+        with pytest.raises(InputError, match="cannot be reached"):
+            execute(routed, tmp_path / "a.jsonl", concurrency=2)
+    events = [line["event"] for line in lines(journal_path(tmp_path / "a.jsonl"))]
+    assert events.count("lost") == 1
+
+
+def test_a_rerun_of_what_is_finished_sends_nothing(tmp_path):
+    with Server() as server:
+        routed = plan_for(tmp_path, server)
+        first = execute(routed, tmp_path / "a.jsonl")
+        asked = len(server.asked)
+        before = (tmp_path / "a.jsonl").read_bytes()
+        again = execute(routed, tmp_path / "a.jsonl")
+    assert len(server.asked) == asked
+    assert again == first
+    assert (tmp_path / "a.jsonl").read_bytes() == before
+
+
+def test_answers_that_were_lost_come_back_from_the_journal(tmp_path):
+    with Server() as server:
+        routed = plan_for(tmp_path, server)
+        execute(routed, tmp_path / "a.jsonl")
+        whole = lines(tmp_path / "a.jsonl")
+        text = (tmp_path / "a.jsonl").read_text(encoding="utf-8")
+        (tmp_path / "a.jsonl").write_text(text[: len(text) // 2], encoding="utf-8")  # the last line is torn
+        execute(routed, tmp_path / "a.jsonl")
+    assert sorted(lines(tmp_path / "a.jsonl"), key=lambda line: line["id"]) == sorted(
+        whole, key=lambda line: line["id"]
+    )
+
+
+def test_two_runs_of_one_output_are_refused(tmp_path):
+    with Server() as server:
+        routed = plan_for(tmp_path, server)
+        journal = Journal(journal_path(tmp_path / "a.jsonl"))
+        try:
+            with pytest.raises(InputError, match="another run"):
+                execute(routed, tmp_path / "a.jsonl")
+        finally:
+            journal.close()
+    assert server.asked == []
+
+
+def test_changed_queries_and_foreign_outputs_are_refused(tmp_path):
+    with Server() as server:
+        routed = plan_for(tmp_path, server)
+        (tmp_path / "other.jsonl").write_text("{}\n", encoding="utf-8")
+        with pytest.raises(InputError, match="journal"):
+            execute(routed, tmp_path / "other.jsonl")
+        execute(routed, tmp_path / "a.jsonl")
+        asked = len(server.asked)
+        dearer = plan_for(tmp_path, server, fraction=0.9)
+        with pytest.raises(InputError, match="another plan"):
+            execute(dearer, tmp_path / "a.jsonl")
+        with (tmp_path / "q.jsonl").open("a", encoding="utf-8") as file:
+            file.write("\n")
+        with pytest.raises(InputError, match="changed"):
+            execute(routed, tmp_path / "b.jsonl")
+    assert len(server.asked) == asked
+
+
+def test_a_dry_run_sends_nothing(tmp_path):
+    with Server() as server:
+        routed = plan_for(tmp_path, server)
+        rows = dry_run(routed)
+    assert server.asked == []
+    assert sum(row["expected"] for row in rows) == pytest.approx(routed.planned_cost)
+    assert all(row["worst"] > row["expected"] for row in rows)
+    assert sum(row["queries"] for row in rows) == 40
+
+
+def test_kill_9_loses_nothing_and_pays_only_calls_in_flight_twice(tmp_path):
+    with Server(pause=0.05) as server:
+        routed = plan_for(tmp_path, server, 80, 0.9)
+        routed.write(tmp_path / "plan.parquet")
+        output = tmp_path / "a.jsonl"
+        program = "from robatch.cli.execute import execute; execute()"
+        arguments = [
+            sys.executable,
+            "-c",
+            program,
+            str(tmp_path / "plan.parquet"),
+            "-o",
+            str(output),
+            "--concurrency",
+            "4",
+        ]
+        kills = 0
+        for target in (6, 20):
+            process = subprocess.Popen(arguments, env=dict(os.environ), stderr=subprocess.DEVNULL)
+            while process.poll() is None and len(server.asked) < target:
+                time.sleep(0.005)
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+            process.wait()
+        time.sleep(0.3)  # calls in flight at the kill are answered to nobody
+        assert kills == 2
+        answered = {line["id"] for line in lines(output)}
+        made = execute(routed, output, concurrency=4)
+    assert made.answered == 80
+    assert [line["id"] for line in lines(output)][: len(answered)] == [
+        line["id"] for line in lines(output) if line["id"] in answered
+    ]
+    times = [texts for _, texts in server.asked]
+    assert sum(times.count(texts) - 1 for texts in set(times)) <= 4 * kills
+    assert made.lost_calls <= 4 * kills
+    assert billed(server) <= routed.plan.budget
+    assert made.billed <= billed(server) <= made.billed + made.lost

@@ -1,0 +1,216 @@
+"""From outputs to answers: strictly and with tolerance, and never from one slot into another."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from robatch.proxies.reading import read
+from robatch.proxies.tasks import Query
+
+TEAMS = ("billing", "delivery", "account")
+A = Query("a", "t", "billing", "choice", TEAMS)
+B = Query("b", "t", "delivery", "choice", TEAMS)
+N = Query("n", "t", "42", "number")
+T = Query("t", "t", "Paris", "text")
+LETTER = Query("l", "t", "B", "choice", ("A", "B", "C", "D"))
+MOOD = Query("m", "t", "positive", "choice", ("positive", "negative"))
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("A1: billing\nA2: delivery", ("billing", "delivery")),
+        ("A2: delivery\r\nA1: Billing.", ("billing", "delivery")),
+        ("A1: billing\nA1: billing\nA2: delivery", (None, "delivery")),
+        ("so A1: billing\n1. billing\nA2: billing or delivery", (None, None)),
+        ("A1: billing A2: delivery", (None, None)),
+        ("A\u0661: billing\nA3: billing", (None, None)),
+        ("", (None, None)),
+    ],
+)
+def test_strict_lines(text, answers):
+    assert read(text, [A, B]) == answers
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ('{"A1": "billing", "A2": "delivery"}', ("billing", "delivery")),
+        ('\n{"A2": "Delivery", "A1": "billing", "A9": 1, "why": ["A1"]}\n', ("billing", "delivery")),
+        ('{"A1": "billing", "A1": "billing", "A2": "delivery"}', (None, "delivery")),
+        ('{"A1": {"A2": "delivery"}}', (None, None)),
+        ('{"A1": "\\nA2: delivery"}', (None, None)),
+        ('{"A1": null, "A2": ["delivery"]}', (None, None)),
+        ('[{"A1": "billing"}]', (None, None)),
+        ('{"A1": "billing"} {"A2": "delivery"}', (None, None)),
+        ('Here: {"A1": "billing"}', (None, None)),
+        ('{"A1": "billing", "A2": NaN}', (None, None)),
+        ('{"A01": "billing", "a2": "delivery"}', (None, None)),
+        ("[" * 100_000, (None, None)),
+        ('{"A1": "bill', (None, None)),
+    ],
+)
+def test_strict_json(text, answers):
+    assert read(text, [A, B], "json") == answers
+
+
+def test_numbers_and_texts_in_json():
+    text = '{"A1": 42.0, "A2": "1,250", "A3": "Par\\u00eds", "A4": 1e2, "A5": "two\\nlines"}'
+    assert read(text, [N, N, T, N, T], "json") == ("42.0", "1250", "Par\u00eds", None, None)
+    assert read('{"A1": ' + "9" * 5000 + "}", [N], "json") == (None,)
+
+
+@pytest.mark.parametrize("form", ["lines", "json"])
+@pytest.mark.parametrize("tolerant", [False, True])
+def test_a_text_is_one_line_of_at_most_500_characters(form, tolerant):
+    def one(answer):
+        return read(f"A1: {answer}" if form == "lines" else json.dumps({"A1": answer}), [T], form, tolerant)[0]
+
+    assert one("x" * 500) == "x" * 500
+    assert one("x" * 501) is None
+    assert one("a\u2028b") is None
+    assert one("it is A2: billing") == "it is A2: billing"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1. billing\n2. delivery",
+        "1) billing\n2) delivery",
+        "**1.** billing\n**2.** delivery",
+        "1: billing\n\n2: delivery",
+        "Answer 1: billing\nAnswer 2: delivery",
+        "**Answer 1:** billing\n**Answer 2:** delivery",
+        "### Answer 1\nA1:\nbilling\n\nA2:\n**delivery**",
+        "A1 - billing\nA2 - delivery",
+        "A1. billing\nA2) delivery",
+        "- **A1**: `billing`\n- **A2**: `delivery`",
+        "A1: billing - the card was debited\nA2: delivery because it is late",
+        "A1: billing (not delivery)\nA2: The answer is delivery.",
+        'A1: "billing"\nA2: \u201cdelivery\u201d',
+        "A1: billing. Reasons:\n1. delivery\n2. account\nA2: delivery",
+        "Sure, here they are.\n```\nA1: billing\nA2: delivery\n```\nI hope this helps.",
+        "<think>A1: account\nA2: account</think>\nA1: billing\nA2: delivery",
+        "A1: account?\n</think>\nA1: billing\nA2: delivery",
+        "A1: billing\nA2: delivery\nTo sum up:\nA1: Billing\nA2: delivery.",
+        'A1: This is for the billing team.\nA2: "delivery", I think',
+        '```json\n{"A1": "billing", "A2": "delivery"}\n```',
+        'Here: {"A1": "billing",\n"A2": "delivery",}',
+        '{"A1": "billing"}\n{"A2": "delivery"}',
+        '{"A1": "billing", "A2": "delivery"',
+    ],
+)
+@pytest.mark.parametrize("form", ["lines", "json"])
+def test_free_text_is_read_with_tolerance(text, form):
+    assert read(text, [A, B], form, tolerant=True) == ("billing", "delivery")
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [
+        ("A1: billing or delivery\nA2: delivery, account", (None, None)),
+        ("A1: billing/delivery\nA2: not delivery", (None, None)),
+        ("A1: billing\nA1: delivery\nA2: delivery", (None, "delivery")),
+        ("A1: billing. He wrote: A2: delivery", ("billing", None)),
+        ("A1:\nA2: delivery", (None, "delivery")),
+        ("A2: delivery", (None, "delivery")),
+        ("billing\ndelivery", (None, None)),
+        ("<think>A1: billing\nA2: delivery", (None, None)),
+        ('{"A1": "billing\\nA2: delivery"}', (None, None)),
+        ('{"A1": "x {"A2": "delivery"}", "A2": "account"}', (None, None)),
+        ('{"A1": "x", "why": {"A2": "delivery"}}', (None, None)),
+        ('{"A1": "billing", "A2": "deliv', ("billing", None)),
+        ('{"A1": "billing"} or {"A1": "delivery", "A2": "account"}', (None, "account")),
+    ],
+)
+@pytest.mark.parametrize("form", ["lines", "json"])
+def test_what_is_not_clear_is_none(text, answers, form):
+    assert read(text, [A, B], form, tolerant=True) == answers
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [
+        ("The answer is 42.", "42"),
+        ("6 * 7 = 42", "42"),
+        ("42 (that is 6 * 7)", "42"),
+        ("so we get **$1,250.50** in all", "1250.50"),
+        ("#### -7", "-7"),
+        ("10-4", "4"),
+        ("\u22127", "-7"),
+        ("\\boxed{42}", "42"),
+        ("30km", "30"),
+        ("1/2", None),
+        ("at 10:30", None),
+        ("3e5", None),
+        ("A2", None),
+        ("none", None),
+        ("1234567890123", None),
+    ],
+)
+def test_the_last_number_of_a_line(said, number):
+    assert read(f"A1: {said}", [N], tolerant=True) == (number,)
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "answer"),
+    [
+        (A, "Billing", "billing"),
+        (A, "**billing**\n\nThe card was debited.", "billing"),
+        (A, "It could be billing.\nOr delivery.", None),
+        (A, "It could be billing.\nOr delivery.\nFinal answer: delivery", "delivery"),
+        (A, "A2: billing", None),
+        (N, "He has 12 and buys 30.\nThe answer is 42.", "42"),
+        (N, "He has 12 and buys 30.\nThat makes 42.", None),
+        (N, "1.5", "1.5"),
+        (T, "Paris", "Paris"),
+        (T, "The answer is: Paris", "Paris"),
+        (T, "One line.\nAnother.", None),
+        (LETTER, "B) Paris", "B"),
+        (LETTER, "(b)", "B"),
+        (LETTER, "The answer is B.", "B"),
+        (LETTER, "A dog is an animal", None),
+        (MOOD, "It is clearly positive", "positive"),
+        (MOOD, "This is not positive", None),
+        (MOOD, "non-positive", None),
+    ],
+)
+@pytest.mark.parametrize("form", ["lines", "json"])
+def test_a_single_query_needs_no_mark(query, text, answer, form):
+    assert read(text, [query], form, tolerant=True) == (answer,)
+
+
+PIECES = st.sampled_from(
+    ["A1: ", "A2: ", "1. ", "2) ", "Answer 2: ", "billing", "delivery", "42", "\n", " ", "or", "not", "{", "}", '"A1"']
+    + ['"A2"', ": ", ", ", '"billing"', "```", "**", "<think>", "</think>", "\\n", "[", "\u2028", "\r"]
+)
+
+
+@given(st.lists(PIECES, max_size=14).map("".join), st.sampled_from(["lines", "json"]))
+def test_any_output_is_read_without_failing_and_tolerance_never_contradicts(text, form):
+    queries = [A, N, B]
+    strict, loose = read(text, queries, form), read(text, queries, form, tolerant=True)
+    assert len(strict) == len(loose) == 3
+    for one, other in zip(strict, loose, strict=True):
+        assert None in (one, other) or one == other
+
+
+INSIDE = st.text(max_size=80) | st.sampled_from(
+    ["A2: account", '"A2": "account"', '{"A2": "account"}', "x\nA2: account", "</think> A2: account", "1. account"]
+    + ['x", "A2": "account', "<think>", "```", "Answer 2: account", "2) account", "**A2:** account"]
+)
+
+
+@given(st.lists(st.sampled_from(TEAMS), min_size=1, max_size=6), INSIDE)
+def test_what_stands_within_one_slot_fills_no_other(answers, inside):
+    queries = [T, *[A] * len(answers)]
+    record = {"A1": inside} | {f"A{i}": answer for i, answer in enumerate(answers, start=2)}
+    for tolerant in (False, True):
+        assert read(json.dumps(record), queries, "json", tolerant)[1:] == tuple(answers)
+    lines = "\n".join(f"{slot}: {' '.join(said.split())}" for slot, said in record.items())
+    for tolerant in (False, True):
+        assert read(lines, queries, "lines", tolerant)[1:] == tuple(answers)

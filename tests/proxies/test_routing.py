@@ -1,0 +1,124 @@
+"""Routing: predict, solve, pack, and the plan's file."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robatch.instances import InputError
+from robatch.proxies.execution_plan import RoutedPlan
+from robatch.proxies.pool import override, pool_model
+from robatch.proxies.routing import route
+from robatch.solvers import verify
+
+spec = importlib.util.spec_from_file_location("llm_server", Path(__file__).with_name("llm_server.py"))
+assert spec is not None
+assert spec.loader is not None
+llm_server = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(llm_server)
+Proxy, make_queries = llm_server.Proxy, llm_server.make_queries
+URL = "http://127.0.0.1:9/v1"
+
+
+@pytest.fixture
+def queries(tmp_path):
+    make_queries(tmp_path / "q.jsonl", 24)
+    return tmp_path / "q.jsonl"
+
+
+@pytest.mark.parametrize("policy", ["order", "length", "random"])
+def test_a_plan_is_kept_whole_by_its_file(tmp_path, queries, policy):
+    made = route(queries, Proxy(URL), budget_fraction=0.4, policy=policy, seed=3)
+    verify(made.problem, made.plan)
+    made.write(tmp_path / "plan.parquet")
+    back = RoutedPlan.read(tmp_path / "plan.parquet")
+    assert back.problem == made.problem
+    assert back.sha256 == made.sha256
+    assert back.pool == made.pool
+    assert back.template == made.template
+    assert back.planned_cost == made.planned_cost <= made.plan.budget
+    assert [call.queries.tolist() for call in back.calls] == [call.queries.tolist() for call in made.calls]
+    assert [query.id for query in back.queries()] == made.problem.query_ids.tolist()
+    assert sorted(np.concatenate([call.queries for call in back.calls])) == list(range(24))
+
+
+def test_the_plan_holds_no_text_of_a_query(tmp_path, queries):
+    import pyarrow.parquet as pq
+
+    route(queries, Proxy(URL), budget_fraction=0.4).write(tmp_path / "plan.parquet")
+    table = pq.read_table(tmp_path / "plan.parquet")
+    assert "good number" not in str(table.to_pydict()) + str(table.schema.metadata)
+
+
+def test_the_interval_comes_from_the_proxy(queries):
+    proxy = Proxy(URL)
+    proxy.predict_total = lambda texts, assignment, level: (float(len(texts)), 1.0, level)
+    made = route(queries, proxy, budget_fraction=0.4)
+    assert made.predicted == {"utility": 24.0, "low": 1.0, "high": 0.9}
+
+
+def test_robust_is_handed_on(queries):
+    plain = route(queries, Proxy(URL), 1.0)
+    robust = route(queries, Proxy(URL), 1.0, robust=0.9)
+    assert robust.plan.utility == pytest.approx(0.9 * plain.plan.utility)
+
+
+def test_a_pool_changes_addresses_and_prices(tmp_path, queries):
+    pool = tmp_path / "pool.toml"
+    pool.write_text('[[models]]\nname = "large"\nserver = "http://example.org/v1"\nprice_in = 2.0\n', encoding="utf-8")
+    made = route(queries, Proxy(URL), 1.0, pool=pool)
+    assert [model.server for model in made.pool] == [URL, "http://example.org/v1"]
+    assert made.problem.models[1].price_in == 2.0
+    assert made.planned_cost > route(queries, Proxy(URL), 1.0).planned_cost
+    pool.write_text('[[models]]\nname = "large"\nserver = "http://example.com/v1"\n', encoding="utf-8")
+    assert made.with_pool(pool).sha256 == made.sha256  # the same plan, sent elsewhere
+    pool.write_text('[[models]]\nname = "large"\nprice_out = 9.0\n', encoding="utf-8")
+    with pytest.raises(InputError, match="route again"):
+        made.with_pool(pool)
+
+
+def test_a_provenance_of_a_local_model_is_understood():
+    record = {
+        "name": "m", "price_in": 0.1, "price_out": 0.2, "context_window": 2048, "batch_sizes": [1, 2], "chat": False,
+        "structured": "regex", "path": None, "server": None, "model": None, "engine": "vllm offline",
+        "engine_arguments": {"dtype": "bfloat16"}, "identity": {"folder": "smollm2-135m", "sha256": "0"},
+    }  # fmt: skip
+    made = pool_model(record)
+    assert (made.path, made.server, made.chat, made.structured) == ("smollm2-135m", None, False, True)
+    assert made.engine == {"dtype": "bfloat16"}
+    assert pool_model(made.to_dict()) == made
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[[models]]\nname = "huge"\n', "'huge'"),
+        ('[[models]]\nname = "large"\ncolour = 1\n', "'colour'"),
+        ('[[models]]\nname = "large"\nserver = "http://me:pass@example.org/v1"\n', "base URL"),
+        ('[[models]]\nname = "large"\nprice_in = -1\n', "price_in"),
+        ('[[models]]\nname = "large"\nengine = {hf_token = "x"}\n', "environment"),
+        ("models = 3\n", r"\[\[models\]\]"),
+        ("not toml", "TOML"),
+    ],
+)
+def test_wrong_pools_are_refused(tmp_path, text, words):
+    (tmp_path / "pool.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=words) as caught:
+        override([pool_model({"name": "large", "price_in": 1, "price_out": 1, "server": URL})], tmp_path / "pool.toml")
+    assert "pass@" not in str(caught.value)
+
+
+def test_wrong_inputs_are_refused(tmp_path, queries):
+    with pytest.raises(InputError, match="exactly one"):
+        route(queries, Proxy(URL))
+    with pytest.raises(InputError, match="budget"):
+        route(queries, Proxy(URL), 1e-9)
+    with pytest.raises(InputError, match="no such file"):
+        route(tmp_path / "none.jsonl", Proxy(URL), 1.0)
+    made = route(queries, Proxy(URL), 1.0)
+    made.plan.write(tmp_path / "plain.parquet")
+    with pytest.raises(InputError, match="routed plan"):
+        RoutedPlan.read(tmp_path / "plain.parquet")

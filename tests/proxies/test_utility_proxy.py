@@ -1,0 +1,269 @@
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+
+from robatch.instances.errors import InputError
+from robatch.proxies.routers import ROUTERS
+from robatch.proxies.scaling import SCALINGS
+from robatch.proxies.tasks import Query
+from robatch.proxies.utility_proxy import UtilityProxy
+
+SIZES = (1, 2, 4, 8, 16)
+STATES = [(model, size) for model in ("a", "b") for size in SIZES]
+KEPT = np.array([[1, 0.95, 0.9, 0.7, 0.4], [1, 0.99, 0.97, 0.92, 0.8]])
+
+
+def draw(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 3))
+    base = 1 / (1 + np.exp(-(x @ np.array([[1, 0.8], [0.5, -0.3], [0, 0.5]]) + [0.3, 1.4])))
+    truth = np.hstack([base[:, [k]] * KEPT[k] for k in range(2)])
+    return x, base, truth, (rng.random(truth.shape) < truth).astype(float)
+
+
+def test_base_utility_and_retention_are_recovered() -> None:
+    x, _, _, y = draw(3000, 0)
+    new, base, truth, _ = draw(1000, 1)
+    proxy = UtilityProxy(STATES, features="given").fit(x, y)
+    assert np.abs(proxy.predict_base(new) - base).mean() < 0.035
+    assert proxy.decomposition_.retention == pytest.approx(KEPT.ravel(), abs=0.04)
+    assert np.abs(proxy.predict(new) - truth).mean() < 0.025
+
+
+@pytest.mark.parametrize("router", ROUTERS)
+def test_every_router_predicts_repeatably_and_near_the_measured_means(router: str) -> None:
+    x, _, _, y = draw(250, 2)
+    one, two = (UtilityProxy(STATES, router=router, features="given", random_state=4).fit(x, y) for _ in range(2))
+    predicted = one.predict(x)
+    assert predicted.dtype == np.float64
+    assert predicted.shape == (250, 10)
+    assert ((predicted >= 0) & (predicted <= 1)).all()
+    assert np.array_equal(predicted, two.predict(x))
+    assert one.cross_fitted_.mean(axis=0) == pytest.approx(y.mean(axis=0), abs=0.01)
+    if router != "constant":
+        assert one.score(x, y) > UtilityProxy(STATES, router="constant", features="given").fit(x, y).score(x, y)
+
+
+@pytest.mark.parametrize("calibration", ["platt", "isotonic"])
+def test_predicted_means_are_the_measured_means(calibration: str) -> None:
+    x, _, _, y = draw(300, 3)
+    y[50:, 4] = np.nan
+    proxy = UtilityProxy(STATES, features="given", calibration=calibration, router="constant").fit(x, y)
+    assert proxy.predict(x).mean(axis=0) == pytest.approx(np.nanmean(y, axis=0), abs=0.01)
+
+
+@pytest.mark.parametrize("scaling", [*SCALINGS, None])
+@pytest.mark.parametrize("router", [LogisticRegression(), Ridge(), RandomForestClassifier(10)])
+def test_estimators_of_scikit_learn_are_routers(router: Any, scaling: str | None) -> None:
+    x, _, truth, y = draw(200, 4)
+    proxy = UtilityProxy(STATES, router=router, scaling=scaling, features="given").fit(x, y)
+    assert np.abs(proxy.predict(x) - truth).mean() < 0.2
+    assert not hasattr(router, "coef_")  # a clone was fitted
+
+
+def test_retention_never_rises_and_missing_cells_are_allowed() -> None:
+    x, _, truth, y = draw(400, 5)
+    rng = np.random.default_rng(0)
+    for s in range(10):
+        y[rng.integers(20, 400) :, s] = np.nan
+    y[:, 9] = np.nan  # not measured at all
+    proxy = UtilityProxy(STATES, features="given").fit(x, y)
+    assert (np.diff(proxy.decomposition_.retention.reshape(2, 5), axis=1) <= 0).all()
+    assert np.abs(proxy.predict(x) - truth).mean() < 0.12
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
+@pytest.mark.parametrize("router", ROUTERS)
+def test_tiny_samples(n: int, router: str) -> None:
+    texts = [f"text {i}" for i in range(n)]
+    y = (np.arange(n * 10).reshape(n, 10) % 3 > 0).astype(float)
+    proxy = UtilityProxy(STATES, router=router).fit(texts, y)
+    assert np.isfinite(proxy.predict([*texts, "another"])).all()
+    assert (proxy.predict_lower(texts) <= proxy.predict(texts)).all()
+
+
+def test_one_class_constant_features_and_equal_texts() -> None:
+    y = draw(60, 6)[3]
+    y[:, 0], y[:, 5] = 1.0, 0.0
+    for x in (np.ones((60, 2)), ["same"] * 60):
+        features = "tfidf" if isinstance(x, list) else "given"
+        predicted = UtilityProxy(STATES, features=features).fit(x, y).predict(x)
+        assert np.ptp(predicted, axis=0) == pytest.approx(np.zeros(10), abs=1e-9)
+        assert predicted[0] == pytest.approx(y.mean(axis=0), abs=0.02)
+        assert 0.98 < predicted[0, 0] < 1.0
+        assert 0.0 < predicted[0, 5] < 0.02
+
+
+def test_scikit_learn_conventions() -> None:
+    x, _, _, y = draw(120, 7)
+    states = list(STATES)
+    proxy = UtilityProxy(states, router="knn", features="given")
+    assert proxy.get_params()["states"] is states
+    assert clone(proxy.set_params(folds=3)).get_params()["folds"] == 3
+    with pytest.raises(NotFittedError):
+        proxy.predict(x)
+    assert cross_val_predict(proxy, x, y, cv=3).shape == y.shape
+    y[60:, 3] = np.nan
+    assert cross_val_predict(proxy, x, y, cv=3).shape == y.shape
+    piped = make_pipeline(PCA(2), UtilityProxy(STATES, features="given")).fit(x, y)
+    assert piped.predict(x).shape == y.shape
+    assert UtilityProxy(features="given").fit(x, y[:, 0]).predict(x).shape == (120, 1)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"router": "oracle"}, "router is 'oracle'"),
+        ({"scaling": "cubic"}, "scaling is 'cubic'"),
+        ({"calibration": "beta"}, "calibration is 'beta'"),
+        ({"features": "bert"}, "features is 'bert'"),
+        ({"floor": 1.0}, "floor is 1.0"),
+        ({"folds": 1}, "folds is 1"),
+        ({"states": [("a", 1)]}, "y has 10 columns"),
+        ({"states": ["a"] * 10}, "a state is 'a'"),
+    ],
+)
+def test_wrong_parameters_are_one_sentence(params: dict[str, Any], message: str) -> None:
+    x, _, _, y = draw(20, 8)
+    with pytest.raises(InputError, match=message):
+        UtilityProxy(**{"states": STATES, "features": "given", **params}).fit(x, y)
+
+
+def test_wrong_data_is_one_sentence() -> None:
+    x, _, _, y = draw(20, 9)
+    proxy = UtilityProxy(STATES, features="given")
+    with pytest.raises(InputError, match="y holds 2"):
+        proxy.fit(x, y + 1)
+    with pytest.raises(InputError, match="X has 20 queries and y 19"):
+        proxy.fit(x, y[1:])
+    y[:, 5:] = np.nan
+    with pytest.raises(InputError, match="no measurement of model 'b'"):
+        proxy.fit(x, y)
+
+
+@pytest.mark.parametrize("router", [*ROUTERS, Ridge()])
+def test_a_saved_proxy_predicts_the_same(router: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(["secretword", "red", "blue", "ship"], 4)) for _ in range(80)]
+    y = draw(80, 10)[3]
+    proxy = UtilityProxy(STATES, router=router, calibration="isotonic").fit(texts, y)
+    proxy.save(tmp_path / "proxy")
+    loaded = UtilityProxy.load(tmp_path / "proxy")
+    assert np.array_equal(loaded.predict(texts), proxy.predict(texts))
+    assert np.array_equal(loaded.predict_lower(texts), proxy.predict_lower(texts))
+    assert loaded.predict_total(texts, np.zeros(80, int)) == proxy.predict_total(texts, np.zeros(80, int))
+    assert loaded.get_params().keys() == proxy.get_params().keys()
+    with zipfile.ZipFile(tmp_path / "proxy") as archive:
+        assert not any(b"secretword" in archive.read(name) for name in archive.namelist())
+
+
+def test_what_cannot_be_saved_is_one_sentence(tmp_path: Path) -> None:
+    texts, y = [f"text {i % 9}" for i in range(40)], draw(40, 11)[3]
+    with pytest.raises(InputError, match="features is a callable"):
+        UtilityProxy(STATES, features=lambda t: np.array([[len(i)] for i in t])).fit(texts, y).save(tmp_path / "p")
+    with pytest.raises(InputError, match="not safe to read"):
+        UtilityProxy(STATES, router=RandomForestClassifier(3)).fit(texts, y).save(tmp_path / "p")
+    with pytest.raises(NotFittedError):
+        UtilityProxy().save(tmp_path / "p")
+    assert not list(tmp_path.iterdir())
+
+
+def test_foreign_and_manipulated_files_are_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "proxy"
+    with pytest.raises(InputError, match="there is no such file"):
+        UtilityProxy.load(path)
+    path.write_bytes(b"PK not a zip")
+    with pytest.raises(InputError, match="not a proxy"):
+        UtilityProxy.load(path)
+    x, _, _, y = draw(40, 12)
+    UtilityProxy(STATES, router="boosting", features="given").fit(x, y).save(path)
+    data = path.read_bytes()
+    for cut in (10, len(data) // 2, len(data) - 5):
+        path.write_bytes(data[:cut])
+        with pytest.raises(InputError, match="not a proxy"):
+            UtilityProxy.load(path)
+    path.write_bytes(data)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    changed = {
+        "robatch.proxies.decomposition": "os",
+        "robatch utility proxy": "another thing",
+        '"Layout"': '"Curve"',
+        "layout_": "lay_out",
+    }
+    for old, new in changed.items():
+        schema = parts["schema.json"].decode()
+        assert old in schema
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, part in parts.items():
+                archive.writestr(name, schema.replace(old, new) if name == "schema.json" else part)
+        with pytest.raises(InputError):
+            UtilityProxy.load(path)
+    assert json.loads(parts["schema.json"])
+
+
+class Measured:
+    """What a proxy needs of measurements."""
+
+    tasks = ("sort",)
+    states = tuple(STATES)
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.texts = [" ".join(rng.choice(["red", "green", "blue"], rng.integers(1, 30))) for _ in range(90)]
+        self.utility = draw(90, 13)[3]
+        record = {"context_window": 4096, "batch_sizes": list(SIZES), "shared_tokens": {"sort": 120}}
+        self.provenance = {
+            "tasks": [{"name": "sort", "template": {"instructions": "Sort.", "show_choices": False}, "grader": "auto"}],
+            "models": [{"name": m, "price_in": p, "price_out": 2 * p, **record} for m, p in (("a", 0.1), ("b", 1.0))],
+        }
+
+    def utilities(self, task: str) -> tuple[tuple[str, ...], np.ndarray]:
+        return tuple(f"q{i}" for i in range(90)), self.utility
+
+    def tokens(self, task: str) -> tuple[np.ndarray, np.ndarray]:
+        characters = np.array([len(text) for text in self.texts], dtype=float)
+        inputs = np.column_stack([5 + 0.25 * characters, 3 + 0.3 * characters])
+        outputs = np.column_stack([np.full(90, 4.0), 2 + 0.1 * characters])
+        outputs[0] = np.nan
+        return inputs, outputs
+
+
+def test_from_measurements_to_a_problem(tmp_path: Path) -> None:
+    measured: Any = Measured()
+    queries = [Query(f"q{i}", text, "red", "choice", ("red", "blue")) for i, text in enumerate(measured.texts)]
+    proxy = UtilityProxy.from_measurements(measured, queries[:80])
+    assert proxy.facts_ is not None
+    assert proxy.facts_.queries == 80
+    proxy.save(tmp_path / "p")
+    for made in (proxy, UtilityProxy.load(tmp_path / "p")):
+        problem = made.to_problem(queries[80:])
+        assert [tuple(state) for state in problem.states] == STATES
+        assert problem.query_ids is not None
+        assert problem.query_ids.tolist() == [f"q{i}" for i in range(80, 90)]
+        assert [model.shared_tokens for model in problem.models] == [120, 120]
+        inputs, outputs = measured.tokens("sort")
+        assert problem.input_tokens == pytest.approx(inputs[80:])
+        assert problem.output_tokens[:, 0] == pytest.approx(np.full(10, 4.0))
+        assert np.abs(problem.output_tokens[:, 1] - outputs[80:, 1]).mean() < 1.0
+        cautious = made.to_problem(queries[80:], robust=0.9, window_margin=0.1)
+        assert (cautious.utilities() <= problem.utilities()).all()
+    with pytest.raises(InputError, match="none of the 1 queries was measured"):
+        UtilityProxy.from_measurements(measured, [Query("x", "red", "red", "choice", ("red", "blue"))])
+    with pytest.raises(InputError, match="task 'other' is not measured"):
+        UtilityProxy.from_measurements(measured, queries, task="other")
+    with pytest.raises(InputError, match="parameter 'state' is not known"):
+        UtilityProxy.from_measurements(measured, queries, state=3)
+    with pytest.raises(InputError, match="knows no prices"):
+        UtilityProxy(STATES).fit(measured.texts, measured.utility).to_problem(queries)
