@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,55 +15,7 @@ from robatch.solvers import solve, verify
 
 pytestmark = pytest.mark.vllm
 
-# vLLM's CPU build reads these; a GPU build ignores them
-CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0", "HF_HUB_OFFLINE": "1"}
 ENGINE = {"dtype": "bfloat16", "max_num_seqs": 8, "enforce_eager": True}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def environment() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in CPU.items():
-            patch.setenv(name, os.environ.get(name, value))
-        yield
-
-
-@pytest.fixture(scope="module")
-def model() -> Path:
-    folder = os.environ.get("ROBATCH_TEST_MODEL")
-    assert folder, "ROBATCH_TEST_MODEL must name the folder of a small model: see CONTRIBUTING.md"
-    assert (Path(folder) / "config.json").is_file(), f"{folder} holds no model"
-    return Path(folder)
-
-
-@pytest.fixture(scope="module")
-def server(model: Path) -> Iterator[str]:
-    """An OpenAI-compatible server of vLLM on a free port of this machine."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
-    command += ["--served-model-name", "small", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--dtype", "bfloat16", "--max-model-len", "2048", "--max-num-seqs", "8", "--enforce-eager"]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        deadline = time.monotonic() + 300
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-                break
-            except OSError:
-                assert child.poll() is None, f"vLLM's server ended: {child.communicate()[1][-2000:]}"
-                assert time.monotonic() < deadline, "vLLM's server did not start in five minutes"
-                time.sleep(1)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        child.terminate()
-        try:
-            child.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.communicate()
 
 
 def write_config(folder: Path, where: str) -> Path:
