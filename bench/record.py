@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Protocol, TypeVar
 
 from robatch.instances.errors import InputError
+from robatch.instances.files import lock
 
 FILE = "rows.jsonl"
 
@@ -82,7 +82,7 @@ class Record(Generic[R]):
             raise InputError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from None
         head = {"benchmark": row.BENCHMARK, "version": 1, "settings": dict(settings), "machine": dict(machine)}
         try:
-            self._lock()
+            lock(self._file, self.path, "the benchmark")
             self._load(json.loads(json.dumps(head)), resume)
         except BaseException:
             self._file.close()
@@ -103,16 +103,6 @@ class Record(Generic[R]):
             self._file.flush()
         except OSError as error:
             raise InputError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from None
-
-    def _lock(self) -> None:
-        """Refuse a second run in the same folder; where the system has no such locks, trust the user."""
-        with contextlib.suppress(ImportError):
-            import fcntl
-
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(f"{str(self.path)!r} is being written by another run of the benchmark") from None
 
     def _load(self, head: dict[str, Any], resume: bool) -> None:
         lines, whole = self._lines() if resume else ([], 0)

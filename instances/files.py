@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from robatch.instances.errors import InputError
 
@@ -39,3 +40,27 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a UTF-8 text file whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def lock(file: IO[bytes], path: Path, run: str) -> None:
+    """Refuse a second process that appends to an open file; where the system has no such locks, trust the user.
+
+    Parameters
+    ----------
+    file, path
+        The open file, and its path for the message.
+    run
+        What else may be writing it, such as ``"the same output"``.
+
+    Raises
+    ------
+    InputError
+        If another process holds the lock.
+    """
+    with suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{str(path)!r} is being written by another run of {run}") from None

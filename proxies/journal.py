@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from robatch.instances.errors import InputError
+from robatch.instances.files import lock
 
 
 class Journal:
@@ -38,7 +38,7 @@ class Journal:
         except OSError as error:
             raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
         try:
-            self._lock()
+            lock(self._file, self.path, "the same output")
             self.lines = self._load()
         except BaseException:
             self._file.close()
@@ -56,16 +56,6 @@ class Journal:
     def close(self) -> None:
         """Close the file and let others write it."""
         self._file.close()
-
-    def _lock(self) -> None:
-        """Refuse a second process; where the system has no such locks, trust the user."""
-        with contextlib.suppress(ImportError):
-            import fcntl
-
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(f"{str(self.path)!r} is being written by another run of the same output") from None
 
     def _load(self) -> list[dict[str, Any]]:
         self._file.seek(0)

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import IO, Any, NamedTuple
 
 from robatch.instances.errors import InputError
+from robatch.instances.files import lock
 
 _SYNC_EVERY = 0.2
 """Seconds in which lines may gather before the disk is waited for."""
@@ -59,7 +60,7 @@ class Record:
         except OSError as error:
             raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
         try:
-            self._lock()
+            lock(self._file, self.path, "the same output")
             self._load(config_hash)
         except BaseException:
             self._file.close()
@@ -103,16 +104,6 @@ class Record:
         """Delete the file: the run is over and its output written."""
         self._file.close()
         self.path.unlink(missing_ok=True)
-
-    def _lock(self) -> None:
-        """Refuse a second process on the same output; where the system has no such locks, trust the user."""
-        with contextlib.suppress(ImportError):
-            import fcntl
-
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(f"{str(self.path)!r} is being written by another run of the same output") from None
 
     def _load(self, config_hash: str) -> None:
         whole = 0
