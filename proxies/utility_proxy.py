@@ -394,24 +394,33 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         Raises
         ------
         InputError
-            If its features are a callable, or its router is of a package other than scikit-learn.
+            If its features are a callable, or its router is another estimator than files hold (see
+            `robatch.proxies.router_parts.CLASSES`).
         """
         from robatch.proxies.proxy_file import save
 
         save(self, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> UtilityProxy:
+    def load(cls, path: str | os.PathLike[str], features: str | None = None) -> UtilityProxy:
         """Read a proxy that `save` wrote. Nothing in the file is run.
+
+        Parameters
+        ----------
+        path
+            The file.
+        features
+            What the proxy was fitted with. Needed where this is an endpoint or a model to download: a file does not
+            decide to whom texts and keys are sent.
 
         Raises
         ------
         InputError
-            If the file is missing, damaged, or holds something else.
+            If the file is missing, damaged, holds something else, or has other features than those named.
         """
         from robatch.proxies.proxy_file import load
 
-        return load(path)
+        return load(path, features)
 
     def _facts(self) -> Facts:
         check_is_fitted(self)

@@ -12,8 +12,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVR
 
 from robatch.instances.errors import InputError
+from robatch.proxies import proxy_file
+from robatch.proxies.router_parts import from_parts, to_parts
 from robatch.proxies.routers import ROUTERS
 from robatch.proxies.scaling import SCALINGS
 from robatch.proxies.tasks import Query
@@ -163,7 +166,7 @@ def test_a_saved_proxy_predicts_the_same(router: Any, tmp_path: Path) -> None:
     assert np.array_equal(loaded.predict(texts), proxy.predict(texts))
     assert np.array_equal(loaded.predict_lower(texts), proxy.predict_lower(texts))
     assert loaded.predict_total(texts, np.zeros(80, int)) == proxy.predict_total(texts, np.zeros(80, int))
-    assert loaded.get_params().keys() == proxy.get_params().keys()
+    assert loaded.get_params(deep=False).keys() == proxy.get_params(deep=False).keys()
     with zipfile.ZipFile(tmp_path / "proxy") as archive:
         assert not any(b"secretword" in archive.read(name) for name in archive.namelist())
 
@@ -172,7 +175,7 @@ def test_what_cannot_be_saved_is_one_sentence(tmp_path: Path) -> None:
     texts, y = [f"text {i % 9}" for i in range(40)], draw(40, 11)[3]
     with pytest.raises(InputError, match="features is a callable"):
         UtilityProxy(STATES, features=lambda t: np.array([[len(i)] for i in t])).fit(texts, y).save(tmp_path / "p")
-    with pytest.raises(InputError, match="not safe to read"):
+    with pytest.raises(InputError, match="RandomForestClassifier"):
         UtilityProxy(STATES, router=RandomForestClassifier(3)).fit(texts, y).save(tmp_path / "p")
     with pytest.raises(NotFittedError):
         UtilityProxy().save(tmp_path / "p")
@@ -211,6 +214,80 @@ def test_foreign_and_manipulated_files_are_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(InputError):
             UtilityProxy.load(path)
     assert json.loads(parts["schema.json"])
+
+
+def rewritten(path: Path, old: str, new: str, compression: int = zipfile.ZIP_STORED) -> None:
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    schema = parts["schema.json"].decode()
+    assert old in schema
+    parts["schema.json"] = schema.replace(old, new).encode()
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+
+
+@pytest.mark.parametrize("source", ["endpoint:http://127.0.0.1:9/v1#m", "sentence-transformers:some/model"])
+def test_a_file_does_not_choose_where_texts_are_sent(source: str, tmp_path: Path) -> None:
+    path = tmp_path / "proxy"
+    x, _, _, y = draw(40, 12)
+    proxy = UtilityProxy(STATES, features="given").fit(x, y)
+    proxy.features_.source = source
+    proxy.save(path)
+    with pytest.raises(InputError, match="not a proxy"):  # says 'given', and is not
+        UtilityProxy.load(path)
+    proxy.features = source
+    proxy.save(path)
+    for named in (None, "endpoint:http://127.0.0.1:9/v1#other", "given"):
+        with pytest.raises(InputError, match="features"):
+            UtilityProxy.load(path, features=named)
+    assert UtilityProxy.load(path, features=source).features == source
+
+
+def test_no_class_but_those_of_proxies_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "proxy"
+    x, _, _, y = draw(40, 12)
+    proxy = UtilityProxy(STATES, features="given").fit(x, y)
+    proxy.save(path)
+    rewritten(path, '"StandardScaler"', '"PolynomialFeatures"')
+    with pytest.raises(InputError, match="which no proxy needs"):
+        UtilityProxy.load(path)
+    proxy.save(path)
+    rewritten(path, "}", "}", zipfile.ZIP_DEFLATED)
+    with pytest.raises(InputError, match="compressed"):
+        UtilityProxy.load(path)
+    for router in (SVR(), RandomForestClassifier(3)):
+        proxy.routers_[0] = router.fit(x, y[:, 0])
+        with pytest.raises(InputError, match="files hold LogisticRegression"):
+            proxy.save(path)
+
+
+def test_a_file_that_grows_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "proxy"
+    x, _, _, y = draw(40, 12)
+    UtilityProxy(STATES, features="given").fit(x, y).save(path)
+    monkeypatch.setattr(proxy_file, "LARGEST", path.stat().st_size - 1)
+    with pytest.raises(InputError, match="a proxy has at most"):
+        UtilityProxy.load(path)
+
+
+@pytest.mark.parametrize("router", ["logistic", "knn", "mlp", "boosting", Ridge()])
+def test_changed_arrays_of_a_router_are_refused(router: Any) -> None:
+    x, _, _, y = draw(60, 12)
+    proxy = UtilityProxy(STATES, router=router, features="given").fit(x, y)
+    parts = to_parts(proxy.routers_[0])
+    assert isinstance(parts, dict)
+    assert np.array_equal(from_parts(parts).predict(x), proxy.routers_[0].predict(x))
+    for name, value in parts.items():
+        if name == "trees":
+            nodes = [tree.copy() for tree in value]
+            nodes[0]["left"][0] = 2**31
+            with pytest.raises(ValueError, match="follow"):
+                from_parts({**parts, "trees": nodes})
+        for wrong in (None, [np.zeros((2, 2))], np.zeros((3, 3, 3)), "text", {"verbose": len}):
+            with pytest.raises((ValueError, AttributeError, TypeError)):
+                from_parts({**parts, name: wrong} if name != "params" else {**parts, "params": {"alpha": len, "C": len,
+                           "p": len, "tol": len}})  # fmt: skip
 
 
 class Measured:
