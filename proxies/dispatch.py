@@ -24,11 +24,25 @@ ROOM_TOKENS = 2  # output tokens beyond those expected that a call must be allow
 
 @dataclass(frozen=True)
 class Ready:
-    """A call with its prompt and what it costs at worst, USD."""
+    """A call with its prompt and its cost.
+
+    Attributes
+    ----------
+    call, message
+        The call.
+    worst
+        USD that it is not expected to exceed, by what calls of its model took so far.
+    bound
+        USD that it cannot exceed: a token for every byte of its prompt.
+    bound_in
+        The input tokens of `bound`.
+    """
 
     call: Waiting
     message: ModelCall
     worst: float
+    bound: float
+    bound_in: int
 
 
 class Dispatcher:
@@ -46,6 +60,7 @@ class Dispatcher:
 
     def __init__(self, routed: RoutedPlan, queries: Sequence[Query], state: Execution) -> None:
         self.routed, self.queries, self.state = routed, queries, state
+        self._shared_bytes = len(routed.template.render([]).encode())
 
     def model_of(self, call: Waiting) -> int:
         """Return the position of a call's model."""
@@ -67,7 +82,10 @@ class Dispatcher:
         prompt = self.routed.template.render(batch)
         tokens = self.state.meter.of(model)
         expected_in, expected_out = self.state.expected(call)
-        worst_in = self.state.meter.worst_in(model, expected_in, len(prompt.encode()))
+        shared = self.routed.problem.models[self.model_of(call)].shared_tokens
+        template = max(0, math.ceil(shared) - self._shared_bytes)
+        bound_in = self.state.meter.bound_in(model, len(prompt.encode()), template)
+        worst_in = self.state.meter.worst_in(model, expected_in, bound_in)
         allowed = self.routed.max_output_tokens * len(batch)
         least = min(allowed, math.ceil(expected_out * tokens.room_out) + ROOM_TOKENS)
         if model.context_window is not None and tokens.calls:
@@ -79,33 +97,32 @@ class Dispatcher:
             allowed = max(least, min(allowed, math.floor(left * 1e6 / model.price_out))) if model.price_out else allowed
         structure = self.routed.template.structure(batch) if model.structured else {}
         message = ModelCall(prompt, allowed, stop=() if model.chat else STOP, **structure)
-        return Ready(call, message, model.cost(worst_in, allowed))
+        return Ready(call, message, model.cost(worst_in, allowed), model.cost(bound_in, allowed), bound_in)
 
     def wave(self, model: int, most: int) -> list[Ready]:
-        """Return waiting calls of a model that fit the money left, side by side at their worst.
+        """Return waiting calls of a model that fit the money left together, at what they cannot exceed.
 
-        Before a call of the model is measured, its smallest alone: it tells how the model counts. Then twice as many as
-        are known, so that a model dearer than predicted is found out early.
+        Where not even one does, one call goes alone that fits at what it is not expected to exceed. Before a call of
+        the model is measured, its smallest goes alone: it tells how the model counts. Then twice as many as are known,
+        so that a model dearer than predicted is found out early.
         """
         calls = [call for call in self.state.queue.values() if self.model_of(call) == model]
         known = self.state.meter.of(self.routed.pool[model]).calls
         if not known:
             calls.sort(key=lambda call: len(call.queries))
         most = min(most, max(1, 2 * known))
-        left, chosen = self.state.meter.left, list[Ready]()
+        left, chosen, alone = self.state.meter.left, list[Ready](), None
         for call in calls:
             if len(chosen) == most:
                 break
             ready = self.ready(call)
             assert ready is not None
-            if ready.worst > left and not chosen:
-                ready = self.ready(call, left)
-                if ready is not None:
-                    return [ready]
-            elif ready.worst <= left:
+            if ready.bound <= left:
                 chosen.append(ready)
-                left -= ready.worst
-        return chosen
+                left -= ready.bound
+            elif not chosen and alone is None:
+                alone = self.ready(call, left)
+        return chosen or ([] if alone is None else [alone])
 
     def overruns(self) -> bool:
         """Tell whether the rest of the plan, at the tokens that calls really take, exceeds the money left."""

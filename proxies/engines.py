@@ -6,8 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from robatch.instances.errors import InputError
+
 CONTEXT_ERROR = "the prompt and its answer exceed the context window"
-"""The error text of a call that does not fit; any other failure ends the run."""
+"""The error text of a call that does not fit."""
+CONTENT_ERROR = "the provider refused the prompt's content"
+"""The error text of a call that a content filter refused. Any failure but these two ends the run."""
+
+
+class EngineFailure(InputError):  # noqa: N818 (what a call's own errors are not)
+    """A run of calls ended, and it is known of each call whether it may be billed.
+
+    Attributes
+    ----------
+    unknown
+        Indices of the calls that may be billed though no answer came. Every other call without an answer was not
+        sent, or was refused before anything was generated.
+    """
+
+    def __init__(self, message: str, unknown: frozenset[int] = frozenset()) -> None:
+        super().__init__(message)
+        self.unknown = unknown
 
 
 @dataclass(frozen=True)
@@ -80,7 +99,8 @@ class Engine(Protocol):
         """Answer the calls, in any order: yield each one's index in `calls` and its answer, as answers arrive.
 
         A failure that is not a single call's ends the iteration with an `InputError`, after all answers that had
-        arrived. Closing the iterator early gives up the calls that are not answered yet.
+        arrived; an `EngineFailure` tells which calls may be billed all the same. Closing the iterator early gives up
+        the calls that are not answered yet.
         """
         ...
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -12,13 +14,15 @@ from typing import Any
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
 from robatch.proxies.dispatch import Dispatcher, Ready
-from robatch.proxies.engines import Engine, ModelAnswer
+from robatch.proxies.engines import Engine, EngineFailure, ModelAnswer
 from robatch.proxies.execution_plan import RoutedPlan
 from robatch.proxies.execution_report import ExecutionReport, report
 from robatch.proxies.execution_state import Event, Execution
 from robatch.proxies.journal import Journal
 from robatch.proxies.reading import read
 from robatch.proxies.tasks import Query
+
+RETRIES = 4  # tries of a call beyond the first, after failures that may be billed; each is charged at worst
 
 
 def journal_path(output: str | os.PathLike[str]) -> Path:
@@ -64,10 +68,13 @@ def execute(
 
     Notes
     -----
-    A call is sent only if what is spent, the worst case of every call in flight and its own worst case are within
-    the budget: its input tokens (one a byte until a call of its model is measured, then as predicted, times the
-    greatest excess seen, with a margin) and all the output tokens it is allowed. When the rest of the plan, at the
-    tokens that calls really take, no longer fits, the rest is planned again with the budget that is left.
+    Calls are sent side by side only if what is spent and what they cannot exceed (an input token for every byte of
+    a prompt and what the chat template adds, and all the output tokens that they are allowed) are within the budget.
+    Near its end, where this holds for no call, one call at a time is sent whose input tokens, as predicted, times the
+    greatest excess seen, with a margin, fit: only such a call may exceed the budget, and only if it is denser in tokens
+    than all before it. The report says so. A try whose bill is not known (a timeout, a lost connection, an error of the
+    server's) is charged at its worst case; what the provider refuses is charged nothing. When the rest of the plan, at
+    the tokens that calls really take, no longer fits, the rest is planned again with the budget that is left.
     """
     routed = plan if isinstance(plan, RoutedPlan) else RoutedPlan.read(plan)
     queries = routed.queries()
@@ -128,6 +135,8 @@ class _Run:
         self.dispatcher = Dispatcher(routed, queries, self.state)
         self.engine: Engine | None = None
         self.opened: int | None = None
+        self.failures = 0  # since the last answer
+        self.tries: Counter[int] = Counter()  # tries of each call that may be billed and gave no answer
 
     def resume(self) -> None:
         """Take in what an earlier run recorded, and add the answers that it did not come to write."""
@@ -197,10 +206,25 @@ class _Run:
     def _send(self, model: int, wave: list[Ready]) -> None:
         assert self.engine is not None
         side_by_side = self.concurrency if self.routed.pool[model].server is not None else len(wave)
-        worst = [[ready.call.number, ready.worst] for ready in wave]
-        self._record({"event": "sent", "side_by_side": side_by_side, "calls": worst})
-        for index, answer in self.engine.run([ready.message for ready in wave]):
-            self._record(self._answered(model, wave[index], answer))
+        worst = [[ready.call.number, ready.worst, ready.bound_in] for ready in wave]
+        entry = self.routed.pool[model]
+        about = {"server": entry.server, "model": entry.model or entry.path or entry.name}
+        self._record({"event": "sent", "side_by_side": side_by_side, "calls": worst, **about})
+        try:
+            for index, answer in self.engine.run([ready.message for ready in wave]):
+                self._record(self._answered(model, wave[index], answer))
+                self.failures = 0
+        except EngineFailure as failure:
+            self._after(failure, [wave[index].call.number for index in sorted(failure.unknown)])
+
+    def _after(self, failure: EngineFailure, unknown: list[int]) -> None:
+        """Charge the calls that may be billed, and go on if the failure may pass."""
+        self._record({"event": "failed", "unknown": unknown, "why": str(failure)})
+        self.failures += 1
+        self.tries.update(unknown)
+        if not unknown or self.failures > RETRIES or max(self.tries[call] for call in unknown) > RETRIES:
+            raise failure
+        time.sleep(min(8.0, 0.5 * 2.0 ** (self.failures - 1)))
 
     def _answered(self, model: int, ready: Ready, answer: ModelAnswer) -> Event:
         batch = [self.queries[i] for i in ready.call.queries]

@@ -26,10 +26,12 @@ class ExecutionReport:
     calls, retries, splits, replans
         Calls answered; tries repeated by the engine; calls that were halves of others; plannings of the rest.
     budget, billed, lost
-        USD: the budget; the bill by the engines' token counts; the worst case of calls that were in flight when a run
-        was ended, whose bill is not known and which the meter counts as spent.
+        USD: the budget; the bill by the engines' token counts; the worst case of tries whose bill is not known (in
+        flight when a run was ended, timed out, broken off) and which the meter counts as spent.
     lost_calls
-        How many calls those were, at most.
+        How many tries those were, at most.
+    over_budget
+        USD by which the bill exceeds the budget; 0 but where the last call was denser in tokens than all before it.
     planned
         USD, realized, as planned.
     difference
@@ -59,6 +61,7 @@ class ExecutionReport:
     billed: float
     lost: float
     lost_calls: int
+    over_budget: float
     planned: float
     amortized: float
     difference: Mapping[str, float]
@@ -109,6 +112,7 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution) -> Ex
         billed=state.meter.spent,
         lost=state.meter.lost,
         lost_calls=state.lost_calls,
+        over_budget=max(0.0, state.meter.spent - plan.budget),
         planned=routed.planned_cost,
         amortized=plan.amortized_cost,
         difference=_difference(routed, state),

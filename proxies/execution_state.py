@@ -5,9 +5,13 @@ Events, each a line of the journal:
 ``begin``
     The plan's hash and budget.
 ``sent``
-    Calls that are handed to an engine, with their worst-case cost; on the disk before anything is sent.
+    Calls that are handed to an engine: number, worst-case cost, bound on input tokens; and the model and its address.
+    On the disk before anything is sent.
 ``lost``
     A later run found calls sent and not answered: they are charged at worst and wait to be sent again.
+``failed``
+    The engine gave up. Calls that may be billed all the same are charged at worst, those refused or not sent are
+    charged nothing; all wait to be sent again.
 ``answered``
     One call's answers, tokens and finish. Slots that could not be read come back in halves.
 ``replanned``
@@ -100,6 +104,7 @@ class Execution:
     replans: list[Event] = field(default_factory=list)
     lost_calls: int = 0
     finished: bool = False
+    _bounds: dict[int, int] = field(default_factory=dict)
     _next: int = 0
     _side_by_side: int = 1
     _slots: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
@@ -141,13 +146,21 @@ class Execution:
 
     def _sent(self, event: Event) -> None:
         self._side_by_side = event["side_by_side"]
-        for number, worst in event["calls"]:
+        for number, worst, bound in event["calls"]:
             self.flying[number] = self.queue.pop(number)
+            self._bounds[number] = bound
             self.meter.reserve({number: worst})
 
     def _lost(self, event: Event) -> None:
-        self.lost_calls += min(len(self.flying), self._side_by_side)
-        self.meter.lose(self._side_by_side)
+        self._give_up(self.meter.dearest(self._side_by_side))
+
+    def _failed(self, event: Event) -> None:
+        self._give_up(event["unknown"])
+
+    def _give_up(self, charged: list[int]) -> None:
+        """Put the calls in flight back and charge some of them."""
+        self.lost_calls += len(charged)
+        self.meter.lose(charged)
         self.queue = dict(sorted({**self.queue, **self.flying}.items()))
         self.flying.clear()
 
@@ -157,6 +170,7 @@ class Execution:
         tokens_in, tokens_out = event["input_tokens"], event["output_tokens"]
         cost, (expected_in, expected_out) = model.cost(tokens_in, tokens_out), self.expected(call)
         self.meter.settle(call.number, cost)
+        self.meter.of(model).frame += max(0, tokens_in - self._bounds.pop(call.number))
         if event["error"] is None:
             self.meter.of(model).add(expected_in, expected_out, tokens_in, tokens_out)
         self.done.append(

@@ -34,7 +34,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file: IO[bytes] = open(path, "a+b")  # noqa: SIM115 (closed by close)
+            self._file: IO[bytes] = open(path, "a+b", buffering=0)  # noqa: SIM115 (closed by close)
         except OSError as error:
             raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
         try:
@@ -47,15 +47,20 @@ class Journal:
     def append(self, lines: Iterable[dict[str, Any]]) -> None:
         """Write lines and wait until they are on the disk."""
         try:
-            self._file.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode())
-            self._file.flush()
+            self._write("".join(json.dumps(line) + "\n" for line in lines).encode())
             os.fsync(self._file.fileno())
         except OSError as error:
             raise InputError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from error
 
+    def _write(self, data: bytes) -> None:
+        """Write all of it; without a buffer, so that nothing is left to be written when the file is closed."""
+        while data:
+            data = data[self._file.write(data) :]
+
     def close(self) -> None:
         """Close the file and let others write it."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # on a full disk; append has said so
+            self._file.close()
 
     def _load(self) -> list[dict[str, Any]]:
         self._file.seek(0)

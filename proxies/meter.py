@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from robatch.proxies.pool import PoolModel
@@ -13,7 +13,7 @@ CAUTION = 0.5  # safety margin on input tokens after one call; it falls with the
 LEAST_CAUTION = 0.05
 ROOM = 1.25  # of the output tokens expected, at most, that a call must be allowed where the budget ends
 UNKNOWN = 2.0  # safety factor for a model of which no call is measured, on the greatest excess of the others
-FRAME_BYTES = 128  # tokens that a chat template may add to a prompt, at most
+FRAME_BYTES = 128  # tokens that a chat template may add to a prompt, beyond those that are measured
 
 
 @dataclass
@@ -32,6 +32,8 @@ class Tokens:
         The greatest ratio of actual to predicted input tokens of a single call, at least 1.
     most_out
         The same of output tokens, which may be below 1.
+    frame
+        Input tokens by which a call exceeded what its bytes allow: the model's template adds these.
     """
 
     calls: int = 0
@@ -41,6 +43,7 @@ class Tokens:
     actual_out: int = 0
     most_in: float = 1.0
     most_out: float = 0.0
+    frame: int = 0
 
     def add(self, expected_in: float, expected_out: float, actual_in: int, actual_out: int) -> None:
         """Count one answered call."""
@@ -90,7 +93,7 @@ class Meter:
     spent
         USD of answered calls, by the engines' token counts.
     lost
-        USD, at worst, of calls that were in flight when a run was ended and whose bill is not known.
+        USD, at worst, of tries whose bill is not known: in flight when a run was ended, timed out, broken off.
     reserved
         USD, at worst, of each call in flight, by its number.
     tokens
@@ -117,10 +120,14 @@ class Meter:
         self.reserved.pop(call, None)
         self.spent += cost
 
-    def lose(self, side_by_side: int) -> None:
-        """Charge the calls in flight of a run that ended, at worst: the dearest that can have been so at once."""
-        self.lost += sum(sorted(self.reserved.values(), reverse=True)[:side_by_side])
+    def lose(self, calls: Iterable[int]) -> None:
+        """Charge some of the calls in flight at worst, and release the money of all others."""
+        self.lost += sum(self.reserved[call] for call in calls)
         self.reserved.clear()
+
+    def dearest(self, most: int) -> list[int]:
+        """Return the calls in flight that may cost the most."""
+        return sorted(self.reserved, key=lambda call: -self.reserved[call])[:most]
 
     def safety_in(self, model: PoolModel) -> float | None:
         """Return the factor on predicted input tokens that no call of a model is expected to exceed; None if unknown.
@@ -132,10 +139,24 @@ class Meter:
         known = [tokens.most_in for tokens in self.tokens.values() if tokens.calls]
         return UNKNOWN * max(known) if known else None
 
-    def worst_in(self, model: PoolModel, expected_in: float, prompt_bytes: int) -> int:
-        """Return the most input tokens of a call: one a byte of its prompt until any call is measured."""
-        hard, factor = prompt_bytes + FRAME_BYTES, self.safety_in(model)
-        return hard if factor is None else min(hard, math.ceil(expected_in * factor) + 1)
+    def bound_in(self, model: PoolModel, prompt_bytes: int, template: int) -> int:
+        """Return input tokens that no call can exceed: one a byte of its prompt, and what the chat template adds.
+
+        Parameters
+        ----------
+        model
+            The model.
+        prompt_bytes
+            Bytes of the prompt.
+        template
+            Measured tokens of the shared prompt beyond its bytes.
+        """
+        return prompt_bytes + FRAME_BYTES + template + self.of(model).frame
+
+    def worst_in(self, model: PoolModel, expected_in: float, bound: int) -> int:
+        """Return the most input tokens that a call is expected to take: its bound until any call is measured."""
+        factor = self.safety_in(model)
+        return bound if factor is None else min(bound, math.ceil(expected_in * factor) + 1)
 
     def of(self, model: PoolModel | str) -> Tokens:
         """Return a model's tokens."""

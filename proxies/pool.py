@@ -106,7 +106,9 @@ class PoolModel:
 
             self._check_reachable(self.server)
             name = self.model or self.name
-            return ServerEngine(self.server, name, self.chat, concurrency, timeout, self.api_key_env, seed)
+            return ServerEngine(
+                self.server, name, self.chat, concurrency, timeout, self.api_key_env, seed, retry_billed=False
+            )  # fmt: skip
         if self.path is None:
             raise InputError(f"model {self.name!r} has neither 'server' nor 'path': name one in a pool file")
         from robatch.proxies.offline import OfflineEngine

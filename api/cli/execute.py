@@ -34,11 +34,11 @@ def execute(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Answer the queries of PLAN, made by `robatch route`, never over its budget.
+    """Answer the queries of PLAN, made by `robatch route`, within its budget.
 
     Answers are written as they come; a run that was ended goes on when it is started again. The report, predicted
     against actual utility and planned against billed cost, is written to OUTPUT.report.json. The exit code is 0 when
-    all queries were sent, 1 when the budget did not suffice.
+    all queries were sent within the budget, 1 when the budget did not suffice or the last call exceeded it.
     """
     from robatch.proxies.execution import dry_run as preview
     from robatch.proxies.execution import execute as run
@@ -63,6 +63,10 @@ def execute(
     else:
         _show(made)
         click.echo(f"\nwritten to {target}")
+    if made.over_budget:
+        raise click.ClickException(
+            f"over budget by {made.over_budget:.4g} USD: its last call took more input tokens than was to be expected"
+        )
     if not made.complete:
         raise click.ClickException(
             f"{made.unanswered} of {made.queries} queries were not sent: no budget was left for them"
@@ -113,7 +117,7 @@ def _show_dry_run(routed: RoutedPlan, rows: Sequence[Mapping[str, Any]], as_json
     lines = [*rows, {"model": "all", "batch_size": "", **total}]
     keys = ("model", "batch_size", "queries", "calls", "expected", "worst")
     _table(titles, [[row[key] for key in keys] for row in lines])
-    click.echo(f"\nbudget {routed.plan.budget:.6g} USD, which is never exceeded; nothing was sent")
+    click.echo(f"\nbudget {routed.plan.budget:.6g} USD; nothing was sent")
 
 
 def _show(made: ExecutionReport) -> None:
@@ -128,7 +132,7 @@ def _show(made: ExecutionReport) -> None:
     facts.add_row("calls", f"{made.calls}, of these {made.splits} halves; {made.replans} times planned again")
     facts.add_row("billed", f"{made.billed:.6g} USD of {made.budget:.6g}, planned {made.planned:.6g}")
     if made.lost_calls:
-        facts.add_row("lost", f"{made.lost_calls} calls were in flight when a run ended: {made.lost:.6g} USD at worst")
+        facts.add_row("lost", f"{made.lost_calls} tries whose bill is not known: {made.lost:.6g} USD at worst")
     facts.add_row("amortized", f"{made.amortized:.6g} USD, from which the bill differs by")
     for name, usd in made.difference.items():
         facts.add_row(f"  {name.replace('_', ' ')}", f"{usd:+.4g} USD")
