@@ -16,7 +16,7 @@ from sklearn.neural_network import MLPRegressor
 
 FloatArray = npt.NDArray[np.float64]
 
-CLASSES: dict[str, type] = {
+CLASSES: dict[str, Any] = {
     made.__name__: made
     for made in (LogisticRegression, Ridge, KNeighborsRegressor, MLPRegressor, HistGradientBoostingRegressor)
 }
@@ -39,7 +39,7 @@ def to_parts(fitted: Any) -> float | dict[str, Any]:
     router: Any = fitted
     arrays: dict[str, Any]
     kind = type(router).__name__
-    if CLASSES.get(kind) is not router.__class__:
+    if not any(router.__class__ is known for known in CLASSES.values()):
         raise ValueError(f"its router is a {kind}: files hold {', '.join(CLASSES)} and constants")
     if kind == "KNeighborsRegressor":
         arrays = {"x": router._fit_X, "y": router._y}
