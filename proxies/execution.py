@@ -229,7 +229,10 @@ class _Run:
     def _answered(self, model: int, ready: Ready, answer: ModelAnswer) -> Event:
         batch = [self.queries[i] for i in ready.call.queries]
         tolerant = not self.routed.pool[model].structured
-        given = [None] * len(batch) if answer.error else read(answer.text, batch, self.routed.template.form, tolerant)
+        given: Sequence[str | None] = [None] * len(batch)
+        if not answer.error:
+            cut = answer.finish_reason == "length"
+            given = read(answer.text, batch, self.routed.template.form, tolerant, cut)
         return {
             "event": "answered",
             "call": ready.call.number,

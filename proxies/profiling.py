@@ -187,7 +187,7 @@ def _line(
     """Read and grade an answer; what the record keeps of it is all that the rows are made of."""
     answers: Sequence[str | None] = [None] * len(batch)
     if answer.error is None:
-        answers = read(answer.text, batch, task.template.form, tolerant=not model.structured)
+        answers = read(answer.text, batch, task.template.form, not model.structured, answer.finish_reason == "length")
     grade = grader_of(task.grader)
     return {
         **call.key._asdict(),

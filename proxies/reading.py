@@ -1,14 +1,15 @@
 """From a model's output to one answer per query: strictly in the form asked for, or with tolerance for free text.
 
-No query's answer is ever taken from text that another slot holds; where it is not clear which answer is meant,
-there is none.
+A slot's answer is taken from its own line or key alone; where it is not clear which answer is meant, there is none.
+What no reader of lines can tell: a model that repeats a query's text over several lines, of which one begins like a
+slot, and never comes to that slot itself.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from robatch.proxies.free_text import read_line
@@ -18,7 +19,12 @@ from robatch.proxies.tasks import Query
 Answers = tuple[str | None, ...]
 
 _ANSWER_LINE = re.compile(r"A([0-9]{1,4}):[ \t]*(\S.*?)[ \t]*")
-_KEY = re.compile(r"A([1-9][0-9]{0,3})")
+_KEY = re.compile(r"A(0|[1-9][0-9]{0,3})")
+# A slot's mark within a line: whose answer stands behind it is not clear.
+_INNER = re.compile(
+    r"(?:^|[\s,;.|/&(\[*_`])(?:A|(?:Answer|Ans\.?)[ \t]*#?)[ \t]*([0-9]{1,4})[*_`\])]*\s*[:=]", re.IGNORECASE
+)
+_INNER_NUMBER = re.compile(r"[\s,;|]([0-9]{1,4})[.):](?=\s)")
 
 # Decoration around a slot's number: quotes, list marks and headings before, bold and code around it.
 _BEFORE = r"\s*(?:[>#*+\-\u2022]+[ \t]+)*[*_`\[(]*"
@@ -33,7 +39,11 @@ _CUE = re.compile(r"\banswers?\b|####|\\boxed", re.IGNORECASE)
 
 
 def read(
-    text: str, queries: Sequence[Query], form: Literal["lines", "json"] = "lines", tolerant: bool = False
+    text: str,
+    queries: Sequence[Query],
+    form: Literal["lines", "json"] = "lines",
+    tolerant: bool = False,
+    cut: bool = False,
 ) -> Answers:
     """Read a model's output, slot by slot.
 
@@ -52,16 +62,60 @@ def read(
         begins so, ``1.`` or ``1)``; a choice may be explained after it, the last number of a line counts; the
         object may stand among other text or break off; the other form is read where there is nothing of the one
         asked for, and a single query's answer without any mark. A slot that is given twice must be given alike.
+    cut
+        Whether the output ended at its token limit (``finish_reason`` is ``"length"``). Then an answer that its last
+        line gives counts only if it is a choice that no longer one begins with, and no slot counts behind one that is
+        missing.
 
     Returns
     -------
     tuple of str or None
         The answers, in the order of the queries and in the form in which `normalize` gives them; None for a slot
-        that is missing, ambiguous, or whose answer is not of its query's kind.
+        that is missing, ambiguous, or whose answer is not of its query's kind. All are None where the numbering begins
+        at 0 or otherwise goes beside the queries'.
     """
+    answers, of_lines = _read(text, queries, form, tolerant)
+    if not cut:
+        return answers
+    if of_lines:
+        whole, _ = _read(text[: text.rfind("\n") + 1], queries, form, tolerant)
+        answers = tuple(
+            answer if answer == before or _is_whole(answer, query) else None
+            for answer, before, query in zip(answers, whole, queries, strict=True)
+        )
+    missing = answers.index(None) if None in answers else len(answers)
+    return answers[:missing] + (None,) * (len(answers) - missing)
+
+
+def _is_whole(answer: str | None, query: Query) -> bool:
+    """Tell whether an answer that was perhaps cut off can mean no other."""
+    if answer is None or query.kind != "choice":
+        return False
+    return not any(choice != answer and choice.casefold().startswith(answer.casefold()) for choice in query.choices)
+
+
+def _read(text: str, queries: Sequence[Query], form: str, tolerant: bool) -> tuple[Answers, bool]:
+    """Read the output; tell also whether the answers come from lines."""
     if tolerant:
         return _tolerant(text, queries, form)
-    return _parse_lines(text, queries) if form == "lines" else _parse_json(text, queries)
+    return (_parse_lines(text, queries), True) if form == "lines" else (_parse_json(text, queries), False)
+
+
+def _shifted(found: Mapping[int, object], queries: Sequence[Query]) -> bool:
+    """Tell whether slots are numbered from 0, or from 2: then no answer is where it belongs."""
+    return 0 in found or (1 not in found and len(queries) + 1 in found)
+
+
+def _own(line: str, slot: int, query: Query, inner: re.Pattern[str], slots: int) -> str:
+    """Return the part of a slot's line that is surely its own: nothing, where another slot's mark stands in it.
+
+    A choice is read before that mark. A text may hold marks of slots that the call has not.
+    """
+    for match in inner.finditer(line):
+        other = int(match[1])
+        if other != slot and (query.kind != "text" or 1 <= other <= slots):
+            return line[: match.start()] if query.kind == "choice" else ""
+    return line
 
 
 def _parse_lines(text: str, queries: Sequence[Query]) -> Answers:
@@ -70,7 +124,10 @@ def _parse_lines(text: str, queries: Sequence[Query]) -> Answers:
     for line in text.split("\n"):
         match = _ANSWER_LINE.fullmatch(line.strip("\r \t"))
         if match:
-            found.setdefault(int(match[1]), []).append(match[2])
+            slot, line = int(match[1]), match[2]
+            if 1 <= slot <= len(queries) and queries[slot - 1].kind != "choice":
+                line = _own(line, slot, queries[slot - 1], _INNER, len(queries))
+            found.setdefault(slot, []).append(line)
     return _once(found, queries)
 
 
@@ -106,50 +163,57 @@ def _slots(pairs: Sequence[tuple[str, Any]]) -> dict[int, list[str]]:
 
 def _once(found: dict[int, list[str]], queries: Sequence[Query]) -> Answers:
     answers: list[str | None] = []
+    if _shifted(found, queries):
+        return (None,) * len(queries)
     for i, query in enumerate(queries, start=1):
         given = found.get(i, [])
         answers.append(normalize(given[0], query) if len(given) == 1 else None)
     return tuple(answers)
 
 
-def _tolerant(text: str, queries: Sequence[Query], form: str) -> Answers:
+def _tolerant(text: str, queries: Sequence[Query], form: str) -> tuple[Answers, bool]:
     text = _THOUGHTS.sub("", text, count=1)
     for look in (_objects, _marked) if form == "json" else (_marked, _objects):
-        found = look(text)
+        found = look(text, queries)
         if found:
+            if _shifted(found, queries):
+                return (None,) * len(queries), look is _marked
             slots = (found.get(i, []) for i in range(1, len(queries) + 1))
-            return tuple(
+            answers = (
                 _alike([read_line(line, query) for line in lines]) for lines, query in zip(slots, queries, strict=True)
             )
+            return tuple(answers), look is _marked
     if len(queries) != 1:
-        return (None,) * len(queries)
-    return (_bare(text, queries[0]),)
+        return (None,) * len(queries), True
+    return (_bare(text, queries[0]),), True
 
 
 def _alike(answers: Sequence[str | None]) -> str | None:
     return answers[0] if len(set(answers)) == 1 else None
 
 
-def _marked(text: str) -> dict[int, list[str]]:
+def _marked(text: str, queries: Sequence[Query]) -> dict[int, list[str]]:
     """Find the slots that lines begin, and give the first line of each that is not empty."""
     lines = _lines(text)
-    for pattern in (_NAMED, _NUMBERED):
+    for pattern, inner in ((_NAMED, _INNER), (_NUMBERED, _INNER_NUMBER)):
         found: dict[int, list[str]] = {}
-        waiting = 0  # the slot whose mark had nothing behind it
+        waiting: int | None = None  # the slot whose mark had nothing behind it
         for line in lines:
             match = pattern.fullmatch(line)
             if match:
                 waiting = int(match[1])
                 line = match[2]
-            if waiting and line.strip(" \t*_`"):
+            if waiting is not None and line.strip(" \t*_`"):
+                if 1 <= waiting <= len(queries):
+                    line = _own(line, waiting, queries[waiting - 1], inner, len(queries))
                 found.setdefault(waiting, []).append(line)
-                waiting = 0
+                waiting = None
         if found:
             return found
     return {}
 
 
-def _objects(text: str) -> dict[int, list[str]]:
+def _objects(text: str, queries: Sequence[Query]) -> dict[int, list[str]]:
     """Find the slots of the JSON objects in the text.
 
     The first object that is broken ends the search: what comes after it may stand within one of its texts.

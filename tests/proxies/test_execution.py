@@ -18,6 +18,7 @@ from robatch.instances import InputError
 from robatch.proxies.execution import dry_run, execute, journal_path, report_path
 from robatch.proxies.journal import Journal
 from robatch.proxies.routing import route
+from robatch.proxies.tasks import Query, write_queries
 
 spec = importlib.util.spec_from_file_location("llm_server", Path(__file__).with_name("llm_server.py"))
 assert spec is not None
@@ -382,3 +383,20 @@ def test_kill_9_loses_nothing_and_pays_only_calls_in_flight_twice(tmp_path):
     assert made.lost_calls <= 4 * kills
     assert billed(server) <= routed.plan.budget
     assert made.billed <= billed(server) <= made.billed + made.lost
+
+
+def test_an_answer_that_was_cut_off_is_not_taken(tmp_path):
+    with Server() as server:
+        answer = server.answer
+
+        def long(body):
+            status, reply = answer(body)
+            reply["choices"][0] |= {"finish_reason": "length"}
+            reply["choices"][0]["message"]["content"] = "A1: 125"
+            return status, reply
+
+        server.answer = long
+        write_queries(tmp_path / "q.jsonl", [Query(f"q{i}", f"good number {i}", "1256", "number") for i in range(4)])
+        routed = route(tmp_path / "q.jsonl", Proxy(server.url), budget_fraction=1.0)
+        made = execute(routed, tmp_path / "a.jsonl")
+    assert made.answered == 0

@@ -184,6 +184,69 @@ def test_a_single_query_needs_no_mark(query, text, answer, form):
     assert read(text, [query], form, tolerant=True) == (answer,)
 
 
+LATE = Query("d", "t", "delivery", "choice", ("delivery", "delivery late"))
+
+
+@pytest.mark.parametrize("tolerant", [False, True])
+@pytest.mark.parametrize(
+    ("text", "queries", "answers"),
+    [
+        ("A1: 5, A2: 7", [N, N], (None, None)),
+        ("A1: 5; a2 = 7\nA2: 8", [N, N], (None, "8")),
+        ("A1: x A2: y", [T, T], (None, None)),
+        ("A1: x A3: y", [T, T], ("x A3: y", None)),
+        ("A0: billing\nA1: delivery", [A, B], (None, None)),
+        ("A2: billing\nA3: delivery", [A, B], (None, None)),
+        ("A1:\nA0: billing", [A], (None,)),
+    ],
+)
+def test_no_answer_comes_from_beside_its_own_mark(text, queries, answers, tolerant):
+    assert read(text, queries, tolerant=tolerant) == answers
+
+
+@pytest.mark.parametrize(
+    ("text", "queries", "answers"),
+    [
+        ("1. 5, 2. 7", [N, N], (None, None)),
+        ("1. x 2. y", [T, T], (None, None)),
+        ("0. billing\n1. delivery", [A, B], (None, None)),
+        ("A1: the same as A2: delivery", [A, B], (None, None)),
+        ("A1: billing, A2: delivery", [A, B], ("billing", None)),
+        ("A0:\nbilling\nA1:\ndelivery", [A, B], (None, None)),
+    ],
+)
+def test_nor_in_free_text(text, queries, answers):
+    assert read(text, queries, tolerant=True) == answers
+
+
+@pytest.mark.parametrize("tolerant", [False, True])
+def test_a_numbering_from_0_in_json(tolerant):
+    assert read('{"A0": "billing", "A1": "delivery"}', [A, B], "json", tolerant) == (None, None)
+
+
+@pytest.mark.parametrize("tolerant", [False, True])
+@pytest.mark.parametrize(
+    ("text", "queries", "answers"),
+    [
+        ("A1: 7\nA2: 125", [N, N], ("7", None)),
+        ("A1: 7\nA2: 125\n", [N, N], ("7", "125")),
+        ("A1: Paris\nA2: New", [T, T], ("Paris", None)),
+        ("A1: billing\nA2: delivery", [A, B], ("billing", "delivery")),
+        ("A1: billing\nA2: delivery", [A, LATE], ("billing", None)),
+        ("A2: delivery\nthanks", [T, B], (None, None)),
+        ("A1: ?\nA2: delivery\n(cut", [A, B], (None, None)),
+    ],
+)
+def test_an_output_that_was_cut_off_counts_as_far_as_it_is_whole(text, queries, answers, tolerant):
+    assert read(text, queries, tolerant=tolerant, cut=True) == answers
+
+
+def test_free_text_and_objects_that_were_cut_off():
+    assert read("The answer is 125", [N], tolerant=True, cut=True) == (None,)
+    assert read('{"A1": "5", "A2": "12', [N, N], "json", tolerant=True, cut=True) == ("5", None)
+    assert read('{"A1": 5, "A2": 12', [N, N], "json", tolerant=True, cut=True) == ("5", None)
+
+
 PIECES = st.sampled_from(
     ["A1: ", "A2: ", "1. ", "2) ", "Answer 2: ", "billing", "delivery", "42", "\n", " ", "or", "not", "{", "}", '"A1"']
     + ['"A2"', ": ", ", ", '"billing"', "```", "**", "<think>", "</think>", "\\n", "[", "\u2028", "\r"]
