@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
 from robatch.instances.errors import InputError
 from robatch.instances.files import replacing
 from robatch.instances.scalars import whole
+from robatch.proxies.features import as_rows, embedded
 from robatch.proxies.utility_proxy import UtilityProxy, as_measured, deal
 
 FloatArray = npt.NDArray[np.float64]
@@ -88,7 +88,8 @@ def diagnose(proxy: UtilityProxy, X: Any, y: Any, groups: Any = None, folds: int
     X, y
         As for `UtilityProxy.fit`.
     groups
-        N labels, such as the queries' tasks, or None: whole groups are left out together. Equal texts always are.
+        N labels, such as the queries' tasks, or None: whole groups are left out together, and
+        equal texts with all groups they occur in.
     folds
         At least 2; with groups, at most as many as there are groups count.
     seed
@@ -100,10 +101,15 @@ def diagnose(proxy: UtilityProxy, X: Any, y: Any, groups: Any = None, folds: int
         If there are fewer than two queries, or all are alike in their group.
     """
     measured = as_measured(y)
-    X = sp.csr_array(X) if sp.issparse(X) else X if hasattr(X, "shape") else list(X)  # noqa: N806
+    X = as_rows(X)  # noqa: N806
     fold = deal(X, groups, len(measured), whole("folds", folds, 2), seed)
     if len(np.unique(fold)) < 2:
         raise InputError("there is nothing to leave out: at least two queries are needed")
+    proxy = clone(proxy)
+    vectors = embedded(proxy.features, X)
+    if vectors is not None:  # what a network gives does not depend on the fold
+        X = vectors  # noqa: N806
+        proxy.set_params(features="given")
     predicted, plain = np.empty_like(measured), np.empty_like(measured)
     states: tuple[tuple[str, int], ...] = ()
     for part in np.unique(fold):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,14 @@ class Features(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         return scaled if not (self.dense and sp.issparse(scaled)) else scaled.toarray()
 
 
+def embedded(source: Any, X: Any) -> Any:  # noqa: N803
+    """Return what a network gives for texts as an array, to be used several times; None for other sources."""
+    if isinstance(source, str) and source.startswith(("endpoint:", "sentence-transformers:")):
+        check_source(source)
+        return Features(source)._raw(X)
+    return None
+
+
 def check_source(source: Any) -> None:
     """Refuse what is no source of features.
 
@@ -174,6 +183,17 @@ def check_source(source: Any) -> None:
         f"features is {source!r}: 'tfidf', 'given', a callable from texts to an array, 'sentence-transformers:NAME' "
         "or 'endpoint:URL#MODEL' is needed"
     )
+
+
+def as_rows(X: Any) -> Any:  # noqa: N803
+    """Return X as a list, an array or a CSR array, whose rows are counted from 0: pandas counts by labels."""
+    if sp.issparse(X):
+        return sp.csr_array(X)
+    if hasattr(X, "iloc"):
+        X = X.to_numpy()  # noqa: N806
+    if hasattr(X, "shape"):
+        return X.tolist() if len(X.shape) == 1 and np.asarray(X).dtype.kind in "OUT" else X
+    return X if isinstance(X, str) else list(X)
 
 
 def as_texts(X: Any) -> list[str]:  # noqa: N803
@@ -213,9 +233,15 @@ def _numbers(name: str, X: Any) -> Any:  # noqa: N803
 
 
 def _from_sentence_transformers(source: str, texts: Sequence[str]) -> Any:
+    return _encoder(source).encode(list(texts), show_progress_bar=False)
+
+
+@lru_cache(maxsize=1)
+def _encoder(source: str) -> Any:
+    """Load a model once: it takes seconds."""
     module = require("sentence_transformers", "embeddings", f"features={source!r}")
     make: Callable[..., Any] = module.SentenceTransformer
-    return make(source.partition(":")[2]).encode(list(texts), show_progress_bar=False)
+    return make(source.partition(":")[2])
 
 
 def _from_endpoint(source: str, texts: Sequence[str]) -> FloatArray:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
 from robatch.proxies.tasks import Query, query_ids
+from robatch.proxies.uncertainty import Answers
 
 if TYPE_CHECKING:
     from robatch.proxies.measurements import Measurements
@@ -94,6 +95,8 @@ class Sample:
         (N, S), NaN where not measured.
     input_tokens, output_tokens
         (N, K), NaN where not known.
+    answers
+        The single answers behind the utilities, with their calls.
     """
 
     facts: Facts
@@ -101,6 +104,7 @@ class Sample:
     utility: FloatArray
     input_tokens: FloatArray
     output_tokens: FloatArray
+    answers: Answers
 
 
 def sample(measurements: Measurements, queries: Sequence[Query], task: str | None) -> Sample:
@@ -128,4 +132,22 @@ def sample(measurements: Measurements, queries: Sequence[Query], task: str | Non
     record = next(record for record in measurements.provenance["tasks"] if record["name"] == name)
     facts = Facts(tuple(measurements.provenance["models"]), record, len(rows))
     texts = [facts.text(given[ids[i]]) for i in rows]
-    return Sample(facts, texts, utility[rows], inputs[rows], outputs[rows])
+    answers = _answers(measurements, name, [ids[i] for i in rows])
+    return Sample(facts, texts, utility[rows], inputs[rows], outputs[rows], answers)
+
+
+def _answers(measurements: Measurements, task: str, ids: Sequence[str]) -> Answers:
+    """Return every single answer to the queries, with a number for its call."""
+    names = ("task", "query_id", "model", "batch_size", "repeat", "call", "score")
+    rows, columns = {id: i for i, id in enumerate(ids)}, {state: s for s, state in enumerate(measurements.states)}
+    calls: dict[tuple[int, int, int], int] = {}
+    found = []
+    for where, id, model, size, repeat, call, score in zip(
+        *(measurements.table[name].to_pylist() for name in names), strict=True
+    ):
+        if where == task and id in rows:
+            column = columns[model, size]
+            found.append((rows[id], column, score, calls.setdefault((column, repeat, call), len(calls))))
+    places = np.array([(row, column, call) for row, column, _, call in found], dtype=np.int64)
+    scores = np.array([score for _, _, score, _ in found], dtype=np.float64)
+    return Answers(places[:, 0], places[:, 1], scores, places[:, 2])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from typing import Any
 
@@ -14,6 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
 
 from robatch.instances.errors import InputError
 from robatch.proxies.calibration import to_logit
@@ -59,6 +60,8 @@ def make_router(router: Any, rows: int, seed: int) -> Any:
             )
     elif isinstance(router, BaseEstimator) and hasattr(router, "fit") and hasattr(router, "predict"):
         made = clone(router)
+        if is_classifier(made) and not hasattr(made, "predict_proba"):
+            raise InputError(f"router is {router!r}: a classifier needs predict_proba, which this one lacks")
         if "random_state" in made.get_params(deep=False) and made.get_params(deep=False)["random_state"] is None:
             made.set_params(random_state=seed)
         return made
@@ -100,31 +103,44 @@ def fit_router(router: Any, features: Any, target: FloatArray, weight: FloatArra
     features = features[np.flatnonzero(used)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is a way to regularize
-        return _fit(router, features, target, weight)
+        try:
+            return _fit(router, features, target, weight)
+        except ValueError as error:
+            raise InputError(f"router {router!r} cannot be fitted to {len(target)} queries: {error}") from error
 
 
 def _fit(router: Any, features: Any, target: FloatArray, weight: FloatArray) -> Any:
     mean = float(np.average(target, weights=weight))
-    weighted = "sample_weight" in inspect.signature(router.fit).parameters
+    weights_name = _weights_name(router)
     if is_classifier(router):
-        if not weighted:
+        if weights_name is None:
             labels = (target >= 0.5).astype(np.int64)
             return router.fit(features, labels) if np.ptp(labels) else mean
         rows = np.concatenate([np.flatnonzero(target > 0), np.flatnonzero(target < 1)])
         right = np.arange(len(rows)) < (target > 0).sum()
         weights = weight[rows] * np.where(right, target[rows], 1.0 - target[rows])
-        return router.fit(features[rows], right.astype(np.int64), sample_weight=weights)
-    if weighted:
-        return router.fit(features, target, sample_weight=weight)
+        return router.fit(features[rows], right.astype(np.int64), **{weights_name: weights})
+    if weights_name is not None:
+        return router.fit(features, target, **{weights_name: weight})
     return router.fit(features, target)
+
+
+def _weights_name(router: Any) -> str | None:
+    """Return the name of the fit's argument for weights: a pipeline's is that of its last step."""
+    if isinstance(router, Pipeline):
+        name, last = router.steps[-1]
+        return f"{name}__sample_weight" if has_fit_parameter(last, "sample_weight") else None
+    return "sample_weight" if has_fit_parameter(router, "sample_weight") else None
 
 
 def router_scores(fitted: Any, features: Any) -> FloatArray:
     """Return the logit of the predicted utility of each query: (N,), finite."""
     if isinstance(fitted, float):
         values = np.full(features.shape[0], fitted)
-    elif is_classifier(fitted):
-        values = np.asarray(fitted.predict_proba(features), dtype=np.float64)[:, 1]
     else:
-        values = np.asarray(fitted.predict(features), dtype=np.float64).ravel()
+        try:
+            found = fitted.predict_proba(features)[:, 1] if is_classifier(fitted) else fitted.predict(features)
+        except ValueError as error:
+            raise InputError(f"router {fitted!r} cannot predict: {error}") from error
+        values = np.asarray(found, dtype=np.float64).ravel()
     return to_logit(values)

@@ -16,6 +16,26 @@ GRID = np.linspace(0.0, 1.0, 41)
 """Predictions at which standard errors are kept; between them they are interpolated."""
 
 _WIDTH = 0.1  # of the window of similar predictions, in utility
+_FEW_CALLS = 5.0
+
+
+class Answers(NamedTuple):
+    """Single answers, where the measurements are means over repeats.
+
+    Attributes
+    ----------
+    row, column
+        Query and state of each of the A answers: (A,) each.
+    score
+        In [0, 1]: (A,).
+    call
+        A number for the call that gave it: (A,); answers of one call fail together.
+    """
+
+    row: IntArray
+    column: IntArray
+    score: FloatArray
+    call: IntArray
 
 
 class Total(NamedTuple):
@@ -37,7 +57,8 @@ class Uncertainty:
     covariance
         Of the states' mean errors, which all new queries share: (S, S).
     noise
-        Variance of an outcome as a part of ``p * (1 - p)``, which it is for right or wrong: (S,).
+        Variance of an outcome as a part of ``p * (1 - p)``, which it is for right or wrong: (S,). Above 1 where the
+        outcomes of a call go together.
     router
         Standard error of the routers' scores, by state: (S,).
     lead
@@ -54,10 +75,13 @@ class Uncertainty:
     means: FloatArray
 
     @classmethod
-    def of(cls, predicted: FloatArray, measured: FloatArray, router: FloatArray) -> Self:
+    def of(
+        cls, predicted: FloatArray, measured: FloatArray, router: FloatArray, answers: Answers | None = None
+    ) -> Self:
         """Learn from predictions (N, S) made without the query, and measurements (N, S) with NaN where there are none.
 
-        `router` is the standard error of the score of each state's router: (S,).
+        `router` is the standard error of the score of each state's router: (S,). Without `answers` each measurement
+        counts as one answer, independent of all others.
         """
         known = ~np.isnan(measured)
         residual = np.where(known, measured - predicted, 0.0)
@@ -67,14 +91,20 @@ class Uncertainty:
         covariance = scaled.T @ scaled + np.diag(0.25 / (counts + 1.0) ** 2)
         spread = np.where(known, predicted * (1.0 - predicted), 0.0).sum(axis=0)
         noise = np.where(counts > 0, ((residual**2).sum(axis=0) + 1.0) / (spread + 1.0), 1.0)
+        together = np.ones(len(counts))
+        if answers is not None:
+            noise, together = _noise(predicted, answers)
+            # Means of answers that fail together are as uncertain as those of fewer answers.
+            covariance *= np.sqrt(np.outer(together, together))
         band = np.empty((measured.shape[1], len(GRID)))
         for s in range(measured.shape[1]):
             here = known[:, s]
             near = np.exp(-0.5 * ((GRID[:, None] - predicted[here, s]) / _WIDTH) ** 2)
             band[s] = np.sqrt(near**2 @ residual[here, s] ** 2 + 0.25) / (near.sum(axis=1) + 1.0)
+            band[s] *= np.sqrt(together[s])
         means = predicted.mean(axis=0)
         lead = _lead(predicted - means, residual, known)
-        return cls(band, covariance, np.clip(noise, 0.05, 1.0), router, lead, means)
+        return cls(band, covariance, noise if answers is not None else np.clip(noise, 0.05, 1.0), router, lead, means)
 
     def standard_errors(self, predicted: FloatArray, shifted: FloatArray) -> FloatArray:
         """Give the standard error of each predicted utility: (N, S).
@@ -113,6 +143,30 @@ class Uncertainty:
         mean = float(np.clip(chosen.sum() - luck, 0.0, len(chosen)))
         half = float(norm.ppf(0.5 + level / 2)) * float(np.sqrt(model + doubt**2 + noise))
         return Total(mean, max(0.0, mean - half), min(float(len(chosen)), mean + half))
+
+
+def _noise(predicted: FloatArray, answers: Answers) -> tuple[FloatArray, FloatArray]:
+    """Give the variance of one answer, those of its call reckoned with, as a part of ``p * (1 - p)``: (S,).
+
+    The second array is how many times that of independent answers it is. Sums of residuals by call have the variance
+    of independent answers, or more where whole calls fail. Few calls tell little: `_FEW_CALLS` imagined ones, whose
+    answers are independent, are added.
+    """
+    noise, times = np.ones((2, predicted.shape[1]))
+    for s in range(len(noise)):
+        here = answers.column == s
+        if not here.any():
+            continue
+        fitted = predicted[answers.row[here], s]
+        residual = answers.score[here] - fitted
+        spread = float((fitted * (1.0 - fitted)).sum()) + 1.0
+        call = np.unique(answers.call[here], return_inverse=True)[1]
+        calls = int(call.max()) + 1
+        alone = float(np.clip((float(residual @ residual) + 1.0) / spread, 0.05, 1.0))
+        together = (float((np.bincount(call, weights=residual) ** 2).sum()) + 1.0) / spread
+        noise[s] = max(alone, (calls * together + _FEW_CALLS * alone) / (calls + _FEW_CALLS))
+        times[s] = noise[s] / alone
+    return noise, times
 
 
 def _lead(centred: FloatArray, residual: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:

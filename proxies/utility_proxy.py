@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 from scipy.stats import norm
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -17,13 +18,13 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import number, whole
 from robatch.proxies.decomposition import Decomposition, Layout, router_targets
-from robatch.proxies.features import Features, surface
+from robatch.proxies.features import Features, as_rows, surface
 from robatch.proxies.proxy_facts import Facts, sample
 from robatch.proxies.routers import DENSE, fit_router, make_router, router_scores
 from robatch.proxies.scaling import SCALINGS
 from robatch.proxies.tasks import Query
 from robatch.proxies.token_counts import TokenCounts
-from robatch.proxies.uncertainty import Total, Uncertainty
+from robatch.proxies.uncertainty import Answers, Total, Uncertainty
 
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
@@ -112,6 +113,7 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         groups: Any = None,
         input_tokens: Any = None,
         output_tokens: Any = None,
+        answers: Answers | None = None,
     ) -> Self:
         """Learn from measured utilities.
 
@@ -123,10 +125,14 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
             Measured utilities in [0, 1], NaN where a query was not measured in a state: (N, S).
         groups
             N labels, or None: queries of one group are never split between router and calibration. Equal texts
-            never are.
+            never are either; one group that holds all queries counts as none.
         input_tokens, output_tokens
             Measured tokens of each query by model, NaN where not known: (N, K), K in the order of the states' models;
             or None. Input tokens need texts.
+        answers
+            The single answers behind `y`, where it holds means over repeats or answers came in calls of several;
+            `predict_total` then is of one execution, and knows that answers of a call fail together. None: each value
+            of y is one answer, independent of the others.
 
         Raises
         ------
@@ -137,7 +143,7 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         states = [(f"model {s + 1}", 1) for s in range(measured.shape[1])] if self.states is None else self.states
         layout = Layout.of(states, self.scaling is None)
         self._check(layout, measured)
-        X = X if sp.issparse(X) or hasattr(X, "shape") else list(X)  # noqa: N806
+        X = as_rows(X)  # noqa: N806
         rows = X.shape[0] if hasattr(X, "shape") else len(X)
         if rows != len(measured):
             raise InputError(f"X has {rows} queries and y {len(measured)}: as many are needed")
@@ -156,7 +162,7 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
                                          *fitting)  # fmt: skip
                 left_out[mine] = rest.predict(layout, scores[mine])
         self.layout_ = layout
-        self.uncertainty_ = Uncertainty.of(left_out, measured, errors[layout.unit])
+        self.uncertainty_ = Uncertainty.of(left_out, measured, errors[layout.unit], answers)
         self.cross_fitted_ = left_out
         self.input_tokens_ = self.output_tokens_ = None
         if input_tokens is not None:
@@ -261,8 +267,8 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         Returns
         -------
         Total
-            ``mean``, ``low`` and ``high``. The mean is the sum of the predictions less what is luck: a plan prefers
-            states predicted too high (see `robatch.proxies.uncertainty.Uncertainty`).
+            ``mean``, ``low`` and ``high``, of one execution of the plan. The mean is the sum of the predictions less
+            what is luck: a plan prefers states predicted too high (see `robatch.proxies.uncertainty.Uncertainty`).
         """
         check_is_fitted(self)
         level = number("level", level, 0.0, 1.0 - 1e-9, "a number above 0 and below 1", above=True)
@@ -298,8 +304,7 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         return -float(np.nanmean((as_measured(y) - self.predict(X)) ** 2))
 
     def _scores(self, X: Any) -> Iterator[FloatArray]:  # noqa: N803
-        X = X if hasattr(X, "shape") else list(X)  # noqa: N806
-        X = sp.csr_array(X) if sp.issparse(X) else X  # noqa: N806
+        X = as_rows(X)  # noqa: N806
         rows = X.shape[0] if hasattr(X, "shape") else len(X)
         if rows == 0:
             raise InputError("X is empty: at least one query is needed")
@@ -350,7 +355,13 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
             raise InputError("features is 'given': measured queries have texts, fit(X, y) takes numbers")
         found = sample(measurements, queries, task)
         proxy = cls(states=tuple(measurements.states), **params)
-        proxy.fit(found.texts, found.utility, input_tokens=found.input_tokens, output_tokens=found.output_tokens)
+        proxy.fit(
+            found.texts,
+            found.utility,
+            input_tokens=found.input_tokens,
+            output_tokens=found.output_tokens,
+            answers=found.answers,
+        )
         proxy.facts_ = found.facts
         return proxy
 
@@ -463,17 +474,21 @@ def _characters(X: Any) -> FloatArray:  # noqa: N803
 
 def deal(X: Any, groups: Any, rows: int, folds: int, seed: int) -> IntArray:  # noqa: N803
     """Deal the queries out to folds, equal texts and groups together: (N,)."""
+    X = as_rows(X)  # noqa: N806
+    codes = np.arange(rows)
+    if isinstance(X, list) and all(isinstance(text, str) for text in X):
+        numbers: dict[str, int] = {}
+        alike = np.array([numbers.setdefault(text, len(numbers)) for text in X])
+        codes = alike if alike.max() > 0 else codes  # all alike: there is nothing to keep together
     if groups is not None:
         labels = np.asarray(groups)
         if labels.shape != (rows,):
             raise InputError(f"groups has shape {labels.shape}: {rows} labels are needed")
-        codes = np.unique(labels, return_inverse=True)[1]
-    elif isinstance(X, list) and all(isinstance(text, str) for text in X):
-        numbers: dict[str, int] = {}
-        codes = np.array([numbers.setdefault(text, len(numbers)) for text in X])
-    else:
-        codes = np.arange(rows)
-    if codes.max() == 0:  # all alike: there is nothing to keep together
-        codes = np.arange(rows)
+        named = np.unique(labels, return_inverse=True)[1]
+        # A text of two groups binds them: what hangs together is one part.
+        edges = sp.coo_array((np.ones(rows), (codes, codes.max() + 1 + named)), shape=(2 * rows, 2 * rows))
+        bound = connected_components(edges, directed=False)[1][codes]
+        joined = np.unique(bound, return_inverse=True)[1]
+        codes = joined if joined.max() > 0 else codes
     order = np.random.default_rng(seed).permutation(int(codes.max()) + 1)
     return np.asarray(order[codes] % folds, dtype=np.int64)

@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+from sklearn.neighbors import KNeighborsRegressor
 
 from robatch.instances.errors import InputError
 from robatch.proxies.diagnostics import compare_with_per_state, diagnose, judge, reliability
@@ -49,12 +51,23 @@ def test_a_good_proxy_is_better_than_the_means_and_a_constant_one_is_not() -> No
     assert np.array_equal(again.predicted, good.predicted)
 
 
-def test_nothing_is_learned_from_the_query_itself() -> None:
+@pytest.mark.parametrize("kind", ["list", "array", "groups", "one task", "series"])
+def test_nothing_is_learned_from_a_twin(kind: str) -> None:
     rng = np.random.default_rng(2)
-    texts = [f"unique{i}" for i in range(100)] * 2  # every text twice, with the same answer
-    y = np.tile(rng.integers(0, 2, (100, 4)).astype(float), (2, 1))
-    found = diagnose(UtilityProxy(STATES, router="knn"), texts, y)
-    assert found.brier > 0.23
+    texts = [f"unique{i}" for i in range(60)] * 2  # every text twice, with the same answer
+    y = np.tile(rng.integers(0, 2, (60, 4)).astype(float), (2, 1))
+    groups = {"groups": np.arange(120) // 60 + np.arange(120) % 60 * 2, "one task": ["task"] * 120}.get(kind)
+    x = {"array": np.array(texts), "series": pd.Series(texts, index=rng.permutation(120))}.get(kind, texts)
+    found = diagnose(UtilityProxy(STATES, router=KNeighborsRegressor(n_neighbors=1)), x, y, groups=groups)
+    assert found.auc is not None
+    assert found.auc < 0.56
+
+
+def test_rows_of_pandas_are_counted_and_not_looked_up() -> None:
+    x, y = draw(200, 8)
+    frame = pd.DataFrame(x, index=np.random.default_rng(0).permutation(200))
+    proxy = UtilityProxy(STATES, features="given")
+    assert diagnose(proxy, frame, y).brier == diagnose(proxy, x, y).brier
 
 
 def test_whole_groups_are_left_out() -> None:

@@ -1,7 +1,9 @@
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,9 @@ import pytest
 import scipy.sparse as sp
 
 from robatch.instances.errors import InputError, MissingExtraError
+from robatch.proxies.diagnostics import diagnose
 from robatch.proxies.features import Features, HashedTfidf, surface
+from robatch.proxies.utility_proxy import UtilityProxy
 
 TEXTS = [f"query {word} number {i}" for i, word in enumerate(["red", "green", "blue", "red"] * 10)]
 
@@ -113,3 +117,27 @@ def test_an_endpoint_that_is_not_there_is_one_sentence(monkeypatch: pytest.Monke
     with pytest.raises(InputError, match="did not answer") as caught:
         Features("endpoint:http://127.0.0.1:9/v1#m").fit_transform(["a"])
     assert "secret-key" not in str(caught.value)
+
+
+def test_a_model_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    class Encoder:
+        def __init__(self, name: str) -> None:
+            loaded.append(name)
+
+        def encode(self, texts: list[str], show_progress_bar: bool) -> np.ndarray:
+            return surface(texts)
+
+    monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=Encoder))
+    features = Features("sentence-transformers:only-of-this-test")
+    features.fit_transform(TEXTS)
+    features.transform(TEXTS)
+    assert loaded == ["only-of-this-test"]
+
+
+def test_a_diagnosis_asks_an_endpoint_for_each_text_once(endpoint: tuple[str, list[dict[str, Any]]]) -> None:
+    source, requests = endpoint
+    y = np.random.default_rng(0).integers(0, 2, (40, 1)).astype(float)
+    diagnose(UtilityProxy(features=source), TEXTS, y)
+    assert sum(len(request["input"]) for request in requests) == 40

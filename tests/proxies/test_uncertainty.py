@@ -3,6 +3,7 @@ import pytest
 
 from robatch.instances import Model, Problem
 from robatch.instances.errors import InputError
+from robatch.proxies.uncertainty import Answers
 from robatch.proxies.utility_proxy import UtilityProxy
 from robatch.solvers import solve
 
@@ -83,3 +84,30 @@ def test_wrong_levels_and_assignments_are_refused() -> None:
         proxy.predict_total(x, [0])
     one = proxy.predict_total(x[:1], [3])
     assert 0 <= one.low <= one.mean <= one.high <= 1
+
+
+@pytest.mark.parametrize("fails", [0.0, 0.15])
+def test_the_interval_is_of_one_execution_whatever_was_repeated_and_fails_together(fails: float) -> None:
+    hits = []
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        p = np.clip(rng.normal(0.7, 0.25, 480), 0.02, 0.98)  # what no feature tells
+
+        def outcome(rng: np.random.Generator = rng, p: np.ndarray = p) -> tuple[np.ndarray, np.ndarray]:
+            call = rng.permutation(480) // 8
+            lost = rng.random(60) < fails
+            return (rng.random(480) < p) * ~lost[call], call
+
+        repeats = [outcome() for _ in range(3)]
+        scores = np.array([score for score, _ in repeats], dtype=float)
+        calls = np.concatenate([call + 60 * r for r, (_, call) in enumerate(repeats)])
+        rows = np.tile(np.arange(480), 3)
+        keep = rows < 240  # the others are new
+        answers = Answers(rows[keep], np.zeros(keep.sum(), int), scores.ravel()[keep], calls[keep])
+        x = rng.normal(size=(480, 2))
+        proxy = UtilityProxy([("m", 8)], features="given")
+        proxy.fit(x[:240], scores.mean(axis=0)[:240, None], answers=answers)
+        once, _ = outcome()
+        total = proxy.predict_total(x[240:], np.zeros(240, int))
+        hits.append(total.low <= once[240:].sum() <= total.high)
+    assert np.mean(hits) >= 0.83

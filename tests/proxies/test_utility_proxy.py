@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -11,8 +12,10 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import cross_val_predict
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.svm import SVR
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.svm import SVC, SVR
 
 from robatch.instances.errors import InputError
 from robatch.proxies import proxy_file
@@ -141,6 +144,22 @@ def test_wrong_parameters_are_one_sentence(params: dict[str, Any], message: str)
     x, _, _, y = draw(20, 8)
     with pytest.raises(InputError, match=message):
         UtilityProxy(**{"states": STATES, "features": "given", **params}).fit(x, y)
+
+
+def test_routers_that_do_not_fit_are_one_sentence() -> None:
+    x, _, _, y = draw(40, 8)
+    for router, message in ((SVC(), "predict_proba"), (KNeighborsRegressor(50), "cannot predict")):
+        with pytest.raises(InputError, match=message):
+            UtilityProxy(STATES, router=router, features="given").fit(x, y)
+
+
+def test_the_last_step_of_a_pipeline_gets_the_weights() -> None:
+    x, _, _, y = draw(60, 8)
+    alone, piped = (
+        UtilityProxy(STATES, router=router, features="given").fit(x, y)
+        for router in (LogisticRegression(), make_pipeline(FunctionTransformer(), LogisticRegression()))
+    )
+    assert np.array_equal(alone.predict(x), piped.predict(x))
 
 
 def test_wrong_data_is_one_sentence() -> None:
@@ -305,6 +324,13 @@ class Measured:
             "tasks": [{"name": "sort", "template": {"instructions": "Sort.", "show_choices": False}, "grader": "auto"}],
             "models": [{"name": m, "price_in": p, "price_out": 2 * p, **record} for m, p in (("a", 0.1), ("b", 1.0))],
         }
+
+    @property
+    def table(self) -> dict[str, pa.Array]:
+        rows = [("sort", f"q{i}", *STATES[s], 0, i // STATES[s][1], float(self.utility[i, s]))
+                for i in range(90) for s in range(10)]  # fmt: skip
+        names = ("task", "query_id", "model", "batch_size", "repeat", "call", "score")
+        return {name: pa.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
     def utilities(self, task: str) -> tuple[tuple[str, ...], np.ndarray]:
         return tuple(f"q{i}" for i in range(90)), self.utility
