@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from robatch.instances.errors import InputError, why_unreadable
 from robatch.proxies.task import Task, check_tasks
 from robatch.proxies.task_config import read_task
-from robatch.proxies.toml_table import PRICE, TEXT, Check, TomlTable, above, at_least, tables
+from robatch.proxies.toml_table import PRICE, TEXT, Check, TomlTable, above, at_least, secret_in, tables
 
 MODELS_FOLDER = "ROBATCH_MODELS"
 """Environment variable: the folder in which relative model paths are looked up too."""
@@ -138,7 +138,7 @@ def read_config(path: str | os.PathLike[str]) -> ProfileConfig:
             table = tomllib.load(file)
     except OSError as error:
         raise InputError(f"cannot read the configuration {name!r}: {why_unreadable(error)}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of very many digits is a plain ValueError
         raise InputError(f"the configuration {name!r} is not TOML: {error}") from error
     try:
         return parse_config(table, Path(path).resolve().parent)
@@ -208,10 +208,9 @@ def _model(row: Mapping[str, Any], where: str, sizes: tuple[int, ...], folder: P
 
 def _without_secrets(engine: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     """Refuse secrets, since engine arguments are recorded with the measurements."""
-    for key in engine:
-        name = key.casefold()
-        if name.endswith(("token", "key")) or "secret" in name or "password" in name:
-            raise InputError(f"{where}engine holds {key!r}: secrets are taken from the environment, not from a file")
+    key = secret_in(engine)
+    if key is not None:
+        raise InputError(f"{where}engine holds {key!r}: secrets are taken from the environment, not from a file")
     return engine
 
 

@@ -14,7 +14,7 @@ from robatch.proxies.engines import ModelCall
 from robatch.proxies.execution_plan import RoutedPlan
 from robatch.proxies.execution_state import Execution, Waiting
 from robatch.proxies.meter import FRAME_BYTES
-from robatch.proxies.prompts import STOP
+from robatch.proxies.prompts import model_call
 from robatch.proxies.tasks import Query
 from robatch.solvers.solve import solve
 
@@ -95,8 +95,7 @@ class Dispatcher:
                 return None
             left = money - model.cost(worst_in, 0)
             allowed = max(least, min(allowed, math.floor(left * 1e6 / model.price_out))) if model.price_out else allowed
-        structure = self.routed.template.structure(batch) if model.structured else {}
-        message = ModelCall(prompt, allowed, stop=() if model.chat else STOP, **structure)
+        message = model_call(self.routed.template, batch, allowed, chat=model.chat, structured=model.structured)
         return Ready(call, message, model.cost(worst_in, allowed), model.cost(bound_in, allowed), bound_in)
 
     def wave(self, model: int, most: int) -> list[Ready]:

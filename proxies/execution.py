@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ def execute(
     *,
     concurrency: int = 8,
     timeout: float = 120.0,
+    key_variables: Collection[str] = (),
     on_answers: Callable[[int, float], None] | None = None,
 ) -> ExecutionReport:
     """Send a plan's calls to its models, within its budget, and write the answers as they come.
@@ -57,6 +58,9 @@ def execute(
         The JSONL file of the answers.
     concurrency, timeout
         Calls in flight at a server, and seconds until a try is given up.
+    key_variables
+        Environment variables whose value may be sent to the plan's servers as a key, beside ``OPENAI_API_KEY`` and
+        those that the file of `RoutedPlan.with_pool` names: a plan may come from somebody else.
     on_answers
         Called with the number of finished queries and the USD spent.
 
@@ -77,6 +81,7 @@ def execute(
     the tokens that calls really take, no longer fits, the rest is planned again with the budget that is left.
     """
     routed = plan if isinstance(plan, RoutedPlan) else RoutedPlan.read(plan)
+    _check_keys(routed, key_variables)
     queries = routed.queries()
     target = Path(output)
     if target.is_dir() or not target.parent.is_dir():
@@ -95,6 +100,17 @@ def execute(
         made = report(routed, queries, run.state)
         write_text(report_path(target), json.dumps(made.to_dict(), indent=2, ensure_ascii=False) + "\n")
         return made
+
+
+def _check_keys(routed: RoutedPlan, named: Collection[str]) -> None:
+    """Refuse to send a secret that the user did not name to a server that the plan's maker chose."""
+    for model in routed.pool:
+        variable = model.api_key_env
+        if model.server is not None and variable not in {"OPENAI_API_KEY", *named, *routed.key_variables}:
+            raise InputError(
+                f"the plan would send the environment variable {variable} to {model.server} as a key: "
+                "if that is right, name it with --api-key-env, or as api_key_env in a pool file"
+            )
 
 
 def dry_run(plan: RoutedPlan | str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from robatch.instances.errors import InputError, why_unreadable
 from robatch.instances.files import replacing
 from robatch.instances.problem import IntArray, Problem
 from robatch.instances.problem_file import KEY, read, read_table
-from robatch.proxies.pool import PoolModel, override, pool_model
+from robatch.proxies.pool import PoolModel, named_keys, override, pool_model
 from robatch.proxies.prompts import Template
 from robatch.proxies.tasks import Query, read_queries
 from robatch.solvers.packing import Calls
@@ -50,6 +50,8 @@ class RoutedPlan:
         ``utility``, and ``low`` and ``high`` of its 90 % interval where the proxy gives one (else None).
     settings
         How the plan was made: policy, seed, robust level, solver.
+    key_variables
+        Environment variables that the user named as holding keys; never part of a file.
     """
 
     problem: Problem
@@ -65,6 +67,7 @@ class RoutedPlan:
     max_output_tokens: int
     predicted: Mapping[str, float | None]
     settings: Mapping[str, Any]
+    key_variables: frozenset[str] = frozenset()
 
     @property
     def calls(self) -> Calls:
@@ -79,9 +82,24 @@ class RoutedPlan:
 
     @property
     def sha256(self) -> str:
-        """Hash of what an execution depends on; addresses of models and names of files are left out."""
-        models = [[m.name, m.price_in, m.price_out, m.chat, m.structured] for m in self.pool]
+        """Hash of what an execution depends on; addresses of servers and folders of files are left out."""
+        models = [
+            [
+                m.name,
+                m.price_in,
+                m.price_out,
+                m.chat,
+                m.structured,
+                m.model,
+                m.path and Path(m.path).name,
+                dict(m.engine),
+            ]
+            for m in self.pool
+        ]
+        arrays = (self.problem.utilities(), self.problem.input_tokens, self.problem.output_tokens)
         plain = [
+            [hashlib.sha256(np.asarray(array, dtype=np.float64).tobytes()).hexdigest() for array in arrays],
+            self.grader,
             self.queries_sha256, models, self.template.to_dict(), self.max_output_tokens, self.plan.budget,
             [list(state) for state in self.problem.states], self.order.tolist(), self.starts.tolist(),
             self.columns.tolist(),
@@ -108,11 +126,11 @@ class RoutedPlan:
 
     def with_pool(self, path: str | os.PathLike[str]) -> RoutedPlan:
         """Return a copy whose models are changed by a pool file; prices stay those of the plan."""
-        pool = override(self.pool, path)
+        pool, named = override(self.pool, path), named_keys(path)
         for old, new in zip(self.pool, pool, strict=True):
             if (old.price_in, old.price_out) != (new.price_in, new.price_out):
                 raise InputError(f"the pool {str(path)!r} changes the prices of model {old.name!r}: route again")
-        return replace(self, pool=pool)
+        return replace(self, pool=pool, key_variables=self.key_variables | named)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the plan to one Parquet file: the problem's columns, then a row a query with its state and call.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from robatch.instances.errors import InputError
 from robatch.instances.files import lock
@@ -34,7 +36,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file: IO[bytes] = open(path, "a+b", buffering=0)  # noqa: SIM115 (closed by close)
+            self._file = io.FileIO(path, "a+")
         except OSError as error:
             raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
         try:
@@ -66,12 +68,12 @@ class Journal:
         self._file.seek(0)
         lines: list[dict[str, Any]] = []
         whole = 0
-        for raw in self._file:
+        for raw in io.BytesIO(self._file.read()):
             if not raw.endswith(b"\n"):
                 break
             try:
                 line = json.loads(raw)
-            except ValueError:
+            except (ValueError, RecursionError):
                 line = None
             if not isinstance(line, dict):
                 raise InputError(f"{str(self.path)!r} holds a line that no execution wrote: choose another output")

@@ -14,10 +14,10 @@ from urllib.request import getproxies
 
 from robatch.instances.errors import InputError, why_unreadable
 from robatch.proxies.engines import Engine
+from robatch.proxies.toml_table import secret_in
 
 MODELS_FOLDER = "ROBATCH_MODELS"
 CONNECT = 10.0  # seconds to wait for a connection to a server
-_SECRET_ENDS = ("token", "key", "secret", "password")
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ class PoolModel:
             raise InputError(f"server {who}: {shown} is not a base URL such as http://127.0.0.1:8000/v1")
         if not isinstance(self.engine, Mapping):
             raise InputError(f"engine {who} is {self.engine!r}: a table is needed")
-        for key in self.engine:
-            if str(key).casefold().endswith(_SECRET_ENDS):
-                raise InputError(f"engine {who} holds {key!r}: secrets are taken from the environment")
+        secret = secret_in(self.engine)
+        if secret is not None:
+            raise InputError(f"engine {who} holds {secret!r}: secrets are taken from the environment")
 
     def to_dict(self) -> dict[str, Any]:
         """Give the model as plain values for JSON."""
@@ -173,24 +173,18 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[P
         If the file cannot be read or names a model or field that is not known.
     """
     name = str(path)
-    try:
-        with open(path, "rb") as file:
-            table = tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"cannot read the pool {name!r}: {why_unreadable(error)}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"the pool {name!r} is not TOML: {error}") from error
-    rows = table.get("models")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"the pool {name!r} has no [[models]] tables")
     changed = {model.name: model for model in pool}
-    for row in rows:
+    for row in _rows(path):
         which = row.get("name")
-        if which not in changed:
+        if not isinstance(which, str) or which not in changed:
             raise InputError(f"the pool {name!r} names model {which!r}: one of {list(changed)} is needed")
         for key in row:
             if key not in (*_FIELDS, "batch_sizes"):
                 raise InputError(f"the pool {name!r}: key {key!r} is not known: the keys are {', '.join(_FIELDS)}")
+        for key, kind in (("engine", dict), ("structured", bool), ("path", str)):
+            if key in row and not isinstance(row[key], kind):
+                words = {dict: "a table", bool: "true or false", str: "a text"}[kind]
+                raise InputError(f"the pool {name!r}: {key} of model {which!r} is {row[key]!r}: {words} is needed")
         if "server" in row and "path" in row:
             raise InputError(f"the pool {name!r}: model {which!r} has both 'server' and 'path', one is needed")
         values = changed[which].to_dict() | {key: value for key, value in row.items() if key in _FIELDS}
@@ -202,6 +196,26 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[P
             values["path"] = str(beside) if beside.is_dir() else row["path"]
         changed[which] = pool_model(values)
     return tuple(changed.values())
+
+
+def named_keys(path: str | os.PathLike[str]) -> frozenset[str]:
+    """Return the environment variables that a pool file names as holding keys."""
+    return frozenset(row["api_key_env"] for row in _rows(path) if isinstance(row.get("api_key_env"), str))
+
+
+def _rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    name = str(path)
+    try:
+        with open(path, "rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise InputError(f"cannot read the pool {name!r}: {why_unreadable(error)}") from error
+    except (ValueError, RecursionError) as error:  # a number of very many digits is a plain ValueError
+        raise InputError(f"the pool {name!r} is not TOML: {error}") from error
+    rows = table.get("models")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"the pool {name!r} has no [[models]] tables")
+    return rows
 
 
 def _located(path: str) -> str:

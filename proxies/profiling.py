@@ -13,7 +13,7 @@ from robatch.proxies.engines import Engine, ModelAnswer, ModelCall
 from robatch.proxies.grading import grader_of
 from robatch.proxies.offline import OfflineEngine
 from robatch.proxies.progress import Progress
-from robatch.proxies.prompts import STOP
+from robatch.proxies.prompts import model_call
 from robatch.proxies.provenance import config_hash, identity, provenance
 from robatch.proxies.reading import read
 from robatch.proxies.record import Record
@@ -107,17 +107,6 @@ def open_engine(model: ModelConfig, seed: int = 0, concurrency: int = 8, timeout
     return OfflineEngine(model.path, model.chat, model.context_window, seed, dict(model.engine))
 
 
-def model_call(task: Task, model: ModelConfig, batch: Sequence[Query]) -> ModelCall:
-    """Make the call that asks a model some queries of a task."""
-    json = task.template.form == "json"
-    return ModelCall(
-        prompt=task.template.render(batch),
-        max_tokens=task.max_output_tokens * len(batch),
-        stop=() if model.chat else STOP[:1] if json else STOP,  # an object may hold empty lines
-        **(task.template.structure(batch) if model.structured else {}),
-    )
-
-
 def _measure(config: ProfileConfig, model: ModelConfig, record: Record, shown: Progress) -> None:
     """Bring the record to where every cell of the model has what it needs.
 
@@ -167,7 +156,11 @@ def _answer(
     model: ModelConfig, engine: Engine, todo: Sequence[tuple[Task, PlannedCall]], record: Record, shown: Progress
 ) -> None:
     batches = [[task.queries[i] for i in call.members] for task, call in todo]
-    calls = [model_call(task, model, batch) for (task, _), batch in zip(todo, batches, strict=True)]
+    how: dict[str, bool] = {"chat": model.chat, "structured": model.structured}
+    calls = [
+        model_call(task.template, batch, task.max_output_tokens * len(batch), **how)
+        for (task, _), batch in zip(todo, batches, strict=True)
+    ]
     answers = engine.run(calls)
     try:
         for index, answer in answers:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from robatch.instances.errors import InputError
+from robatch.proxies.engines import ModelCall
 from robatch.proxies.grading import MAX_TEXT
 from robatch.proxies.tasks import Query
 
@@ -16,7 +17,7 @@ Form = Literal["lines", "json"]
 """How a call's answers are asked for: a line for each query, or one JSON object with a key for each."""
 
 STOP = ("\nQ", "\n\n")
-"""Where a base model, which knows no end of turn, is stopped."""
+"""Where a base model, which knows no end of turn, is stopped; objects may hold empty lines, so there only the first."""
 
 SUPPORT_INSTRUCTIONS = """\
 Customer messages of an online shop are sorted into four teams: billing (money), delivery (parcels), technical (app, \
@@ -255,3 +256,24 @@ _ASKED = {
     "text": " The answer is a short text on one line.",
     "mixed": "",
 }
+
+
+def model_call(
+    template: Template, batch: Sequence[Query], max_tokens: int, *, chat: bool, structured: bool
+) -> ModelCall:
+    """Make the call that asks a model some queries: the same when it is profiled and when a plan is executed.
+
+    Parameters
+    ----------
+    template, batch
+        The prompt and its queries.
+    max_tokens
+        Output tokens allowed to the call.
+    chat
+        Whether the model has a chat template; a base model is stopped at `STOP`.
+    structured
+        Whether the answers are held to the template's form.
+    """
+    stop = () if chat else STOP[:1] if template.form == "json" else STOP
+    structure = template.structure(batch) if structured else {}
+    return ModelCall(template.render(batch), max_tokens, stop=stop, **structure)

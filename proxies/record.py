@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from robatch.instances.errors import InputError
 from robatch.instances.files import lock
@@ -56,7 +56,7 @@ class Record:
         self.opened: dict[str, dict[str, Any]] = {}
         self._synced = 0.0
         try:
-            self._file: IO[bytes] = open(path, "r+b" if path.exists() else "x+b")  # noqa: SIM115 (closed on exit)
+            self._file = io.FileIO(path, "r+" if path.exists() else "x+")
         except OSError as error:
             raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
         try:
@@ -75,7 +75,8 @@ class Record:
         if self.calls or self.opened:
             with contextlib.suppress(OSError):
                 self._sync()
-            self._file.close()
+            with contextlib.suppress(OSError):
+                self._file.close()
         else:  # nothing was answered: nothing to go on with
             self.remove()
 
@@ -88,8 +89,9 @@ class Record:
             If it cannot be written, such as on a full disk.
         """
         try:
-            self._file.write((json.dumps(line) + "\n").encode())
-            self._file.flush()
+            data = (json.dumps(line) + "\n").encode()
+            while data:  # without a buffer, so that nothing is left to be written when the file is closed
+                data = data[self._file.write(data) :]
             if monotonic() - self._synced > _SYNC_EVERY:
                 self._sync()
         except OSError as error:
@@ -108,15 +110,22 @@ class Record:
     def _load(self, config_hash: str) -> None:
         whole = 0
         lines: list[dict[str, Any]] = []
-        for raw in _whole_lines(self._file):
+        self._file.seek(0)
+        rest = io.BytesIO(self._file.read())
+        for raw in rest:
             try:
-                line = json.loads(raw)
-            except ValueError:
-                break
+                line = json.loads(raw) if raw.endswith(b"\n") else None
+            except (ValueError, RecursionError):
+                line = None
             if not isinstance(line, dict):
                 break
             whole += len(raw)
             lines.append(line)
+        if lines and rest.read(1):
+            raise InputError(
+                f"{str(self.path)!r} is damaged in line {len(lines) + 1}, and answers stand behind it: "
+                "mend or remove that line, or delete the file"
+            )
         if not lines:
             if self._file.seek(0, os.SEEK_END) > 0 and not self._is_torn_header():
                 raise InputError(f"{str(self.path)!r} is not the record of a profiling run: delete or move it")
@@ -141,14 +150,10 @@ class Record:
         return b'{"robatch": "profile"'.startswith(self._file.read(21))
 
     def _take(self, line: dict[str, Any]) -> None:
-        if "call" in line:
-            self.calls[CallKey(*(line[name] for name in CallKey._fields))] = line
-        elif "opened" in line:
-            self.opened[line["opened"]] = line["about"]
-
-
-def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
-    file.seek(0)
-    for raw in file:
-        if raw.endswith(b"\n"):
-            yield raw
+        try:
+            if "call" in line:
+                self.calls[CallKey(*(line[name] for name in CallKey._fields))] = line
+            elif "opened" in line:
+                self.opened[line["opened"]] = line["about"]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{str(self.path)!r} holds a line that no profiling run wrote: {error!r}") from None

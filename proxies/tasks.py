@@ -147,7 +147,11 @@ def read_queries(path: str | os.PathLike[str]) -> tuple[Query, ...]:
             query = _query(json.loads(line))
         except json.JSONDecodeError as error:
             raise InputError(f"{where}: not a JSON object ({error.msg})") from error
+        except RecursionError as error:
+            raise InputError(f"{where}: not a JSON object (nested too deeply)") from error
         except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        except ValueError as error:  # a number of very many digits
             raise InputError(f"{where}: {error}") from error
         if query.id in seen:
             raise InputError(f"{where}: id {query.id!r} is already that of line {seen[query.id]}, ids are unique")

@@ -60,7 +60,24 @@ class TomlTable:
             raise InputError(f"{self.where}{key} is {value!r}: {_KINDS[kind]} is needed")
         if check and not check[1](value):
             raise InputError(f"{self.where}{key} is {value!r}: {check[0]} is needed")
-        return float(value) if kind is float else value
+        if kind is float:
+            try:
+                return float(value)
+            except OverflowError:
+                raise InputError(f"{self.where}{key} has {len(str(value))} digits: a number is needed") from None
+        return value
+
+
+def secret_in(table: Mapping[str, Any]) -> str | None:
+    """Return a key of a table, or of one within it, that names a secret; such tables are written into files."""
+    for key, value in table.items():
+        name = str(key).casefold()
+        if name.endswith(("token", "key")) or "secret" in name or "password" in name:
+            return str(key)
+        inner = secret_in(value) if isinstance(value, Mapping) else None
+        if inner is not None:
+            return inner
+    return None
 
 
 def at_least(least: int) -> Check:

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     "--concurrency", type=click.IntRange(1), default=8, show_default=True, help="Calls in flight at a server."
 )
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=120.0, show_default=True, help="Seconds.")
+@click.option(
+    "--api-key-env",
+    multiple=True,
+    metavar="NAME",
+    help="Environment variable that the plan may send to its servers as a key, beside OPENAI_API_KEY; repeatable.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be sent and what it may cost; send nothing.")
 @json_option
 def execute(
@@ -31,6 +37,7 @@ def execute(
     pool: Path | None,
     concurrency: int,
     timeout: float,
+    api_key_env: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -54,7 +61,7 @@ def execute(
     check_file(target)
     try:
         made = _with_progress(routed, lambda tell: run(
-            routed, target, concurrency=concurrency, timeout=timeout, on_answers=tell
+            routed, target, concurrency=concurrency, timeout=timeout, key_variables=api_key_env, on_answers=tell
         ))  # fmt: skip
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Interrupted: the answers so far are kept, the same command continues.") from None

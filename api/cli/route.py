@@ -62,6 +62,9 @@ def route(
     from robatch.proxies.routing import route as run
 
     check_file(output)
+    for given in (queries, proxy, vectors, pool):
+        if given is not None and given.exists() and output.exists() and output.samefile(given):
+            raise InputError(f"--output is {str(output)!r}, which is an input of this command: choose another file")
     if (vectors is None) == (policy == "similarity"):
         raise InputError("--vectors is needed with --policy similarity, and only there")
     made = run(

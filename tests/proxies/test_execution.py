@@ -10,12 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from robatch.instances import InputError
+from robatch.proxies.dispatch import Dispatcher
 from robatch.proxies.execution import dry_run, execute, journal_path, report_path
+from robatch.proxies.execution_plan import RoutedPlan
+from robatch.proxies.execution_state import Execution
 from robatch.proxies.journal import Journal
 from robatch.proxies.routing import route
 from robatch.proxies.tasks import Query, write_queries
@@ -268,6 +272,50 @@ def test_a_long_chat_template_is_reserved(tmp_path, measured):
     assert len(beyond) <= (0 if measured else 2)  # at most the first call of each model
     if measured:
         assert made.billed <= made.budget
+
+
+def test_a_rerun_with_another_model_is_refused(tmp_path):
+    pool = tmp_path / "pool.toml"
+    pool.write_text('[[models]]\nname = "large"\nmodel = "tiny"\n', encoding="utf-8")
+    with Server() as server:
+        routed = plan_for(tmp_path, server, 12, 1.0)
+        execute(routed, tmp_path / "a.jsonl")
+        with pytest.raises(InputError, match="another plan"):
+            execute(routed.with_pool(pool), tmp_path / "a.jsonl")
+        execute(routed.with_pool(pool), tmp_path / "b.jsonl")
+    sent = [line for line in lines(journal_path(tmp_path / "b.jsonl")) if line["event"] == "sent"]
+    assert "tiny" in {line["model"] for line in sent}
+    assert "large" not in {line["model"] for line in sent}
+    assert {line["server"] for line in sent} == {server.url}
+
+
+def test_a_plan_sends_no_secret_that_the_user_did_not_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOME_SECRET", "hidden")
+    pool = tmp_path / "pool.toml"
+    pool.write_text('[[models]]\nname = "large"\napi_key_env = "SOME_SECRET"\n', encoding="utf-8")
+    with Server() as server:
+        make_queries(tmp_path / "q.jsonl", 8)
+        route(tmp_path / "q.jsonl", Proxy(server.url), budget_fraction=1.0, pool=pool).write(tmp_path / "p.parquet")
+        with pytest.raises(InputError, match="SOME_SECRET to http"):
+            execute(tmp_path / "p.parquet", tmp_path / "a.jsonl")
+        assert server.asked == []
+        assert execute(tmp_path / "p.parquet", tmp_path / "a.jsonl", key_variables=["SOME_SECRET"]).complete
+        assert execute(RoutedPlan.read(tmp_path / "p.parquet").with_pool(pool), tmp_path / "b.jsonl").complete
+
+
+def test_base_models_are_stopped_where_they_were_in_the_profile(tmp_path):
+    for form, stop in (("json", ["\nQ"]), ("lines", ["\nQ", "\n\n"])):
+        with Server() as server:
+            routed = plan_for(tmp_path, server, 4)
+        routed = replace(
+            routed,
+            template=replace(routed.template, form=form),
+            pool=tuple(replace(m, chat=False) for m in routed.pool),
+        )
+        state = Execution.begin(routed)
+        ready = Dispatcher(routed, routed.queries(), state).ready(state.queue[0])
+        assert ready is not None
+        assert list(ready.message.stop) == stop
 
 
 def test_any_text_of_a_model_is_kept(tmp_path):

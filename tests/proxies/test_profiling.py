@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 
 from robatch.instances import InputError
 from robatch.proxies import Measurements, ModelAnswer, profile, profiling, read_config, write_queries
+from robatch.proxies.journal import Journal
+from robatch.proxies.record import Record
 from robatch.proxies.tasks import Query
 from robatch.solvers import solve, verify
 
@@ -236,6 +239,37 @@ def test_another_configuration_does_not_go_on(config, tmp_path, engines):
     config.write_text(CONFIG.replace("seed = 7", "seed = 8"), encoding="utf-8")
     with pytest.raises(InputError, match="another configuration"):
         profile(config, output)
+
+
+def test_a_damaged_record_keeps_its_answers(config, tmp_path, engines):
+    output, log = tmp_path / "m.parquet", tmp_path / "m.parquet.part.jsonl"
+    engines(Scripted(calls_left=8))
+    with pytest.raises(KeyboardInterrupt):
+        profile(config, output)
+    kept = log.read_bytes().split(b"\n")
+    for line, words in ((b'{"call": ', "damaged in line 4"), (b'{"call": 1}', "no profiling run wrote")):
+        damaged = b"\n".join([*kept[:3], line, *kept[4:]])
+        log.write_bytes(damaged)
+        with pytest.raises(InputError, match=words):
+            profile(config, output)
+        assert log.read_bytes() == damaged
+    log.write_bytes(b"\n".join(kept[:-1]) + b'\n{"call": ')
+    assert profile(config, output).table.num_rows == 20
+
+
+@pytest.mark.parametrize("kind", [Journal, lambda path: Record(path, "0")])
+def test_a_full_disk_is_one_sentence(tmp_path, kind):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    made = kind(tmp_path / "f")
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        with pytest.raises(InputError, match="cannot write"):
+            made.append([{"a": "x" * 2000}] if isinstance(made, Journal) else {"a": "x" * 2000})
+        made.close() if isinstance(made, Journal) else made.__exit__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_foreign_files_are_refused(config, tmp_path):
