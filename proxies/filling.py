@@ -32,9 +32,15 @@ class OnlineCall:
     opened
         When the first of them arrived, in seconds.
     usd
-        What the call bills by the tokens that it was reckoned with: the whole shared prompt and its queries.
+        What the call bills at most by the tokens that it was reckoned with: the whole shared prompt and its queries.
+    expected
+        The same with the expected output tokens in place of their limits.
     billed
         What it billed in fact, once `OnlineRouter.settle` was told; None before.
+    closed
+        Whether it takes no query any more.
+    owner
+        What filled it.
     """
 
     state: State
@@ -42,8 +48,11 @@ class OnlineCall:
     group: Hashable
     opened: float
     usd: float
+    expected: float
+    owner: Filler = field(repr=False)
     queries: list[Any] = field(default_factory=list)
     billed: float | None = None
+    closed: bool = False
 
 
 class Total:
@@ -119,7 +128,7 @@ class Filler:
         """Add USD to what is spent, or take them away."""
         self._spent.add(usd)
 
-    def place(self, query: Any, column: int, own: float, group: Hashable, now: float) -> OnlineCall:
+    def place(self, query: Any, column: int, own: float, group: Hashable, now: float, more: float = 0.0) -> OnlineCall:
         """Put a query into the open call of its group and state, or into a new one, and return that call.
 
         Parameters
@@ -129,7 +138,9 @@ class Filler:
         column
             Its state.
         own
-            USD of its own tokens.
+            USD of its own tokens, as expected.
+        more
+            USD that its output may bill beyond that.
         group
             Only queries of the same group share a call.
         now
@@ -138,7 +149,7 @@ class Filler:
         key = (group, column)
         call = self._open.get(key)
         if call is None:
-            call = OnlineCall(self.states[column], column, group, now, self._prices[column])
+            call = OnlineCall(self.states[column], column, group, now, self._prices[column], self._prices[column], self)
             self._spent.add(call.usd)
             if self._sizes[column] > 1:
                 self._open[key] = call
@@ -146,8 +157,10 @@ class Filler:
                     self._entry[group] = self.call_price.copy()
                 self._entry[group][column] = 0.0
         call.queries.append(query)
-        call.usd += own
+        call.expected += own
+        call.usd += own + more
         self._spent.add(own)
+        self._spent.add(more)
         if len(call.queries) == self._sizes[column]:
             self._close(key, call)
         return call
@@ -180,6 +193,7 @@ class Filler:
 
     def _close(self, key: tuple[Hashable, int], call: OnlineCall) -> None:
         self._closed.append(call)
+        call.closed = True
         if self._open.pop(key, None) is None:
             return  # a call of one seat is never open
         entry = self._entry.get(call.group)

@@ -16,11 +16,12 @@ from robatch.instances.problem import IntArray, Problem
 from robatch.instances.scalars import number, whole
 from robatch.proxies.filling import Filler, OnlineCall
 from robatch.proxies.pacing import Pacer, Unit
-from robatch.proxies.state_table import StateTable, Vectors
+from robatch.proxies.state_table import GroupCounts, StateTable, Vectors
 
 FloatArray = npt.NDArray[np.float64]
 
 FORMAT = 1
+_GROUP_PART = 1.0 / 3.0  # of a group's queries that one state is reckoned to get: they spread over several
 ROUNDING = 1e-12  # part of the budget that is never spent: the bills' rounding in float64 stays below it
 
 
@@ -43,8 +44,14 @@ class OnlineRouter:
     The bill never exceeds the budget. A query that no state is affordable for is refused: `add` returns None, nothing
     is billed, and a later, cheaper query may still be taken. Pacing keeps back what the queries still expected need
     in their cheapest states, as far as the mean of those seen tells; a query whose state would touch that gets the
-    affordable state of least amortized cost. The bill is reckoned with the tokens that were given: where outputs may
-    be longer than expected, give their upper limits, or tell `settle` what calls billed in fact.
+    affordable state of least amortized cost.
+
+    The bill is reckoned with the most output tokens that a query may have, until `settle` is told what its call
+    billed: with `output_limit`, or the task's ``max_output_tokens`` where a `UtilityProxy` predicts. Where only
+    expected tokens are known, the budget holds for those.
+
+    Where queries are of several groups, calls of a rare group stay empty: a state's share of the shared prompt is then
+    reckoned with at most a third of the queries still expected of the group.
 
     One thread at a time: nothing is locked.
 
@@ -126,6 +133,8 @@ class OnlineRouter:
         self._learn_fill = learn_fill
         self._table = StateTable(models, margin)
         self._count = self._refused = 0
+        self._groups = GroupCounts()
+        self._held = 0.0  # USD by which unsettled calls may bill more than expected
         self._now = -math.inf
 
     # ---- how things stand
@@ -159,7 +168,8 @@ class OnlineRouter:
 
     def route(self, query: Any, group: Hashable = None) -> int | None:
         """Predict with the proxy and return the state that the query would get now, as `decide` does."""
-        return self.decide(*self._predict(query), group=group)
+        state = self._choose(self._predict(query), group, self._task_limit())[0]
+        return None if state < 0 else state
 
     def decide(
         self,
@@ -186,7 +196,7 @@ class OnlineRouter:
         InputError
             If a vector has another shape, or a number that is not allowed.
         """
-        state = self._choose(self._table.vectors(utilities, input_tokens, output_tokens), group)[0]
+        state = self._choose(self._table.vectors(utilities, input_tokens, output_tokens), group, None)[0]
         return None if state < 0 else state
 
     def decide_many(
@@ -233,6 +243,7 @@ class OnlineRouter:
         utilities: npt.ArrayLike | None = None,
         input_tokens: npt.ArrayLike | None = None,
         output_tokens: npt.ArrayLike | None = None,
+        output_limit: npt.ArrayLike | None = None,
         group: Hashable = None,
     ) -> int | None:
         """Take an arriving query: decide its state, put it into a call, and bill it.
@@ -247,6 +258,9 @@ class OnlineRouter:
             Seconds on a clock that does not go back, the same one for `add` and `due`.
         utilities, input_tokens, output_tokens
             As for `decide`; None for all three to let the proxy predict them.
+        output_limit
+            The most output tokens that the query may have, one number or one a model: what is held against the budget
+            until the call is settled. None: the proxy's task's, where the proxy predicts; else `output_tokens`.
         group
             Only queries of the same group share a call.
 
@@ -259,25 +273,31 @@ class OnlineRouter:
         if utilities is None or input_tokens is None or output_tokens is None:
             if any(vector is not None for vector in given):
                 raise InputError("utilities, input_tokens and output_tokens belong together: give all three or none")
-            vectors = self._predict(query)
+            vectors, limit = self._predict(query), self._task_limit()
         else:
-            vectors = self._table.vectors(utilities, input_tokens, output_tokens)
+            vectors, limit = self._table.vectors(utilities, input_tokens, output_tokens), None
+        if output_limit is not None:
+            limit = self._table.shaped("output_limit", output_limit)
+            if not (np.isfinite(limit).all() and (limit >= 0.0).all()):
+                raise InputError(f"output_limit is {output_limit!r}: finite numbers of at least 0 are needed")
         self._tick(now)
         pacer, filler = self._pacer, self._filler
-        state, own, least = self._choose(vectors, group)
+        state, own, least, cost, more = self._choose(vectors, group, limit)
         if pacer is not None:
             pacer.start(self._table.guess(vectors) if pacer.price is None else pacer.price, now)
         self._count += 1
+        self._groups.add(group)
         if state < 0:
             self._refused += 1
             if pacer is not None:
                 pacer.count += 1
             return None
-        call = filler.place(query, state, own, group, now)
+        call = filler.place(query, state, own, group, now, more)
+        self._held += more
         if len(call.queries) == call.state.batch_size:
             self._learn(call)
         if pacer is not None:
-            pacer.observe(own + float(self._table.share[state]), least, filler.spent, now)
+            pacer.observe(cost, least, filler.spent - self._held, now)
         return state
 
     def due(self, now: float) -> list[OnlineCall]:
@@ -303,15 +323,18 @@ class OnlineRouter:
         Raises
         ------
         InputError
-            If the amount is not at least 0, or the call was settled before.
+            If the amount is not at least 0, or the call was settled before, is open, or is of another router.
         """
         usd = number("usd", usd)
         if call.billed is not None:
             raise InputError(f"the call was settled before, at {call.billed} USD: each call is settled once")
+        if call.owner is not self._filler or not call.closed:
+            raise InputError("the call is not one that this router handed out: only those are settled")
         call.billed = usd
         self._filler.charge(usd - call.usd)
+        self._held -= call.usd - call.expected
         if self._pacer is not None:
-            self._pacer.charge(usd - call.usd, self.spent, self._now)
+            self._pacer.charge(usd - call.expected, self.spent - self._held, self._now)
 
     # ---- saving
 
@@ -387,15 +410,36 @@ class OnlineRouter:
         price = self._pacer.price
         return self._table.guess(vectors) if price is None else price, room - self._pacer.reserve(self._now), room
 
-    def _choose(self, vectors: Vectors, group: Hashable) -> tuple[int, float, float]:
+    def _task_limit(self) -> FloatArray | None:
+        """Return the most output tokens of the proxy's task, where it is known."""
+        facts = getattr(self._proxy, "facts_", None)
+        limit = None if facts is None else facts.task.get("max_output_tokens")
+        return None if limit is None else np.array([float(limit)])
+
+    def _choose(
+        self, vectors: Vectors, group: Hashable, limit: FloatArray | None
+    ) -> tuple[int, float, float, float, float]:
+        """Return the state, the USD expected of its own tokens, the least and its amortized USD, and what may be more.
+
+        What outputs may bill beyond what is expected counts for what is affordable, not for what is best.
+        """
         from robatch.proxies import choosing
 
-        state, own, least = choosing.choose(
-            *vectors, *self._table.arrays, self._filler.entry(group), *self._terms(vectors)
-        )
+        table, model, share = self._table.arrays
+        entry, more = self._filler.entry(group), None
+        seen = self._groups.seen
+        if len(seen) > 1 or (seen and group not in seen):
+            left = None if self._pacer is None else self._pacer.remaining(self._now)
+            left = float(self._count) if left is None else left
+            share = self._table.share_at(_GROUP_PART * (1.0 + left * self._groups.share(group)))
+        if limit is not None:
+            more = self._table.may_exceed(limit, vectors.output_tokens)
+            entry = entry + more
+        state, own, least = choosing.choose(*vectors, table, model, share, entry, *self._terms(vectors))
         if state < choosing.NONE:
             self._table.refuse(state, vectors)
-        return state, own, least
+        cost = own + float(share[state]) if state >= 0 else 0.0
+        return state, own, least, cost, 0.0 if more is None or state < 0 else float(more[state])
 
     def _tick(self, now: float) -> None:
         if not now >= self._now or math.isinf(now):
@@ -410,7 +454,7 @@ class OnlineRouter:
             missing = float(self._filler.call_price[call.column] - self._table.share[call.column] * len(call.queries))
             self._learn(call)
             if self._pacer is not None:
-                self._pacer.charge(max(missing, 0.0), self.spent, self._now)
+                self._pacer.charge(max(missing, 0.0), self.spent - self._held, self._now)
 
     def _learn(self, call: OnlineCall) -> None:
         if self._learn_fill:

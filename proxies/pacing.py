@@ -23,6 +23,7 @@ from robatch.instances.scalars import number
 Unit = Literal["queries", "seconds"]
 
 LEAST, MOST = 1e-6, 1e9  # of the price times the budget of a query: what lies beyond cannot matter
+WARM_UP = 0.02  # of a horizon in seconds
 LONGEST_STEP = 0.5  # of the price's logarithm, so that one dear query does not throw it off
 
 
@@ -67,7 +68,8 @@ class Pacer:
     horizon
         Queries that are expected, or seconds from the first of them.
     unit
-        What the horizon counts. Seconds are turned into queries at the mean rate since the first query.
+        What the horizon counts. Seconds are turned into queries at the mean rate since the first query, taken as if
+        a part `WARM_UP` of the horizon had passed without one: queries that come close together tell no rate.
     step
         Length of the steps: the price changes by about ``exp(step)`` over ``sqrt(queries)`` steps one way.
     price
@@ -98,13 +100,18 @@ class Pacer:
             self.price = price
 
     def remaining(self, now: float) -> float | None:
-        """Return how many queries are still expected, 0 beyond the horizon; None before their rate is known."""
+        """Return how many queries are still expected, 0 beyond the horizon; None before their rate is known.
+
+        That takes a part `WARM_UP` of a horizon in seconds.
+        """
         if self.unit == "queries":
             return max(0.0, self.horizon - self.count)
         elapsed = 0.0 if self.began is None else now - self.began
         if elapsed >= self.horizon:
             return 0.0
-        return None if elapsed <= 0.0 else (self.horizon - elapsed) * self.count / elapsed
+        if elapsed < WARM_UP * self.horizon:
+            return None
+        return (self.horizon - elapsed) * self.count / (elapsed + WARM_UP * self.horizon)
 
     def reserve(self, now: float) -> float:
         """Return the USD to keep for the queries after the next one, so that each can have its cheapest state."""

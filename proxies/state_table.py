@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from robatch.instances.problem import IntArray, Problem
 
 FloatArray = npt.NDArray[np.float64]
 
+_DOUBT = 10.0  # queries that weigh as much as all groups together do
 SETTLING = 0.05  # weight of the last call in the mean fill of a state's calls
 
 
@@ -24,6 +25,26 @@ class Vectors(NamedTuple):
     utilities: FloatArray
     input_tokens: FloatArray
     output_tokens: FloatArray
+
+
+class GroupCounts:
+    """How many queries of a group are to be expected, from those seen: one count a group is kept."""
+
+    def __init__(self) -> None:
+        self.seen: dict[Hashable, int] = {}
+        self.count = self.pairs = 0  # queries, and pairs of queries of one group
+
+    def add(self, group: Hashable) -> None:
+        """Count a query."""
+        before = self.seen.get(group, 0)
+        self.pairs += before
+        self.count += 1
+        self.seen[group] = before + 1
+
+    def share(self, group: Hashable) -> float:
+        """Return the part of all queries that is of a group, drawn to that of two queries being of one group."""
+        alike = 2.0 * self.pairs / (self.count * (self.count - 1.0)) if self.count > 1 else 1.0
+        return (self.seen.get(group, 0) + _DOUBT * alike) / (self.count + _DOUBT)
 
 
 class StateTable:
@@ -73,6 +94,15 @@ class StateTable:
         """Learn from a closed call how full those of its state become."""
         self.fill[column] += SETTLING * (queries - self.fill[column])
         self.share[column] = self.table[2, column] / self.fill[column]
+
+    def share_at(self, queries: float) -> FloatArray:
+        """Return the shares of the shared prompt where calls hold at most so many queries: (S,)."""
+        return np.asarray(self.table[2] / np.minimum(self.fill, max(1.0, queries)), dtype=np.float64)
+
+    def may_exceed(self, limit: FloatArray, expected: FloatArray) -> FloatArray:
+        """Return the USD between the limit of the output tokens and what is expected, in each state: (S,)."""
+        more = np.maximum(limit - expected, 0.0)
+        return np.asarray((more[self.model] if len(more) > 1 else more) * self.table[1], dtype=np.float64)
 
     def vectors(self, utilities: npt.ArrayLike, inputs: npt.ArrayLike, outputs: npt.ArrayLike) -> Vectors:
         """Return what is known of one query as checked arrays."""

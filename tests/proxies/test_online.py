@@ -185,6 +185,44 @@ def test_settled_bills_are_what_counts():
         router.settle(call, 1e-3)
 
 
+def test_outputs_are_billed_at_their_limit_until_settled():
+    rng = np.random.default_rng(0)
+    router = OnlineRouter(ONE, 0.0, budget=10e-3)
+    taken = 0
+    for number in range(2000):
+        state = router.add(number, 0.0, utilities=[0.5], input_tokens=10.0, output_tokens=20.0, output_limit=200.0)
+        taken += state is not None
+        for call in router.due(0.0):
+            tokens = np.minimum(rng.lognormal(2.5, 1.0, len(call.queries)), 200.0).sum()
+            router.settle(call, 1e-6 * (1000 + 10 * len(call.queries) + tokens))
+    assert router.spent <= 10e-3
+    assert taken > 24  # calls are of 4; at the limit there would be 20
+    alone = OnlineRouter(ONE, 0.0, budget=1.15e-3)
+    assert alone.add(0, 0.0, utilities=[0.5], input_tokens=10.0, output_tokens=20.0, output_limit=200.0) is None
+
+
+def test_only_calls_of_the_router_are_settled():
+    one, other = OnlineRouter(ONE, 0.0), OnlineRouter(ONE, 0.0)
+    take(one, 0, 0.0)
+    (call,) = one.flush()
+    with pytest.raises(InputError, match="not one that this router"):
+        other.settle(call, 0.0)
+    assert other.spent == 0.0
+
+
+@pytest.mark.parametrize("groups", [300, 1500])
+def test_many_groups_are_not_reckoned_with_full_calls(groups):
+    n = 3000
+    problem = generate("realistic", n, seed=5)
+    budget = problem.budget_at(0.3)
+    best = solve(problem, budget, "greedy").utility
+    rng = np.random.default_rng(0)
+    router = OnlineRouter(problem.models, budget=budget, horizon=n)
+    states, _ = stream(router, problem, rng.permutation(n), groups=rng.integers(0, groups, n))
+    assert worth(problem, states) >= 0.75 * best
+    assert router.refused <= 0.02 * n
+
+
 def test_regret_a_query_falls_as_the_horizon_grows():
     regret = []
     for n in (100, 1000, 8000):
@@ -233,6 +271,26 @@ def test_a_horizon_in_seconds_paces_like_one_in_queries():
     states, _ = stream(router, problem, np.random.default_rng(0).permutation(n), gap=0.5)
     assert worth(problem, states) >= 0.98 * best
     assert router.spent >= 0.98 * budget
+
+
+@pytest.mark.parametrize("burst", [0, 2, 100])
+def test_queries_that_come_close_together_do_not_starve_the_rest(burst):
+    n = 3000
+    problem = generate("realistic", n, seed=4)
+    budget = problem.budget_at(0.3)
+    best = solve(problem, budget, "greedy").utility
+    rng = np.random.default_rng(1)
+    times = np.concatenate([np.arange(burst) * 1e-6, 1e-3 + np.cumsum(rng.exponential(1.0, n - burst))])
+    router = OnlineRouter(problem.models, budget=budget, horizon=float(times[-1]), unit="seconds")
+    utilities, total = problem.utilities(), 0.0
+    for i, now in zip(rng.permutation(n), times, strict=True):
+        state = router.add(
+            int(i), float(now), utilities=utilities[i], input_tokens=problem.input_tokens[i],
+            output_tokens=problem.output_tokens[i],
+        )  # fmt: skip
+        total += 0.0 if state is None else utilities[i, state]
+    assert total >= 0.96 * best
+    assert router.spent >= 0.95 * budget
 
 
 def test_the_price_of_a_sample_is_near_that_of_the_stream():
