@@ -45,6 +45,9 @@ class ExecutionReport:
     graded
         Queries whose true answer is known; `predicted_graded` is what the plan that was sent in the end predicts for
         these, lower bounds if it was made on such.
+    within_interval
+        Whether `actual` is in the predicted interval; None where not all queries are graded, or another plan than the
+        predicted one was sent.
     states
         One row a state with queries: planned and asked queries, calls, utilities, costs.
     """
@@ -122,7 +125,7 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution) -> Ex
         actual=actual,
         within_interval=(
             bool(low <= actual <= high)
-            if whole and actual is not None and low is not None and high is not None
+            if whole and not state.replans and actual is not None and low is not None and high is not None
             else None
         ),
         states=_states(routed, state, scores, expected),

@@ -214,7 +214,7 @@ class _Model:
         answers = []
         for prompt, fit in zip(prompts, fits, strict=True):
             if not fit:
-                answers.append(ModelAnswer("", len(prompt), 0, 0.0, "error", CONTEXT_ERROR))
+                answers.append(ModelAnswer("", 0, 0, 0.0, "error", CONTEXT_ERROR))
                 continue
             output = next(outputs).outputs[0]
             reason = str(output.finish_reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
@@ -75,6 +76,7 @@ def profile(
             raise InputError(
                 f"{str(target)!r} holds the measurements of another configuration: choose another output or delete it"
             )
+        _check_prices(config, done, target)
         return done
     with Record(target.with_name(target.name + ".part.jsonl"), hashed) as record:
         queries = sum(len(task.queries) for task in config.tasks) * config.repeats
@@ -86,6 +88,28 @@ def profile(
         measurements.write(target)
         record.remove()
     return measurements
+
+
+def _check_prices(config: ProfileConfig, done: Measurements, target: Path) -> None:
+    """Refuse measurements at other prices than the configuration's, which are no part of its hash."""
+    for model, known in zip(config.models, done.provenance["models"], strict=True):
+        for name in ("price_in", "price_out"):
+            if known[name] != getattr(model, name):
+                raise InputError(
+                    f"{str(target)!r} was measured at {name} {known[name]:g} of model {model.name!r}, and the "
+                    f"configuration has {getattr(model, name):g}: change prices when a plan is routed, by a pool file"
+                )
+
+
+def _check_same(model: ModelConfig, engine: Engine, record: Record) -> None:
+    """Refuse to go on in another engine, version or device than a run was begun in: rows would be mixed."""
+    known = record.opened[model.name]
+    for name, value in json.loads(json.dumps(engine.describe())).items():
+        if name != "concurrency" and value != known.get(name):
+            raise InputError(
+                f"{str(record.path)!r} was begun with {name} {known.get(name)!r} of model {model.name!r}, which now "
+                f"has {value!r}: restore that, choose another output, or delete that file"
+            )
 
 
 def open_engine(model: ModelConfig, seed: int = 0, concurrency: int = 8, timeout: float = 120.0) -> Engine:
@@ -125,6 +149,8 @@ def _measure(config: ProfileConfig, model: ModelConfig, record: Record, shown: P
         try:
             if model.name not in record.opened:
                 record.append({"opened": model.name, "about": _about(config, model, engine)})
+            else:
+                _check_same(model, engine, record)
             while todo:
                 _answer(model, engine, todo, record, shown)
                 todo = _left(cells, record)

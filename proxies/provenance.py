@@ -18,12 +18,14 @@ from robatch.proxies.sampling import savings
 from robatch.proxies.task import Task
 
 _WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt")
+_SETTINGS = ("config.json", "generation_config.json", "tokenizer*", "chat_template*", "special_tokens_map.json")
 
 
 def config_hash(config: ProfileConfig, identities: Mapping[str, Any]) -> str:
-    """Hash all that the answers depend on: models, engine arguments, tasks, templates, seeds, sampling.
+    """Hash what the answers depend on: models, engine arguments, tasks, templates, seeds, sampling.
 
-    Prices, concurrency and timeouts are left out: they may be changed while a run is interrupted.
+    Prices, concurrency and timeouts are left out: they may be changed while a run is interrupted. Not known here, and
+    so left out too, are a hub model's revision, what a server runs, and the code of a user's grader.
     """
     models = []
     for model in config.models:
@@ -47,7 +49,9 @@ def config_hash(config: ProfileConfig, identities: Mapping[str, Any]) -> str:
 
 
 def identity(model: ModelConfig) -> dict[str, Any]:
-    """Tell what a model is: the SHA-256 of its weight files where it is local, otherwise where it comes from.
+    """Tell what a model is: the SHA-256 of its files where it is local, otherwise where it comes from.
+
+    ``sha256`` is of the weights, ``settings_sha256`` of the tokenizer, the chat template and the configuration.
 
     Raises
     ------
@@ -67,7 +71,14 @@ def identity(model: ModelConfig) -> dict[str, Any]:
         with file.open("rb") as weights:
             while block := weights.read(1 << 22):
                 digest.update(block)
-    return {"folder": Path(model.path).name, "sha256": digest.hexdigest()}
+    settings = hashlib.sha256()
+    for file in sorted({file for pattern in _SETTINGS for file in Path(model.path).glob(pattern) if file.is_file()}):
+        settings.update(f"{file.name}\0{file.stat().st_size}\0".encode() + file.read_bytes())
+    return {
+        "folder": Path(model.path).name,
+        "sha256": digest.hexdigest(),
+        "settings_sha256": settings.hexdigest(),
+    }
 
 
 def provenance(

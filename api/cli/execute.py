@@ -150,7 +150,7 @@ def _show(made: ExecutionReport) -> None:
         facts.add_row(
             "actual utility", f"{made.actual:.6g} over {made.graded} graded, {_number(made.predicted_graded)} predicted"
         )
-    terminal.console().print(facts, highlight=False)
+    terminal.console().print(facts, highlight=False, markup=False)
     click.echo()
     titles = ("model", "batch size", "planned", "queries", "calls", "predicted", "actual", "planned USD", "billed USD")
     keys = (
@@ -170,7 +170,7 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         table.add_column(title, justify="left" if title == "model" else "right")
     for row in rows:
         table.add_row(*(_number(value) for value in row))
-    terminal.console().print(table, highlight=False)
+    terminal.console().print(table, highlight=False, markup=False)
 
 
 def _number(value: Any) -> str:

@@ -82,7 +82,7 @@ def _show_estimate(found: tuple[Estimate, ...], adaptive: bool) -> None:
         sum(getattr(row, name) for row in found) for name in ("calls", "input_tokens", "output_tokens")
     )
     table.add_row("total", "", f"{calls:,}", f"{inputs:,}", f"{outputs:,}", f"{sum(row.usd for row in found):.4g}")
-    terminal.console().print(table, highlight=False)
+    terminal.console().print(table, highlight=False, markup=False)
     if adaptive:
         click.echo("\nThis is the full design; adaptive sampling stops sooner where it may.")
     if any(row.counted != "tokenizer" for row in found):
@@ -129,4 +129,4 @@ def _show(measurements: Measurements) -> None:
             f"{state['seconds']:.3g}",
             str(state["errors"] or ""),
         )
-    terminal.console().print(table, highlight=False)
+    terminal.console().print(table, highlight=False, markup=False)

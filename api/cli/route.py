@@ -118,5 +118,5 @@ def _show(made: RoutedPlan, output: Path) -> None:
     interval = "" if low is None or high is None else f" (90 %: {low:.6g} to {high:.6g})"
     if utility is not None:
         facts.add_row("predicted utility", f"{utility:.6g}{interval}")
-    terminal.console().print(facts, highlight=False)
+    terminal.console().print(facts, highlight=False, markup=False)
     show_plan(made.plan, output)

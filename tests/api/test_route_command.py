@@ -100,3 +100,26 @@ def test_another_file_is_no_plan(server):
     result = robatch("execute", "q.jsonl")
     assert result.exit_code == 2
     assert "Parquet" in result.stderr
+
+
+def test_an_output_that_is_an_input_is_refused(server):
+    before = Path("q.jsonl").read_bytes()
+    result = robatch("route", "q.jsonl", "--proxy", "proxy", "-o", "q.jsonl", "--budget", 1.0)
+    assert result.exit_code == 2 or "an input of this command" in str(result.exception)
+    assert Path("q.jsonl").read_bytes() == before
+
+
+def test_names_are_not_read_as_markup(server, monkeypatch):
+    class Named(llm_server.Proxy):
+        def __init__(self, url):
+            super().__init__(url)
+            self.models = [model.replace(name=f"{model.name}[/b]") for model in self.models]
+            for record in self.facts_.models:
+                record["name"] += "[/b]"
+
+    monkeypatch.setattr(UtilityProxy, "load", lambda path: Named(server.url))
+    assert routed("--budget", 1.0, "--json").exit_code == 0
+    for arguments in (["--dry-run"], ["-o", "a.jsonl"]):
+        result = robatch("execute", "plan.parquet", *arguments)
+        assert result.exit_code == 0, result.output
+        assert "large[/b]" in result.output

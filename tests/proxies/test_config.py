@@ -71,6 +71,8 @@ def test_a_good_one_is_read(tmp_path):
         ('server = "http://127.0.0.1:9/v1"\nmodel = "m"', 'path = "no-such-folder"', "no-such-folder"),
         ('server = "http://127.0.0.1:9/v1"', 'server = "ftp://x"', "ftp://x"),
         ("context_window = 1024", "context_window = 0", "context_window is 0"),
+        ("context_window = 1024", "context_window = 1024\nengine = {hf = {token = 1}}", "engine"),
+        ("batch_sizes = [1, 2]", f"timeout = 1{'0' * 400}", "timeout has 401 digits"),
         ("[[models]]", "[models]", "models"),
         ("[[tasks]]", "[tasks]", "tasks is"),
         ("[[tasks]]", "[task]", "'task' is not known"),

@@ -15,7 +15,9 @@ import pytest
 
 from robatch.instances import InputError
 from robatch.proxies import Measurements, ModelAnswer, profile, profiling, read_config, write_queries
+from robatch.proxies.config import ModelConfig
 from robatch.proxies.journal import Journal
+from robatch.proxies.provenance import identity
 from robatch.proxies.record import Record
 from robatch.proxies.tasks import Query
 from robatch.solvers import solve, verify
@@ -239,6 +241,37 @@ def test_another_configuration_does_not_go_on(config, tmp_path, engines):
     config.write_text(CONFIG.replace("seed = 7", "seed = 8"), encoding="utf-8")
     with pytest.raises(InputError, match="another configuration"):
         profile(config, output)
+
+
+@pytest.mark.parametrize("fact", [{"device": "cuda: H100"}, {"prefix_caching": False}])
+def test_a_run_does_not_go_on_in_another_engine(config, tmp_path, engines, fact):
+    first, other = Scripted(calls_left=7), Scripted()
+    other.describe = lambda: {"engine": "scripted", **fact}
+    engines(first, other)
+    with pytest.raises(KeyboardInterrupt):
+        profile(config, tmp_path / "m.parquet")
+    with pytest.raises(InputError, match=f"was begun with {next(iter(fact))} None"):
+        profile(config, tmp_path / "m.parquet")
+    assert other.asked == 0
+    assert profile(config, tmp_path / "m.parquet").table.num_rows == 20
+
+
+def test_other_prices_are_not_passed_over(config, tmp_path, engines):
+    profile(config, tmp_path / "m.parquet")
+    config.write_text(CONFIG.replace("price_in = 0.5", "price_in = 50.0"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"price_in 0\.5 of model 'echo', and the configuration has 50"):
+        profile(config, tmp_path / "m.parquet")
+
+
+def test_an_identity_tells_templates_apart(tmp_path):
+    model = ModelConfig("m", 0.1, 0.1, 100, (1,), path=str(tmp_path), local=True)
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    found = []
+    for text in ("one", "two"):
+        (tmp_path / "chat_template.jinja").write_text(text, encoding="utf-8")
+        found.append(identity(model))
+    assert found[0]["sha256"] == found[1]["sha256"]
+    assert found[0] != found[1]
 
 
 def test_a_damaged_record_keeps_its_answers(config, tmp_path, engines):
