@@ -51,7 +51,7 @@ class OnlineRouter:
     expected tokens are known, the budget holds for those.
 
     Where queries are of several groups, calls of a rare group stay empty: a state's share of the shared prompt is then
-    reckoned with at most a third of the queries still expected of the group.
+    reckoned with at most a third of the queries that are expected of the group.
 
     One thread at a time: nothing is locked.
 
@@ -121,8 +121,9 @@ class OnlineRouter:
                 raise InputError(f"horizon is {horizon} and budget is None: a horizon needs a budget to pace")
         elif shadow_price is None:
             raise InputError("shadow_price and horizon are None: give a shadow price, or a budget and its horizon")
-        if not (isinstance(max_wait, (int, float)) and max_wait >= 0.0):
+        if not (isinstance(max_wait, (int, float, np.number)) and max_wait >= 0.0):
             raise InputError(f"max_wait is {max_wait!r}: seconds of at least 0, or inf, are needed")
+        max_wait = float(max_wait)
         step = number("step", step, needed=above, above=True)
         margin = number("window_margin", window_margin, needed="a number from 0 to below 1", most=1.0 - 1e-9)
         self._limit = math.inf if budget is None else budget * (1.0 - ROUNDING)
@@ -284,7 +285,8 @@ class OnlineRouter:
         pacer, filler = self._pacer, self._filler
         state, own, least, cost, more = self._choose(vectors, group, limit)
         if pacer is not None:
-            pacer.start(self._table.guess(vectors) if pacer.price is None else pacer.price, now)
+            # A query without a choice tells no price: the next one is asked.
+            pacer.start(pacer.price or self._table.guess(vectors) or None, now)
         self._count += 1
         self._groups.add(group)
         if state < 0:
@@ -431,7 +433,7 @@ class OnlineRouter:
         if len(seen) > 1 or (seen and group not in seen):
             left = None if self._pacer is None else self._pacer.remaining(self._now)
             left = float(self._count) if left is None else left
-            share = self._table.share_at(_GROUP_PART * (1.0 + left * self._groups.share(group)))
+            share = self._table.share_at(_GROUP_PART * (1.0 + (self._count + left) * self._groups.share(group)))
         if limit is not None:
             more = self._table.may_exceed(limit, vectors.output_tokens)
             entry = entry + more

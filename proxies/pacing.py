@@ -92,11 +92,11 @@ class Pacer:
         self.began: float | None = None
         self.least = 0.0  # mean of the queries' least amortized cost
 
-    def start(self, price: float, now: float) -> None:
-        """Note the time of the first query, and the guess of a price where none was given."""
+    def start(self, price: float | None, now: float) -> None:
+        """Note the time of the first query, and the guess of a price where none is known."""
         if self.began is None:
             self.began = now
-        if self.price is None:
+        if not self.price:
             self.price = price
 
     def remaining(self, now: float) -> float | None:
@@ -133,14 +133,14 @@ class Pacer:
         self.count += 1
         self.least += (least - self.least) / self.count
         remaining = self.remaining(now)
-        if not remaining:
-            return  # the rate is not known yet, or the horizon is over: the price stays
+        if not remaining or self.price is None:
+            return  # no price or rate is known yet, or the horizon is over: the price stays
         self._descend(cost, spent, remaining, True)
 
     def charge(self, usd: float, spent: float, now: float) -> None:
         """Take one step after USD that no query was reckoned with: empty seats, or a bill dearer than expected."""
         remaining = self.remaining(now)
-        if remaining and usd:
+        if remaining and usd and self.price is not None:
             self._descend(usd, spent, remaining, False)
 
     def _descend(self, usd: float, spent: float, remaining: float, query: bool) -> None:
