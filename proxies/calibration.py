@@ -1,7 +1,8 @@
-"""Recalibration: predicted means are made the measured means, state by state."""
+"""Recalibration: predictions of a model's states are drawn to what was measured."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,37 +104,57 @@ class Calibrator:
 IDENTITY = Calibrator(np.zeros(0), np.zeros((2, 0)))
 
 _SHRINK = 200.0  # queries that weigh as much as the line does, for "isotonic"
+# Ridges, in logits: of a state's intercept, of its slope's distance from the model's, and of that from 1.
+_LEVEL, _SLOPE, _SHARED = 20.0, 4.0, 4.0
 
 
-def fit_calibrator(kind: str | None, predicted: FloatArray, measured: FloatArray) -> Calibrator:
-    """Fit the map from one state's predictions, made for queries that were left out, to what was measured.
+def fit_calibrators(
+    kind: str | None, predicted: Sequence[FloatArray], measured: Sequence[FloatArray]
+) -> list[Calibrator]:
+    """Fit the maps from the predictions of a model's states, made for queries that were left out, to measurements.
 
     Parameters
     ----------
     kind
-        ``"platt"`` (a line in logits, its slope drawn to 1), ``"isotonic"`` (a step function, mixed with that line
-        by the number of queries: steps alone follow luck, which a plan then seeks), or None for no change.
+        ``"platt"`` (a line in logits), ``"isotonic"`` (a step function, mixed with that line by the number of
+        queries: steps alone follow luck, which a plan then seeks), or None for no change.
     predicted, measured
-        (M,), the queries measured in the state; none of them NaN.
+        By state, the queries measured in it: (M,) each, M may be 0; none of them NaN.
 
     Notes
     -----
-    Both make the mean prediction the mean measurement. Where all M measurements are 0, or all 1, Platt aims at
-    half a query less, ``(sum + 0.5) / (M + 1)``: a handful of right answers is no proof of perfection.
+    The lines of a model are fitted together. Their slopes are drawn to one that all share, and that to 1; the
+    intercepts are drawn to 0, where the retention curve is taken as it is. A free level for each state would follow
+    the luck of its measurements, and a plan would pick the lucky ones. Where all measurements of a state are 0, or
+    all 1, the aim is half a query less, ``(sum + 0.5) / (M + 1)``: a handful of right answers proves no perfection.
     """
-    if kind is None or len(measured) == 0:
-        return IDENTITY
-    steps, share = np.zeros((2, 0)), 0.0
-    mean = float(measured.mean())
-    if kind == "isotonic" and 0.0 < mean < 1.0:
-        fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(predicted, measured)
-        steps = np.array([fitted.X_thresholds_, fitted.y_thresholds_], dtype=np.float64)
-        share = len(measured) / (len(measured) + _SHRINK)
-    if mean in (0.0, 1.0):
-        measured = np.full(len(measured), (measured.sum() + 0.5) / (len(measured) + 1))
-    design = np.column_stack([np.ones(len(measured)), to_logit(predicted)])
-    intercept, slope = fit_logit(design, measured, np.ones(len(measured)), np.array([0.0, 1.0]), np.array([0.0, 4.0]))
-    if slope < 0.0:  # worse than no prediction: the mean alone
-        mean = float(measured.mean())
-        intercept, slope = float(logit(mean)), 0.0
-    return Calibrator(np.array([intercept, slope]), steps, share)
+    states = len(measured)
+    if kind is None or not any(len(column) for column in measured):
+        return [IDENTITY] * states
+    held = [s for s in range(states) if len(measured[s])]
+    aims = [measured[s] for s in held]
+    for i, aim in enumerate(aims):
+        if aim.mean() in (0.0, 1.0):
+            aims[i] = np.full(len(aim), (aim.sum() + 0.5) / (len(aim) + 1))
+    place = np.repeat(np.arange(len(held)), [len(aim) for aim in aims])
+    line = to_logit(np.concatenate([predicted[s] for s in held]))
+    own = np.zeros((len(line), len(held)))
+    own[np.arange(len(line)), place] = 1.0
+    design = np.column_stack([own, own * line[:, None], line])
+    prior = np.concatenate([np.zeros(2 * len(held)), [1.0]])
+    ridge = np.concatenate([np.full(len(held), _LEVEL), np.full(len(held), _SLOPE), [_SHARED]])
+    target = np.concatenate(aims)
+    found = fit_logit(design, target, np.ones(len(target)), prior, ridge)
+    made = [Calibrator(np.array([0.0, max(0.0, float(found[-1]))]), np.zeros((2, 0)))] * states
+    for i, s in enumerate(held):
+        intercept, slope = float(found[i]), float(found[len(held) + i] + found[-1])
+        mean = float(aims[i].mean())
+        if slope < 0.0:  # worse than no prediction: the mean alone
+            intercept, slope = float(logit(mean)), 0.0
+        steps, share = np.zeros((2, 0)), 0.0
+        if kind == "isotonic" and np.ptp(measured[s]) > 0:
+            fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(predicted[s], measured[s])
+            steps = np.array([fitted.X_thresholds_, fitted.y_thresholds_], dtype=np.float64)
+            share = len(measured[s]) / (len(measured[s]) + _SHRINK)
+        made[s] = Calibrator(np.array([intercept, slope]), steps, share)
+    return made

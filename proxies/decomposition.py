@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import whole
-from robatch.proxies.calibration import Calibrator, fit_calibrator, fit_logit
+from robatch.proxies.calibration import Calibrator, fit_calibrators, fit_logit
 from robatch.proxies.scaling import Curve, estimate_floor, fit_curve, paired_retention
 
 FloatArray = npt.NDArray[np.float64]
@@ -163,11 +163,17 @@ class Decomposition:
                 curves.append(curve)
         rough = cls(stack, floors, tuple(curves), retention, ())
         product = rough._product(layout, base)
-        calibrators = []
-        for s, column in enumerate(measured.T):
-            known = ~np.isnan(column)
-            calibrators.append(fit_calibrator(calibration, product[known, s], column[known]))
-        return cls(stack, floors, tuple(curves), retention, tuple(calibrators))
+        calibrators: dict[int, Calibrator] = {}
+        for k in range(len(layout.models)):
+            columns = layout.model_columns(k)
+            known = [~np.isnan(measured[:, s]) for s in columns]
+            made = fit_calibrators(
+                calibration,
+                [product[here, s] for here, s in zip(known, columns, strict=True)],
+                [measured[here, s] for here, s in zip(known, columns, strict=True)],
+            )
+            calibrators |= dict(zip(columns.tolist(), made, strict=True))
+        return cls(stack, floors, tuple(curves), retention, tuple(calibrators[s] for s in range(len(layout.states))))
 
     def base(self, scores: FloatArray) -> FloatArray:
         """Give the base utility of each query by router: (N, U)."""

@@ -41,7 +41,7 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
 
     ``u(i, (k, b)) = calibrate[k, b](floor[k] + (base[k](x_i) - floor[k]) * retention[k](b))``, where the base utility
     comes from a router per model, the retention from a scaling function of log2 b, and the calibration per state
-    makes predicted means the measured ones.
+    draws predictions to what was measured.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     type=click.Choice(["platt", "isotonic", "none"]),
     default="platt",
     show_default=True,
-    help="How predicted means are made the measured ones.",
+    help="How predictions are drawn to what was measured.",
 )
 @click.option(
     "--features",

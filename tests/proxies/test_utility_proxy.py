@@ -41,7 +41,7 @@ def draw(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
 def test_base_utility_and_retention_are_recovered() -> None:
     x, _, _, y = draw(3000, 0)
     new, base, truth, _ = draw(1000, 1)
-    proxy = UtilityProxy(STATES, features="given").fit(x, y)
+    proxy = UtilityProxy(STATES, scaling="isotonic", features="given").fit(x, y)
     assert np.abs(proxy.predict_base(new) - base).mean() < 0.035
     assert proxy.decomposition_.retention == pytest.approx(KEPT.ravel(), abs=0.04)
     assert np.abs(proxy.predict(new) - truth).mean() < 0.025
@@ -56,17 +56,22 @@ def test_every_router_predicts_repeatably_and_near_the_measured_means(router: st
     assert predicted.shape == (250, 10)
     assert ((predicted >= 0) & (predicted <= 1)).all()
     assert np.array_equal(predicted, two.predict(x))
-    assert one.cross_fitted_.mean(axis=0) == pytest.approx(y.mean(axis=0), abs=0.01)
+    assert one.cross_fitted_.mean() == pytest.approx(y.mean(), abs=0.01)
+    assert one.cross_fitted_.mean(axis=0) == pytest.approx(y.mean(axis=0), abs=0.05)
     if router != "constant":
         assert one.score(x, y) > UtilityProxy(STATES, router="constant", features="given").fit(x, y).score(x, y)
 
 
 @pytest.mark.parametrize("calibration", ["platt", "isotonic"])
-def test_predicted_means_are_the_measured_means(calibration: str) -> None:
-    x, _, _, y = draw(300, 3)
-    y[50:, 4] = np.nan
-    proxy = UtilityProxy(STATES, features="given", calibration=calibration, router="constant").fit(x, y)
-    assert proxy.predict(x).mean(axis=0) == pytest.approx(np.nanmean(y, axis=0), abs=0.01)
+def test_predicted_means_of_new_queries_are_nearer_than_the_measured_ones(calibration: str) -> None:
+    off, free = [], []
+    for seed in range(12):
+        x, _, _, y = draw(80, seed)
+        new, _, truth, _ = draw(2000, 100 + seed)
+        proxy = UtilityProxy(STATES, features="given", calibration=calibration).fit(x, y)
+        off.append(((proxy.predict(new).mean(axis=0) - truth.mean(axis=0)) ** 2).mean())
+        free.append(((y.mean(axis=0) - truth.mean(axis=0)) ** 2).mean())
+    assert np.mean(off) < 0.85 * np.mean(free)  # levels of 10 states share what their curves tell
 
 
 @pytest.mark.parametrize("scaling", [*SCALINGS, None])
@@ -101,14 +106,14 @@ def test_tiny_samples(n: int, router: str) -> None:
 
 def test_one_class_constant_features_and_equal_texts() -> None:
     y = draw(60, 6)[3]
-    y[:, 0], y[:, 5] = 1.0, 0.0
+    y[:, 0], y[:, 5:] = 1.0, 0.0
     for x in (np.ones((60, 2)), ["same"] * 60):
         features = "tfidf" if isinstance(x, list) else "given"
         predicted = UtilityProxy(STATES, features=features).fit(x, y).predict(x)
         assert np.ptp(predicted, axis=0) == pytest.approx(np.zeros(10), abs=1e-9)
-        assert predicted[0] == pytest.approx(y.mean(axis=0), abs=0.02)
-        assert 0.98 < predicted[0, 0] < 1.0
-        assert 0.0 < predicted[0, 5] < 0.02
+        assert predicted[0] == pytest.approx(y.mean(axis=0), abs=0.06)
+        assert 0.95 < predicted[0, 0] < 1.0
+        assert 0.0 < predicted[0, 5] < 0.03
 
 
 def test_scikit_learn_conventions() -> None:
