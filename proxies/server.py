@@ -246,8 +246,9 @@ class ServerEngine:
         api = self._openai
         said = str(error)
         if isinstance(error, api.APIStatusError) and error.status_code in _OWN_ERRORS:
+            whole = f"{said} {error.code} {error.body}".lower()  # some servers tell by the code alone
             for reason, known in ((CONTEXT_ERROR, _TOO_LONG), (CONTENT_ERROR, _FILTERED)):
-                if any(words in said.lower() for words in known):
+                if any(words in whole for words in known):
                     return ModelAnswer("", 0, 0, 0.0, "error", reason, tries - 1)
         in_tries = f"in {tries} tries" if tries > 1 else "in one try"
         if isinstance(error, (api.AuthenticationError, api.PermissionDeniedError)):

@@ -93,9 +93,10 @@ def test_the_bill_never_exceeds_the_budget(tmp_path, dear, seed):
 
 def test_dearer_than_predicted_is_planned_again(tmp_path):
     with Server(dear_out=3.0) as server:
-        routed = plan_for(tmp_path, server, 60, 0.6)
+        routed = replace(plan_for(tmp_path, server, 60, 0.6), predicted={"utility": 50.0, "low": 0.0, "high": 60.0})
         made = execute(routed, tmp_path / "a.jsonl")
     assert made.replans > 0
+    assert made.within_interval is None  # the interval is that of another plan
     assert made.answered >= 59  # in cheaper states; what is left pays for no further call
     assert made.budget - made.billed < 4e-6
     assert made.difference["output_tokens"] > 0

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from robatch.instances import InputError
-from robatch.proxies.engines import CONTEXT_ERROR, ModelCall
+from robatch.proxies.engines import CONTENT_ERROR, CONTEXT_ERROR, EngineFailure, ModelCall
 from robatch.proxies.server import ServerEngine
 
 KEY = "sk-secret-0123456789"
@@ -205,6 +205,29 @@ def test_a_call_that_does_not_fit_is_its_own_error(server):
     assert answers[0].error == CONTEXT_ERROR
     assert answers[0].finish_reason == "error"
     assert answers[1].text == "short"
+
+
+def test_a_prompt_that_a_filter_refuses_is_its_own_error(server):
+    server.faults["rude"] = [(400, {}, {"error": {"message": "no", "code": "content_filter"}})]
+    answers = dict(engine(server).run(calls("rude", "kind")))
+    assert (answers[0].error, answers[0].input_tokens) == (CONTENT_ERROR, 0)
+    assert answers[1].text == "kind"
+
+
+@pytest.mark.parametrize(
+    ("fault", "billed"),
+    [(error(401), False), (error(404), False), (error(429), False), (error(400), False)]
+    + [(error(500), True), (error(503), True), ("hang", True), ("drop", True), ("half", True)],
+)
+def test_it_is_known_which_calls_may_be_billed(server, fault, billed):
+    server.faults["bad"] = [fault] * 9
+    run = engine(server, concurrency=1, timeout=0.4, retries=2, retry_billed=False).run(calls("a", "bad", "later"))
+    assert next(run)[0] == 0
+    with pytest.raises(EngineFailure) as raised:
+        list(run)
+    assert raised.value.unknown == ({1} if billed else set())
+    tries = sum(request["messages"][0]["content"] == "bad" for request in server.requests)
+    assert tries == (3 if fault == error(429) else 1)
 
 
 def test_a_failure_ends_the_run_after_what_was_answered(server):
