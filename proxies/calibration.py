@@ -105,7 +105,7 @@ IDENTITY = Calibrator(np.zeros(0), np.zeros((2, 0)))
 
 _SHRINK = 200.0  # queries that weigh as much as the line does, for "isotonic"
 # Ridges, in logits: of a state's intercept, of its slope's distance from the model's, and of that from 1.
-_LEVEL, _SLOPE, _SHARED = 20.0, 4.0, 4.0
+_LEVEL, _SLOPE, _SHARED = 5.0, 4.0, 4.0
 
 
 def fit_calibrators(

@@ -89,6 +89,9 @@ class Uncertainty:
         # One imagined query that is off by a half keeps the error of small cells from vanishing.
         scaled = residual / (counts + 1.0)
         covariance = scaled.T @ scaled + np.diag(0.25 / (counts + 1.0) ** 2)
+        # Levels are drawn to the curves: what they miss of the measured means may be luck, or the curves' error.
+        missed = scaled.sum(axis=0)
+        covariance += np.outer(missed, missed)
         spread = np.where(known, predicted * (1.0 - predicted), 0.0).sum(axis=0)
         noise = np.where(counts > 0, ((residual**2).sum(axis=0) + 1.0) / (spread + 1.0), 1.0)
         together = np.ones(len(counts))
