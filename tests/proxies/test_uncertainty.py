@@ -89,7 +89,7 @@ def test_wrong_levels_and_assignments_are_refused() -> None:
 @pytest.mark.parametrize("fails", [0.0, 0.15])
 def test_the_interval_is_of_one_execution_whatever_was_repeated_and_fails_together(fails: float) -> None:
     hits = []
-    for seed in range(120):
+    for seed in range(400):
         rng = np.random.default_rng(seed)
         p = np.clip(rng.normal(0.7, 0.25, 480), 0.02, 0.98)  # what no feature tells
 
@@ -110,4 +110,4 @@ def test_the_interval_is_of_one_execution_whatever_was_repeated_and_fails_togeth
         once, _ = outcome()
         total = proxy.predict_total(x[240:], np.zeros(240, int))
         hits.append(total.low <= once[240:].sum() <= total.high)
-    assert np.mean(hits) >= 0.83
+    assert np.mean(hits) >= 0.85
