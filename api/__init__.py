@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from robatch.instances.problem import Problem
     from robatch.instances.problem_file import read
     from robatch.instances.tables import from_table
-    from robatch.proxies.measurements import Measurements
-    from robatch.proxies.profiling import profile
+    from robatch.proxies.profiling.measurements import Measurements
+    from robatch.proxies.profiling.run import profile
     from robatch.solvers.cheapest import Cheapest, cheapest
     from robatch.solvers.explain import Explanation, explain
     from robatch.solvers.export import export
@@ -53,7 +53,7 @@ _HOME = {
     "Frontier": "solvers.frontier",
     "InputError": "instances.errors",
     "Knapsack": "instances.knapsack",
-    "Measurements": "proxies.measurements",
+    "Measurements": "proxies.profiling.measurements",
     "MissingExtraError": "instances.errors",
     "Model": "instances.model",
     "Plan": "solvers.plan",
@@ -72,7 +72,7 @@ _HOME = {
     "frontier": "solvers.frontier",
     "generate": "instances.families",
     "load": "instances.bundled",
-    "profile": "proxies.profiling",
+    "profile": "proxies.profiling.run",
     "read": "instances.problem_file",
     "register": "solvers.registry",
     "sensitivity": "solvers.sensitivity",

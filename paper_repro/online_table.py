@@ -20,9 +20,9 @@ from robatch.bench.machine import describe
 from robatch.instances import generate
 from robatch.instances.files import write_text
 from robatch.instances.problem import IntArray, Problem
-from robatch.proxies.filling import Filler
-from robatch.proxies.online import OnlineRouter
-from robatch.proxies.pacing import sample_price
+from robatch.proxies.online.filling import Filler
+from robatch.proxies.online.pacing import sample_price
+from robatch.proxies.online.router import OnlineRouter
 from robatch.solvers import solve
 
 FAMILIES = ("realistic", "uncorrelated", "weakly-correlated")

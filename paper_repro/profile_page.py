@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from robatch.instances.files import replacing, write_text
-from robatch.proxies.measurements import Measurements
+from robatch.proxies.profiling.measurements import Measurements
 
 HERE = Path(__file__).parent
 DATA = HERE.parent / "instances" / "data"

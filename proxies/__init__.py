@@ -9,21 +9,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robatch.proxies.config import ModelConfig, ProfileConfig, read_config
-    from robatch.proxies.diagnostics import Diagnosis, compare_with_per_state, diagnose
-    from robatch.proxies.engines import ModelAnswer, ModelCall
-    from robatch.proxies.execution import execute
-    from robatch.proxies.execution_plan import RoutedPlan
-    from robatch.proxies.execution_report import ExecutionReport
-    from robatch.proxies.filling import OnlineCall
-    from robatch.proxies.grading import grader_of, token_f1
-    from robatch.proxies.measurements import Measurements
-    from robatch.proxies.offline import OfflineEngine
-    from robatch.proxies.online import OnlineRouter
-    from robatch.proxies.pacing import sample_price
-    from robatch.proxies.pool import PoolModel
-    from robatch.proxies.profiling import profile
-    from robatch.proxies.prompts import (
+    from robatch.proxies.engines.engine import ModelAnswer, ModelCall
+    from robatch.proxies.engines.offline import OfflineEngine
+    from robatch.proxies.engines.server import ServerEngine
+    from robatch.proxies.execution.plan import RoutedPlan
+    from robatch.proxies.execution.pool import PoolModel
+    from robatch.proxies.execution.report import ExecutionReport
+    from robatch.proxies.execution.routing import route
+    from robatch.proxies.execution.run import execute
+    from robatch.proxies.online.filling import OnlineCall
+    from robatch.proxies.online.pacing import sample_price
+    from robatch.proxies.online.router import OnlineRouter
+    from robatch.proxies.profiling.config import ModelConfig, ProfileConfig, read_config
+    from robatch.proxies.profiling.measurements import Measurements
+    from robatch.proxies.profiling.run import profile
+    from robatch.proxies.profiling.sampling import pack
+    from robatch.proxies.tasks.grading import grader_of, token_f1
+    from robatch.proxies.tasks.prompts import (
         Template,
         answer_regex,
         answer_schema,
@@ -31,51 +33,49 @@ if TYPE_CHECKING:
         support_template,
         template_for,
     )
-    from robatch.proxies.reading import read
-    from robatch.proxies.routing import route
-    from robatch.proxies.sampling import pack
-    from robatch.proxies.server import ServerEngine
-    from robatch.proxies.task import Task
-    from robatch.proxies.tasks import Query, generate_task, read_queries, write_queries
-    from robatch.proxies.utility_proxy import UtilityProxy
+    from robatch.proxies.tasks.queries import Query, generate_task, read_queries, write_queries
+    from robatch.proxies.tasks.reading import read
+    from robatch.proxies.tasks.task import Task
+    from robatch.proxies.utility.diagnostics import Diagnosis, compare_with_per_state, diagnose
+    from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 _HOME = {
-    "Diagnosis": "diagnostics",
-    "ExecutionReport": "execution_report",
-    "Measurements": "measurements",
-    "ModelAnswer": "engines",
-    "ModelCall": "engines",
-    "ModelConfig": "config",
-    "OfflineEngine": "offline",
-    "OnlineCall": "filling",
-    "OnlineRouter": "online",
-    "PoolModel": "pool",
-    "ProfileConfig": "config",
-    "Query": "tasks",
-    "RoutedPlan": "execution_plan",
-    "ServerEngine": "server",
-    "Task": "task",
-    "Template": "prompts",
-    "UtilityProxy": "utility_proxy",
-    "answer_regex": "prompts",
-    "answer_schema": "prompts",
-    "compare_with_per_state": "diagnostics",
-    "default_template": "prompts",
-    "diagnose": "diagnostics",
-    "execute": "execution",
-    "generate_task": "tasks",
-    "grader_of": "grading",
-    "pack": "sampling",
-    "profile": "profiling",
-    "read": "reading",
-    "read_config": "config",
-    "read_queries": "tasks",
-    "route": "routing",
-    "sample_price": "pacing",
-    "support_template": "prompts",
-    "template_for": "prompts",
-    "token_f1": "grading",
-    "write_queries": "tasks",
+    "Diagnosis": "utility.diagnostics",
+    "ExecutionReport": "execution.report",
+    "Measurements": "profiling.measurements",
+    "ModelAnswer": "engines.engine",
+    "ModelCall": "engines.engine",
+    "ModelConfig": "profiling.config",
+    "OfflineEngine": "engines.offline",
+    "OnlineCall": "online.filling",
+    "OnlineRouter": "online.router",
+    "PoolModel": "execution.pool",
+    "ProfileConfig": "profiling.config",
+    "Query": "tasks.queries",
+    "RoutedPlan": "execution.plan",
+    "ServerEngine": "engines.server",
+    "Task": "tasks.task",
+    "Template": "tasks.prompts",
+    "UtilityProxy": "utility.utility_proxy",
+    "answer_regex": "tasks.prompts",
+    "answer_schema": "tasks.prompts",
+    "compare_with_per_state": "utility.diagnostics",
+    "default_template": "tasks.prompts",
+    "diagnose": "utility.diagnostics",
+    "execute": "execution.run",
+    "generate_task": "tasks.queries",
+    "grader_of": "tasks.grading",
+    "pack": "profiling.sampling",
+    "profile": "profiling.run",
+    "read": "tasks.reading",
+    "read_config": "profiling.config",
+    "read_queries": "tasks.queries",
+    "route": "execution.routing",
+    "sample_price": "online.pacing",
+    "support_template": "tasks.prompts",
+    "template_for": "tasks.prompts",
+    "token_f1": "tasks.grading",
+    "write_queries": "tasks.queries",
 }
 
 __all__ = [

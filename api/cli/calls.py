@@ -56,7 +56,7 @@ def calls(plan: Path, policy: str, seed: int, problem: str | None, vectors: Path
         policy,  # type: ignore[arg-type]
         seed=seed,
         lengths=None if problem is None else _lengths(made, problem),
-        similarity=None if vectors is None else _vectors(vectors),
+        similarity=None if vectors is None else read_vectors(vectors),
     )
     lines = _csv(made, formed) if output is not None and output.suffix == ".csv" else _json(made, formed)
     if output is None:
@@ -79,7 +79,7 @@ def _lengths(plan: Plan, name: str) -> Any:
     return problem.input_tokens
 
 
-def _vectors(path: Path) -> Any:
+def read_vectors(path: Path) -> Any:
     """Read vectors from a file of numpy or scipy."""
     import numpy as np
 

@@ -11,8 +11,8 @@ import click
 from robatch.cli.support import FILE, check_file, json_option, print_json, progress_wanted
 
 if TYPE_CHECKING:
-    from robatch.proxies.execution_plan import RoutedPlan
-    from robatch.proxies.execution_report import ExecutionReport
+    from robatch.proxies.execution.plan import RoutedPlan
+    from robatch.proxies.execution.report import ExecutionReport
 
 
 @click.command(short_help="Send a plan's calls to its models.")
@@ -47,9 +47,9 @@ def execute(
     against actual utility and planned against billed cost, is written to OUTPUT.report.json. The exit code is 0 when
     all queries were sent within the budget, 1 when the budget did not suffice or the last call exceeded it.
     """
-    from robatch.proxies.execution import dry_run as preview
-    from robatch.proxies.execution import execute as run
-    from robatch.proxies.execution_plan import RoutedPlan
+    from robatch.proxies.execution.plan import RoutedPlan
+    from robatch.proxies.execution.run import dry_run as preview
+    from robatch.proxies.execution.run import execute as run
 
     routed = RoutedPlan.read(plan)
     if pool is not None:

@@ -10,7 +10,7 @@ import click
 from robatch.cli.support import FILE, check_file, json_option, print_json
 
 if TYPE_CHECKING:
-    from robatch.proxies.diagnostics import Diagnosis
+    from robatch.proxies.utility.diagnostics import Diagnosis
 
 
 @click.command(short_help="Fit a proxy to measurements.")
@@ -71,11 +71,11 @@ def fit(
 
     What is printed was found on queries left out of the fit. The proxy's file holds no text and no code.
     """
-    from robatch.proxies.diagnostics import diagnose
-    from robatch.proxies.measurements import Measurements
-    from robatch.proxies.proxy_facts import sample
-    from robatch.proxies.tasks import read_queries
-    from robatch.proxies.utility_proxy import UtilityProxy
+    from robatch.proxies.profiling.measurements import Measurements
+    from robatch.proxies.tasks.queries import read_queries
+    from robatch.proxies.utility.diagnostics import diagnose
+    from robatch.proxies.utility.facts import sample
+    from robatch.proxies.utility.utility_proxy import UtilityProxy
 
     check_file(output)
     check_file(plot)

@@ -10,8 +10,8 @@ import click
 from robatch.cli.support import FILE, check_file, json_option, print_json, progress_wanted
 
 if TYPE_CHECKING:
-    from robatch.proxies.estimate import Estimate
-    from robatch.proxies.measurements import Measurements
+    from robatch.proxies.profiling.estimate import Estimate
+    from robatch.proxies.profiling.measurements import Measurements
 
 
 @click.command(short_help="Measure models at batch sizes with vLLM.")
@@ -31,8 +31,8 @@ def profile(config: Path, output: Path | None, dry_run: bool, as_json: bool) -> 
     repository.
     """
     if dry_run:
-        from robatch.proxies import estimate
-        from robatch.proxies.config import read_config
+        from robatch.proxies.profiling import estimate
+        from robatch.proxies.profiling.config import read_config
 
         checked = read_config(config)
         found = estimate.estimate(checked)
@@ -41,7 +41,7 @@ def profile(config: Path, output: Path | None, dry_run: bool, as_json: bool) -> 
         else:
             _show_estimate(found, checked.precision is not None)
         return
-    from robatch.proxies.profiling import profile as run
+    from robatch.proxies.profiling.run import profile as run
 
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output', the file to write; only a --dry-run needs none.")

@@ -10,7 +10,7 @@ import click
 from robatch.cli.support import FILE, check_file, json_option, print_json
 
 if TYPE_CHECKING:
-    from robatch.proxies.execution_plan import RoutedPlan
+    from robatch.proxies.execution.plan import RoutedPlan
 
 
 @click.command(short_help="Plan the answers of queries with a proxy.")
@@ -57,9 +57,9 @@ def route(
     robatch route queries.jsonl --proxy proxy.skops --budget 5.00 -o plan.parquet
     robatch execute plan.parquet -o answers.jsonl
     """
-    from robatch.cli.calls import _vectors as read_vectors
+    from robatch.cli.calls import read_vectors
     from robatch.instances.errors import InputError
-    from robatch.proxies.routing import route as run
+    from robatch.proxies.execution.routing import route as run
 
     check_file(output)
     for given in (queries, proxy, vectors, pool):

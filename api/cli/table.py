@@ -87,7 +87,7 @@ def import_table(
         ]
         if prices or given:
             raise InputError(f"{str(table)!r} holds measurements, which need no prices or other options than --task")
-        from robatch.proxies.measurements import Measurements
+        from robatch.proxies.profiling.measurements import Measurements
 
         problem = Measurements.read(table).to_problem(task)
     else:

@@ -8,9 +8,9 @@ from click.testing import CliRunner, Result
 
 from robatch.cli import Commands
 from robatch.cli.fit import fit
-from robatch.proxies.measurements import Measurements
-from robatch.proxies.tasks import Query, write_queries
-from robatch.proxies.utility_proxy import UtilityProxy
+from robatch.proxies.profiling.measurements import Measurements
+from robatch.proxies.tasks.queries import Query, write_queries
+from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 CHOICES = ("red", "blue")
 

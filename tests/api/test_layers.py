@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ("instances", "solvers", "proxies", "bench", "api")
+WITHIN_PROXIES = ("engines", "tasks", "profiling", "utility", "execution", "online")
+PROXIES = sorted((ROOT / "proxies").glob("*/*.py"))
 FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 
 
@@ -41,3 +43,14 @@ def test_imports_run_downward(path: Path) -> None:
     for module in modules:
         if module.split(".")[0] == "robatch":
             assert LAYERS.index(layer_of(module)) <= LAYERS.index(own), f"{own} imports {module}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "proxies").glob("*/*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_imports_within_proxies_run_downward(path: Path) -> None:
+    own = WITHIN_PROXIES.index(path.parent.name)
+    for module in imported(ast.parse(path.read_text(encoding="utf-8"))):
+        parts = module.split(".")
+        if parts[:2] == ["robatch", "proxies"] and parts[2] in WITHIN_PROXIES:
+            assert WITHIN_PROXIES.index(parts[2]) <= own, f"{path.parent.name} imports {module}"

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from robatch.cli import Commands
 from robatch.cli.execute import execute
 from robatch.cli.route import route
-from robatch.proxies.utility_proxy import UtilityProxy
+from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 spec = importlib.util.spec_from_file_location("llm_server", Path(__file__).parents[1] / "proxies" / "llm_server.py")
 assert spec is not None

@@ -10,7 +10,7 @@ import numpy as np
 
 from robatch.instances import load
 from robatch.proxies import Measurements, Template
-from robatch.proxies.tasks import generate_task
+from robatch.proxies.tasks.queries import generate_task
 
 ROOT = Path(__file__).parents[2]
 PROFILE = Path(str(files("robatch.instances") / "data" / "measured_profile.parquet"))

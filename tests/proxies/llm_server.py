@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from robatch.instances import Model, Problem
-from robatch.proxies.prompts import Template
-from robatch.proxies.tasks import Query, write_queries
+from robatch.proxies.tasks.prompts import Template
+from robatch.proxies.tasks.queries import Query, write_queries
 
 TEMPLATE = Template("Sort each message: good or bad.", (("Fine.", "good"),))
 SHARED = len(TEMPLATE.render([]).split())

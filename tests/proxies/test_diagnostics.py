@@ -7,8 +7,8 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from sklearn.neighbors import KNeighborsRegressor
 
 from robatch.instances.errors import InputError
-from robatch.proxies.diagnostics import compare_with_per_state, diagnose, judge, reliability
-from robatch.proxies.utility_proxy import UtilityProxy
+from robatch.proxies.utility.diagnostics import compare_with_per_state, diagnose, judge, reliability
+from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 STATES = [("a", 1), ("a", 8), ("b", 1), ("b", 8)]
 

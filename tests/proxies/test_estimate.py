@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from robatch.cli import main
 from robatch.proxies import read_config
-from robatch.proxies.estimate import as_json, estimate
+from robatch.proxies.profiling.estimate import as_json, estimate
 
 CONFIG = """
 [[tasks]]

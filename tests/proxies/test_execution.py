@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 from robatch.instances import InputError
-from robatch.proxies.dispatch import Dispatcher
-from robatch.proxies.execution import dry_run, execute, journal_path, report_path
-from robatch.proxies.execution_plan import RoutedPlan
-from robatch.proxies.execution_state import Execution
+from robatch.proxies.execution.dispatch import Dispatcher
+from robatch.proxies.execution.plan import RoutedPlan
+from robatch.proxies.execution.routing import route
+from robatch.proxies.execution.run import dry_run, execute, journal_path, report_path
+from robatch.proxies.execution.state import Execution
 from robatch.proxies.journal import Journal
-from robatch.proxies.routing import route
-from robatch.proxies.tasks import Query, write_queries
+from robatch.proxies.tasks.queries import Query, write_queries
 
 spec = importlib.util.spec_from_file_location("llm_server", Path(__file__).with_name("llm_server.py"))
 assert spec is not None

@@ -11,9 +11,9 @@ import pytest
 import scipy.sparse as sp
 
 from robatch.instances.errors import InputError, MissingExtraError
-from robatch.proxies.diagnostics import diagnose
-from robatch.proxies.features import Features, HashedTfidf, surface
-from robatch.proxies.utility_proxy import UtilityProxy
+from robatch.proxies.utility.diagnostics import diagnose
+from robatch.proxies.utility.features import Features, HashedTfidf, surface
+from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 TEXTS = [f"query {word} number {i}" for i, word in enumerate(["red", "green", "blue", "red"] * 10)]
 

@@ -9,8 +9,8 @@ import types
 import pytest
 
 from robatch.instances import InputError
-from robatch.proxies.grading import grader_of, normalize, token_f1
-from robatch.proxies.tasks import Query
+from robatch.proxies.tasks.grading import grader_of, normalize, token_f1
+from robatch.proxies.tasks.queries import Query
 
 CHOICE = Query("c", "t", "billing", "choice", ("billing", "delivery"))
 NUMBER = Query("n", "t", "1250", "number")

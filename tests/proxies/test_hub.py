@@ -10,7 +10,7 @@ import pytest
 
 from robatch.instances import InputError
 from robatch.instances.errors import MissingExtraError
-from robatch.proxies.hub import Source, dataset_queries
+from robatch.proxies.tasks.hub import Source, dataset_queries
 
 
 class Rows(list):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from robatch.instances.errors import MissingExtraError
-from robatch.proxies import OfflineEngine, offline
+from robatch.proxies import OfflineEngine
+from robatch.proxies.engines import offline
 
 
 def test_missing_extras_are_named(monkeypatch):

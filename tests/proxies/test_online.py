@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robatch.instances import InputError, Model, Problem, generate
-from robatch.proxies.online import OnlineRouter
-from robatch.proxies.pacing import sample_price
+from robatch.proxies.online.pacing import sample_price
+from robatch.proxies.online.router import OnlineRouter
 from robatch.solvers import solve
 
 FAMILIES = ("realistic", "uncorrelated", "weakly-correlated", "ties", "adversarial")
@@ -356,7 +356,7 @@ class StandIn:
 
 
 def test_the_proxy_predicts_what_is_not_given():
-    from robatch.proxies.tasks import Query
+    from robatch.proxies.tasks.queries import Query
 
     router = OnlineRouter(StandIn(), 100.0)
     easy, hard = (Query(text, text, "1", "number") for text in ("easy one", "hard one"))

@@ -14,12 +14,13 @@ import time
 import pytest
 
 from robatch.instances import InputError
-from robatch.proxies import Measurements, ModelAnswer, profile, profiling, read_config, write_queries
-from robatch.proxies.config import ModelConfig
+from robatch.proxies import Measurements, ModelAnswer, profile, read_config, write_queries
 from robatch.proxies.journal import Journal
-from robatch.proxies.provenance import identity
-from robatch.proxies.record import Record
-from robatch.proxies.tasks import Query
+from robatch.proxies.profiling import run as profiling
+from robatch.proxies.profiling.config import ModelConfig
+from robatch.proxies.profiling.provenance import identity
+from robatch.proxies.profiling.record import Record
+from robatch.proxies.tasks.queries import Query
 from robatch.solvers import solve, verify
 
 CONFIG = """

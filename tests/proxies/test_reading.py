@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robatch.proxies.reading import read
-from robatch.proxies.tasks import Query
+from robatch.proxies.tasks.queries import Query
+from robatch.proxies.tasks.reading import read
 
 TEAMS = ("billing", "delivery", "account")
 A = Query("a", "t", "billing", "choice", TEAMS)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from robatch.instances import InputError
-from robatch.proxies.execution_plan import RoutedPlan
-from robatch.proxies.pool import override, pool_model
-from robatch.proxies.routing import route
+from robatch.proxies.execution.plan import RoutedPlan
+from robatch.proxies.execution.pool import override, pool_model
+from robatch.proxies.execution.routing import route
 from robatch.solvers import verify
 
 spec = importlib.util.spec_from_file_location("llm_server", Path(__file__).with_name("llm_server.py"))

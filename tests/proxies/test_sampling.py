@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from robatch.proxies import Template, generate_task
-from robatch.proxies.intervals import wilson
-from robatch.proxies.sampling import ROUND, Cell, pack, query_order
-from robatch.proxies.task import Task
+from robatch.proxies.profiling.intervals import wilson
+from robatch.proxies.profiling.sampling import ROUND, Cell, pack, query_order
+from robatch.proxies.tasks.task import Task
 
 TASK = Task("sums", generate_task("arithmetic", 100), Template("Sum."))
 

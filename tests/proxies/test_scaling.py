@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from robatch.proxies.scaling import SCALINGS, estimate_floor, fit_curve, paired_retention
+from robatch.proxies.utility.scaling import SCALINGS, estimate_floor, fit_curve, paired_retention
 
 SIZES = (1, 2, 4, 8, 16, 32)
 

@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from robatch.instances import InputError
-from robatch.proxies.engines import CONTENT_ERROR, CONTEXT_ERROR, EngineFailure, ModelCall
-from robatch.proxies.server import ServerEngine
+from robatch.proxies.engines.engine import CONTENT_ERROR, CONTEXT_ERROR, EngineFailure, ModelCall
+from robatch.proxies.engines.server import ServerEngine
 
 KEY = "sk-secret-0123456789"
 

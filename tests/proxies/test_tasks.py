@@ -9,7 +9,7 @@ import pytest
 
 from robatch.instances import InputError
 from robatch.proxies import Query, generate_task, read_queries, write_queries
-from robatch.proxies.tasks import TASKS
+from robatch.proxies.tasks.queries import TASKS
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -41,7 +41,7 @@ def test_answers_of_arithmetic_are_those_of_another_calculator():
 
 
 def test_answers_of_reviews_follow_from_their_verdict():
-    from robatch.proxies import reviews
+    from robatch.proxies.tasks import reviews
 
     for query in generate_task("reviews", 300, seed=4):
         other = {"positive": "negative", "negative": "positive"}[query.answer]

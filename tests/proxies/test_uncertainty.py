@@ -3,8 +3,8 @@ import pytest
 
 from robatch.instances import Model, Problem
 from robatch.instances.errors import InputError
-from robatch.proxies.uncertainty import Answers
-from robatch.proxies.utility_proxy import UtilityProxy
+from robatch.proxies.utility.uncertainty import Answers
+from robatch.proxies.utility.utility_proxy import UtilityProxy
 from robatch.solvers import solve
 
 SIZES = (1, 4, 16)

@@ -18,12 +18,12 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC, SVR
 
 from robatch.instances.errors import InputError
-from robatch.proxies import proxy_file
-from robatch.proxies.router_parts import from_parts, to_parts
-from robatch.proxies.routers import ROUTERS
-from robatch.proxies.scaling import SCALINGS
-from robatch.proxies.tasks import Query
-from robatch.proxies.utility_proxy import UtilityProxy
+from robatch.proxies.tasks.queries import Query
+from robatch.proxies.utility import file as proxy_file
+from robatch.proxies.utility.router_parts import from_parts, to_parts
+from robatch.proxies.utility.routers import ROUTERS
+from robatch.proxies.utility.scaling import SCALINGS
+from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 SIZES = (1, 2, 4, 8, 16)
 STATES = [(model, size) for model in ("a", "b") for size in SIZES]
@@ -224,7 +224,7 @@ def test_foreign_and_manipulated_files_are_one_sentence(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     changed = {
-        "robatch.proxies.decomposition": "os",
+        "robatch.proxies.utility.decomposition": "os",
         "robatch utility proxy": "another thing",
         '"Layout"': '"Curve"',
         "layout_": "lay_out",

@@ -1,0 +1,1 @@
+"""Engines: vLLM in this machine's memory, or an OpenAI-compatible server."""

@@ -1,0 +1,1 @@
+"""Plans that are executed: predict, solve, pack; send the calls, within the budget."""

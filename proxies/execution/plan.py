@@ -1,0 +1,246 @@
+"""A routed plan: one file with all that an execution needs, but for the queries' texts and the API keys."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robatch.instances.errors import InputError, why_unreadable
+from robatch.instances.files import replacing
+from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem_file import KEY, read, read_table
+from robatch.proxies.execution.pool import PoolModel, named_keys, override, pool_model
+from robatch.proxies.tasks.prompts import Template
+from robatch.proxies.tasks.queries import Query, read_queries
+from robatch.solvers.packing import Calls
+from robatch.solvers.plan import Plan
+
+VERSION = 1
+_KIND = "routed plan"
+
+
+@dataclass(frozen=True, eq=False)
+class RoutedPlan:
+    """What `robatch route` writes and `robatch execute` reads.
+
+    Attributes
+    ----------
+    problem
+        The predicted problem, with query ids: utilities and tokens, from which the rest can be planned again.
+    plan
+        The plan, held to realized cost.
+    order, starts, columns
+        The calls, as `robatch.solvers.packing.Calls` has them: queries call by call (N,), where each call begins
+        (calls + 1,), and each call's state (calls,).
+    queries_path, queries_sha256
+        The file with the texts, and the hash that it must still have.
+    pool
+        The models, in the order of the problem's.
+    template, grader, max_output_tokens
+        The prompt, how answers are graded, and the output tokens allowed per query.
+    predicted
+        ``utility``, and ``low`` and ``high`` of its 90 % interval where the proxy gives one (else None).
+    settings
+        How the plan was made: policy, seed, robust level, solver.
+    key_variables
+        Environment variables that the user named as holding keys; never part of a file.
+    """
+
+    problem: Problem
+    plan: Plan
+    order: IntArray
+    starts: IntArray
+    columns: IntArray
+    queries_path: str
+    queries_sha256: str
+    pool: tuple[PoolModel, ...]
+    template: Template
+    grader: str
+    max_output_tokens: int
+    predicted: Mapping[str, float | None]
+    settings: Mapping[str, Any]
+    key_variables: frozenset[str] = frozenset()
+
+    @property
+    def calls(self) -> Calls:
+        """The calls that are sent."""
+        return Calls(self.problem.states, self.order, self.starts, self.columns)
+
+    @property
+    def planned_cost(self) -> float:
+        """Realized USD of the plan, as predicted."""
+        assert self.plan.realized_cost is not None
+        return self.plan.realized_cost
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what an execution depends on; addresses of servers and folders of files are left out."""
+        models = [
+            [
+                m.name,
+                m.price_in,
+                m.price_out,
+                m.chat,
+                m.structured,
+                m.model,
+                m.path and Path(m.path).name,
+                dict(m.engine),
+            ]
+            for m in self.pool
+        ]
+        arrays = (self.problem.utilities(), self.problem.input_tokens, self.problem.output_tokens)
+        plain = [
+            [hashlib.sha256(np.asarray(array, dtype=np.float64).tobytes()).hexdigest() for array in arrays],
+            self.grader,
+            self.queries_sha256, models, self.template.to_dict(), self.max_output_tokens, self.plan.budget,
+            [list(state) for state in self.problem.states], self.order.tolist(), self.starts.tolist(),
+            self.columns.tolist(),
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+    def queries(self) -> tuple[Query, ...]:
+        """Read the queries, in the order of the problem.
+
+        Raises
+        ------
+        InputError
+            If the file is gone or was changed since the plan was made.
+        """
+        if file_sha256(self.queries_path) != self.queries_sha256:
+            raise InputError(
+                f"the queries {self.queries_path!r} were changed since the plan was made: restore them or route again"
+            )
+        queries = read_queries(self.queries_path)
+        ids = self.problem.query_ids
+        if ids is None or [query.id for query in queries] != ids.tolist():
+            raise InputError(f"the queries {self.queries_path!r} are not those of the plan: route again")
+        return queries
+
+    def with_pool(self, path: str | os.PathLike[str]) -> RoutedPlan:
+        """Return a copy whose models are changed by a pool file; prices stay those of the plan."""
+        pool, named = override(self.pool, path), named_keys(path)
+        for old, new in zip(self.pool, pool, strict=True):
+            if (old.price_in, old.price_out) != (new.price_in, new.price_out):
+                raise InputError(f"the pool {str(path)!r} changes the prices of model {old.name!r}: route again")
+        return replace(self, pool=pool, key_variables=self.key_variables | named)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan to one Parquet file: the problem's columns, then a row a query with its state and call.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with tempfile.TemporaryDirectory() as folder:
+            parts = {}
+            for name, part in (("problem", self.problem), ("plan", self.plan)):
+                part.write(Path(folder) / name)
+                parts[name] = pq.read_table(Path(folder) / name)
+        table, where = parts["problem"], np.empty(len(self.order), dtype=np.int64)
+        where[self.order] = np.arange(len(self.order))
+        for name in parts["plan"].column_names:
+            table = table.append_column(f"plan|{name}", parts["plan"][name])
+        table = table.append_column("sent|place", pa.array(where))
+        table = table.append_column("sent|call", pa.array(self.calls.number))
+        meta = {
+            "kind": _KIND,
+            "version": VERSION,
+            "problem": json.loads(parts["problem"].schema.metadata[KEY]),
+            "plan": json.loads(parts["plan"].schema.metadata[KEY]),
+            "columns": self.columns.tolist(),
+            "queries_path": self.queries_path,
+            "queries_sha256": self.queries_sha256,
+            "pool": [model.to_dict() for model in self.pool],
+            "template": self.template.to_dict(),
+            "grader": self.grader,
+            "max_output_tokens": self.max_output_tokens,
+            "predicted": dict(self.predicted),
+            "settings": dict(self.settings),
+        }
+        table = table.replace_schema_metadata({KEY: json.dumps(meta).encode()})
+        with replacing(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> RoutedPlan:
+        """Read a plan that `write` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, truncated, or no routed plan.
+        """
+        table, meta = read_table(path, _KIND)
+        if meta.get("version") != VERSION:
+            raise InputError(f"{str(path)!r} is a plan of format version {meta.get('version')!r}: {VERSION} is known")
+        try:
+            return _from_table(cls, table, meta)
+        except InputError as error:
+            raise InputError(f"{str(path)!r}: {error}") from error
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise InputError(f"{str(path)!r} is a routed plan with a broken table or metadata: {error}") from None
+
+
+def _from_table(kind: type[RoutedPlan], table: Any, meta: dict[str, Any]) -> RoutedPlan:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    own = {"problem": [], "plan": []}  # type: dict[str, list[str]]
+    for name in table.column_names:
+        if not name.startswith("sent|"):
+            own["plan" if name.startswith("plan|") else "problem"].append(name)
+    with tempfile.TemporaryDirectory() as folder:
+        for part, names in own.items():
+            arrays = [table[name] for name in names]
+            titles = [name.removeprefix("plan|") for name in names]
+            made = pa.table(arrays, names=titles).replace_schema_metadata({KEY: json.dumps(meta[part]).encode()})
+            pq.write_table(made, Path(folder) / part)
+        problem, plan = read(Path(folder) / "problem"), Plan.read(Path(folder) / "plan")
+    order = np.argsort(table["sent|place"].to_numpy(), kind="stable")
+    numbers = table["sent|call"].to_numpy()[order]
+    columns = np.array(meta["columns"], dtype=np.int64)
+    starts = np.searchsorted(numbers, np.arange(len(columns) + 1))
+    pool = tuple(pool_model(model) for model in meta["pool"])
+    if [model.name for model in pool] != [model.name for model in problem.models]:
+        raise InputError("its pool is not that of its problem")
+    if plan.assignment is None or not np.array_equal(plan.assignment[order], np.repeat(columns, np.diff(starts))):
+        raise InputError("its calls are not those of its plan")
+    return kind(
+        problem=problem, plan=plan, order=order, starts=starts, columns=columns, queries_path=meta["queries_path"],
+        queries_sha256=meta["queries_sha256"], pool=pool, template=Template.from_dict(meta["template"]),
+        grader=meta["grader"], max_output_tokens=int(meta["max_output_tokens"]), predicted=meta["predicted"],
+        settings=meta["settings"],
+    )  # fmt: skip
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read the queries {str(path)!r}: {why_unreadable(error)}") from error
+
+
+def check_models(pool: Sequence[PoolModel], problem: Problem) -> None:
+    """Refuse a pool that is not, in its order, the problem's."""
+    if [model.name for model in pool] != [model.name for model in problem.models]:
+        names = [model.name for model in problem.models]
+        raise InputError(f"the pool is {[model.name for model in pool]}: the proxy's models {names} are needed")

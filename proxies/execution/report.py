@@ -1,0 +1,195 @@
+"""What an execution came to: predicted against actual utility, planned against billed cost, and why they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from robatch.proxies.execution.plan import RoutedPlan
+from robatch.proxies.execution.state import Execution
+from robatch.proxies.tasks.grading import grader_of
+from robatch.proxies.tasks.queries import Query
+
+
+@dataclass(frozen=True)
+class ExecutionReport:
+    """The outcome of an execution.
+
+    Attributes
+    ----------
+    queries, answered, unread, unanswered
+        Queries in all; with an answer; asked, but with an answer that could not be read; never asked, as no budget was
+        left.
+    calls, retries, splits, replans
+        Calls answered; tries repeated by the engine; calls that were halves of others; plannings of the rest.
+    budget, billed, lost
+        USD: the budget; the bill by the engines' token counts; the worst case of tries whose bill is not known (in
+        flight when a run was ended, timed out, broken off) and which the meter counts as spent.
+    lost_calls
+        How many tries those were, at most.
+    over_budget
+        USD by which the bill exceeds the budget; 0 but where the last call was denser in tokens than all before it.
+    planned
+        USD, realized, as planned.
+    difference
+        USD by source, which add up to `billed` less `amortized`: ``partly_filled_calls`` (from amortized to realized
+        cost, known to the plan), ``input_tokens``, ``output_tokens`` (of the plan's calls), ``splits`` (calls sent
+        again in halves), ``replanning`` (other states than planned, and queries not asked).
+    amortized
+        USD, amortized, as planned.
+    predicted, actual
+        Utility of the plan: ``utility``, ``low``, ``high`` as predicted at first; the sum of the graded scores.
+    graded
+        Queries whose true answer is known; `predicted_graded` is what the plan that was sent in the end predicts for
+        these, lower bounds if it was made on such.
+    within_interval
+        Whether `actual` is in the predicted interval; None where not all queries are graded, or another plan than the
+        predicted one was sent.
+    states
+        One row a state with queries: planned and asked queries, calls, utilities, costs.
+    """
+
+    queries: int
+    answered: int
+    unread: int
+    unanswered: int
+    calls: int
+    retries: int
+    splits: int
+    replans: int
+    budget: float
+    billed: float
+    lost: float
+    lost_calls: int
+    over_budget: float
+    planned: float
+    amortized: float
+    difference: Mapping[str, float]
+    predicted: Mapping[str, float | None]
+    graded: int
+    predicted_graded: float | None
+    actual: float | None
+    within_interval: bool | None
+    states: tuple[Mapping[str, Any], ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every query was sent."""
+        return self.unanswered == 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the report as plain values for JSON."""
+        return asdict(self) | {"states": [dict(row) for row in self.states], "complete": self.complete}
+
+
+def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution) -> ExecutionReport:
+    """Compare what was planned with what came."""
+    problem, plan = routed.problem, routed.plan
+    assert plan.assignment is not None
+    assert plan.amortized_cost is not None
+    grade = grader_of(routed.grader)
+    utilities = problem.utilities()
+    scores = {
+        i: grade(state.final[i][1], query) if i in state.final else 0.0
+        for i, query in enumerate(queries)
+        if query.answer is not None
+    }
+    expected = {i: float(utilities[i, call.column]) for i, (call, _, _) in state.final.items()}
+    actual = sum(scores.values()) if scores else None
+    whole = len(scores) == len(queries)
+    low, high = routed.predicted.get("low"), routed.predicted.get("high")
+    answered = sum(answer is not None for _, answer, _ in state.final.values())
+    return ExecutionReport(
+        queries=len(queries),
+        answered=answered,
+        unread=len(state.final) - answered,
+        unanswered=len(queries) - len(state.final),
+        calls=len(state.done),
+        retries=sum(entry.retries for entry in state.done),
+        splits=sum(entry.call.depth > 0 for entry in state.done),
+        replans=len(state.replans),
+        budget=plan.budget,
+        billed=state.meter.spent,
+        lost=state.meter.lost,
+        lost_calls=state.lost_calls,
+        over_budget=max(0.0, state.meter.spent - plan.budget),
+        planned=routed.planned_cost,
+        amortized=plan.amortized_cost,
+        difference=_difference(routed, state),
+        predicted=dict(routed.predicted),
+        graded=len(scores),
+        predicted_graded=sum(expected.get(i, 0.0) for i in scores) if scores else None,
+        actual=actual,
+        within_interval=(
+            bool(low <= actual <= high)
+            if whole and not state.replans and actual is not None and low is not None and high is not None
+            else None
+        ),
+        states=_states(routed, state, scores, expected),
+    )
+
+
+def _difference(routed: RoutedPlan, state: Execution) -> dict[str, float]:
+    """Split billed less amortized cost into its sources."""
+    assert routed.plan.amortized_cost is not None
+    inputs = outputs = splits = as_planned = 0.0
+    for entry in state.done:
+        model = routed.pool[int(routed.problem.state_model[entry.call.column])]
+        if entry.call.depth:
+            splits += entry.cost
+            continue
+        inputs += model.cost(entry.input_tokens - entry.expected_in, 0)
+        outputs += model.cost(0, entry.output_tokens - entry.expected_out)
+        as_planned += model.cost(entry.expected_in, entry.expected_out)
+    return {
+        "partly_filled_calls": routed.planned_cost - routed.plan.amortized_cost,
+        "input_tokens": inputs,
+        "output_tokens": outputs,
+        "splits": splits,
+        "replanning": as_planned - routed.planned_cost,
+    }
+
+
+def _states(
+    routed: RoutedPlan, state: Execution, scores: Mapping[int, float], expected: Mapping[int, float]
+) -> tuple[Mapping[str, Any], ...]:
+    problem, plan = routed.problem, routed.plan
+    planned = np.bincount(np.asarray(plan.assignment), minlength=problem.n_states).tolist()
+    rows = []
+    for column, (name, size) in enumerate(problem.states):
+        asked = [i for i, (call, _, _) in state.final.items() if call.column == column]
+        done = [entry for entry in state.done if entry.call.column == column]
+        if not (planned[column] or asked or done):
+            continue
+        graded = [i for i in asked if i in scores]
+        rows.append(
+            {
+                "model": name,
+                "batch_size": size,
+                "planned_queries": planned[column],
+                "queries": len(asked),
+                "calls": len(done),
+                "graded": len(graded),
+                "predicted_utility": sum(expected[i] for i in graded) if graded else None,
+                "actual_utility": sum(scores[i] for i in graded) if graded else None,
+                "planned_cost": _planned_cost(routed, column),
+                "billed": sum(entry.cost for entry in done),
+            }
+        )
+    return tuple(rows)
+
+
+def _planned_cost(routed: RoutedPlan, column: int) -> float:
+    """Return the realized USD that the plan counts for one state."""
+    problem = routed.problem
+    rows = np.flatnonzero(np.asarray(routed.plan.assignment) == column)
+    model = int(problem.state_model[column])
+    tokens = [
+        float(array[rows, min(model, array.shape[1] - 1)].sum(dtype=float))
+        for array in (problem.input_tokens, problem.output_tokens)
+    ]
+    calls = int((routed.columns == column).sum())
+    return routed.pool[model].cost(tokens[0], tokens[1]) + calls * float(problem.call_price[column])

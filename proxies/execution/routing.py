@@ -1,0 +1,130 @@
+"""From queries and a proxy to a routed plan: predict, solve, pack."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from robatch.instances.errors import InputError
+from robatch.instances.problem import Problem
+from robatch.proxies.execution.plan import RoutedPlan, check_models, file_sha256
+from robatch.proxies.execution.pool import override, pool_model
+from robatch.proxies.tasks.prompts import Template
+from robatch.proxies.tasks.queries import read_queries
+from robatch.solvers.policies import Policy
+from robatch.solvers.solve import solve
+
+
+class Proxy(Protocol):
+    """What routing needs of a proxy; `robatch.proxies.UtilityProxy` made from measurements has it."""
+
+    @property
+    def facts_(self) -> Any:
+        """``models`` and ``task``: the records of the measurements' provenance."""
+        ...
+
+    def to_problem(self, queries: Any, robust: float | None = None) -> Problem:
+        """Make a problem of new queries."""
+        ...
+
+
+def route(
+    queries: str | os.PathLike[str],
+    proxy: Proxy | str | os.PathLike[str],
+    budget: float | None = None,
+    *,
+    budget_fraction: float | None = None,
+    robust: float | None = None,
+    solver: str = "auto",
+    time_limit: float | None = None,
+    seed: int = 0,
+    policy: Policy = "order",
+    similarity: Any = None,
+    pool: str | os.PathLike[str] | None = None,
+) -> RoutedPlan:
+    """Predict every query's utility and tokens, choose its state within the budget, and form the calls.
+
+    Parameters
+    ----------
+    queries
+        A JSONL file of queries, graded or not. The plan holds its path and hash, not its texts.
+    proxy
+        A fitted proxy made from measurements, or the file that `UtilityProxy.save` wrote.
+    budget
+        USD, held against realized cost. Either this or `budget_fraction` is needed.
+    budget_fraction
+        Budget between the cheapest (0) and the dearest (1) that make sense, amortized.
+    robust
+        None to plan on predicted utilities; otherwise on their lower bounds at this level, from 0.5 to below 1.
+    solver, time_limit, seed
+        As of `robatch.solve`.
+    policy, similarity
+        Which queries of a state share a call: as of `robatch.Plan.calls`. Lengths are the predicted input tokens.
+    pool
+        A TOML file with [[models]] that changes models: address, key variable, prices, ...
+
+    Raises
+    ------
+    InputError
+        If an input is not allowed, or no plan keeps the budget.
+    """
+    if (budget is None) == (budget_fraction is None):
+        raise InputError("exactly one of budget and budget_fraction is needed")
+    if isinstance(proxy, str | os.PathLike):
+        from robatch.proxies.utility.utility_proxy import UtilityProxy
+
+        proxy = UtilityProxy.load(proxy)
+    facts = getattr(proxy, "facts_", None)
+    if facts is None:
+        raise InputError("the proxy knows no prices and no prompt: UtilityProxy.from_measurements makes one that does")
+    path = Path(queries).resolve()
+    hashed = file_sha256(path)
+    items = read_queries(path)
+    problem = proxy.to_problem(items, robust=robust)
+    if problem.query_ids is None:
+        problem = problem.replace(query_ids=[query.id for query in items])
+    known = tuple(pool_model(record) for record in facts.models)
+    models = known if pool is None else override(known, pool)
+    check_models(models, problem)
+    problem = problem.replace(
+        models=[
+            old.replace(price_in=new.price_in, price_out=new.price_out, context_window=new.context_window)
+            for old, new in zip(problem.models, models, strict=True)
+        ]
+    )
+    usd = budget if budget is not None else problem.budget_at(budget_fraction or 0.0)
+    plan = solve(problem, usd, solver, "realized", time_limit=time_limit, seed=seed)
+    if plan.assignment is None:
+        raise InputError(plan.message or f"solver {plan.solver!r} found no plan within {usd:.6g} USD")
+    lengths = problem.input_tokens if policy == "length" else None
+    calls = plan.calls(policy, seed=seed, lengths=lengths, similarity=similarity)
+    task: Mapping[str, Any] = facts.task
+    return RoutedPlan(
+        problem=problem,
+        plan=replace(plan, query_ids=problem.query_ids),
+        order=calls.order,
+        starts=calls.starts,
+        columns=calls.columns,
+        queries_path=str(path),
+        queries_sha256=hashed,
+        pool=models,
+        template=Template.from_dict(task["template"]),
+        grader=task.get("grader", "auto"),
+        max_output_tokens=int(task.get("max_output_tokens", 16)),
+        predicted=_predicted(proxy, items, plan),
+        settings={"policy": policy, "seed": seed, "robust": robust, "solver": plan.solver, "task": task.get("name")},
+    )
+
+
+def _predicted(proxy: Any, items: Any, plan: Any) -> dict[str, float | None]:
+    """Return the plan's predicted utility, with the 90 % interval where the proxy gives one."""
+    if not hasattr(proxy, "predict_total"):
+        return {"utility": plan.utility, "low": None, "high": None}
+    texts = proxy.texts(items) if hasattr(proxy, "texts") else [query.text for query in items]
+    total = proxy.predict_total(texts, np.asarray(plan.assignment), 0.9)
+    return {"utility": float(total[0]), "low": float(total[1]), "high": float(total[2])}

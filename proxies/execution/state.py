@@ -1,0 +1,224 @@
+"""The state of an execution: what its journal says, event by event. A run and its resumption share this one reading.
+
+Events, each a line of the journal:
+
+``begin``
+    The plan's hash and budget.
+``sent``
+    Calls that are handed to an engine: number, worst-case cost, bound on input tokens; and the model and its address.
+    On the disk before anything is sent.
+``lost``
+    A later run found calls sent and not answered: they are charged at worst and wait to be sent again.
+``failed``
+    The engine gave up. Calls that may be billed all the same are charged at worst, those refused or not sent are
+    charged nothing; all wait to be sent again.
+``answered``
+    One call's answers, tokens and finish. Slots that could not be read come back in halves.
+``replanned``
+    The calls that take the place of all that were waiting, and the queries that no budget is left for.
+``finished``
+    Nothing is left that could be sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.proxies.execution.meter import Meter
+from robatch.proxies.execution.plan import RoutedPlan
+
+Event = dict[str, Any]
+FloatArray = npt.NDArray[np.float64]
+READ_PRIOR = 4.0  # slots of each state that count as read, so that one bad call does not condemn it
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A call that is to be sent.
+
+    Attributes
+    ----------
+    number
+        Its number in the execution; never used twice.
+    column
+        Its state, as a column of the problem.
+    queries
+        Positions of its queries.
+    depth
+        0 for a call of a plan; above for the halves of a call whose slots could not be read.
+    """
+
+    number: int
+    column: int
+    queries: tuple[int, ...]
+    depth: int = 0
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A call that was answered."""
+
+    call: Waiting
+    expected_in: float
+    expected_out: float
+    input_tokens: int
+    output_tokens: int
+    cost: float
+    seconds: float
+    retries: int
+
+
+@dataclass
+class Execution:
+    """Where an execution stands.
+
+    Attributes
+    ----------
+    queue
+        Calls to send, by number.
+    flying
+        Calls handed to an engine and not answered.
+    unplanned
+        Queries that the last planning left without a call.
+    final
+        Each finished query's call, answer (None where unread) and error.
+    paid
+        USD of each query so far: its even share of the calls it was in.
+    done
+        The answered calls.
+    """
+
+    routed: RoutedPlan
+    meter: Meter
+    queue: dict[int, Waiting] = field(default_factory=dict)
+    flying: dict[int, Waiting] = field(default_factory=dict)
+    unplanned: list[int] = field(default_factory=list)
+    final: dict[int, tuple[Waiting, str | None, str | None]] = field(default_factory=dict)
+    paid: dict[int, float] = field(default_factory=dict)
+    done: list[Answered] = field(default_factory=list)
+    replans: list[Event] = field(default_factory=list)
+    lost_calls: int = 0
+    finished: bool = False
+    _bounds: dict[int, int] = field(default_factory=dict)
+    _next: int = 0
+    _side_by_side: int = 1
+    _slots: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
+    _expected: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, routed: RoutedPlan) -> Execution:
+        """Return the state before anything is sent."""
+        state = cls(routed, Meter(routed.plan.budget), _slots=np.zeros((routed.problem.n_states, 2)))
+        starts = routed.starts.tolist()
+        for column, start, end in zip(routed.columns.tolist(), starts, starts[1:], strict=False):
+            state._add(column, tuple(routed.order[start:end].tolist()), 0)
+        return state
+
+    def _add(self, column: int, queries: tuple[int, ...], depth: int) -> None:
+        self.queue[self._next] = Waiting(self._next, column, queries, depth)
+        self._next += 1
+
+    def expected(self, call: Waiting) -> tuple[float, float]:
+        """Return a call's input and output tokens as predicted when the plan was made."""
+        if call.number in self._expected:
+            return self._expected[call.number]
+        problem = self.routed.problem
+        model, rows = int(problem.state_model[call.column]), list(call.queries)
+        shared = problem.models[model].shared_tokens
+        totals = [
+            float(array[rows, min(model, array.shape[1] - 1)].sum(dtype=float))
+            for array in (problem.input_tokens, problem.output_tokens)
+        ]
+        self._expected[call.number] = shared + totals[0], totals[1]
+        return self._expected[call.number]
+
+    def apply(self, event: Event) -> list[int]:
+        """Take one event in; return the queries that it finished."""
+        return getattr(self, f"_{event['event']}")(event) or []
+
+    def _begin(self, event: Event) -> None:
+        pass
+
+    def _sent(self, event: Event) -> None:
+        self._side_by_side = event["side_by_side"]
+        for number, worst, bound in event["calls"]:
+            self.flying[number] = self.queue.pop(number)
+            self._bounds[number] = bound
+            self.meter.reserve({number: worst})
+
+    def _lost(self, event: Event) -> None:
+        self._give_up(self.meter.dearest(self._side_by_side))
+
+    def _failed(self, event: Event) -> None:
+        self._give_up(event["unknown"])
+
+    def _give_up(self, charged: list[int]) -> None:
+        """Put the calls in flight back and charge some of them."""
+        self.lost_calls += len(charged)
+        self.meter.lose(charged)
+        self.queue = dict(sorted({**self.queue, **self.flying}.items()))
+        self.flying.clear()
+
+    def _answered(self, event: Event) -> list[int]:
+        call = self.flying.pop(event["call"])
+        model = self.routed.pool[int(self.routed.problem.state_model[call.column])]
+        tokens_in, tokens_out = event["input_tokens"], event["output_tokens"]
+        cost, (expected_in, expected_out) = model.cost(tokens_in, tokens_out), self.expected(call)
+        self.meter.settle(call.number, cost)
+        self.meter.of(model).frame += max(0, tokens_in - self._bounds.pop(call.number))
+        if event["error"] is None:
+            self.meter.of(model).add(expected_in, expected_out, tokens_in, tokens_out)
+        self.done.append(
+            Answered(call, expected_in, expected_out, tokens_in, tokens_out, cost, event["seconds"], event["retries"])
+        )
+        if not call.depth:
+            self._slots[call.column] += len(call.queries), sum(answer is not None for answer in event["answers"])
+        unread, over = [], []
+        for query, answer in zip(call.queries, event["answers"], strict=True):
+            self.paid[query] = self.paid.get(query, 0.0) + cost / len(call.queries)
+            if answer is None and len(call.queries) > 1:
+                unread.append(query)
+                continue
+            error = None if answer is not None else event["error"] or "the answer could not be read"
+            self.final[query] = (call, answer, error)
+            over.append(query)
+        half = (len(call.queries) + 1) // 2
+        for start in range(0, len(unread), half):
+            self._add(call.column, tuple(unread[start : start + half]), call.depth + 1)
+        return over
+
+    def _replanned(self, event: Event) -> None:
+        self.queue = {number: call for number, call in self.queue.items() if call.depth}
+        for column, queries in event["calls"]:
+            self._add(column, tuple(queries), 0)
+        self.unplanned = list(event["unplanned"])
+        self.replans.append(event | {"after": len(self.done)})
+
+    def _finished(self, event: Event) -> list[int]:
+        """End: halves that could not be paid for stay unread, queries without a call unanswered."""
+        self.finished = True
+        over = []
+        for call in self.queue.values():
+            if call.depth:
+                for query in call.queries:
+                    self.final[query] = (call, None, "the answer could not be read, and no budget is left to ask again")
+                    over.append(query)
+            else:
+                self.unplanned += call.queries
+        self.queue.clear()
+        return over + self.unplanned
+
+    def read_shares(self) -> FloatArray:
+        """Return the share of slots that could be read in calls of each state, near 1 while few are known: (S,)."""
+        asked, read = (self._slots[:, i] + READ_PRIOR for i in (0, 1))
+        shares: FloatArray = read / asked
+        return shares
+
+    def rest(self) -> Iterator[Waiting]:
+        """Yield the waiting calls of the plan, without halves."""
+        return (call for call in self.queue.values() if not call.depth)

@@ -1,0 +1,1 @@
+"""Queries that arrive one by one: a state for each at once."""

@@ -1,0 +1,470 @@
+"""Queries that arrive one by one: a state for each at once, from the shadow price, within a budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances import checks
+from robatch.instances.errors import InputError
+from robatch.instances.model import Model
+from robatch.instances.problem import IntArray, Problem
+from robatch.instances.scalars import number, whole
+from robatch.proxies.online.filling import Filler, OnlineCall
+from robatch.proxies.online.pacing import Pacer, Unit
+from robatch.proxies.online.state_table import GroupCounts, StateTable, Vectors
+
+FloatArray = npt.NDArray[np.float64]
+
+FORMAT = 1
+_GROUP_PART = 1.0 / 3.0  # of a group's queries that one state is reckoned to get: they spread over several
+ROUNDING = 1e-12  # part of the budget that is never spent: the bills' rounding in float64 stays below it
+
+
+class Predicts(Protocol):
+    """What is needed of a proxy: `robatch.proxies.UtilityProxy` does it."""
+
+    def to_problem(self, queries: Sequence[Any]) -> Problem:
+        """Return the problem of some queries: utilities and tokens."""
+        ...
+
+
+class OnlineRouter:
+    """Decides the state of each query as it arrives, fills calls, and keeps a budget.
+
+    A query's state is that of greatest ``utility - price * amortized cost``. With a fixed `shadow_price` the price
+    stays; with `budget` and `horizon` it is adapted after every query (see `robatch.proxies.online.pacing`). The
+    amortized cost is the signal; what is held against the budget is the bill: each call's whole shared prompt from the
+    moment it is opened, and each query's own tokens.
+
+    The bill never exceeds the budget. A query that no state is affordable for is refused: `add` returns None, nothing
+    is billed, and a later, cheaper query may still be taken. Pacing keeps back what the queries still expected need
+    in their cheapest states, as far as the mean of those seen tells; a query whose state would touch that gets the
+    affordable state of least amortized cost.
+
+    The bill is reckoned with the most output tokens that a query may have, until `settle` is told what its call
+    billed: with `output_limit`, or the task's ``max_output_tokens`` where a `UtilityProxy` predicts. Where only
+    expected tokens are known, the budget holds for those.
+
+    Where queries are of several groups, calls of a rare group stay empty: a state's share of the shared prompt is then
+    reckoned with at most a third of the queries that are expected of the group.
+
+    One thread at a time: nothing is locked.
+
+    Parameters
+    ----------
+    pool
+        A fitted proxy, such as a `UtilityProxy`, or the models, where the vectors of each query are given.
+    shadow_price
+        Utility per USD: of an offline plan (`Plan.shadow_price`), or of a sample (`sample_price`). With a budget and
+        a horizon the price to start from; None to guess it from the first query.
+    budget
+        USD; None for no limit.
+    horizon
+        Queries expected, or seconds from the first query, over which the budget is to last. None: no pacing.
+        After the horizon the price stays.
+    unit
+        What the horizon counts: ``"queries"`` or ``"seconds"``.
+    max_wait
+        Seconds after which a call is due though it is not full; inf for never.
+    learn_fill
+        Whether a state's share of the shared prompt is reckoned with the mean fill of its calls so far instead of
+        full calls. Where calls are often due before they are full, this moves queries to states that fill.
+    step
+        Length of the pacing's steps, above 0.
+    window_margin
+        Part of every context window that calls leave free, as in `Problem`.
+
+    Attributes
+    ----------
+    states
+        The (model, batch size) of each of the S columns.
+
+    Raises
+    ------
+    InputError
+        If an argument is not allowed.
+    """
+
+    def __init__(
+        self,
+        pool: Predicts | Sequence[Model],
+        shadow_price: float | None = None,
+        *,
+        budget: float | None = None,
+        horizon: float | None = None,
+        unit: Unit = "queries",
+        max_wait: float = math.inf,
+        learn_fill: bool = False,
+        step: float = 1.0,
+        window_margin: float = 0.0,
+    ) -> None:
+        self._proxy = cast(Predicts, pool) if hasattr(pool, "to_problem") else None
+        models = checks.models(cast(Sequence[Model], pool) if self._proxy is None else _models_of(self._proxy))
+        above = "a finite number above 0"
+        if shadow_price is not None:
+            shadow_price = number("shadow_price", shadow_price)
+        if budget is not None:
+            budget = number("budget", budget, needed=above, above=True)
+        if unit not in ("queries", "seconds"):
+            raise InputError(f"unit is {unit!r}: 'queries' or 'seconds' is needed")
+        if horizon is not None:
+            if unit == "queries":
+                horizon = whole("horizon", horizon, 1, most=2**53)
+            else:
+                horizon = number("horizon", horizon, needed=above, above=True)
+            if budget is None:
+                raise InputError(f"horizon is {horizon} and budget is None: a horizon needs a budget to pace")
+        elif shadow_price is None:
+            raise InputError("shadow_price and horizon are None: give a shadow price, or a budget and its horizon")
+        if not (isinstance(max_wait, (int, float, np.number)) and max_wait >= 0.0):
+            raise InputError(f"max_wait is {max_wait!r}: seconds of at least 0, or inf, are needed")
+        max_wait = float(max_wait)
+        step = number("step", step, needed=above, above=True)
+        margin = number("window_margin", window_margin, needed="a number from 0 to below 1", most=1.0 - 1e-9)
+        self._limit = math.inf if budget is None else budget * (1.0 - ROUNDING)
+        self._price = shadow_price
+        self._pacer = None if horizon is None else Pacer(self._limit, horizon, unit, step, shadow_price)
+        self._filler = Filler(models, max_wait)
+        self.states = self._filler.states
+        self._learn_fill = learn_fill
+        self._table = StateTable(models, margin)
+        self._count = self._refused = 0
+        self._groups = GroupCounts()
+        self._held = 0.0  # USD by which unsettled calls may bill more than expected
+        self._now = -math.inf
+
+    # ---- how things stand
+
+    @property
+    def price(self) -> float | None:
+        """Utility per USD at which the next query is decided; None before the first where it is to be guessed."""
+        return self._price if self._pacer is None else self._pacer.price
+
+    @property
+    def spent(self) -> float:
+        """USD billed so far: all calls, open ones with their whole shared prompt, at what `settle` was told."""
+        return self._filler.spent
+
+    @property
+    def count(self) -> int:
+        """Queries that `add` saw, refused ones included."""
+        return self._count
+
+    @property
+    def refused(self) -> int:
+        """Queries that `add` refused."""
+        return self._refused
+
+    @property
+    def open_calls(self) -> int:
+        """Calls with a free seat that wait for queries."""
+        return self._filler.open_calls
+
+    # ---- deciding
+
+    def route(self, query: Any, group: Hashable = None) -> int | None:
+        """Predict with the proxy and return the state that the query would get now, as `decide` does."""
+        state = self._choose(self._predict(query), group, self._task_limit())[0]
+        return None if state < 0 else state
+
+    def decide(
+        self,
+        utilities: npt.ArrayLike,
+        input_tokens: npt.ArrayLike,
+        output_tokens: npt.ArrayLike,
+        group: Hashable = None,
+    ) -> int | None:
+        """Return the state that a query would get now, as a column; None if it would be refused.
+
+        Nothing is spent and no price is changed: `add` does that.
+
+        Parameters
+        ----------
+        utilities
+            Utility in each state (S,), in [0, 1]; NaN or -inf where the state is not allowed.
+        input_tokens, output_tokens
+            One number each, or one a model (K,).
+        group
+            Its group, which tells what open calls it could join.
+
+        Raises
+        ------
+        InputError
+            If a vector has another shape, or a number that is not allowed.
+        """
+        state = self._choose(self._table.vectors(utilities, input_tokens, output_tokens), group, None)[0]
+        return None if state < 0 else state
+
+    def decide_many(
+        self, utilities: npt.ArrayLike, input_tokens: npt.ArrayLike, output_tokens: npt.ArrayLike
+    ) -> IntArray:
+        """Return the state of each query of a block, -1 where it would be refused: (N,).
+
+        Each is decided by itself, as by `decide`: at the price of now, and as if it alone were to be paid.
+
+        Parameters
+        ----------
+        utilities
+            (N, S), as for `decide`.
+        input_tokens, output_tokens
+            (N,), or (N, K).
+        """
+        from robatch.proxies.online import choosing
+
+        block = np.ascontiguousarray(utilities, dtype=np.float64)
+        if block.ndim != 2 or block.shape[1] != len(self.states):
+            raise InputError(f"utilities has shape {block.shape}: (queries, {len(self.states)}) is needed")
+        rows = len(block)
+        tokens = [
+            self._table.shaped(name, given if np.ndim(given) != 1 else np.reshape(given, (-1, 1)), rows)
+            for name, given in (("input_tokens", input_tokens), ("output_tokens", output_tokens))
+        ]
+        states = np.empty(rows, dtype=np.int64)
+        if rows == 0:
+            return states
+        price, free, room = self._terms(Vectors(block[0], tokens[0][0], tokens[1][0]))
+        choosing.choose_many(block, *tokens, *self._table.arrays, self._filler.entry(), price, free, room, states)
+        if states.min() < choosing.NONE:
+            worst = int(np.argmax(states < choosing.NONE))
+            self._table.refuse(int(states[worst]), Vectors(block[worst], tokens[0][worst], tokens[1][worst]))
+        return states
+
+    # ---- queries and calls
+
+    def add(
+        self,
+        query: Any,
+        now: float,
+        *,
+        utilities: npt.ArrayLike | None = None,
+        input_tokens: npt.ArrayLike | None = None,
+        output_tokens: npt.ArrayLike | None = None,
+        output_limit: npt.ArrayLike | None = None,
+        group: Hashable = None,
+    ) -> int | None:
+        """Take an arriving query: decide its state, put it into a call, and bill it.
+
+        Calls that are due by then are closed before; `due` hands them out.
+
+        Parameters
+        ----------
+        query
+            What is kept in the call: a `Query`, or anything where the vectors are given.
+        now
+            Seconds on a clock that does not go back, the same one for `add` and `due`.
+        utilities, input_tokens, output_tokens
+            As for `decide`; None for all three to let the proxy predict them.
+        output_limit
+            The most output tokens that the query may have, one number or one a model: what is held against the budget
+            until the call is settled. None: the proxy's task's, where the proxy predicts; else `output_tokens`.
+        group
+            Only queries of the same group share a call.
+
+        Returns
+        -------
+        int or None
+            The state as a column; None if the query was refused, for which nothing is billed.
+        """
+        given = (utilities, input_tokens, output_tokens)
+        if utilities is None or input_tokens is None or output_tokens is None:
+            if any(vector is not None for vector in given):
+                raise InputError("utilities, input_tokens and output_tokens belong together: give all three or none")
+            vectors, limit = self._predict(query), self._task_limit()
+        else:
+            vectors, limit = self._table.vectors(utilities, input_tokens, output_tokens), None
+        if output_limit is not None:
+            limit = self._table.shaped("output_limit", output_limit)
+            if not (np.isfinite(limit).all() and (limit >= 0.0).all()):
+                raise InputError(f"output_limit is {output_limit!r}: finite numbers of at least 0 are needed")
+        self._tick(now)
+        pacer, filler = self._pacer, self._filler
+        state, own, least, cost, more = self._choose(vectors, group, limit)
+        if pacer is not None:
+            # A query without a choice tells no price: the next one is asked.
+            pacer.start(pacer.price or self._table.guess(vectors) or None, now)
+        self._count += 1
+        self._groups.add(group)
+        if state < 0:
+            self._refused += 1
+            if pacer is not None:
+                pacer.count += 1
+            return None
+        call = filler.place(query, state, own, group, now, more)
+        self._held += more
+        if len(call.queries) == call.state.batch_size:
+            self._learn(call)
+        if pacer is not None:
+            pacer.observe(cost, least, filler.spent - self._held, now)
+        return state
+
+    def due(self, now: float) -> list[OnlineCall]:
+        """Return the calls to be sent: full, or with a query that waited `max_wait` seconds. Each comes once."""
+        self._tick(now)
+        return self._filler.take()
+
+    def next_due(self) -> float | None:
+        """Return when `due` should be asked next though no query arrives; None if there is no such time."""
+        when = self._filler.next_due()
+        return when if math.isfinite(when) else None
+
+    def flush(self) -> list[OnlineCall]:
+        """Close all open calls and return all calls that were not handed out yet."""
+        self._account(self._filler.close_all())
+        return self._filler.take()
+
+    def settle(self, call: OnlineCall, usd: float) -> None:
+        """Replace what a call was reckoned with by what it billed in fact, once it is answered.
+
+        `spent` may then exceed the budget, if calls are dearer than their tokens told; no query is taken any more.
+
+        Raises
+        ------
+        InputError
+            If the amount is not at least 0, or the call was settled before, is open, or is of another router.
+        """
+        usd = number("usd", usd)
+        if call.billed is not None:
+            raise InputError(f"the call was settled before, at {call.billed} USD: each call is settled once")
+        if call.owner is not self._filler or not call.closed:
+            raise InputError("the call is not one that this router handed out: only those are settled")
+        call.billed = usd
+        self._filler.charge(usd - call.usd)
+        self._held -= call.usd - call.expected
+        if self._pacer is not None:
+            self._pacer.charge(usd - call.expected, self.spent - self._held, self._now)
+
+    # ---- saving
+
+    def state(self) -> dict[str, Any]:
+        """Return price, spending and counts as plain values for JSON.
+
+        Open calls count as billed, but their queries are not in it: `flush` before the last save. For a horizon in
+        seconds the clock must go on across the restart, as `time.time` does.
+        """
+        saved: dict[str, Any] = {
+            "kind": "online-router",
+            "format": FORMAT,
+            "states": [list(state) for state in self.states],
+            "price": self.price,
+            "spent": self.spent,
+            "count": self._count,
+            "refused": self._refused,
+            "now": self._now if math.isfinite(self._now) else None,
+            "fill": self._table.fill.tolist(),
+        }
+        if self._pacer is not None:
+            saved["pacing"] = self._pacer.state()
+        return saved
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `state` returned, on a router that saw no query yet; budget and horizon stay its own.
+
+        Raises
+        ------
+        InputError
+            If queries were added before, or the saved state is not one, or of other states.
+        """
+        if self._count:
+            raise InputError(f"the router has seen {self._count} queries: only a new one is restored")
+        if not isinstance(saved, Mapping) or (saved.get("kind"), saved.get("format")) != ("online-router", FORMAT):
+            raise InputError(f"saved is not the state of an online router of format {FORMAT}")
+        if saved.get("states") != [list(state) for state in self.states]:
+            raise InputError(f"saved is of the states {saved.get('states')}: those of this router are needed")
+        price = None if saved.get("price") is None else number("price", saved["price"])
+        spent = number("spent", saved.get("spent"))
+        count = whole("count", saved.get("count"), most=2**53)
+        refused = whole("refused", saved.get("refused"), most=count)
+        now = -math.inf if saved.get("now") is None else number("now", saved["now"], -math.inf)
+        fill = saved.get("fill")
+        if not isinstance(fill, Sequence) or len(fill) != len(self.states):
+            raise InputError(f"fill is {fill!r}: {len(self.states)} numbers are needed")
+        sizes = [state.batch_size for state in self.states]
+        means = [number("fill", mean, 1.0, size) for mean, size in zip(fill, sizes, strict=True)]
+        if self._pacer is not None:
+            self._pacer.restore(saved.get("pacing"), price, count)
+        elif price is not None:
+            self._price = price
+        self._table.set_fill(means)
+        self._filler.charge(spent)
+        self._count, self._refused, self._now = count, refused, now
+
+    # ---- inside
+
+    def _predict(self, query: Any) -> Vectors:
+        if self._proxy is None:
+            raise InputError("the router has models and no proxy: give utilities, input_tokens and output_tokens")
+        problem = self._proxy.to_problem([query])
+        utilities = np.asarray(problem.utilities()[0], dtype=np.float64)
+        if problem.forbidden is not None:
+            utilities = np.where(problem.forbidden[0], -np.inf, utilities)
+        return self._table.vectors(utilities, problem.input_tokens[0], problem.output_tokens[0])
+
+    def _terms(self, vectors: Vectors) -> tuple[float, float, float]:
+        """Return the price, the USD that a query may bill, and those it may bill at most."""
+        room = self._limit - self._filler.spent
+        if self._pacer is None:
+            return cast(float, self._price), room, room
+        price = self._pacer.price
+        return self._table.guess(vectors) if price is None else price, room - self._pacer.reserve(self._now), room
+
+    def _task_limit(self) -> FloatArray | None:
+        """Return the most output tokens of the proxy's task, where it is known."""
+        facts = getattr(self._proxy, "facts_", None)
+        limit = None if facts is None else facts.task.get("max_output_tokens")
+        return None if limit is None else np.array([float(limit)])
+
+    def _choose(
+        self, vectors: Vectors, group: Hashable, limit: FloatArray | None
+    ) -> tuple[int, float, float, float, float]:
+        """Return the state, the USD expected of its own tokens, the least and its amortized USD, and what may be more.
+
+        What outputs may bill beyond what is expected counts for what is affordable, not for what is best.
+        """
+        from robatch.proxies.online import choosing
+
+        table, model, share = self._table.arrays
+        entry, more = self._filler.entry(group), None
+        seen = self._groups.seen
+        if len(seen) > 1 or (seen and group not in seen):
+            left = None if self._pacer is None else self._pacer.remaining(self._now)
+            left = float(self._count) if left is None else left
+            share = self._table.share_at(_GROUP_PART * (1.0 + (self._count + left) * self._groups.share(group)))
+        if limit is not None:
+            more = self._table.may_exceed(limit, vectors.output_tokens)
+            entry = entry + more
+        state, own, least = choosing.choose(*vectors, table, model, share, entry, *self._terms(vectors))
+        if state < choosing.NONE:
+            self._table.refuse(state, vectors)
+        cost = own + float(share[state]) if state >= 0 else 0.0
+        return state, own, least, cost, 0.0 if more is None or state < 0 else float(more[state])
+
+    def _tick(self, now: float) -> None:
+        if not now >= self._now or math.isinf(now):
+            raise InputError(f"now is {now!r}: a finite number of seconds not before {self._now} is needed")
+        self._now = now
+        if self._filler.next_due() <= now:
+            self._account(self._filler.expire(now))
+
+    def _account(self, calls: Sequence[OnlineCall]) -> None:
+        """Learn from calls that were closed before they were full, and charge their empty seats to the price."""
+        for call in calls:
+            missing = float(self._filler.call_price[call.column] - self._table.share[call.column] * len(call.queries))
+            self._learn(call)
+            if self._pacer is not None:
+                self._pacer.charge(max(missing, 0.0), self.spent - self._held, self._now)
+
+    def _learn(self, call: OnlineCall) -> None:
+        if self._learn_fill:
+            self._table.learn(call.column, len(call.queries))
+
+
+def _models_of(proxy: Predicts) -> Sequence[Model]:
+    """Return the models of a proxy, as a problem made by it has them."""
+    from robatch.proxies.tasks.queries import Query
+
+    return proxy.to_problem([Query("0", "Which models are there?", "1", "number")]).models

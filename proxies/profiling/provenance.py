@@ -1,0 +1,165 @@
+"""Where measurements come from: models by their weights, queries by their hash, versions and settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from robatch.instances.errors import InputError
+from robatch.proxies.profiling.config import ModelConfig, ProfileConfig
+from robatch.proxies.profiling.sampling import savings
+from robatch.proxies.tasks.task import Task
+
+_WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt")
+_SETTINGS = ("config.json", "generation_config.json", "tokenizer*", "chat_template*", "special_tokens_map.json")
+
+
+def config_hash(config: ProfileConfig, identities: Mapping[str, Any]) -> str:
+    """Hash what the answers depend on: models, engine arguments, tasks, templates, seeds, sampling.
+
+    Prices, concurrency and timeouts are left out: they may be changed while a run is interrupted. Not known here, and
+    so left out too, are a hub model's revision, what a server runs, and the code of a user's grader.
+    """
+    models = []
+    for model in config.models:
+        entry = asdict(model)
+        for name in ("price_in", "price_out", "path", "local", "api_key_env"):
+            del entry[name]
+        models.append(entry | {"identity": identities[model.name]})
+    tasks = [
+        [
+            task.name,
+            [asdict(query) for query in task.queries],
+            task.template.render([]),
+            task.template.to_dict(),
+            task.grader,
+            task.max_output_tokens,
+        ]
+        for task in config.tasks
+    ]
+    settings = [config.seed, config.repeats, config.precision]
+    return _sha256(json.dumps([models, tasks, settings], sort_keys=True, default=str).encode())
+
+
+def identity(model: ModelConfig) -> dict[str, Any]:
+    """Tell what a model is: the SHA-256 of its files where it is local, otherwise where it comes from.
+
+    ``sha256`` is of the weights, ``settings_sha256`` of the tokenizer, the chat template and the configuration.
+
+    Raises
+    ------
+    InputError
+        If its folder holds no weights.
+    """
+    if model.server is not None:
+        return {"server": model.server, "model": model.model}
+    assert model.path
+    if not model.local:
+        return {"hub": model.path}
+    digest = hashlib.sha256()
+    files = sorted(file for file in Path(model.path).iterdir() if file.suffix in _WEIGHTS)
+    if not files:
+        raise InputError(f"model {model.name!r}: its folder holds no weights ({', '.join(_WEIGHTS)})")
+    for file in files:
+        with file.open("rb") as weights:
+            while block := weights.read(1 << 22):
+                digest.update(block)
+    settings = hashlib.sha256()
+    for file in sorted({file for pattern in _SETTINGS for file in Path(model.path).glob(pattern) if file.is_file()}):
+        settings.update(f"{file.name}\0{file.stat().st_size}\0".encode() + file.read_bytes())
+    return {
+        "folder": Path(model.path).name,
+        "sha256": digest.hexdigest(),
+        "settings_sha256": settings.hexdigest(),
+    }
+
+
+def provenance(
+    config: ProfileConfig,
+    identities: Mapping[str, Any],
+    hashed: str,
+    opened: Mapping[str, Mapping[str, Any]],
+    answered: Mapping[Any, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Give the provenance of a run's measurements.
+
+    Parameters
+    ----------
+    config
+        The run.
+    identities, hashed
+        What `identity` and `config_hash` gave.
+    opened
+        What each model's engine told about itself, with ``shared_tokens`` by task.
+    answered
+        The record's lines by call.
+    """
+    return {
+        "kind": "measurements",
+        "format": 2,
+        "robatch": _installed("robatch"),
+        "python": platform.python_version(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "seed": config.seed,
+        "repeats": config.repeats,
+        "sampling": None if config.precision is None else savings(config, answered),
+        "config_hash": hashed,
+        "tasks": [_task(task) for task in config.tasks],
+        "models": [
+            {
+                "name": model.name,
+                "price_in": model.price_in,
+                "price_out": model.price_out,
+                "context_window": model.context_window,
+                "batch_sizes": list(model.batch_sizes),
+                "chat": model.chat,
+                "structured": _structured(config, model),
+                "path": model.path if not model.local else None,
+                "server": model.server,
+                "model": model.model,
+                "identity": identities[model.name],
+                **opened[model.name],
+            }
+            for model in config.models
+        ],
+    }
+
+
+def _task(task: Task) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "described": task.described,
+        "template": task.template.to_dict(),
+        "prompt": task.template.render([]),
+        "grader": task.grader,
+        "max_output_tokens": task.max_output_tokens,
+        "queries": len(task.queries),
+        "queries_sha256": _sha256(json.dumps([asdict(query) for query in task.queries]).encode()),
+        "kind": task.kind,
+        "choices": None if task.choices is None else list(task.choices),
+    }
+
+
+def _structured(config: ProfileConfig, model: ModelConfig) -> str:
+    if not model.structured:
+        return "free"
+    forms = {task.template.form for task in config.tasks}
+    return " and ".join({"lines": "regex", "json": "json"}[form] for form in sorted(forms, reverse=True))
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,253 @@
+"""A profiling run: queries to every model at every batch size, graded and recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robatch.instances.errors import InputError
+from robatch.proxies.engines.engine import Engine, ModelAnswer, ModelCall
+from robatch.proxies.engines.offline import OfflineEngine
+from robatch.proxies.engines.server import ServerEngine
+from robatch.proxies.profiling.config import ModelConfig, ProfileConfig, read_config
+from robatch.proxies.profiling.progress import Progress
+from robatch.proxies.profiling.provenance import config_hash, identity, provenance
+from robatch.proxies.profiling.record import Record
+from robatch.proxies.profiling.sampling import Cell, PlannedCall, cells_of
+from robatch.proxies.tasks.grading import grader_of
+from robatch.proxies.tasks.prompts import model_call
+from robatch.proxies.tasks.queries import Query
+from robatch.proxies.tasks.reading import read
+from robatch.proxies.tasks.task import Task, refuse_ungraded
+
+if TYPE_CHECKING:
+    from robatch.proxies.profiling.measurements import Measurements
+
+
+def profile(
+    config: ProfileConfig | str | os.PathLike[str], output: str | os.PathLike[str], progress: bool = False
+) -> Measurements:
+    """Measure models at batch sizes and write the measurements.
+
+    The same queries go to every model at every batch size. Which queries share a call, and in which order, is drawn
+    anew for every batch size and repeat, the same for all models (see `robatch.proxies.profiling.sampling`). Answers
+    are kept in a file beside the output as they arrive: a run that was ended, even killed, continues when it is started
+    again, and gives the same rows.
+
+    Parameters
+    ----------
+    config
+        A configuration, or the path of its TOML file.
+    output
+        The Parquet file to write.
+    progress
+        Whether to show a progress bar with the rate, the cost so far and the time left.
+
+    Returns
+    -------
+    Measurements
+        What was written. Where `output` already holds the measurements of this configuration, they are returned
+        and nothing runs.
+
+    Raises
+    ------
+    InputError
+        If the configuration is wrong, a query has no answer to be graded by, a model cannot be loaded or reached,
+        or `output` belongs to another run.
+    MissingExtraError
+        If vLLM or the ``openai`` client is needed and not installed.
+    """
+    from robatch.proxies.profiling.measurements import Measurements
+
+    if not isinstance(config, ProfileConfig):
+        config = read_config(config)
+    refuse_ungraded(config.tasks)
+    target = Path(output)
+    if target.is_dir() or not target.parent.is_dir():
+        raise InputError(f"cannot write {str(target)!r}: a file in a folder that exists is needed")
+    identities = {model.name: identity(model) for model in config.models}
+    hashed = config_hash(config, identities)
+    if target.exists():
+        done = Measurements.read(target)
+        if done.provenance.get("config_hash") != hashed:
+            raise InputError(
+                f"{str(target)!r} holds the measurements of another configuration: choose another output or delete it"
+            )
+        _check_prices(config, done, target)
+        return done
+    with Record(target.with_name(target.name + ".part.jsonl"), hashed) as record:
+        queries = sum(len(task.queries) for task in config.tasks) * config.repeats
+        with Progress(sum(queries * len(model.batch_sizes) for model in config.models), progress) as shown:
+            for model in config.models:
+                _measure(config, model, record, shown)
+        about = provenance(config, identities, hashed, record.opened, record.calls)
+        measurements = Measurements.from_rows(_rows(config, record), about)
+        measurements.write(target)
+        record.remove()
+    return measurements
+
+
+def _check_prices(config: ProfileConfig, done: Measurements, target: Path) -> None:
+    """Refuse measurements at other prices than the configuration's, which are no part of its hash."""
+    for model, known in zip(config.models, done.provenance["models"], strict=True):
+        for name in ("price_in", "price_out"):
+            if known[name] != getattr(model, name):
+                raise InputError(
+                    f"{str(target)!r} was measured at {name} {known[name]:g} of model {model.name!r}, and the "
+                    f"configuration has {getattr(model, name):g}: change prices when a plan is routed, by a pool file"
+                )
+
+
+def _check_same(model: ModelConfig, engine: Engine, record: Record) -> None:
+    """Refuse to go on in another engine, version or device than a run was begun in: rows would be mixed."""
+    known = record.opened[model.name]
+    for name, value in json.loads(json.dumps(engine.describe())).items():
+        if name != "concurrency" and value != known.get(name):
+            raise InputError(
+                f"{str(record.path)!r} was begun with {name} {known.get(name)!r} of model {model.name!r}, which now "
+                f"has {value!r}: restore that, choose another output, or delete that file"
+            )
+
+
+def open_engine(model: ModelConfig, seed: int = 0, concurrency: int = 8, timeout: float = 120.0) -> Engine:
+    """Load a model, or connect to its server.
+
+    Parameters
+    ----------
+    model
+        The model.
+    seed
+        Seeds the engine's sampling.
+    concurrency, timeout
+        Calls in flight at a server, and seconds until one is given up.
+    """
+    if model.server is not None:
+        assert model.model
+        return ServerEngine(model.server, model.model, model.chat, concurrency, timeout, model.api_key_env, seed)
+    assert model.path
+    return OfflineEngine(model.path, model.chat, model.context_window, seed, dict(model.engine))
+
+
+def _measure(config: ProfileConfig, model: ModelConfig, record: Record, shown: Progress) -> None:
+    """Bring the record to where every cell of the model has what it needs.
+
+    Which calls are left follows from the record alone, each time anew, so that it does not matter which of them
+    an earlier process made.
+    """
+    cells = cells_of(config, model)
+    for cell in cells:
+        for call in cell.needed(record.calls):
+            if line := record.calls.get(call.key):
+                shown.advance(len(call.members), _usd(model, line), resumed=True)
+    todo = _left(cells, record)
+    if todo or model.name not in record.opened:
+        shown.describe(f"{model.name}: loading")
+        engine = open_engine(model, config.seed, config.concurrency, config.timeout)
+        try:
+            if model.name not in record.opened:
+                record.append({"opened": model.name, "about": _about(config, model, engine)})
+            else:
+                _check_same(model, engine, record)
+            while todo:
+                _answer(model, engine, todo, record, shown)
+                todo = _left(cells, record)
+        finally:
+            engine.close()
+    asked = sum(len(call.members) for cell in cells for call in cell.needed(record.calls))
+    shown.leave_out(sum(len(cell.task.queries) * cell.repeats for cell in cells) - asked)
+
+
+def _left(cells: Sequence[Cell], record: Record) -> list[tuple[Task, PlannedCall]]:
+    return [(cell.task, call) for cell in cells for call in cell.needed(record.calls) if call.key not in record.calls]
+
+
+def _about(config: ProfileConfig, model: ModelConfig, engine: Engine) -> dict[str, Any]:
+    """Tell about the engine, and measure the shared prompt's tokens by sending it alone."""
+    probes = [ModelCall(task.template.render([]), max_tokens=1) for task in config.tasks]
+    shared: dict[str, int] = {}
+    for index, answer in engine.run(probes):
+        task = config.tasks[index]
+        if answer.error:
+            raise InputError(
+                f"model {model.name!r}: not even the shared prompt of task {task.name!r} fits: {answer.error}"
+            )
+        shared[task.name] = answer.input_tokens
+    return engine.describe() | {"shared_tokens": {task.name: shared[task.name] for task in config.tasks}}
+
+
+def _answer(
+    model: ModelConfig, engine: Engine, todo: Sequence[tuple[Task, PlannedCall]], record: Record, shown: Progress
+) -> None:
+    batches = [[task.queries[i] for i in call.members] for task, call in todo]
+    how: dict[str, bool] = {"chat": model.chat, "structured": model.structured}
+    calls = [
+        model_call(task.template, batch, task.max_output_tokens * len(batch), **how)
+        for (task, _), batch in zip(todo, batches, strict=True)
+    ]
+    answers = engine.run(calls)
+    try:
+        for index, answer in answers:
+            task, call = todo[index]
+            line = _line(model, task, call, batches[index], answer)
+            record.append(line)
+            shown.describe(f"{model.name}, {task.name} x {call.key.batch_size}")
+            shown.advance(len(call.members), _usd(model, line))
+    finally:
+        if isinstance(answers, Generator):  # interrupted: the calls in flight are given up at once
+            answers.close()
+
+
+def _line(
+    model: ModelConfig, task: Task, call: PlannedCall, batch: Sequence[Query], answer: ModelAnswer
+) -> dict[str, Any]:
+    """Read and grade an answer; what the record keeps of it is all that the rows are made of."""
+    answers: Sequence[str | None] = [None] * len(batch)
+    if answer.error is None:
+        answers = read(answer.text, batch, task.template.form, not model.structured, answer.finish_reason == "length")
+    grade = grader_of(task.grader)
+    return {
+        **call.key._asdict(),
+        "answers": answers,
+        "scores": [grade(given, query) for given, query in zip(answers, batch, strict=True)],
+        "input_tokens": answer.input_tokens,
+        "output_tokens": answer.output_tokens,
+        "seconds": round(answer.seconds, 6),
+        "finish_reason": answer.finish_reason,
+        "error": answer.error,
+    }
+
+
+def _usd(model: ModelConfig, line: dict[str, Any]) -> float:
+    return float(line["input_tokens"] * model.price_in + line["output_tokens"] * model.price_out) / 1e6
+
+
+def _rows(config: ProfileConfig, record: Record) -> Iterator[dict[str, Any]]:
+    """Give one row per task, query, model, batch size and repeat: by model, task, batch size, call, position."""
+    for model in config.models:
+        shared_tokens = record.opened[model.name]["shared_tokens"]
+        for cell in cells_of(config, model):
+            shared = shared_tokens[cell.task.name]
+            for call in cell.needed(record.calls):
+                line, size = record.calls[call.key], len(call.members)
+                for position, (member, answer) in enumerate(zip(call.members, line["answers"], strict=True)):
+                    query = cell.task.queries[member]
+                    yield {
+                        **call.key._asdict(),
+                        "query_id": query.id,
+                        "call_size": size,
+                        "position": position,
+                        "score": line["scores"][position],
+                        "parsed": answer is not None,
+                        "answer": None if query.kind == "text" else answer,
+                        "input_tokens": max(0.0, line["input_tokens"] - shared) / size,
+                        "output_tokens": line["output_tokens"] / size,
+                        "call_input_tokens": line["input_tokens"],
+                        "call_output_tokens": line["output_tokens"],
+                        "shared_tokens": shared,
+                        "seconds": line["seconds"],
+                        "finish_reason": line["finish_reason"],
+                        "error": line["error"],
+                    }

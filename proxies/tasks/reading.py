@@ -1,0 +1,280 @@
+"""From a model's output to one answer per query: strictly in the form asked for, or with tolerance for free text.
+
+A slot's answer is taken from its own line or key alone; where it is not clear which answer is meant, there is none.
+What no reader of lines can tell: a model that repeats a query's text over several lines, of which one begins like a
+slot, and never comes to that slot itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from robatch.proxies.tasks.free_text import read_line
+from robatch.proxies.tasks.grading import normalize
+from robatch.proxies.tasks.queries import Query
+
+Answers = tuple[str | None, ...]
+
+_ANSWER_LINE = re.compile(r"A([0-9]{1,4}):[ \t]*(\S.*?)[ \t]*")
+_KEY = re.compile(r"A(0|[1-9][0-9]{0,3})")
+# A slot's mark within a line: whose answer stands behind it is not clear.
+_INNER = re.compile(
+    r"(?:^|[\s,;.|/&(\[*_`])(?:A|(?:Answer|Ans\.?)[ \t]*#?)[ \t]*([0-9]{1,4})[*_`\])]*\s*[:=]", re.IGNORECASE
+)
+_INNER_NUMBER = re.compile(r"[\s,;|]([0-9]{1,4})[.):](?=\s)")
+
+# Decoration around a slot's number: quotes, list marks and headings before, bold and code around it.
+_BEFORE = r"\s*(?:[>#*+\-\u2022]+[ \t]+)*[*_`\[(]*"
+_AFTER = r"[*_`\])]*\s*(?:[:=\uff1a][*_`]*|[.)][*_`]*(?=\s|$)|(?:[-\u2013\u2014]|->|\u2192)(?=\s|$))[*_`]*"
+_NAMED = re.compile(rf"{_BEFORE}(?:A|(?:Answer|Ans\.?)[ \t]*#?)[ \t]*([0-9]{{1,4}}){_AFTER}(.*)", re.IGNORECASE)
+# A bare number needs a dot, bracket or colon and a space: "1. x", "1) x", "1: x", but not "1.5", "1 - 2" or "10:30".
+_NUMBERED = re.compile(r"\s*[*_`(]*([0-9]{1,4})(?:[.:][*_`]*|\)[*_`.:]*)(?=\s|$)(.*)")
+# Thoughts open the output (their opening tag may be the prompt's); a tag within a line of answers is none.
+_THOUGHTS = re.compile(r"\A\s*<think>(?:.*?</think>|.*\Z)|\A.*?^[ \t]*</think>[ \t]*$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"\s*(?:```|~~~)[\w-]*\s*")
+_CUE = re.compile(r"\banswers?\b|####|\\boxed", re.IGNORECASE)
+
+
+def read(
+    text: str,
+    queries: Sequence[Query],
+    form: Literal["lines", "json"] = "lines",
+    tolerant: bool = False,
+    cut: bool = False,
+) -> Answers:
+    """Read a model's output, slot by slot.
+
+    Parameters
+    ----------
+    text
+        The model's output.
+    queries
+        The queries of the call, in its order.
+    form
+        The form in which the template asked for the answers.
+    tolerant
+        False: only whole lines ``A<i>: answer``, or one JSON object with the keys ``"A<i>"`` and nothing around it.
+        A slot that is given twice is None. True: for models that write as they like. Thoughts in
+        ``<think>`` tags and Markdown are passed over; a slot may begin with ``A1``, ``Answer 1`` or, where no line
+        begins so, ``1.`` or ``1)``; a choice may be explained after it, the last number of a line counts; the
+        object may stand among other text or break off; the other form is read where there is nothing of the one
+        asked for, and a single query's answer without any mark. A slot that is given twice must be given alike.
+    cut
+        Whether the output ended at its token limit (``finish_reason`` is ``"length"``). Then an answer that its last
+        line gives counts only if it is a choice that no longer one begins with, and no slot counts behind one that is
+        missing.
+
+    Returns
+    -------
+    tuple of str or None
+        The answers, in the order of the queries and in the form in which `normalize` gives them; None for a slot
+        that is missing, ambiguous, or whose answer is not of its query's kind. All are None where the numbering begins
+        at 0 or otherwise goes beside the queries'.
+    """
+    answers, of_lines = _read(text, queries, form, tolerant)
+    if not cut:
+        return answers
+    if of_lines:
+        whole, _ = _read(text[: text.rfind("\n") + 1], queries, form, tolerant)
+        answers = tuple(
+            answer if answer == before or _is_whole(answer, query) else None
+            for answer, before, query in zip(answers, whole, queries, strict=True)
+        )
+    missing = answers.index(None) if None in answers else len(answers)
+    return answers[:missing] + (None,) * (len(answers) - missing)
+
+
+def _is_whole(answer: str | None, query: Query) -> bool:
+    """Tell whether an answer that was perhaps cut off can mean no other."""
+    if answer is None or query.kind != "choice":
+        return False
+    return not any(choice != answer and choice.casefold().startswith(answer.casefold()) for choice in query.choices)
+
+
+def _read(text: str, queries: Sequence[Query], form: str, tolerant: bool) -> tuple[Answers, bool]:
+    """Read the output; tell also whether the answers come from lines."""
+    if tolerant:
+        return _tolerant(text, queries, form)
+    return (_parse_lines(text, queries), True) if form == "lines" else (_parse_json(text, queries), False)
+
+
+def _shifted(found: Mapping[int, object], queries: Sequence[Query]) -> bool:
+    """Tell whether slots are numbered from 0, or from 2: then no answer is where it belongs."""
+    return 0 in found or (1 not in found and len(queries) + 1 in found)
+
+
+def _own(line: str, slot: int, query: Query, inner: re.Pattern[str], slots: int) -> str:
+    """Return the part of a slot's line that is surely its own: nothing, where another slot's mark stands in it.
+
+    A choice is read before that mark. A text may hold marks of slots that the call has not.
+    """
+    for match in inner.finditer(line):
+        other = int(match[1])
+        if other != slot and (query.kind != "text" or 1 <= other <= slots):
+            return line[: match.start()] if query.kind == "choice" else ""
+    return line
+
+
+def _parse_lines(text: str, queries: Sequence[Query]) -> Answers:
+    """Read lines ``A<i>: answer`` strictly."""
+    found: dict[int, list[str]] = {}
+    for line in text.split("\n"):
+        match = _ANSWER_LINE.fullmatch(line.strip("\r \t"))
+        if match:
+            slot, line = int(match[1]), match[2]
+            if 1 <= slot <= len(queries) and queries[slot - 1].kind != "choice":
+                line = _own(line, slot, queries[slot - 1], _INNER, len(queries))
+            found.setdefault(slot, []).append(line)
+    return _once(found, queries)
+
+
+class _Object(tuple[tuple[str, Any], ...]):
+    """A JSON object's pairs of key and value, in which a key may occur twice."""
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+# Numbers stay as they are written.
+_DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_float=str, parse_int=str, parse_constant=_refuse)
+
+
+def _parse_json(text: str, queries: Sequence[Query]) -> Answers:
+    try:
+        value = _DECODER.decode(text.strip())
+    except (ValueError, RecursionError):
+        value = None
+    return _once(_slots(value) if isinstance(value, _Object) else {}, queries)
+
+
+def _slots(pairs: Sequence[tuple[str, Any]]) -> dict[int, list[str]]:
+    """Sort the values by slot; what is neither a text nor a number stays, as an answer that cannot be read."""
+    found: dict[int, list[str]] = {}
+    for key, value in pairs:
+        match = _KEY.fullmatch(key)
+        if match:
+            found.setdefault(int(match[1]), []).append(value if isinstance(value, str) else "")
+    return found
+
+
+def _once(found: dict[int, list[str]], queries: Sequence[Query]) -> Answers:
+    answers: list[str | None] = []
+    if _shifted(found, queries):
+        return (None,) * len(queries)
+    for i, query in enumerate(queries, start=1):
+        given = found.get(i, [])
+        answers.append(normalize(given[0], query) if len(given) == 1 else None)
+    return tuple(answers)
+
+
+def _tolerant(text: str, queries: Sequence[Query], form: str) -> tuple[Answers, bool]:
+    text = _THOUGHTS.sub("", text, count=1)
+    for look in (_objects, _marked) if form == "json" else (_marked, _objects):
+        found = look(text, queries)
+        if found:
+            if _shifted(found, queries):
+                return (None,) * len(queries), look is _marked
+            slots = (found.get(i, []) for i in range(1, len(queries) + 1))
+            answers = (
+                _alike([read_line(line, query) for line in lines]) for lines, query in zip(slots, queries, strict=True)
+            )
+            return tuple(answers), look is _marked
+    if len(queries) != 1:
+        return (None,) * len(queries), True
+    return (_bare(text, queries[0]),), True
+
+
+def _alike(answers: Sequence[str | None]) -> str | None:
+    return answers[0] if len(set(answers)) == 1 else None
+
+
+def _marked(text: str, queries: Sequence[Query]) -> dict[int, list[str]]:
+    """Find the slots that lines begin, and give the first line of each that is not empty."""
+    lines = _lines(text)
+    for pattern, inner in ((_NAMED, _INNER), (_NUMBERED, _INNER_NUMBER)):
+        found: dict[int, list[str]] = {}
+        waiting: int | None = None  # the slot whose mark had nothing behind it
+        for line in lines:
+            match = pattern.fullmatch(line)
+            if match:
+                waiting = int(match[1])
+                line = match[2]
+            if waiting is not None and line.strip(" \t*_`"):
+                if 1 <= waiting <= len(queries):
+                    line = _own(line, waiting, queries[waiting - 1], inner, len(queries))
+                found.setdefault(waiting, []).append(line)
+                waiting = None
+        if found:
+            return found
+    return {}
+
+
+def _objects(text: str, queries: Sequence[Query]) -> dict[int, list[str]]:
+    """Find the slots of the JSON objects in the text.
+
+    The first object that is broken ends the search: what comes after it may stand within one of its texts.
+    """
+    found: dict[int, list[str]] = {}
+    start = text.find("{")
+    while start >= 0:
+        pairs, end = _object(text, start)
+        for slot, values in _slots(pairs).items():
+            found.setdefault(slot, []).extend(values)
+        start = text.find("{", end) if end else -1
+    return found
+
+
+_SPACE = re.compile(r"\s*")
+
+
+def _object(text: str, start: int) -> tuple[list[tuple[str, Any]], int]:
+    """Read the object that begins at `start` pair by pair; its end is 0 if it is broken.
+
+    A value counts only if a comma or the closing bracket follows, or, behind a text, nothing: then the model was cut
+    off just there.
+    """
+    pairs: list[tuple[str, Any]] = []
+    at = start + 1
+    try:
+        while True:
+            at = _skip(text, at)
+            if text[at] == "}":
+                return pairs, at + 1
+            key, at = _DECODER.raw_decode(text, at)
+            at = _skip(text, at)
+            if text[at] != ":" or not isinstance(key, str):
+                return pairs, 0
+            value_at = _skip(text, at + 1)
+            value, at = _DECODER.raw_decode(text, value_at)
+            at = _skip(text, at)
+            if at == len(text) and text[value_at] != '"':
+                return pairs, 0
+            if at < len(text) and text[at] not in ",}":
+                return pairs, 0
+            pairs.append((key, value))
+            if text[at] == ",":
+                at += 1
+    except (ValueError, IndexError, RecursionError):
+        return pairs, 0
+
+
+def _skip(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def _bare(text: str, query: Query) -> str | None:
+    """Read the one answer of a text without marks: from the lines that speak of an answer, if there are any."""
+    lines = [line for line in _lines(text) if line.strip()]
+    lines = [line for line in lines if _CUE.search(line)] or lines
+    if query.kind == "text":
+        return read_line(lines[0], query) if len(lines) == 1 else None
+    return _alike([answer for answer in (read_line(line, query) for line in lines) if answer is not None])
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.split("\n") if not _FENCE.fullmatch(line)]

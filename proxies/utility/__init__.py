@@ -1,0 +1,1 @@
+"""The utility proxy: utilities of new queries in every state, learned from measured ones."""

@@ -1,0 +1,153 @@
+"""What a proxy keeps of the measurements it was fitted to: models, prompt and task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.errors import InputError
+from robatch.instances.model import Model
+from robatch.proxies.tasks.queries import Query, query_ids
+from robatch.proxies.utility.uncertainty import Answers
+
+if TYPE_CHECKING:
+    from robatch.proxies.profiling.measurements import Measurements
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Models, prompt and task of a proxy.
+
+    Attributes
+    ----------
+    models
+        The measurements' records of the models: prices, context window, tokens of the shared prompts, identity.
+    task
+        The measurements' record of the task: name, template, grader, most output tokens.
+    queries
+        Number of queries the proxy was fitted to.
+    """
+
+    models: tuple[Mapping[str, Any], ...]
+    task: Mapping[str, Any]
+    queries: int
+
+    @property
+    def template(self) -> Mapping[str, Any]:
+        """The prompt template, as `Template.to_dict` gave it."""
+        template: Mapping[str, Any] = self.task["template"]
+        return template
+
+    def pool(self, states: Sequence[tuple[str, int]]) -> tuple[Model, ...]:
+        """Return the models with the batch sizes among `states`."""
+        return tuple(
+            Model(
+                name=record["name"],
+                price_in=record["price_in"],
+                price_out=record["price_out"],
+                shared_tokens=record["shared_tokens"][self.task["name"]],
+                context_window=record["context_window"],
+                batch_sizes=tuple(size for name, size in states if name == record["name"]),
+            )
+            for record in self.models
+        )
+
+    def text(self, query: Query) -> str:
+        """Return what a router sees of a query: its text, and its choices where the prompt shows them."""
+        if self.template.get("show_choices") and query.choices:
+            return "\n".join([query.text, *query.choices])
+        return query.text
+
+
+def task_of(measurements: Measurements, task: str | None) -> str:
+    """Return the name of the task that is meant.
+
+    Raises
+    ------
+    InputError
+        If it is not measured, or if there are several and none is named.
+    """
+    names = list(measurements.tasks)
+    if task is None:
+        if len(names) > 1:
+            raise InputError(f"the measurements hold the tasks {names}: name one (task, --task)")
+        return str(names[0])
+    if task not in names:
+        raise InputError(f"task {task!r} is not measured: one of {names} is needed")
+    return task
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The measured queries among those given.
+
+    Attributes
+    ----------
+    texts
+        N texts.
+    utility
+        (N, S), NaN where not measured.
+    input_tokens, output_tokens
+        (N, K), NaN where not known.
+    answers
+        The single answers behind the utilities, with their calls.
+    """
+
+    facts: Facts
+    texts: list[str]
+    utility: FloatArray
+    input_tokens: FloatArray
+    output_tokens: FloatArray
+    answers: Answers
+
+
+def sample(measurements: Measurements, queries: Sequence[Query], task: str | None) -> Sample:
+    """Bring the measurements of a task together with its queries' texts.
+
+    Queries without measurements, and measurements of other queries, are left out: a part of the queries is what
+    a proxy is fitted to when it is judged on the others.
+
+    Raises
+    ------
+    InputError
+        If none of the queries was measured, an id is given twice, or the task is not clear.
+    """
+    name = task_of(measurements, task)
+    query_ids(queries)
+    given = {query.id: query for query in queries}
+    ids, utility = measurements.utilities(name)
+    inputs, outputs = measurements.tokens(name)
+    rows = [i for i, id in enumerate(ids) if id in given]
+    if not rows:
+        raise InputError(
+            f"none of the {len(given)} queries was measured for task {name!r}: "
+            "the queries of the measurements are needed, with their ids"
+        )
+    record = next(record for record in measurements.provenance["tasks"] if record["name"] == name)
+    facts = Facts(tuple(measurements.provenance["models"]), record, len(rows))
+    texts = [facts.text(given[ids[i]]) for i in rows]
+    answers = _answers(measurements, name, [ids[i] for i in rows])
+    return Sample(facts, texts, utility[rows], inputs[rows], outputs[rows], answers)
+
+
+def _answers(measurements: Measurements, task: str, ids: Sequence[str]) -> Answers:
+    """Return every single answer to the queries, with a number for its call."""
+    names = ("task", "query_id", "model", "batch_size", "repeat", "call", "score")
+    rows, columns = {id: i for i, id in enumerate(ids)}, {state: s for s, state in enumerate(measurements.states)}
+    calls: dict[tuple[int, int, int], int] = {}
+    found = []
+    for where, id, model, size, repeat, call, score in zip(
+        *(measurements.table[name].to_pylist() for name in names), strict=True
+    ):
+        if where == task and id in rows:
+            column = columns[model, size]
+            found.append((rows[id], column, score, calls.setdefault((column, repeat, call), len(calls))))
+    places = np.array([(row, column, call) for row, column, _, call in found], dtype=np.int64)
+    scores = np.array([score for _, _, score, _ in found], dtype=np.float64)
+    return Answers(places[:, 0], places[:, 1], scores, places[:, 2])

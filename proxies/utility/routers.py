@@ -1,0 +1,146 @@
+"""Routers: estimators that predict a model's base utility from a query's features."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
+
+from robatch.instances.errors import InputError
+from robatch.proxies.utility.calibration import to_logit
+
+FloatArray = npt.NDArray[np.float64]
+
+ROUTERS = ("logistic", "knn", "mlp", "boosting", "constant")
+"""The routers, by name."""
+
+DENSE = ("knn", "mlp", "boosting")
+"""Those that need few, dense features."""
+
+
+def make_router(router: Any, rows: int, seed: int) -> Any:
+    """Return an unfitted estimator for one model, or None for a constant.
+
+    Parameters
+    ----------
+    router
+        One of `ROUTERS`, or any scikit-learn classifier or regressor.
+    rows
+        Queries it will be fitted to.
+    seed
+        Seed of its random choices, where it has any.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if isinstance(router, str):
+        if router == "constant":
+            return None
+        if router == "logistic":
+            return LogisticRegression(C=1.0, max_iter=1000)
+        if router == "knn":
+            return KNeighborsRegressor(n_neighbors=max(1, min(rows, round(2 * rows**0.5))), algorithm="brute")
+        if router == "mlp":
+            return MLPRegressor(hidden_layer_sizes=(32,), alpha=1.0, max_iter=300, random_state=seed)
+        if router == "boosting":
+            return HistGradientBoostingRegressor(
+                max_iter=60, learning_rate=0.08, max_leaf_nodes=8, min_samples_leaf=15, random_state=seed
+            )
+    elif isinstance(router, BaseEstimator) and hasattr(router, "fit") and hasattr(router, "predict"):
+        made = clone(router)
+        if is_classifier(made) and not hasattr(made, "predict_proba"):
+            raise InputError(f"router is {router!r}: a classifier needs predict_proba, which this one lacks")
+        if "random_state" in made.get_params(deep=False) and made.get_params(deep=False)["random_state"] is None:
+            made.set_params(random_state=seed)
+        return made
+    raise InputError(f"router is {router!r}: one of {list(ROUTERS)} or a scikit-learn estimator is needed")
+
+
+def fit_router(router: Any, features: Any, target: FloatArray, weight: FloatArray) -> Any:
+    """Fit an estimator to utilities in [0, 1].
+
+    Parameters
+    ----------
+    router
+        What `make_router` returned.
+    features
+        (N, F), dense or sparse.
+    target
+        Measured utility of each query, in [0, 1]: (N,).
+    weight
+        How much of it was measured: (N,), not negative; queries of weight 0 are left out.
+
+    Returns
+    -------
+    estimator or float
+        The mean alone where there is no router, or where all utilities are the same.
+
+    Notes
+    -----
+    A classifier sees each query twice, as right with weight ``target`` and as wrong with weight ``1 - target``,
+    which makes logistic regression one of shares; one without sample weights sees it rounded. Regressors see
+    the target: squared error is a proper score.
+    """
+    used = weight > 0
+    target, weight = target[used], weight[used]
+    if len(target) == 0:
+        return 0.5
+    mean = float(np.average(target, weights=weight))
+    if router is None or np.ptp(target) == 0:
+        return mean
+    features = features[np.flatnonzero(used)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is a way to regularize
+        try:
+            return _fit(router, features, target, weight)
+        except ValueError as error:
+            raise InputError(f"router {router!r} cannot be fitted to {len(target)} queries: {error}") from error
+
+
+def _fit(router: Any, features: Any, target: FloatArray, weight: FloatArray) -> Any:
+    mean = float(np.average(target, weights=weight))
+    weights_name = _weights_name(router)
+    if is_classifier(router):
+        if weights_name is None:
+            labels = (target >= 0.5).astype(np.int64)
+            return router.fit(features, labels) if np.ptp(labels) else mean
+        rows = np.concatenate([np.flatnonzero(target > 0), np.flatnonzero(target < 1)])
+        right = np.arange(len(rows)) < (target > 0).sum()
+        weights = weight[rows] * np.where(right, target[rows], 1.0 - target[rows])
+        return router.fit(features[rows], right.astype(np.int64), **{weights_name: weights})
+    if weights_name is not None:
+        return router.fit(features, target, **{weights_name: weight})
+    return router.fit(features, target)
+
+
+def _weights_name(router: Any) -> str | None:
+    """Return the name of the fit's argument for weights: a pipeline's is that of its last step."""
+    if isinstance(router, Pipeline):
+        name, last = router.steps[-1]
+        return f"{name}__sample_weight" if has_fit_parameter(last, "sample_weight") else None
+    return "sample_weight" if has_fit_parameter(router, "sample_weight") else None
+
+
+def router_scores(fitted: Any, features: Any) -> FloatArray:
+    """Return the logit of the predicted utility of each query: (N,), finite."""
+    if isinstance(fitted, float):
+        values = np.full(features.shape[0], fitted)
+    else:
+        try:
+            found = fitted.predict_proba(features)[:, 1] if is_classifier(fitted) else fitted.predict(features)
+        except ValueError as error:
+            raise InputError(f"router {fitted!r} cannot predict: {error}") from error
+        values = np.asarray(found, dtype=np.float64).ravel()
+    return to_logit(values)
