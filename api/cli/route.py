@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Plan the answers of queries with a proxy.")
 @click.argument("queries", type=FILE)
 @click.option("--proxy", type=FILE, required=True, help="The proxy that predicts utilities and tokens.")
+@click.option("--features", help="What the proxy was fitted with, where texts are sent to an endpoint or a model.")
 @click.option("--budget", type=float, help="USD, realized.")
 @click.option(
     "--budget-fraction",
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 def route(
     queries: Path,
     proxy: Path,
+    features: str | None,
     budget: float | None,
     budget_fraction: float | None,
     solver: str,
@@ -71,6 +73,7 @@ def route(
         queries,
         proxy,
         budget,
+        features=features,
         budget_fraction=budget_fraction,
         robust=robust,
         solver=solver,

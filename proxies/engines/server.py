@@ -38,6 +38,7 @@ _FILTERED = (
     "safety system",
     "moderation",
 )
+_TOLD = ("id", "owned_by", "root", "parent", "max_model_len")  # of a model, by a server's list of models
 _OWN_ERRORS = (400, 413, 422)  # statuses of a call that is itself at fault
 _PASSING = (408, 409, 429)  # and 5xx
 _NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")  # of httpx or httpx2, as the client's version has it
@@ -110,9 +111,9 @@ class ServerEngine:
         """Answer the calls, at most `concurrency` at a time, and yield each answer as it arrives.
 
         A call that exceeds the context window, or whose content the provider refuses, is answered with that error.
-        Any other failure that outlasts the
-        retries begins no further call, lets those in flight end, yields what they gave and then raises. Closing
-        the iterator, or interrupting it, gives up the calls in flight and ends the background thread.
+        Any other failure that outlasts the retries begins no further call, lets those in flight end, yields what they
+        gave and then raises. Closing the iterator, or interrupting it, gives up the calls in flight and ends the
+        background thread.
 
         Yields
         ------
@@ -138,12 +139,17 @@ class ServerEngine:
             raise failure
 
     def describe(self) -> dict[str, Any]:
-        """Tell what is known of the server; its device, dtype and prefix caching are its own affair."""
+        """Tell what is known of the server; its device, dtype and prefix caching are its own affair.
+
+        ``served`` is what its list of models tells about this one, such as its origin (``root``; of a folder the name)
+        and ``max_model_len``; None where it has no such list.
+        """
         return {
             "engine": "openai-compatible server",
             "server": self._server,
             "model": self._model,
             "vllm": self._version(),
+            "served": self._served(),
             "device": None,
             "dtype": None,
             "prefix_caching": None,
@@ -272,13 +278,31 @@ class ServerEngine:
 
     def _version(self) -> str | None:
         """Ask a vLLM server for its version; others do not know the question."""
-        root = self._server.rstrip("/").removesuffix("/v1")
-        try:
-            with urllib.request.urlopen(f"{root}/version", timeout=5) as reply:
-                version = json.loads(reply.read(10_000)).get("version")
-        except (OSError, ValueError, AttributeError, HTTPException):
-            return None
+        version = self._asked(self._server.rstrip("/").removesuffix("/v1") + "/version").get("version")
         return str(version) if version else None
+
+    def _served(self) -> dict[str, Any] | None:
+        """Ask for what the server tells about the model, apart from what changes at every start."""
+        models = self._asked(f"{self._server.rstrip('/')}/models").get("data")
+        for told in models if isinstance(models, list) else ():
+            if isinstance(told, dict) and told.get("id") == self._model:
+                served = {name: told[name] for name in _TOLD if isinstance(told.get(name), str | int)}
+                if str(served.get("root", "")).startswith("/"):
+                    served["root"] = str(served["root"]).rstrip("/").rpartition("/")[2]
+                return served
+        return None
+
+    def _asked(self, address: str) -> dict[str, Any]:
+        """Ask a server for a JSON object; an empty one where it has no such answer."""
+        request = urllib.request.Request(address)
+        if self._key:
+            request.add_unredirected_header("Authorization", f"Bearer {self._key}")
+        try:
+            with urllib.request.urlopen(request, timeout=5) as reply:
+                found = json.loads(reply.read(1_000_000))
+        except (OSError, ValueError, RecursionError, HTTPException):
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
 def _wait(error: Exception, retries: int) -> float:

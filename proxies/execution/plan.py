@@ -41,7 +41,7 @@ class RoutedPlan:
         The calls, as `robatch.solvers.packing.Calls` has them: queries call by call (N,), where each call begins
         (calls + 1,), and each call's state (calls,).
     queries_path, queries_sha256
-        The file with the texts, and the hash that it must still have.
+        The file with the texts, and the hash that it must still have. A plan's file names it by its path from there.
     pool
         The models, in the order of the problem's.
     template, grader, max_output_tokens
@@ -92,6 +92,7 @@ class RoutedPlan:
                 m.structured,
                 m.model,
                 m.path and Path(m.path).name,
+                m.sha256,
                 dict(m.engine),
             ]
             for m in self.pool
@@ -114,9 +115,12 @@ class RoutedPlan:
         InputError
             If the file is gone or was changed since the plan was made.
         """
+        if not Path(self.queries_path).exists():
+            raise InputError(f"the queries {self.queries_path!r} of the plan are not there: name them with --queries")
         if file_sha256(self.queries_path) != self.queries_sha256:
             raise InputError(
-                f"the queries {self.queries_path!r} were changed since the plan was made: restore them or route again"
+                f"the queries {self.queries_path!r} were changed since the plan was made, or are others: restore them, "
+                "name the right file with --queries, or route again"
             )
         queries = read_queries(self.queries_path)
         ids = self.problem.query_ids
@@ -131,6 +135,10 @@ class RoutedPlan:
             if (old.price_in, old.price_out) != (new.price_in, new.price_out):
                 raise InputError(f"the pool {str(path)!r} changes the prices of model {old.name!r}: route again")
         return replace(self, pool=pool, key_variables=self.key_variables | named)
+
+    def with_queries(self, path: str | os.PathLike[str]) -> RoutedPlan:
+        """Return a copy that takes the texts from another place; they must still be the same."""
+        return replace(self, queries_path=str(Path(path).resolve()))
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the plan to one Parquet file: the problem's columns, then a row a query with its state and call.
@@ -160,7 +168,7 @@ class RoutedPlan:
             "problem": json.loads(parts["problem"].schema.metadata[KEY]),
             "plan": json.loads(parts["plan"].schema.metadata[KEY]),
             "columns": self.columns.tolist(),
-            "queries_path": self.queries_path,
+            "queries_path": _from_folder(self.queries_path, Path(path).resolve().parent),
             "queries_sha256": self.queries_sha256,
             "pool": [model.to_dict() for model in self.pool],
             "template": self.template.to_dict(),
@@ -186,7 +194,8 @@ class RoutedPlan:
         if meta.get("version") != VERSION:
             raise InputError(f"{str(path)!r} is a plan of format version {meta.get('version')!r}: {VERSION} is known")
         try:
-            return _from_table(cls, table, meta)
+            made = _from_table(cls, table, meta)
+            return made.with_queries(Path(path).resolve().parent / made.queries_path)
         except InputError as error:
             raise InputError(f"{str(path)!r}: {error}") from error
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
@@ -223,6 +232,14 @@ def _from_table(kind: type[RoutedPlan], table: Any, meta: dict[str, Any]) -> Rou
         grader=meta["grader"], max_output_tokens=int(meta["max_output_tokens"]), predicted=meta["predicted"],
         settings=meta["settings"],
     )  # fmt: skip
+
+
+def _from_folder(path: str, folder: Path) -> str:
+    """Return a path from a folder, so that both may be moved together; as it is where no path leads there."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # another drive of Windows
+        return path
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:

@@ -13,10 +13,16 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from robatch.instances.errors import InputError, why_unreadable
+from robatch.proxies.engines.address import (
+    MODELS_FOLDER,
+    check_base_url,
+    check_no_secret,
+    find_model,
+    is_hub_name,
+    weights_sha256,
+)
 from robatch.proxies.engines.engine import Engine
-from robatch.proxies.toml_table import secret_in
 
-MODELS_FOLDER = "ROBATCH_MODELS"
 CONNECT = 10.0  # seconds to wait for a connection to a server
 
 
@@ -44,6 +50,8 @@ class PoolModel:
         Further vLLM engine arguments, for `path`.
     api_key_env
         Environment variable of the server's key; the key itself is never stored.
+    sha256
+        Of the weights that were measured, where they were in a folder; None if not known.
     """
 
     name: str
@@ -57,6 +65,7 @@ class PoolModel:
     structured: bool = False
     engine: Mapping[str, Any] = field(default_factory=dict)
     api_key_env: str = "OPENAI_API_KEY"
+    sha256: str | None = None
 
     def __post_init__(self) -> None:
         who = f"of model {self.name!r}"
@@ -67,21 +76,18 @@ class PoolModel:
         window = self.context_window
         if window is not None and (isinstance(window, bool) or not isinstance(window, int) or window < 1):
             raise InputError(f"context_window {who} is {window!r}: a whole number of at least 1 is needed")
-        for name in ("server", "model", "path", "api_key_env"):
+        for name in ("server", "model", "path", "api_key_env", "sha256"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value.strip()):
                 raise InputError(f"{name} {who} is {value!r}: a text that is not empty is needed")
         for name in ("chat", "structured"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} {who} is {getattr(self, name)!r}: true or false is needed")
-        if self.server is not None and not _is_base_url(self.server):
-            shown = "it" if "@" in self.server or "?" in self.server else repr(self.server)
-            raise InputError(f"server {who}: {shown} is not a base URL such as http://127.0.0.1:8000/v1")
+        if self.server is not None:
+            check_base_url(self.server, f"server {who}")
         if not isinstance(self.engine, Mapping):
             raise InputError(f"engine {who} is {self.engine!r}: a table is needed")
-        secret = secret_in(self.engine)
-        if secret is not None:
-            raise InputError(f"engine {who} holds {secret!r}: secrets are taken from the environment")
+        check_no_secret(self.engine, f"engine {who}")
 
     def to_dict(self) -> dict[str, Any]:
         """Give the model as plain values for JSON."""
@@ -114,7 +120,24 @@ class PoolModel:
         from robatch.proxies.engines.offline import OfflineEngine
 
         window = 4096 if self.context_window is None else self.context_window
-        return OfflineEngine(_located(self.path), self.chat, window, seed, dict(self.engine))
+        return OfflineEngine(self._located(self.path), self.chat, window, seed, dict(self.engine))
+
+    def _located(self, path: str) -> str:
+        """Return the folder of the weights that were measured, or a hub name."""
+        found = find_model(path, Path())
+        if found is None:
+            if self.sha256 is None and is_hub_name(path):
+                return path
+            raise InputError(
+                f"the folder {path!r} of model {self.name!r} is neither here nor in ${MODELS_FOLDER}: "
+                "name its path in a pool file"
+            )
+        if self.sha256 is not None and weights_sha256(found) != self.sha256:
+            raise InputError(
+                f"the folder {str(found)!r} holds other weights than those of model {self.name!r} that were measured: "
+                "name the right path in a pool file, or there the sha256 of these weights too"
+            )
+        return str(found)
 
     def _check_reachable(self, server: str) -> None:
         """Refuse a server that takes no connection, before any call is charged as perhaps sent."""
@@ -147,6 +170,8 @@ def pool_model(record: Mapping[str, Any]) -> PoolModel:
         where = identity.get("hub") or identity.get("folder")
         known = {"server": identity.get("server"), "model": identity.get("model"), "path": where}
         values |= {name: value for name, value in known.items() if value is not None}
+        if not identity.get("hub") and identity.get("sha256"):
+            values["sha256"] = identity["sha256"]
     if isinstance(values.get("engine"), str):  # a provenance has the engine's name there
         values["engine"] = record.get("engine_arguments") or {}
     values["structured"] = values.get("structured") not in (None, False, "", "free", "none")
@@ -181,7 +206,7 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[P
         for key in row:
             if key not in (*_FIELDS, "batch_sizes"):
                 raise InputError(f"the pool {name!r}: key {key!r} is not known: the keys are {', '.join(_FIELDS)}")
-        for key, kind in (("engine", dict), ("structured", bool), ("path", str)):
+        for key, kind in (("engine", dict), ("structured", bool), ("path", str), ("sha256", str)):
             if key in row and not isinstance(row[key], kind):
                 words = {dict: "a table", bool: "true or false", str: "a text"}[kind]
                 raise InputError(f"the pool {name!r}: {key} of model {which!r} is {row[key]!r}: {words} is needed")
@@ -194,6 +219,8 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[P
             values["server"] = values["model"] = None
             beside = Path(path).resolve().parent / str(row["path"])
             values["path"] = str(beside) if beside.is_dir() else row["path"]
+            if "sha256" not in row and find_model(values["path"], Path()) is None and is_hub_name(values["path"]):
+                values["sha256"] = None  # the user's choice; what the hub gives is not known before
         changed[which] = pool_model(values)
     return tuple(changed.values())
 
@@ -216,20 +243,3 @@ def _rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"the pool {name!r} has no [[models]] tables")
     return rows
-
-
-def _located(path: str) -> str:
-    """Return the folder of a model: as given, or in the folder that the environment names; else a hub name."""
-    home = os.environ.get(MODELS_FOLDER)
-    if not Path(path).is_dir() and home and (Path(home) / path).is_dir():
-        return str(Path(home) / path)
-    return path
-
-
-def _is_base_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        return False
-    return good and not (parts.username or parts.password or parts.query or parts.fragment)

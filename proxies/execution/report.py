@@ -48,6 +48,9 @@ class ExecutionReport:
     within_interval
         Whether `actual` is in the predicted interval; None where not all queries are graded, or another plan than the
         predicted one was sent.
+    engines
+        What the engines of each model told about themselves, by the model's name; several where they differed, such as
+        after a rerun on another machine.
     states
         One row a state with queries: planned and asked queries, calls, utilities, costs.
     """
@@ -73,6 +76,7 @@ class ExecutionReport:
     predicted_graded: float | None
     actual: float | None
     within_interval: bool | None
+    engines: Mapping[str, Sequence[Mapping[str, Any]]]
     states: tuple[Mapping[str, Any], ...]
 
     @property
@@ -108,8 +112,8 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution) -> Ex
         unread=len(state.final) - answered,
         unanswered=len(queries) - len(state.final),
         calls=len(state.done),
-        retries=sum(entry.retries for entry in state.done),
-        splits=sum(entry.call.depth > 0 for entry in state.done),
+        retries=sum(entry.retries for entry in state.done.values()),
+        splits=sum(entry.call.depth > 0 for entry in state.done.values()),
         replans=len(state.replans),
         budget=plan.budget,
         billed=state.meter.spent,
@@ -128,6 +132,7 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution) -> Ex
             if whole and not state.replans and actual is not None and low is not None and high is not None
             else None
         ),
+        engines={name: list(told) for name, told in state.engines.items()},
         states=_states(routed, state, scores, expected),
     )
 
@@ -136,7 +141,7 @@ def _difference(routed: RoutedPlan, state: Execution) -> dict[str, float]:
     """Split billed less amortized cost into its sources."""
     assert routed.plan.amortized_cost is not None
     inputs = outputs = splits = as_planned = 0.0
-    for entry in state.done:
+    for entry in state.done.values():
         model = routed.pool[int(routed.problem.state_model[entry.call.column])]
         if entry.call.depth:
             splits += entry.cost
@@ -161,7 +166,7 @@ def _states(
     rows = []
     for column, (name, size) in enumerate(problem.states):
         asked = [i for i, (call, _, _) in state.final.items() if call.column == column]
-        done = [entry for entry in state.done if entry.call.column == column]
+        done = [entry for entry in state.done.values() if entry.call.column == column]
         if not (planned[column] or asked or done):
             continue
         graded = [i for i in asked if i in scores]

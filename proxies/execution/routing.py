@@ -38,6 +38,7 @@ def route(
     proxy: Proxy | str | os.PathLike[str],
     budget: float | None = None,
     *,
+    features: str | None = None,
     budget_fraction: float | None = None,
     robust: float | None = None,
     solver: str = "auto",
@@ -57,6 +58,9 @@ def route(
         A fitted proxy made from measurements, or the file that `UtilityProxy.save` wrote.
     budget
         USD, held against realized cost. Either this or `budget_fraction` is needed.
+    features
+        What the proxy of a file was fitted with, where this is an endpoint or a model to download: a file does not
+        decide to whom texts are sent.
     budget_fraction
         Budget between the cheapest (0) and the dearest (1) that make sense, amortized.
     robust
@@ -78,7 +82,9 @@ def route(
     if isinstance(proxy, str | os.PathLike):
         from robatch.proxies.utility.utility_proxy import UtilityProxy
 
-        proxy = UtilityProxy.load(proxy)
+        proxy = UtilityProxy.load(proxy, features)
+    elif features is not None:
+        raise InputError(f"features is {features!r}: it is for the file of a proxy, and proxy is none")
     facts = getattr(proxy, "facts_", None)
     if facts is None:
         raise InputError("the proxy knows no prices and no prompt: UtilityProxy.from_measurements makes one that does")

@@ -90,9 +90,9 @@ def execute(
         begun = journal_path(target).exists()
         if not begun and target.exists() and target.stat().st_size:
             raise InputError(f"{str(target)!r} exists and has no journal of an execution: choose another output")
-        journal = Journal(journal_path(target))
+        journal = Journal(journal_path(target), '{"event": "begin"')
         stack.callback(journal.close)
-        answers = Journal(target)
+        answers = Journal(target, '{"id": ')
         stack.callback(answers.close)
         run = _Run(routed, queries, journal, answers, concurrency, timeout, on_answers)
         run.resume()
@@ -111,25 +111,6 @@ def _check_keys(routed: RoutedPlan, named: Collection[str]) -> None:
                 f"the plan would send the environment variable {variable} to {model.server} as a key: "
                 "if that is right, name it with --api-key-env, or as api_key_env in a pool file"
             )
-
-
-def dry_run(plan: RoutedPlan | str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Return the calls of a plan by state, with their expected and worst-case cost in USD; nothing is sent."""
-    routed = plan if isinstance(plan, RoutedPlan) else RoutedPlan.read(plan)
-    state = Execution.begin(routed)
-    dispatcher = Dispatcher(routed, routed.queries(), state)
-    rows: dict[int, dict[str, Any]] = {}
-    for call in state.queue.values():
-        name, size = routed.problem.states[call.column]
-        empty = {"model": name, "batch_size": size, "queries": 0, "calls": 0, "expected": 0.0, "worst": 0.0}
-        row = rows.setdefault(call.column, empty)
-        ready = dispatcher.ready(call)
-        assert ready is not None
-        row["queries"] += len(call.queries)
-        row["calls"] += 1
-        row["expected"] += routed.pool[dispatcher.model_of(call)].cost(*state.expected(call))
-        row["worst"] += ready.worst
-    return [rows[column] for column in sorted(rows)]
 
 
 class _Run:
@@ -156,20 +137,11 @@ class _Run:
 
     def resume(self) -> None:
         """Take in what an earlier run recorded, and add the answers that it did not come to write."""
-        begin = {"event": "begin", "plan": self.routed.sha256, "budget": self.routed.plan.budget}
-        lines = self.journal.lines
-        if not lines:
-            self.journal.append([begin])
-        elif lines[0].get("event") != "begin" or lines[0].get("plan") != begin["plan"]:
-            raise InputError(
-                f"{str(self.journal.path)!r} was begun with another plan: choose another output or delete that file"
-            )
-        try:
-            over = [query for line in lines for query in self.state.apply(line)]
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{str(self.journal.path)!r} is no whole journal: {error!r}") from error
-        written = {line.get("id") for line in self.answers.lines}
-        self._write([query for query in over if self.queries[query].id not in written])
+        over = self.state.replay(self.journal.lines(), self.journal.path)
+        if over is None:
+            self.journal.append([{"event": "begin", "plan": self.routed.sha256, "budget": self.routed.plan.budget}])
+        written = {line.get("id") for line in self.answers.lines()}
+        self._write([query for query in over or () if self.queries[query].id not in written])
         if self.state.flying:
             self._record({"event": "lost"})
 
@@ -283,7 +255,7 @@ class _Run:
         name, size = self.routed.problem.states[call.column]
         line |= {"answer": answer, "status": "unread" if answer is None else "answered"}
         line |= {"model": name, "batch_size": size, "call": call.number, "call_size": len(call.queries)}
-        known = next((entry for entry in reversed(self.state.done) if entry.call.number == call.number), None)
+        known = self.state.done.get(call.number)
         if known is not None:
             size = len(call.queries)
             line |= {"input_tokens": known.input_tokens / size, "output_tokens": known.output_tokens / size}
@@ -295,6 +267,9 @@ class _Run:
         self._close()
         self.engine = self.routed.pool[model].open(self.concurrency, self.timeout, self.routed.settings.get("seed", 0))
         self.opened = model
+        name, about = self.routed.pool[model].name, json.loads(json.dumps(self.engine.describe()))
+        if about not in self.state.engines.get(name, ()):
+            self._record({"event": "opened", "model": name, "about": about})
 
     def _close(self) -> None:
         if self.engine is not None:

@@ -4,6 +4,8 @@ Events, each a line of the journal:
 
 ``begin``
     The plan's hash and budget.
+``opened``
+    What a model's engine told about itself, where it is not what was known.
 ``sent``
     Calls that are handed to an engine: number, worst-case cost, bound on input tokens; and the model and its address.
     On the disk before anything is sent.
@@ -22,13 +24,15 @@ Events, each a line of the journal:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.errors import InputError
 from robatch.proxies.execution.meter import Meter
 from robatch.proxies.execution.plan import RoutedPlan
 
@@ -60,7 +64,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnsweredCall:
     """A call that was answered."""
 
     call: Waiting
@@ -89,8 +93,10 @@ class Execution:
         Each finished query's call, answer (None where unread) and error.
     paid
         USD of each query so far: its even share of the calls it was in.
+    engines
+        What the engines of each model told about themselves, by the model's name; several where they differed.
     done
-        The answered calls.
+        The answered calls, by number.
     """
 
     routed: RoutedPlan
@@ -100,7 +106,8 @@ class Execution:
     unplanned: list[int] = field(default_factory=list)
     final: dict[int, tuple[Waiting, str | None, str | None]] = field(default_factory=dict)
     paid: dict[int, float] = field(default_factory=dict)
-    done: list[Answered] = field(default_factory=list)
+    done: dict[int, AnsweredCall] = field(default_factory=dict)
+    engines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     replans: list[Event] = field(default_factory=list)
     lost_calls: int = 0
     finished: bool = False
@@ -137,12 +144,37 @@ class Execution:
         self._expected[call.number] = shared + totals[0], totals[1]
         return self._expected[call.number]
 
+    def replay(self, lines: Iterable[Event], path: Path) -> list[int] | None:
+        """Take in a journal; return the queries that are finished, None where it holds nothing.
+
+        Raises
+        ------
+        InputError
+            If it belongs to another plan or is not whole; `path` is for the message.
+        """
+        over: list[int] | None = None
+        for line in lines:
+            if over is None:
+                over = []
+                if line.get("event") != "begin" or line.get("plan") != self.routed.sha256:
+                    raise InputError(
+                        f"{str(path)!r} was begun with another plan: choose another output or delete that file"
+                    )
+            try:
+                over += self.apply(line)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise InputError(f"{str(path)!r} is no whole journal: {error!r}") from error
+        return over
+
     def apply(self, event: Event) -> list[int]:
         """Take one event in; return the queries that it finished."""
         return getattr(self, f"_{event['event']}")(event) or []
 
     def _begin(self, event: Event) -> None:
         pass
+
+    def _opened(self, event: Event) -> None:
+        self.engines.setdefault(event["model"], []).append(event["about"])
 
     def _sent(self, event: Event) -> None:
         self._side_by_side = event["side_by_side"]
@@ -173,8 +205,8 @@ class Execution:
         self.meter.of(model).frame += max(0, tokens_in - self._bounds.pop(call.number))
         if event["error"] is None:
             self.meter.of(model).add(expected_in, expected_out, tokens_in, tokens_out)
-        self.done.append(
-            Answered(call, expected_in, expected_out, tokens_in, tokens_out, cost, event["seconds"], event["retries"])
+        self.done[call.number] = AnsweredCall(
+            call, expected_in, expected_out, tokens_in, tokens_out, cost, event["seconds"], event["retries"]
         )
         if not call.depth:
             self._slots[call.column] += len(call.queries), sum(answer is not None for answer in event["answers"])

@@ -45,7 +45,7 @@ def choose(
     table, model
         Prices, shared prompts and limits of the states (4, S), and the model of each: (S,).
     share
-        USD of the shared prompt that a query of each state is reckoned with: (S,).
+        USD of the shared prompt that counts for a query of each state: (S,).
     entry
         USD of the shared prompt that it would bill now, 0 where a call with a free seat is open: (S,).
     price

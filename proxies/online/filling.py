@@ -32,7 +32,7 @@ class OnlineCall:
     opened
         When the first of them arrived, in seconds.
     usd
-        What the call bills at most by the tokens that it was reckoned with: the whole shared prompt and its queries.
+        What the call bills at most by the tokens that were told: the whole shared prompt and its queries.
     expected
         The same with the expected output tokens in place of their limits.
     billed
@@ -55,7 +55,7 @@ class OnlineCall:
     closed: bool = False
 
 
-class Total:
+class RunningSum:
     """A sum of many floats that keeps its last digits (Neumaier 1974)."""
 
     def __init__(self, start: float = 0.0) -> None:
@@ -108,7 +108,7 @@ class Filler:
         self._open: dict[tuple[Hashable, int], OnlineCall] = {}  # in the order in which they were opened
         self._entry: dict[Hashable, FloatArray] = {}  # of the groups that have an open call
         self._closed: list[OnlineCall] = []
-        self._spent = Total()
+        self._spent = RunningSum()
 
     @property
     def spent(self) -> float:
@@ -120,9 +120,21 @@ class Filler:
         """Number of calls that have a free seat."""
         return len(self._open)
 
-    def entry(self, group: Hashable = None) -> FloatArray:
-        """Return the USD of shared prompt that a query of a group would bill in each state: (S,), 0 in open calls."""
-        return self._entry.get(group, self.call_price)
+    def entry(self, group: Hashable = None, now: float = -math.inf) -> FloatArray:
+        """Return the USD of shared prompt that a query of a group would bill in each state: (S,), 0 in open calls.
+
+        Calls that are due by `now` count as closed.
+        """
+        entry = self._entry.get(group, self.call_price)
+        if self.next_due() > now:
+            return entry
+        entry = entry.copy()
+        for call in self._open.values():
+            if call.opened + self.max_wait > now:
+                break
+            if call.group == group:
+                entry[call.column] = self._prices[call.column]
+        return entry
 
     def charge(self, usd: float) -> None:
         """Add USD to what is spent, or take them away."""

@@ -138,7 +138,7 @@ class Pacer:
         self._descend(cost, spent, remaining, True)
 
     def charge(self, usd: float, spent: float, now: float) -> None:
-        """Take one step after USD that no query was reckoned with: empty seats, or a bill dearer than expected."""
+        """Take one step after USD that counted for no query: empty seats, or a bill dearer than expected."""
         remaining = self.remaining(now)
         if remaining and usd and self.price is not None:
             self._descend(usd, spent, remaining, False)

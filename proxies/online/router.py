@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,25 +12,16 @@ import numpy.typing as npt
 from robatch.instances import checks
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import IntArray
 from robatch.instances.scalars import number, whole
+from robatch.proxies.online.deciding import Chooser
 from robatch.proxies.online.filling import Filler, OnlineCall
 from robatch.proxies.online.pacing import Pacer, Unit
-from robatch.proxies.online.state_table import GroupCounts, StateTable, Vectors
+from robatch.proxies.online.predicting import Predicts, models_of, output_limit_of, predicted
+from robatch.proxies.online.saved_state import SavedState
+from robatch.proxies.online.state_table import StateTable, Vectors
 
-FloatArray = npt.NDArray[np.float64]
-
-FORMAT = 1
-_GROUP_PART = 1.0 / 3.0  # of a group's queries that one state is reckoned to get: they spread over several
 ROUNDING = 1e-12  # part of the budget that is never spent: the bills' rounding in float64 stays below it
-
-
-class Predicts(Protocol):
-    """What is needed of a proxy: `robatch.proxies.UtilityProxy` does it."""
-
-    def to_problem(self, queries: Sequence[Any]) -> Problem:
-        """Return the problem of some queries: utilities and tokens."""
-        ...
 
 
 class OnlineRouter:
@@ -46,12 +37,12 @@ class OnlineRouter:
     in their cheapest states, as far as the mean of those seen tells; a query whose state would touch that gets the
     affordable state of least amortized cost.
 
-    The bill is reckoned with the most output tokens that a query may have, until `settle` is told what its call
-    billed: with `output_limit`, or the task's ``max_output_tokens`` where a `UtilityProxy` predicts. Where only
-    expected tokens are known, the budget holds for those.
+    Until `settle` is told what a call billed, each of its queries counts with the most output tokens that it may have:
+    `output_limit`, or the task's ``max_output_tokens`` where a `UtilityProxy` predicts. Where only expected tokens are
+    known, the budget holds for those.
 
     Where queries are of several groups, calls of a rare group stay empty: a state's share of the shared prompt is then
-    reckoned with at most a third of the queries that are expected of the group.
+    that of a call with at most a third of the queries that are expected of the group.
 
     One thread at a time: nothing is locked.
 
@@ -72,8 +63,8 @@ class OnlineRouter:
     max_wait
         Seconds after which a call is due though it is not full; inf for never.
     learn_fill
-        Whether a state's share of the shared prompt is reckoned with the mean fill of its calls so far instead of
-        full calls. Where calls are often due before they are full, this moves queries to states that fill.
+        Whether a state's share of the shared prompt is that of a call as full as its calls were so far, on the mean,
+        instead of a full call. Where calls are often due before they are full, this moves queries to states that fill.
     step
         Length of the pacing's steps, above 0.
     window_margin
@@ -104,7 +95,7 @@ class OnlineRouter:
         window_margin: float = 0.0,
     ) -> None:
         self._proxy = cast(Predicts, pool) if hasattr(pool, "to_problem") else None
-        models = checks.models(cast(Sequence[Model], pool) if self._proxy is None else _models_of(self._proxy))
+        models = checks.models(cast(Sequence[Model], pool) if self._proxy is None else models_of(self._proxy))
         above = "a finite number above 0"
         if shadow_price is not None:
             shadow_price = number("shadow_price", shadow_price)
@@ -126,15 +117,14 @@ class OnlineRouter:
         max_wait = float(max_wait)
         step = number("step", step, needed=above, above=True)
         margin = number("window_margin", window_margin, needed="a number from 0 to below 1", most=1.0 - 1e-9)
-        self._limit = math.inf if budget is None else budget * (1.0 - ROUNDING)
-        self._price = shadow_price
-        self._pacer = None if horizon is None else Pacer(self._limit, horizon, unit, step, shadow_price)
+        limit = math.inf if budget is None else budget * (1.0 - ROUNDING)
+        self._pacer = None if horizon is None else Pacer(limit, horizon, unit, step, shadow_price)
         self._filler = Filler(models, max_wait)
         self.states = self._filler.states
         self._learn_fill = learn_fill
         self._table = StateTable(models, margin)
-        self._count = self._refused = 0
-        self._groups = GroupCounts()
+        self._chooser = Chooser(self._table, self._filler, self._pacer, shadow_price, limit)
+        self._refused = 0
         self._held = 0.0  # USD by which unsettled calls may bill more than expected
         self._now = -math.inf
 
@@ -143,7 +133,7 @@ class OnlineRouter:
     @property
     def price(self) -> float | None:
         """Utility per USD at which the next query is decided; None before the first where it is to be guessed."""
-        return self._price if self._pacer is None else self._pacer.price
+        return self._chooser.price
 
     @property
     def spent(self) -> float:
@@ -153,7 +143,7 @@ class OnlineRouter:
     @property
     def count(self) -> int:
         """Queries that `add` saw, refused ones included."""
-        return self._count
+        return self._chooser.count
 
     @property
     def refused(self) -> int:
@@ -167,9 +157,9 @@ class OnlineRouter:
 
     # ---- deciding
 
-    def route(self, query: Any, group: Hashable = None) -> int | None:
+    def route(self, query: Any, group: Hashable = None, now: float | None = None) -> int | None:
         """Predict with the proxy and return the state that the query would get now, as `decide` does."""
-        state = self._choose(self._predict(query), group, self._task_limit())[0]
+        state = self._chooser.choose(self._predict(query), group, output_limit_of(self._proxy), self._time(now)).state
         return None if state < 0 else state
 
     def decide(
@@ -178,6 +168,7 @@ class OnlineRouter:
         input_tokens: npt.ArrayLike,
         output_tokens: npt.ArrayLike,
         group: Hashable = None,
+        now: float | None = None,
     ) -> int | None:
         """Return the state that a query would get now, as a column; None if it would be refused.
 
@@ -191,13 +182,17 @@ class OnlineRouter:
             One number each, or one a model (K,).
         group
             Its group, which tells what open calls it could join.
+        now
+            Seconds, on the clock of `add`: calls that are due by then cannot be joined. None: the last time that
+            `add` or `due` was told.
 
         Raises
         ------
         InputError
             If a vector has another shape, or a number that is not allowed.
         """
-        state = self._choose(self._table.vectors(utilities, input_tokens, output_tokens), group, None)[0]
+        vectors = self._table.vectors(utilities, input_tokens, output_tokens)
+        state = self._chooser.choose(vectors, group, None, self._time(now)).state
         return None if state < 0 else state
 
     def decide_many(
@@ -227,7 +222,7 @@ class OnlineRouter:
         states = np.empty(rows, dtype=np.int64)
         if rows == 0:
             return states
-        price, free, room = self._terms(Vectors(block[0], tokens[0][0], tokens[1][0]))
+        price, free, room = self._chooser.terms(Vectors(block[0], tokens[0][0], tokens[1][0]), self._now)
         choosing.choose_many(block, *tokens, *self._table.arrays, self._filler.entry(), price, free, room, states)
         if states.min() < choosing.NONE:
             worst = int(np.argmax(states < choosing.NONE))
@@ -274,7 +269,7 @@ class OnlineRouter:
         if utilities is None or input_tokens is None or output_tokens is None:
             if any(vector is not None for vector in given):
                 raise InputError("utilities, input_tokens and output_tokens belong together: give all three or none")
-            vectors, limit = self._predict(query), self._task_limit()
+            vectors, limit = self._predict(query), output_limit_of(self._proxy)
         else:
             vectors, limit = self._table.vectors(utilities, input_tokens, output_tokens), None
         if output_limit is not None:
@@ -283,12 +278,12 @@ class OnlineRouter:
                 raise InputError(f"output_limit is {output_limit!r}: finite numbers of at least 0 are needed")
         self._tick(now)
         pacer, filler = self._pacer, self._filler
-        state, own, least, cost, more = self._choose(vectors, group, limit)
+        state, own, least, cost, more = self._chooser.choose(vectors, group, limit, self._now)
         if pacer is not None:
             # A query without a choice tells no price: the next one is asked.
             pacer.start(pacer.price or self._table.guess(vectors) or None, now)
-        self._count += 1
-        self._groups.add(group)
+        self._chooser.count += 1
+        self._chooser.groups.add(group)
         if state < 0:
             self._refused += 1
             if pacer is not None:
@@ -318,7 +313,7 @@ class OnlineRouter:
         return self._filler.take()
 
     def settle(self, call: OnlineCall, usd: float) -> None:
-        """Replace what a call was reckoned with by what it billed in fact, once it is answered.
+        """Replace what a call was expected to bill at most by what it billed in fact, once it is answered.
 
         `spent` may then exceed the budget, if calls are dearer than their tokens told; no query is taken any more.
 
@@ -346,20 +341,10 @@ class OnlineRouter:
         Open calls count as billed, but their queries are not in it: `flush` before the last save. For a horizon in
         seconds the clock must go on across the restart, as `time.time` does.
         """
-        saved: dict[str, Any] = {
-            "kind": "online-router",
-            "format": FORMAT,
-            "states": [list(state) for state in self.states],
-            "price": self.price,
-            "spent": self.spent,
-            "count": self._count,
-            "refused": self._refused,
-            "now": self._now if math.isfinite(self._now) else None,
-            "fill": self._table.fill.tolist(),
-        }
-        if self._pacer is not None:
-            saved["pacing"] = self._pacer.state()
-        return saved
+        pacing = None if self._pacer is None else self._pacer.state()
+        fill = self._table.fill.tolist()
+        saved = SavedState(self.price, self.spent, self.count, self._refused, self._now, fill, pacing)
+        return saved.to_dict(self.states)
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Take over what `state` returned, on a router that saw no query yet; budget and horizon stay its own.
@@ -369,84 +354,34 @@ class OnlineRouter:
         InputError
             If queries were added before, or the saved state is not one, or of other states.
         """
-        if self._count:
-            raise InputError(f"the router has seen {self._count} queries: only a new one is restored")
-        if not isinstance(saved, Mapping) or (saved.get("kind"), saved.get("format")) != ("online-router", FORMAT):
-            raise InputError(f"saved is not the state of an online router of format {FORMAT}")
-        if saved.get("states") != [list(state) for state in self.states]:
-            raise InputError(f"saved is of the states {saved.get('states')}: those of this router are needed")
-        price = None if saved.get("price") is None else number("price", saved["price"])
-        spent = number("spent", saved.get("spent"))
-        count = whole("count", saved.get("count"), most=2**53)
-        refused = whole("refused", saved.get("refused"), most=count)
-        now = -math.inf if saved.get("now") is None else number("now", saved["now"], -math.inf)
-        fill = saved.get("fill")
-        if not isinstance(fill, Sequence) or len(fill) != len(self.states):
-            raise InputError(f"fill is {fill!r}: {len(self.states)} numbers are needed")
-        sizes = [state.batch_size for state in self.states]
-        means = [number("fill", mean, 1.0, size) for mean, size in zip(fill, sizes, strict=True)]
+        if self.count:
+            raise InputError(f"the router has seen {self.count} queries: only a new one is restored")
+        found = SavedState.from_dict(saved, self.states)
         if self._pacer is not None:
-            self._pacer.restore(saved.get("pacing"), price, count)
-        elif price is not None:
-            self._price = price
-        self._table.set_fill(means)
-        self._filler.charge(spent)
-        self._count, self._refused, self._now = count, refused, now
+            self._pacer.restore(found.pacing, found.price, found.count)
+        elif found.price is not None:
+            self._chooser.fixed_price = found.price
+        self._table.set_fill(found.fill)
+        self._filler.charge(found.spent)
+        self._chooser.count, self._refused, self._now = found.count, found.refused, found.now
 
     # ---- inside
 
     def _predict(self, query: Any) -> Vectors:
         if self._proxy is None:
             raise InputError("the router has models and no proxy: give utilities, input_tokens and output_tokens")
-        problem = self._proxy.to_problem([query])
-        utilities = np.asarray(problem.utilities()[0], dtype=np.float64)
-        if problem.forbidden is not None:
-            utilities = np.where(problem.forbidden[0], -np.inf, utilities)
-        return self._table.vectors(utilities, problem.input_tokens[0], problem.output_tokens[0])
+        return self._table.vectors(*predicted(self._proxy, query))
 
-    def _terms(self, vectors: Vectors) -> tuple[float, float, float]:
-        """Return the price, the USD that a query may bill, and those it may bill at most."""
-        room = self._limit - self._filler.spent
-        if self._pacer is None:
-            return cast(float, self._price), room, room
-        price = self._pacer.price
-        return self._table.guess(vectors) if price is None else price, room - self._pacer.reserve(self._now), room
-
-    def _task_limit(self) -> FloatArray | None:
-        """Return the most output tokens of the proxy's task, where it is known."""
-        facts = getattr(self._proxy, "facts_", None)
-        limit = None if facts is None else facts.task.get("max_output_tokens")
-        return None if limit is None else np.array([float(limit)])
-
-    def _choose(
-        self, vectors: Vectors, group: Hashable, limit: FloatArray | None
-    ) -> tuple[int, float, float, float, float]:
-        """Return the state, the USD expected of its own tokens, the least and its amortized USD, and what may be more.
-
-        What outputs may bill beyond what is expected counts for what is affordable, not for what is best.
-        """
-        from robatch.proxies.online import choosing
-
-        table, model, share = self._table.arrays
-        entry, more = self._filler.entry(group), None
-        seen = self._groups.seen
-        if len(seen) > 1 or (seen and group not in seen):
-            left = None if self._pacer is None else self._pacer.remaining(self._now)
-            left = float(self._count) if left is None else left
-            share = self._table.share_at(_GROUP_PART * (1.0 + (self._count + left) * self._groups.share(group)))
-        if limit is not None:
-            more = self._table.may_exceed(limit, vectors.output_tokens)
-            entry = entry + more
-        state, own, least = choosing.choose(*vectors, table, model, share, entry, *self._terms(vectors))
-        if state < choosing.NONE:
-            self._table.refuse(state, vectors)
-        cost = own + float(share[state]) if state >= 0 else 0.0
-        return state, own, least, cost, 0.0 if more is None or state < 0 else float(more[state])
-
-    def _tick(self, now: float) -> None:
+    def _time(self, now: float | None) -> float:
+        """Return a time that was told, or the last one."""
+        if now is None:
+            return self._now
         if not now >= self._now or math.isinf(now):
             raise InputError(f"now is {now!r}: a finite number of seconds not before {self._now} is needed")
-        self._now = now
+        return now
+
+    def _tick(self, now: float) -> None:
+        self._now = self._time(now)
         if self._filler.next_due() <= now:
             self._account(self._filler.expire(now))
 
@@ -461,10 +396,3 @@ class OnlineRouter:
     def _learn(self, call: OnlineCall) -> None:
         if self._learn_fill:
             self._table.learn(call.column, len(call.queries))
-
-
-def _models_of(proxy: Predicts) -> Sequence[Model]:
-    """Return the models of a proxy, as a problem made by it has them."""
-    from robatch.proxies.tasks.queries import Query
-
-    return proxy.to_problem([Query("0", "Which models are there?", "1", "number")]).models

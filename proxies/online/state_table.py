@@ -64,9 +64,9 @@ class StateTable:
     model
         Position of each state's model: (S,).
     fill
-        Queries that a call of each state is reckoned to hold: (S,).
+        Queries that a call of each state is expected to hold: (S,).
     share
-        USD of the shared prompt that a query of each state is reckoned with: (S,).
+        USD of the shared prompt that counts for a query of each state: (S,).
     """
 
     def __init__(self, models: Sequence[Model], window_margin: float) -> None:
@@ -86,7 +86,7 @@ class StateTable:
         return self.table, self.model, self.share
 
     def set_fill(self, fill: Sequence[float]) -> None:
-        """Reckon with calls of so many queries: (S,)."""
+        """Expect calls of so many queries: (S,)."""
         self.fill = np.array(fill)
         self.share = self.table[2] / self.fill
 

@@ -8,15 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from robatch.instances.errors import InputError, why_unreadable
+from robatch.proxies.engines.address import MODELS_FOLDER, check_base_url, check_no_secret, find_model, is_hub_name
 from robatch.proxies.profiling.task_config import read_task
 from robatch.proxies.tasks.task import Task, check_tasks
-from robatch.proxies.toml_table import PRICE, TEXT, Check, TomlTable, above, at_least, secret_in, tables
-
-MODELS_FOLDER = "ROBATCH_MODELS"
-"""Environment variable: the folder in which relative model paths are looked up too."""
+from robatch.proxies.toml_table import PRICE, TEXT, Check, TomlTable, above, at_least, tables
 
 _MODEL_KEYS: tuple[str, ...] = (
     "name",
@@ -156,9 +153,15 @@ def parse_config(table: Mapping[str, Any], folder: Path) -> ProfileConfig:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"model name {twice!r} occurs twice: names are unique")
+    tasks = tuple(read_task(row, f"tasks[{i}].", folder) for i, row in enumerate(tables(top, "tasks")))
+    measured = sorted({size for model in models for size in model.batch_sizes})
+    for i, task in enumerate(tasks):
+        for size in task.queries_by_batch_size:
+            if size not in measured:
+                raise InputError(f"tasks[{i}].queries_by_batch_size names {size}: one of {measured} is needed")
     return ProfileConfig(
         models=models,
-        tasks=tuple(read_task(row, f"tasks[{i}].", folder) for i, row in enumerate(tables(top, "tasks"))),
+        tasks=tasks,
         seed=run.get("seed", int, at_least(0), default=0),
         repeats=run.get("repeats", int, at_least(1), default=1),
         precision=run.get("precision", float, _PRECISION, default=None),
@@ -187,8 +190,11 @@ def _model(row: Mapping[str, Any], where: str, sizes: tuple[int, ...], folder: P
     else:
         if "engine" in row:
             raise InputError(f"key '{where}engine' belongs to a model with 'path', and this one has 'server'")
-        server, model = _url(table.get("server", str), f"{where}server"), table.get("model", str, TEXT)
+        server = check_base_url(table.get("server", str), f"{where}server")
+        model = table.get("model", str, TEXT)
     own = table.get("batch_sizes", list, default=None)
+    engine = table.get("engine", dict, default={})
+    check_no_secret(engine, f"{where}engine")
     return ModelConfig(
         name=table.get("name", str, TEXT),
         price_in=table.get("price_in", float, PRICE),
@@ -201,45 +207,20 @@ def _model(row: Mapping[str, Any], where: str, sizes: tuple[int, ...], folder: P
         model=model,
         chat=table.get("chat", bool, default=True),
         structured=table.get("structured", bool, default=False),
-        engine=_without_secrets(table.get("engine", dict, default={}), where),
+        engine=engine,
         api_key_env=table.get("api_key_env", str, TEXT, default="OPENAI_API_KEY"),
     )
 
 
-def _without_secrets(engine: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """Refuse secrets, since engine arguments are recorded with the measurements."""
-    key = secret_in(engine)
-    if key is not None:
-        raise InputError(f"{where}engine holds {key!r}: secrets are taken from the environment, not from a file")
-    return engine
-
-
 def _locate(text: str, where: str, folder: Path) -> tuple[str, bool]:
-    tried = [folder / text]
-    if os.environ.get(MODELS_FOLDER):
-        tried.append(Path(os.environ[MODELS_FOLDER]) / text)
-    for candidate in tried:
-        if candidate.is_dir():
-            if not (candidate / "config.json").is_file():
-                raise InputError(f"{where} is {text!r}: that folder holds no model (no config.json)")
-            return str(candidate), True
-    owner, slash, rest = text.partition("/")
-    if slash and owner.strip(".") and rest and "/" not in rest:
+    found = find_model(text, folder)
+    if found is not None:
+        if not (found / "config.json").is_file():
+            raise InputError(f"{where} is {text!r}: that folder holds no model (no config.json)")
+        return str(found), True
+    if is_hub_name(text):
         return text, False
     raise InputError(
         f"{where} is {text!r}: no such folder beside the configuration or in ${MODELS_FOLDER}, "
         "and no hub name owner/name"
     )
-
-
-def _url(text: str, where: str) -> str:
-    try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        good = False
-    # Only the user's environment may hold a secret; the address is written into the measurements.
-    if not good or parts.username or parts.password or parts.query or parts.fragment:
-        shown = "it" if "@" in text or "?" in text else repr(text)
-        raise InputError(f"{where}: {shown} is not a base URL such as http://127.0.0.1:8000/v1, without credentials")
-    return text.rstrip("/")

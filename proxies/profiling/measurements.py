@@ -59,8 +59,8 @@ _TASK_FIELDS = ("name", "queries")
 class Measurements:
     """Measured answers of queries by models at batch sizes.
 
-    A cell is a task, a model and a batch size. With adaptive sampling it may hold a part of the task's queries: the
-    beginning of one order, drawn by the seed.
+    A cell is a task, a model and a batch size. With adaptive sampling, or fewer queries for its batch size, it holds a
+    part of the task's queries: the beginning of one order, drawn by the seed.
 
     Attributes
     ----------
@@ -272,8 +272,8 @@ class Measurements:
         Raises
         ------
         InputError
-            If the task is not known, a query was not measured in every state (adaptive sampling), or a model
-            answered no call with a query.
+            If the task is not known, a query was not measured in every state (adaptive sampling, fewer queries for
+            a batch size), or a model answered no call with a query.
         """
         from robatch.instances.model import Model
         from robatch.instances.problem import Problem
@@ -284,7 +284,7 @@ class Measurements:
             i, s = np.argwhere(np.isnan(utility))[0]
             raise InputError(
                 f"query {ids[i]!r} of task {task!r} was not measured in the state {self.states[s]}: a problem needs "
-                "measurements of all queries in every state, and adaptive sampling left some out"
+                "measurements of all queries in every state, and the sampling left some out; a proxy does not"
             )
         inputs, outputs = self.tokens(task)
         models = self.provenance["models"]

@@ -13,24 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from robatch.instances.errors import InputError
+from robatch.proxies.engines.address import weights_sha256
 from robatch.proxies.profiling.config import ModelConfig, ProfileConfig
 from robatch.proxies.profiling.sampling import savings
 from robatch.proxies.tasks.task import Task
 
-_WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt")
 _SETTINGS = ("config.json", "generation_config.json", "tokenizer*", "chat_template*", "special_tokens_map.json")
 
 
 def config_hash(config: ProfileConfig, identities: Mapping[str, Any]) -> str:
     """Hash what the answers depend on: models, engine arguments, tasks, templates, seeds, sampling.
 
-    Prices, concurrency and timeouts are left out: they may be changed while a run is interrupted. Not known here, and
-    so left out too, are a hub model's revision, what a server runs, and the code of a user's grader.
+    Prices, concurrency, timeouts and the addresses of servers are left out: they may be changed while a run is
+    interrupted. Not known before an engine is open are a hub model's revision and what a server tells about itself:
+    they are compared when a run goes on. Not known at all is the code of a user's grader.
     """
     models = []
     for model in config.models:
         entry = asdict(model)
-        for name in ("price_in", "price_out", "path", "local", "api_key_env"):
+        for name in ("price_in", "price_out", "path", "local", "server", "api_key_env"):
             del entry[name]
         models.append(entry | {"identity": identities[model.name]})
     tasks = [
@@ -41,6 +42,7 @@ def config_hash(config: ProfileConfig, identities: Mapping[str, Any]) -> str:
             task.template.to_dict(),
             task.grader,
             task.max_output_tokens,
+            *([dict(task.queries_by_batch_size)] if task.queries_by_batch_size else []),
         ]
         for task in config.tasks
     ]
@@ -59,24 +61,19 @@ def identity(model: ModelConfig) -> dict[str, Any]:
         If its folder holds no weights.
     """
     if model.server is not None:
-        return {"server": model.server, "model": model.model}
+        return {"model": model.model}
     assert model.path
     if not model.local:
         return {"hub": model.path}
-    digest = hashlib.sha256()
-    files = sorted(file for file in Path(model.path).iterdir() if file.suffix in _WEIGHTS)
-    if not files:
-        raise InputError(f"model {model.name!r}: its folder holds no weights ({', '.join(_WEIGHTS)})")
-    for file in files:
-        with file.open("rb") as weights:
-            while block := weights.read(1 << 22):
-                digest.update(block)
+    weights = weights_sha256(Path(model.path))
+    if weights is None:
+        raise InputError(f"model {model.name!r}: its folder holds no weights")
     settings = hashlib.sha256()
     for file in sorted({file for pattern in _SETTINGS for file in Path(model.path).glob(pattern) if file.is_file()}):
         settings.update(f"{file.name}\0{file.stat().st_size}\0".encode() + file.read_bytes())
     return {
         "folder": Path(model.path).name,
-        "sha256": digest.hexdigest(),
+        "sha256": weights,
         "settings_sha256": settings.hexdigest(),
     }
 
@@ -141,6 +138,7 @@ def _task(task: Task) -> dict[str, Any]:
         "grader": task.grader,
         "max_output_tokens": task.max_output_tokens,
         "queries": len(task.queries),
+        "queries_by_batch_size": {str(size): count for size, count in sorted(task.queries_by_batch_size.items())},
         "queries_sha256": _sha256(json.dumps([asdict(query) for query in task.queries]).encode()),
         "kind": task.kind,
         "choices": None if task.choices is None else list(task.choices),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from robatch.proxies.engines.server import ServerEngine
 from robatch.proxies.profiling.config import ModelConfig, ProfileConfig, read_config
 from robatch.proxies.profiling.progress import Progress
 from robatch.proxies.profiling.provenance import config_hash, identity, provenance
-from robatch.proxies.profiling.record import Record
+from robatch.proxies.profiling.record import CallKey, Record
 from robatch.proxies.profiling.sampling import Cell, PlannedCall, cells_of
 from robatch.proxies.tasks.grading import grader_of
 from robatch.proxies.tasks.prompts import model_call
@@ -25,6 +25,8 @@ from robatch.proxies.tasks.task import Task, refuse_ungraded
 
 if TYPE_CHECKING:
     from robatch.proxies.profiling.measurements import Measurements
+
+_AT_A_TIME = 4096  # calls whose prompts are made at a time; engines take fewer side by side
 
 
 def profile(
@@ -70,17 +72,12 @@ def profile(
         raise InputError(f"cannot write {str(target)!r}: a file in a folder that exists is needed")
     identities = {model.name: identity(model) for model in config.models}
     hashed = config_hash(config, identities)
-    if target.exists():
-        done = Measurements.read(target)
-        if done.provenance.get("config_hash") != hashed:
-            raise InputError(
-                f"{str(target)!r} holds the measurements of another configuration: choose another output or delete it"
-            )
-        _check_prices(config, done, target)
+    done = _finished(config, target, hashed)
+    if done is not None:
         return done
-    with Record(target.with_name(target.name + ".part.jsonl"), hashed) as record:
-        queries = sum(len(task.queries) for task in config.tasks) * config.repeats
-        with Progress(sum(queries * len(model.batch_sizes) for model in config.models), progress) as shown:
+    with Record(record_path(target), hashed) as record:
+        cells = [cell for model in config.models for cell in cells_of(config, model)]
+        with Progress(sum(cell.queries * cell.repeats for cell in cells), progress) as shown:
             for model in config.models:
                 _measure(config, model, record, shown)
         about = provenance(config, identities, hashed, record.opened, record.calls)
@@ -90,8 +87,48 @@ def profile(
     return measurements
 
 
-def _check_prices(config: ProfileConfig, done: Measurements, target: Path) -> None:
-    """Refuse measurements at other prices than the configuration's, which are no part of its hash."""
+def record_path(output: str | os.PathLike[str]) -> Path:
+    """Return where a run keeps its record: beside the output."""
+    return Path(f"{os.fspath(output)}.part.jsonl")
+
+
+def recorded(config: ProfileConfig, output: Path) -> tuple[Mapping[CallKey, Mapping[str, Any]], Collection[str]]:
+    """Return what runs of a configuration have recorded for an output: lines by call, and models that were opened.
+
+    Raises
+    ------
+    InputError
+        If `output` belongs to another run.
+    """
+    if not output.exists() and not record_path(output).exists():
+        return {}, ()
+    hashed = config_hash(config, {model.name: identity(model) for model in config.models})
+    done = _finished(config, output, hashed)
+    if done is None:
+        record = Record(record_path(output), hashed, read_only=True)
+        return record.calls, record.opened
+    lines: dict[CallKey, dict[str, Any]] = {}
+    for row in done.table.select([*CallKey._fields, "score"]).to_pylist():
+        lines.setdefault(CallKey(*(row[name] for name in CallKey._fields)), {"scores": []})["scores"].append(
+            row["score"]
+        )
+    return lines, {model.name for model in config.models}
+
+
+def _finished(config: ProfileConfig, target: Path, hashed: str) -> Measurements | None:
+    """Return the measurements that an output holds already; refuse those of another configuration or at other prices.
+
+    Prices are no part of the hash.
+    """
+    from robatch.proxies.profiling.measurements import Measurements
+
+    if not target.exists():
+        return None
+    done = Measurements.read(target)
+    if done.provenance.get("config_hash") != hashed:
+        raise InputError(
+            f"{str(target)!r} holds the measurements of another configuration: choose another output or delete it"
+        )
     for model, known in zip(config.models, done.provenance["models"], strict=True):
         for name in ("price_in", "price_out"):
             if known[name] != getattr(model, name):
@@ -99,13 +136,17 @@ def _check_prices(config: ProfileConfig, done: Measurements, target: Path) -> No
                     f"{str(target)!r} was measured at {name} {known[name]:g} of model {model.name!r}, and the "
                     f"configuration has {getattr(model, name):g}: change prices when a plan is routed, by a pool file"
                 )
+    return done
 
 
 def _check_same(model: ModelConfig, engine: Engine, record: Record) -> None:
-    """Refuse to go on in another engine, version or device than a run was begun in: rows would be mixed."""
+    """Refuse to go on in another engine, version, model or device than a run was begun in: rows would be mixed.
+
+    A server may come back at another address. What an engine does not tell this time is not compared.
+    """
     known = record.opened[model.name]
     for name, value in json.loads(json.dumps(engine.describe())).items():
-        if name != "concurrency" and value != known.get(name):
+        if name not in ("concurrency", "server") and value not in (None, known.get(name)):
             raise InputError(
                 f"{str(record.path)!r} was begun with {name} {known.get(name)!r} of model {model.name!r}, which now "
                 f"has {value!r}: restore that, choose another output, or delete that file"
@@ -152,12 +193,12 @@ def _measure(config: ProfileConfig, model: ModelConfig, record: Record, shown: P
             else:
                 _check_same(model, engine, record)
             while todo:
-                _answer(model, engine, todo, record, shown)
+                _answer(model, engine, todo[:_AT_A_TIME], record, shown)
                 todo = _left(cells, record)
         finally:
             engine.close()
     asked = sum(len(call.members) for cell in cells for call in cell.needed(record.calls))
-    shown.leave_out(sum(len(cell.task.queries) * cell.repeats for cell in cells) - asked)
+    shown.leave_out(sum(cell.queries * cell.repeats for cell in cells) - asked)
 
 
 def _left(cells: Sequence[Cell], record: Record) -> list[tuple[Task, PlannedCall]]:

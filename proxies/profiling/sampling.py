@@ -1,12 +1,19 @@
 """The sampling design: which queries share a call, and how many queries a state is measured on.
 
 The same queries stand at every batch size, so that states are compared query by query; partners and positions are
-drawn anew for every batch size and repeat, the same for all models.
+drawn anew for every batch size and repeat, the same for all models. Where a task gives a batch size fewer queries
+(`queries_by_batch_size`), they are the front of one order per task, drawn by the seed: those of the smaller are among
+those of the larger.
 
 With a precision, sampling is adaptive. A cell (a model, a task and a batch size) takes its queries from the front of
-one order per task, drawn by the seed, in rounds; it stops when the half-width of the 95 % interval of its mean score
-is small enough. So one cell's queries are always the beginning of any larger cell's. As a cell looks at its interval
-after every round, an interval at which it stopped covers the truth a little less often than 95 %.
+that order, in rounds; it stops when the half-width of the 95 % interval of its mean score is small enough. So one
+cell's queries are always the beginning of any larger cell's. As a cell looks at its interval after every round, an
+interval at which it stopped covers the truth a little less often than 95 %.
+
+No proxy is fitted on the way. A proxy's level of a state is the mean score at the smallest batch size less the loss on
+the queries that both sizes share: a cell's mean, where both hold the same queries. So the rule puts calls where levels
+are uncertain, which is where scores are mixed. It makes no use of the pairs, by which a loss is more certain than
+either mean, nor of the single queries that a proxy is unsure of.
 """
 
 from __future__ import annotations
@@ -84,12 +91,19 @@ class Cell:
         low, high = wilson(total, trials)
         return (high - low) / 2
 
+    @property
+    def queries(self) -> int:
+        """How many queries the full design measures here."""
+        return self.task.queries_by_batch_size.get(self.batch_size, len(self.task.queries))
+
     @cached_property
     def _blocks(self) -> list[list[int]]:
-        queries = len(self.task.queries)
-        if self.precision is None:
+        queries, every = self.queries, len(self.task.queries)
+        if self.precision is None and queries == every:
             return [list(range(queries))]
-        order = query_order(self.task.name, queries, self.seed)
+        order = query_order(self.task.name, every, self.seed)[:queries]
+        if self.precision is None:
+            return [order]
         length = -(-ROUND // self.batch_size) * self.batch_size
         return [order[start : start + length] for start in range(0, queries, length)]
 
@@ -130,7 +144,7 @@ def query_order(task: str, queries: int, seed: int) -> list[int]:
 
 
 def savings(config: ProfileConfig, answered: Answered) -> dict[str, Any]:
-    """Compare the calls made with those of the full design, all queries in every cell.
+    """Compare the calls made with those of the full design, all the queries that the configuration has for a cell.
 
     Returns
     -------
@@ -147,7 +161,7 @@ def savings(config: ProfileConfig, answered: Answered) -> dict[str, Any]:
             inputs, outputs = (sum(line[f"{name}_tokens"] for line in lines) for name in ("input", "output"))
             usd = (inputs * model.price_in + outputs * model.price_out) / 1e6
             queries = sum(len(call.members) for call in calls)
-            everything = len(cell.task.queries) * cell.repeats
+            everything = cell.queries * cell.repeats
             every_call = sum(len(planned) for planned in cell.rounds)
             ratio = everything / queries
             for name, value, whole in zip(

@@ -26,6 +26,7 @@ _KEYS: tuple[str, ...] = (
     "name",
     *_SOURCES,
     "queries",
+    "queries_by_batch_size",
     "seed",
     "instructions",
     "examples",
@@ -76,6 +77,7 @@ def read_task(row: Mapping[str, Any], where: str, folder: Path) -> Task:
         grader=table.get("grader", str, TEXT, default="auto"),
         max_output_tokens=table.get("max_output_tokens", int, at_least(1), default=16),
         described=described,
+        queries_by_batch_size=_by_batch_size(table),
     )
 
 
@@ -140,6 +142,15 @@ def _count(table: TomlTable, available: int, name: str) -> int:
     if count > available:
         raise InputError(f"{table.where}queries is {count}: {name!r} holds only {available}")
     return count
+
+
+def _by_batch_size(table: TomlTable) -> dict[int, int]:
+    """Give the number of queries by batch size; TOML's keys are texts."""
+    given: Mapping[str, Any] = table.get("queries_by_batch_size", dict, default={})
+    for key in given:
+        if not (key.isascii() and key.isdigit() and len(key) <= 4):
+            raise InputError(f"{table.where}queries_by_batch_size has the key {key!r}: a batch size is needed")
+    return {int(key): count for key, count in given.items()}
 
 
 def _template(table: TomlTable, queries: tuple[Query, ...]) -> Template:

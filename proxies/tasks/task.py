@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from robatch.instances.errors import InputError
 from robatch.proxies.tasks.grading import grader_of
@@ -29,11 +29,13 @@ class Task:
         Output tokens allowed per query; a call of b queries may write b times as many.
     described
         Where the queries come from, for the record.
+    queries_by_batch_size
+        How many of the queries are measured at a batch size; at one that is not named, all.
 
     Raises
     ------
     InputError
-        If there is no query, an id twice, or no such grader.
+        If there is no query, an id twice, no such grader, or more queries are asked for than there are.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Task:
     grader: str = "auto"
     max_output_tokens: int = 16
     described: str = ""
+    queries_by_batch_size: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "queries", tuple(self.queries))
@@ -53,6 +56,12 @@ class Task:
             raise InputError(f"max_output_tokens is {self.max_output_tokens!r}: at least 1 is needed")
         query_ids(self.queries)
         grader_of(self.grader)
+        for size, count in self.queries_by_batch_size.items():
+            if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= len(self.queries):
+                raise InputError(
+                    f"queries_by_batch_size of task {self.name!r} is {count!r} at batch size {size}: a whole number "
+                    f"from 1 to {len(self.queries)}, its number of queries, is needed"
+                )
 
     @property
     def kind(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ from sklearn.metrics import roc_auc_score
 from robatch.instances.errors import InputError
 from robatch.instances.files import replacing
 from robatch.instances.scalars import whole
+from robatch.proxies.utility.arrays import as_measured
+from robatch.proxies.utility.crossfit import deal
+from robatch.proxies.utility.decision_value import DecisionValue, decision_value
 from robatch.proxies.utility.features import as_rows, embedded
-from robatch.proxies.utility.utility_proxy import UtilityProxy, as_measured, deal
+from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -43,6 +46,8 @@ class Diagnosis:
         the states that have one; None where none has.
     baseline_brier
         The Brier score of each state's mean over the other folds, which tells no query from another.
+    decisions
+        What the predictions are worth to choices; None where `diagnose` was not told the costs.
     per_state
         One record a state: ``model``, ``batch_size``, ``queries``, ``measured`` and ``predicted`` means, ``brier``,
         ``log_loss``, ``ece`` and ``auc`` (None where all answers are alike).
@@ -57,6 +62,7 @@ class Diagnosis:
     auc: float | None
     baseline_brier: float
     per_state: tuple[dict[str, Any], ...]
+    decisions: DecisionValue | None = None
 
     def reliability(self) -> list[dict[str, Any]]:
         """Give the reliability table: per bin ``low``, ``high``, ``count``, mean ``predicted`` and ``measured``."""
@@ -68,6 +74,7 @@ class Diagnosis:
         names = ("brier", "baseline_brier", "log_loss", "ece", "auc")
         return {
             **{name: getattr(self, name) for name in names},
+            "decision_value": None if self.decisions is None else self.decisions.summary(),
             "states": list(self.per_state),
             "reliability": self.reliability(),
         }
@@ -78,8 +85,21 @@ class Diagnosis:
             Path(temporary).write_bytes(_picture(self))
 
 
-def diagnose(proxy: UtilityProxy, X: Any, y: Any, groups: Any = None, folds: int = 5, seed: int = 0) -> Diagnosis:  # noqa: N803
-    """Cross-validate a proxy.
+def diagnose(
+    proxy: UtilityProxy,
+    X: Any,  # noqa: N803
+    y: Any,
+    groups: Any = None,
+    folds: int = 5,
+    seed: int = 0,
+    costs: npt.ArrayLike | None = None,
+) -> Diagnosis:
+    """Cross-validate a proxy by query, or by task.
+
+    Leaving out one task at a time, of the measurements of several (`robatch.proxies.utility.facts.stack_tasks`)::
+
+        found = stack_tasks(measurements, {"sort": sort_queries, "sums": sums_queries})
+        diagnose(proxy, found.texts, found.utility, groups=found.tasks, folds=2)
 
     Parameters
     ----------
@@ -91,9 +111,11 @@ def diagnose(proxy: UtilityProxy, X: Any, y: Any, groups: Any = None, folds: int
         N labels, such as the queries' tasks, or None: whole groups are left out together, and
         equal texts with all groups they occur in.
     folds
-        At least 2; with groups, at most as many as there are groups count.
+        At least 2; with groups, at most as many as there are groups count, and so many leave out one at a time.
     seed
         Seed of the split.
+    costs
+        USD of a query in each state, (N, S) or (S,), to tell what the predictions are worth to choices; or None.
 
     Raises
     ------
@@ -110,18 +132,22 @@ def diagnose(proxy: UtilityProxy, X: Any, y: Any, groups: Any = None, folds: int
     if vectors is not None:  # what a network gives does not depend on the fold
         X = vectors  # noqa: N806
         proxy.set_params(features="given")
-    predicted, plain = np.empty_like(measured), np.empty_like(measured)
+    predicted, plain, alike = (np.empty_like(measured) for _ in range(3))
     states: tuple[tuple[str, int], ...] = ()
     for part in np.unique(fold):
         left, rest = np.flatnonzero(fold == part), np.flatnonzero(fold != part)
         labels = None if groups is None else np.asarray(groups)[rest]
         fitted = clone(proxy).fit(_take(X, rest), measured[rest], groups=labels)
         predicted[left] = fitted.predict(_take(X, left))
+        if costs is not None:
+            constant = clone(proxy).set_params(router="constant", features="given")
+            alike[left] = constant.fit(np.zeros((len(rest), 1)), measured[rest], groups=labels).predict([[0.0]])
         known = ~np.isnan(measured[rest])
         total = np.where(known, measured[rest], 0.0).sum(axis=0)
         plain[left] = (total + 0.5) / (known.sum(axis=0) + 1.0)
         states = fitted.layout_.states
-    return judge(states, predicted, measured, plain)
+    found = judge(states, predicted, measured, plain)
+    return found if costs is None else replace(found, decisions=decision_value(predicted, alike, measured, costs))
 
 
 def judge(
@@ -149,8 +175,14 @@ def judge(
 
 
 def compare_with_per_state(
-    proxy: UtilityProxy, X: Any, y: Any, groups: Any = None, folds: int = 5, seed: int = 0  # noqa: N803
-) -> dict[str, Diagnosis]:  # fmt: skip
+    proxy: UtilityProxy,
+    X: Any,  # noqa: N803
+    y: Any,
+    groups: Any = None,
+    folds: int = 5,
+    seed: int = 0,
+    costs: npt.ArrayLike | None = None,
+) -> dict[str, Diagnosis]:
     """Compare the decomposed proxy with one router per state, on the same measurements and the same folds.
 
     Returns
@@ -160,8 +192,8 @@ def compare_with_per_state(
     """
     alone = clone(proxy).set_params(scaling=None)
     return {
-        "decomposed": diagnose(proxy, X, y, groups, folds, seed),
-        "per state": diagnose(alone, X, y, groups, folds, seed),
+        "decomposed": diagnose(proxy, X, y, groups, folds, seed, costs),
+        "per state": diagnose(alone, X, y, groups, folds, seed, costs),
     }
 
 

@@ -106,6 +106,41 @@ class Sample:
     output_tokens: FloatArray
     answers: Answers
 
+    def costs(self, states: Sequence[tuple[str, int]]) -> FloatArray | None:
+        """Return the mean amortized USD of a query in each state, (S,); None if tokens of a model are not known."""
+        models = self.facts.pool(states)
+        tokens = []
+        for column in (*self.input_tokens.T, *self.output_tokens.T):
+            known = column[~np.isnan(column)]
+            if len(known) == 0:
+                return None
+            tokens.append(float(known.mean()))
+        usd = {
+            (model.name, size): 1e-6 * (model.price_in * (model.shared_tokens / size + t_in) + model.price_out * t_out)
+            for model, t_in, t_out in zip(models, tokens[: len(models)], tokens[len(models) :], strict=True)
+            for size in model.batch_sizes
+        }
+        return np.array([usd[state] for state in states])
+
+
+@dataclass(frozen=True)
+class TaskStack:
+    """The measured queries of several tasks, one below the other.
+
+    Attributes
+    ----------
+    texts
+        N texts.
+    utility
+        (N, S), NaN where not measured.
+    tasks
+        The task of each query: N names, which are groups to `diagnose`.
+    """
+
+    texts: list[str]
+    utility: FloatArray
+    tasks: list[str]
+
 
 def sample(measurements: Measurements, queries: Sequence[Query], task: str | None) -> Sample:
     """Bring the measurements of a task together with its queries' texts.
@@ -134,6 +169,31 @@ def sample(measurements: Measurements, queries: Sequence[Query], task: str | Non
     texts = [facts.text(given[ids[i]]) for i in rows]
     answers = _answers(measurements, name, [ids[i] for i in rows])
     return Sample(facts, texts, utility[rows], inputs[rows], outputs[rows], answers)
+
+
+def stack_tasks(measurements: Measurements, queries: Mapping[str, Sequence[Query]]) -> TaskStack:
+    """Bring the measurements of several tasks together with their queries' texts, to judge a proxy by task.
+
+    Parameters
+    ----------
+    measurements
+        Of a profiling run.
+    queries
+        By the name of their task; those that were not measured are left out.
+
+    Raises
+    ------
+    InputError
+        If none of a task's queries was measured, an id is given twice in a task, or there is no task.
+    """
+    if not queries:
+        raise InputError("queries is empty: at least one task is needed")
+    found = {task: sample(measurements, given, task) for task, given in queries.items()}
+    return TaskStack(
+        [text for part in found.values() for text in part.texts],
+        np.vstack([part.utility for part in found.values()]),
+        [task for task, part in found.items() for _ in part.texts],
+    )
 
 
 def _answers(measurements: Measurements, task: str, ids: Sequence[str]) -> Answers:

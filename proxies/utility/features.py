@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
@@ -18,12 +18,13 @@ from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from robatch.instances.errors import InputError, require
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 _BUCKETS = 2**18
 _ENDPOINT_BATCH = 64  # texts a request
 
 
-class HashedTfidf(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class HashedTfidf(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """TF-IDF of words, pairs of words and character n-grams, by hashes: holds no word of any text.
 
     Parameters
@@ -37,30 +38,40 @@ class HashedTfidf(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def fit(self, X: Sequence[str], y: Any = None) -> HashedTfidf:  # noqa: N803
         """Learn which n-grams are frequent enough, and how rare each is."""
-        counts = self._counts(X)
-        seen = np.bincount(counts.indices, minlength=counts.shape[1])
-        columns = np.flatnonzero(seen >= (2 if counts.shape[0] >= 20 else 1))
+        _, found, _ = _ngrams(X)
+        texts, seen = len(X), np.bincount(found)
+        columns = np.flatnonzero(seen >= (2 if texts >= 20 else 1))
         if len(columns) > self.max_features:
             order = np.argsort(-seen[columns], kind="stable")[: self.max_features]
             columns = np.sort(columns[order])
         self.columns_ = columns
-        self.idf_ = np.log((1.0 + counts.shape[0]) / (1.0 + seen[columns])) + 1.0
+        self.idf_ = np.log((1.0 + texts) / (1.0 + seen[columns])) + 1.0
         return self
 
     def transform(self, X: Sequence[str]) -> Any:  # noqa: N803
         """Return a sparse array of unit rows: (N, F)."""
-        counts = self._counts(X)[:, self.columns_].astype(np.float64)
-        counts.data = 1.0 + np.log(counts.data)
-        weighted = counts @ sp.diags_array(self.idf_)
-        norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
-        return sp.csr_array(sp.diags_array(1.0 / np.maximum(norms, 1e-12)) @ weighted)
+        rows, found, counts = _ngrams(X)
+        place = np.searchsorted(self.columns_, found)
+        known = place < len(self.columns_)
+        known[known] = self.columns_[place[known]] == found[known]
+        rows, place = rows[known], place[known]
+        values = (1.0 + np.log(counts[known])) * self.idf_[place]
+        norms = np.sqrt(np.bincount(rows, weights=values**2, minlength=len(X)))
+        return sp.csr_array((values / norms[rows], (rows, place)), shape=(len(X), len(self.columns_)))
 
-    def _counts(self, texts: Sequence[str]) -> Any:
-        parts = [
-            HashingVectorizer(n_features=_BUCKETS, ngram_range=grams, analyzer=kind, norm=None, alternate_sign=False)
-            for kind, grams in (("word", (1, 2)), ("char_wb", (3, 4)))
-        ]
-        return sp.csr_array(sp.hstack([part.transform(texts) for part in parts], format="csr"))
+
+_HASHERS = tuple(
+    HashingVectorizer(n_features=_BUCKETS, ngram_range=grams, analyzer=kind, norm=None, alternate_sign=False)
+    for kind, grams in (("word", (1, 2)), ("char_wb", (3, 4)))
+)
+
+
+def _ngrams(texts: Sequence[str]) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return text, hash and count of each n-gram that a text holds."""
+    parts = [hasher.transform(texts) for hasher in _HASHERS]
+    rows = [np.repeat(np.arange(len(texts)), np.diff(part.indptr)) for part in parts]
+    hashes = [part.indices.astype(np.int64) + i * _BUCKETS for i, part in enumerate(parts)]
+    return np.concatenate(rows), np.concatenate(hashes), np.concatenate([part.data for part in parts])
 
 
 def surface(texts: Sequence[str]) -> FloatArray:
@@ -101,6 +112,22 @@ class Features(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
 
     def fit_transform(self, X: Any) -> Any:  # noqa: N803
         """Learn from the queries of a fit, and return their features: (N, F)."""
+        return self._finish(self._learn(X), X, self.reduction_)
+
+    def fit_folded(self, X: Any, fold: IntArray) -> tuple[Any, list[Any]]:  # noqa: N803
+        """Learn from the queries of a fit; return their features, and those as learned without each fold.
+
+        A reduction fits the rows that it learns from better than new ones, whose features come out smaller: routers
+        that are to predict a fold must not learn from features that this fold has shaped.
+        """
+        raw = self._learn(X)
+        seen = self._finish(raw, X, self.reduction_)
+        parts = np.unique(fold)
+        if self.reduction_ is None or len(parts) < 2:
+            return seen, [seen] * len(parts)
+        return seen, [self._finish(raw, X, self._reduction(raw[np.flatnonzero(fold != part)])) for part in parts]
+
+    def _learn(self, X: Any) -> Any:  # noqa: N803
         check_source(self.source)
         self.tfidf_ = self.scaler_ = self.reduction_ = None
         if self.source == "tfidf":
@@ -110,18 +137,21 @@ class Features(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         raw = self._raw(X)
         self.n_features_ = raw.shape[1]
         if self.dense and sp.issparse(raw) and min(raw.shape) > 2:
-            size = min(64, raw.shape[0] - 1, raw.shape[1] - 1)
-            self.reduction_ = TruncatedSVD(size, algorithm="randomized", random_state=self.random_state).fit(raw)
+            self.reduction_ = self._reduction(raw)
         if self.source != "tfidf":
             self.scaler_ = (MaxAbsScaler() if sp.issparse(raw) else StandardScaler()).fit(raw)
-        return self._finish(raw, X)
+        return raw
+
+    def _reduction(self, raw: Any) -> TruncatedSVD:
+        size = max(1, min(64, raw.shape[0] - 1, raw.shape[1] - 1))
+        return TruncatedSVD(size, algorithm="randomized", random_state=self.random_state).fit(raw)
 
     def transform(self, X: Any) -> Any:  # noqa: N803
         """Return the features of queries: (N, F)."""
         raw = self._raw(X)
         if raw.shape[1] != self.n_features_:
             raise InputError(f"X has {raw.shape[1]} features: the proxy was fitted with {self.n_features_}")
-        return self._finish(raw, X)
+        return self._finish(raw, X, self.reduction_)
 
     def _raw(self, X: Any) -> Any:  # noqa: N803
         if self.source == "given":
@@ -140,17 +170,18 @@ class Features(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             raise InputError(f"features returned {raw.shape[0]} rows for {len(texts)} texts: one each is needed")
         return raw
 
-    def _finish(self, raw: Any, X: Any) -> Any:  # noqa: N803
+    def _finish(self, raw: Any, X: Any, reduction: TruncatedSVD | None) -> Any:  # noqa: N803
+        scaler: Any = self.scaler_
         if self.source == "tfidf":
             # Texts' looks are few columns beside thousands: kept small so that the ridge treats them alike.
-            looks = 0.3 * np.clip(self.scaler_.transform(surface(as_texts(X))), -4.0, 4.0)  # type: ignore[union-attr]
+            looks = 0.3 * np.clip((surface(as_texts(X)) - scaler.mean_) / scaler.scale_, -4.0, 4.0)
             if not self.dense:
                 return sp.csr_array(sp.hstack([raw, sp.csr_array(looks)], format="csr"))
-            reduced = np.zeros((raw.shape[0], 0)) if self.reduction_ is None else self.reduction_.transform(raw)
+            reduced = np.zeros((raw.shape[0], 0)) if reduction is None else raw @ reduction.components_.T
             return np.hstack([reduced, looks])
-        if self.reduction_ is not None:
-            return self.reduction_.transform(raw)
-        scaled = self.scaler_.transform(raw)  # type: ignore[union-attr]
+        if reduction is not None:
+            return reduction.transform(raw)
+        scaled = scaler.transform(raw)
         return scaled if not (self.dense and sp.issparse(scaled)) else scaled.toarray()
 
 

@@ -135,6 +135,8 @@ def _made(content: dict[str, Any]) -> UtilityProxy:
         if is_dataclass(part) and set(vars(part)) != {field.name for field in fields(part)}:
             raise ValueError("attributes do not match")
     features = proxy.features_
+    if proxy.features == "given":
+        proxy.n_features_in_ = vars(features)["n_features_"]
     if not isinstance(proxy.features, str) or proxy.features != features.source:
         raise ValueError("the features are not those that were fitted")
     states = len(proxy.layout_.states)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -51,9 +52,11 @@ def make_router(router: Any, rows: int, seed: int) -> Any:
         if router == "logistic":
             return LogisticRegression(C=1.0, max_iter=1000)
         if router == "knn":
-            return KNeighborsRegressor(n_neighbors=max(1, min(rows, round(2 * rows**0.5))), algorithm="brute")
+            # Brute force computes distances in blocks, so that ties fall by what else is predicted; a tree does not.
+            return KNeighborsRegressor(n_neighbors=max(1, min(rows, round(2 * rows**0.5))), algorithm="kd_tree")
         if router == "mlp":
-            return MLPRegressor(hidden_layer_sizes=(32,), alpha=1.0, max_iter=300, random_state=seed)
+            # All queries at once: in batches the penalty would weigh by their number, and folds be unlike the whole.
+            return MLPRegressor(hidden_layer_sizes=(32,), solver="lbfgs", alpha=3.0, max_iter=300, random_state=seed)
         if router == "boosting":
             return HistGradientBoostingRegressor(
                 max_iter=60, learning_rate=0.08, max_leaf_nodes=8, min_samples_leaf=15, random_state=seed
@@ -135,12 +138,16 @@ def _weights_name(router: Any) -> str | None:
 
 def router_scores(fitted: Any, features: Any) -> FloatArray:
     """Return the logit of the predicted utility of each query: (N,), finite."""
+    values: Any
     if isinstance(fitted, float):
         values = np.full(features.shape[0], fitted)
+    elif type(fitted) is LogisticRegression and len(fitted.coef_) == 1:
+        # What predict_proba does, less checks that take longer for one query.
+        values = expit(features @ fitted.coef_[0] + fitted.intercept_[0])
     else:
         try:
             found = fitted.predict_proba(features)[:, 1] if is_classifier(fitted) else fitted.predict(features)
         except ValueError as error:
             raise InputError(f"router {fitted!r} cannot predict: {error}") from error
-        values = np.asarray(found, dtype=np.float64).ravel()
-    return to_logit(values)
+        values = np.ravel(found)
+    return to_logit(np.asarray(values, dtype=np.float64))

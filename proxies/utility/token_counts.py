@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 from scipy.optimize import nnls
+
+from robatch.proxies.utility.features import surface
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -24,6 +27,11 @@ class TokenCounts:
         Tokens per unit of each of the D looks: (D, K).
     least, most
         Bounds of what is predicted: (K,) each.
+
+    Notes
+    -----
+    Tokens are those of one model at its smallest measured batch size: what larger calls add to an answer, such as its
+    number, is not in them.
     """
 
     intercept: FloatArray
@@ -33,7 +41,10 @@ class TokenCounts:
 
     @classmethod
     def of_inputs(cls, characters: FloatArray, tokens: FloatArray) -> Self:
-        """Fit input tokens (N, K) to characters (N,): a line with neither part negative; NaN tokens are skipped."""
+        """Fit input tokens (N, K) to characters (N,): a line with neither part negative.
+
+        NaN tokens are skipped. A model of which none are known is taken to have a token for every four characters.
+        """
         lines = []
         for column in tokens.T:
             known = ~np.isnan(column)
@@ -45,13 +56,14 @@ class TokenCounts:
 
     @classmethod
     def of_outputs(cls, looks: FloatArray, tokens: FloatArray) -> Self:
-        """Fit output tokens (N, K) to looks (N, D): ridge regression that keeps the mean; NaN tokens are skipped.
+        """Fit output tokens (N, K) to looks (N, D) by ridge regression; NaN tokens are skipped.
 
-        Predictions stay between the least and the most tokens that were measured.
+        Predictions stay between the least and the most tokens that were measured, and are NaN for a model of which
+        none are known.
         """
         models, wide = tokens.shape[1], looks.shape[1]
-        intercept, slopes = np.zeros(models), np.zeros((wide, models))
-        least, most = np.zeros(models), np.zeros(models)
+        intercept, least, most = np.full((3, models), np.nan)
+        slopes = np.zeros((wide, models))
         for k, column in enumerate(tokens.T):
             known = ~np.isnan(column)
             if not known.any():
@@ -69,3 +81,18 @@ class TokenCounts:
     def __call__(self, looks: FloatArray) -> FloatArray:
         """Predict tokens from looks (N, D): (N, K)."""
         return np.clip(self.intercept + looks @ self.slopes, self.least, self.most)
+
+
+def characters(texts: Any) -> FloatArray:
+    """Count the characters of texts: (N,)."""
+    return np.array([len(text) for text in texts], dtype=np.float64)
+
+
+def looks(source: Any, X: Any) -> FloatArray:  # noqa: N803
+    """Return what output tokens are predicted from: counts of texts, or up to 50 given numbers: (N, D)."""
+    if source != "given":
+        counts = surface(list(X))
+        return np.hstack([counts, np.expm1(counts)])
+    if sp.issparse(X) or X.shape[1] > 50:
+        return np.zeros((X.shape[0], 1))
+    return np.asarray(X, dtype=np.float64)

@@ -76,12 +76,17 @@ class Uncertainty:
 
     @classmethod
     def of(
-        cls, predicted: FloatArray, measured: FloatArray, router: FloatArray, answers: Answers | None = None
+        cls,
+        predicted: FloatArray,
+        measured: FloatArray,
+        router: FloatArray,
+        fold: IntArray,
+        answers: Answers | None = None,
     ) -> Self:
         """Learn from predictions (N, S) made without the query, and measurements (N, S) with NaN where there are none.
 
-        `router` is the standard error of the score of each state's router: (S,). Without `answers` each measurement
-        counts as one answer, independent of all others.
+        `router` is the standard error of the score of each state's router: (S,); `fold` says which queries were left
+        out together: (N,). Without `answers` each measurement counts as one answer, independent of all others.
         """
         known = ~np.isnan(measured)
         residual = np.where(known, measured - predicted, 0.0)
@@ -106,7 +111,7 @@ class Uncertainty:
             band[s] = np.sqrt(near**2 @ residual[here, s] ** 2 + 0.25) / (near.sum(axis=1) + 1.0)
             band[s] *= np.sqrt(together[s])
         means = predicted.mean(axis=0)
-        lead = _lead(predicted - means, residual, known)
+        lead = _lead(_within(predicted, np.ones_like(known), fold), _within(residual, known, fold), known)
         return cls(band, covariance, noise if answers is not None else np.clip(noise, 0.05, 1.0), router, lead, means)
 
     def standard_errors(self, predicted: FloatArray, shifted: FloatArray) -> FloatArray:
@@ -149,7 +154,7 @@ class Uncertainty:
 
 
 def _noise(predicted: FloatArray, answers: Answers) -> tuple[FloatArray, FloatArray]:
-    """Give the variance of one answer, those of its call reckoned with, as a part of ``p * (1 - p)``: (S,).
+    """Give the variance of one answer, those of its call included, as a part of ``p * (1 - p)``: (S,).
 
     The second array is how many times that of independent answers it is. Sums of residuals by call have the variance
     of independent answers, or more where whole calls fail. Few calls tell little: `_FEW_CALLS` imagined ones, whose
@@ -170,6 +175,20 @@ def _noise(predicted: FloatArray, answers: Answers) -> tuple[FloatArray, FloatAr
         noise[s] = max(alone, (calls * together + _FEW_CALLS * alone) / (calls + _FEW_CALLS))
         times[s] = noise[s] / alone
     return noise, times
+
+
+def _within(values: FloatArray, known: npt.NDArray[np.bool_], fold: IntArray) -> FloatArray:
+    """Give what values (N, S) differ by from the mean of their fold and state.
+
+    Where a fold's answers are good by luck, the others are worse, and the fold is predicted too low: a difference
+    between folds that no new query has.
+    """
+    centred = np.zeros_like(values)
+    for part in np.unique(fold):
+        mine = fold == part
+        counts = np.maximum(known[mine].sum(axis=0), 1)
+        centred[mine] = values[mine] - np.where(known[mine], values[mine], 0.0).sum(axis=0) / counts
+    return np.where(known, centred, 0.0)
 
 
 def _lead(centred: FloatArray, residual: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:

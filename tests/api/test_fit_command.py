@@ -54,9 +54,15 @@ def test_a_proxy_is_fitted_written_and_judged(files: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "Brier" in result.output
     assert "40 of 40 queries were measured" in result.output
+    assert "net utility" in result.output
     assert (files / "plot.png").exists()
     proxy = UtilityProxy.load(files / "proxy")
     assert proxy.layout_.states == (("a", 1), ("a", 4), ("b", 1), ("b", 4))
+
+
+def test_choices_by_state_means_alone_are_warned_of(files: Path) -> None:
+    result = run(files, "--router", "constant")
+    assert "not clearly better than with --router constant" in result.output
 
 
 def test_figures_as_json(files: Path) -> None:
@@ -65,6 +71,7 @@ def test_figures_as_json(files: Path) -> None:
     found = json.loads(result.output)
     assert found["queries"] == 40
     assert len(found["states"]) == 4
+    assert found["decision_value"]["gain"] == pytest.approx(0.0, abs=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def server(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     llm_server.make_queries("q.jsonl", 20)
     with llm_server.Server() as made:
-        monkeypatch.setattr(UtilityProxy, "load", lambda path: llm_server.Proxy(made.url))
+        monkeypatch.setattr(UtilityProxy, "load", lambda path, features: llm_server.Proxy(made.url))
         yield made
 
 
@@ -117,9 +117,21 @@ def test_names_are_not_read_as_markup(server, monkeypatch):
             for record in self.facts_.models:
                 record["name"] += "[/b]"
 
-    monkeypatch.setattr(UtilityProxy, "load", lambda path: Named(server.url))
+    monkeypatch.setattr(UtilityProxy, "load", lambda path, features: Named(server.url))
     assert routed("--budget", 1.0, "--json").exit_code == 0
     for arguments in (["--dry-run"], ["-o", "a.jsonl"]):
         result = robatch("execute", "plan.parquet", *arguments)
         assert result.exit_code == 0, result.output
         assert "large[/b]" in result.output
+
+
+def test_features_and_queries_can_be_named(server, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        UtilityProxy, "load", lambda path, features: seen.append(features) or llm_server.Proxy(server.url)
+    )
+    assert routed("--budget", 1.0, "--features", "endpoint:http://127.0.0.1:9/v1#m").exit_code == 0
+    assert seen == ["endpoint:http://127.0.0.1:9/v1#m"]
+    Path("q.jsonl").rename("moved.jsonl")
+    assert "--queries" in robatch("execute", "plan.parquet").stderr
+    assert robatch("execute", "plan.parquet", "--queries", "moved.jsonl").exit_code == 0

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.util
+from importlib import import_module
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
 
-def script():
-    spec = importlib.util.spec_from_file_location("online_table", ROOT / "paper_repro" / "online_table.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def module(scripts):
+    return import_module("online_table")
 
 
-def test_rows_measured_again_stand_on_the_page():
+def test_rows_measured_again_stand_on_the_page(module):
     page = (ROOT / "paper_repro" / "ONLINE.md").read_text(encoding="utf-8")
-    module = script()
-    table = module.policies_table(("realistic",), (1_000,), (0.3,)).splitlines()
+    table = module.streams_table(("realistic",), (1_000,), (0.3,)).splitlines()
     assert all(line in page.splitlines() for line in table)
     utilities = [float(cell.split("%")[0]) for cell in table[-1].split("|")[5:-1]]
     assert all(0.0 < utility <= 100.0 for utility in utilities)
 
 
-def test_the_page_has_a_row_for_every_family_horizon_and_budget():
+def test_the_page_has_a_row_for_every_family_horizon_and_budget(module):
     page = (ROOT / "paper_repro" / "ONLINE.md").read_text(encoding="utf-8")
-    module = script()
     assert module.INTRODUCTION in page
     for family in module.FAMILIES:
         for n in module.HORIZONS:

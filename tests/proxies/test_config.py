@@ -66,6 +66,13 @@ def test_a_good_one_is_read(tmp_path):
         ("queries = 8", 'queries = 8\nsplit = "test"', r"'tasks\[0\].split' belongs to a task with 'dataset'"),
         ("queries = 8", 'queries = 8\nexamples = [["a"]]', r"examples: a list of pairs"),
         ("queries = 8", 'queries = 8\nfile = "q.jsonl"', "one of 'file'"),
+        (
+            "queries = 8",
+            "queries = 8\nqueries_by_batch_size = {1 = 9}",
+            "is 9 at batch size 1: a whole number",
+        ),
+        ("queries = 8", "queries = 8\nqueries_by_batch_size = {4 = 2}", r"names 4: one of \[1, 2\]"),
+        ("queries = 8", "queries = 8\nqueries_by_batch_size = {all = 2}", "key 'all': a batch size"),
         ('generate = "support"', 'generate = "poems"', "poems"),
         ('generate = "support"\nqueries = 8', 'file = "none.jsonl"', "none.jsonl"),
         ('server = "http://127.0.0.1:9/v1"\nmodel = "m"', 'path = "no-such-folder"', "no-such-folder"),

@@ -1,13 +1,18 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from sklearn.neighbors import KNeighborsRegressor
 
 from robatch.instances.errors import InputError
+from robatch.proxies.tasks.queries import Query
+from robatch.proxies.utility.decision_value import PRICES, decision_value
 from robatch.proxies.utility.diagnostics import compare_with_per_state, diagnose, judge, reliability
+from robatch.proxies.utility.facts import stack_tasks
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 STATES = [("a", 1), ("a", 8), ("b", 1), ("b", 8)]
@@ -103,3 +108,62 @@ def test_one_class_has_no_auc_and_one_query_nothing_to_leave_out() -> None:
     assert diagnose(UtilityProxy(STATES, features="given"), x, y).per_state[0]["auc"] is None
     with pytest.raises(InputError, match="nothing to leave out"):
         diagnose(UtilityProxy(STATES, features="given"), x[:1], y[:1])
+
+
+def test_choices_by_good_predictions_gain_and_by_constants_do_not() -> None:
+    measured = np.array([[1.0, 1.0], [0.0, 1.0]] * 50)
+    constant = np.tile(measured.mean(axis=0), (100, 1))
+    same = decision_value(constant, constant, measured, [1e-3, 4e-3])
+    assert (same.gain, same.clear) == (0.0, False)
+    known = decision_value(measured, constant, measured, [1e-3, 4e-3])
+    # All take the dear state as long as it costs less than the half that it adds; who knows, half of the time.
+    prices = np.array(PRICES)
+    assert [record["price"] for record in known.per_price] == pytest.approx(prices / 4e-3)
+    assert known.gain == pytest.approx((0.5 * 0.75 * prices).mean())
+    assert known.clear
+    measured[:50] = np.nan
+    assert decision_value(constant, constant, measured, np.ones((100, 2))).per_price[0]["queries"] == 50
+    with pytest.raises(InputError, match="costs has shape"):
+        decision_value(constant, constant, measured, [1.0])
+    x, y = draw(100, 9)
+    assert diagnose(UtilityProxy(STATES, features="given"), x, y).decisions is None
+    assert diagnose(UtilityProxy(STATES, features="given"), x, y, costs=[1, 2, 3, 4]).decisions is not None
+
+
+class TwoTasks:
+    """What is needed of the measurements of two tasks, whose queries have the same ids."""
+
+    tasks = ("easy", "hard")
+    states = tuple(STATES)
+
+    def __init__(self) -> None:
+        self.provenance = {
+            "models": [],
+            "tasks": [{"name": name, "template": {"show_choices": False}} for name in self.tasks],
+        }
+        rows = [(task, f"q{i}", "a", 1, 0, i, float(task == "easy")) for task in self.tasks for i in range(40)]
+        names = ("task", "query_id", "model", "batch_size", "repeat", "call", "score")
+        self.table = {name: pa.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+
+    def utilities(self, task: str) -> tuple[tuple[str, ...], np.ndarray]:
+        return tuple(f"q{i}" for i in range(40)), np.full((40, 4), float(task == "easy"))
+
+    def tokens(self, task: str) -> tuple[np.ndarray, np.ndarray]:
+        return np.ones((40, 2)), np.ones((40, 2))
+
+
+def test_a_proxy_is_judged_by_query_and_by_task() -> None:
+    measured: Any = TwoTasks()
+    queries = {
+        task: [Query(f"q{i}", f"{task} text {i}", "1", "number") for i in range(count)]
+        for task, count in (("easy", 40), ("hard", 30))
+    }
+    found = stack_tasks(measured, queries)
+    assert found.tasks == ["easy"] * 40 + ["hard"] * 30
+    assert found.utility[:, 0].tolist() == [1.0] * 40 + [0.0] * 30
+    by_query = diagnose(UtilityProxy(STATES), found.texts, found.utility)
+    by_task = diagnose(UtilityProxy(STATES), found.texts, found.utility, groups=found.tasks, folds=2)
+    assert by_query.brier < 0.1  # its text tells the task
+    assert by_task.brier > 0.8  # the other task tells the opposite
+    with pytest.raises(InputError, match="queries is empty"):
+        stack_tasks(measured, {})

@@ -8,8 +8,13 @@ import pytest
 from click.testing import CliRunner
 
 from robatch.cli import main
+from robatch.instances import InputError
 from robatch.proxies import read_config
 from robatch.proxies.profiling.estimate import as_json, estimate
+from robatch.proxies.profiling.provenance import config_hash, identity
+from robatch.proxies.profiling.record import Record
+from robatch.proxies.profiling.run import record_path
+from robatch.proxies.profiling.sampling import cells_of
 
 CONFIG = """
 [[tasks]]
@@ -47,7 +52,7 @@ def test_calls_tokens_and_dollars(config):
     assert (reviews.task, reviews.calls) == ("reviews", 1 + 2 * (10 + 3))
     assert (sums.task, sums.calls) == ("arithmetic", 1 + 2 * (5 + 2))
     assert reviews.output_tokens == 1 + 2 * 2 * 10 * 6
-    assert reviews.counted == "4 characters a token"
+    assert reviews.counted == "4 bytes a token"
     task = read_config(config).tasks[0]
     shared, texts = len(task.template.shared()), sum(len(query.text) for query in task.queries)
     assert reviews.input_tokens > (reviews.calls * shared + 4 * texts) / 4
@@ -74,12 +79,56 @@ def test_a_tokenizer_at_hand_counts(config, tmp_path):
     assert found.input_tokens == found.calls * shared + 2 * 2 * slots
 
 
+def test_queries_by_batch_size_are_counted(config):
+    text = CONFIG.replace("max_output_tokens = 6", "max_output_tokens = 6\nqueries_by_batch_size = {4 = 6}")
+    config.write_text(text, encoding="utf-8")
+    reviews, _ = estimate(read_config(config))
+    assert reviews.calls == 1 + 2 * (10 + 2)
+    assert reviews.output_tokens == 1 + 2 * (10 + 6) * 6
+
+
+def test_what_is_recorded_is_not_to_be_done(config, tmp_path):
+    checked, output = read_config(config), tmp_path / "m.parquet"
+    whole = estimate(checked, output)
+    assert whole == estimate(checked)
+    hashed = config_hash(checked, {"m": identity(checked.models[0])})
+    with Record(record_path(output), hashed) as record:
+        record.append({"opened": "m", "about": {}})
+        for call in cells_of(checked, checked.models[0])[1].rounds[0][:2]:
+            record.append(call.key._asdict() | {"scores": [1.0] * 4})
+    before = record_path(output).read_bytes()
+    reviews, sums = estimate(checked, output)
+    assert (reviews.done, reviews.calls) == (2, whole[0].calls - 3)
+    assert (sums.done, sums.calls) == (0, whole[1].calls - 1)
+    assert reviews.output_tokens == whole[0].output_tokens - 1 - 2 * 4 * 6
+    assert reviews.input_tokens < whole[0].input_tokens
+    assert record_path(output).read_bytes() == before
+    shown = CliRunner().invoke(main, ["profile", str(config), "--dry-run", "-o", str(output), "--json"])
+    assert json.loads(shown.output)["total"]["done"] == 2
+    config.write_text(CONFIG.replace("queries = 10", "queries = 11"), encoding="utf-8")
+    with pytest.raises(InputError, match="another configuration"):
+        estimate(read_config(config), output)
+
+
+def test_adaptive_cells_that_stopped_have_nothing_to_do(config, tmp_path):
+    config.write_text(CONFIG.replace("repeats = 2", "precision = 0.1").replace("= 10\n", "= 64\n", 1), encoding="utf-8")
+    checked, output = read_config(config), tmp_path / "m.parquet"
+    hashed = config_hash(checked, {"m": identity(checked.models[0])})
+    with Record(record_path(output), hashed) as record:
+        for cell in cells_of(checked, checked.models[0])[:2]:
+            for call in cell.rounds[0]:
+                record.append(call.key._asdict() | {"scores": [1.0] * len(call.members)})
+    reviews, sums = estimate(checked, output)
+    assert (reviews.done, reviews.calls) == (32 + 8, 1)
+    assert sums.calls == 1 + 5 + 2
+
+
 def test_the_command_needs_no_output_and_asks_nobody(config):
     runner = CliRunner()
     shown = runner.invoke(main, ["profile", str(config), "--dry-run"])
     assert shown.exit_code == 0, shown.output
     assert "at most" in shown.output
-    assert "An estimate at 4 characters a token" in shown.output
+    assert "At 4 bytes a token" in shown.output
     printed = runner.invoke(main, ["profile", str(config), "--dry-run", "--json"])
     assert json.loads(printed.output)["total"]["calls"] == 27 + 15
     missing = runner.invoke(main, ["profile", str(config)])

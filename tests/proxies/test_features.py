@@ -34,6 +34,22 @@ def test_dense_features_are_few_and_repeatable() -> None:
     assert features.fit_transform(TEXTS) == pytest.approx(features.transform(TEXTS), abs=1e-9)
 
 
+def test_a_fold_has_no_part_in_the_features_that_its_routers_learn_from() -> None:
+    rng = np.random.default_rng(0)
+    words = [f"word{i}" for i in range(60)]
+    texts = [" ".join(rng.choice(words, 12)) for _ in range(90)]
+    fold = np.arange(90) % 3
+    features = Features(dense=True)
+    seen, views = features.fit_folded(texts, fold)
+    assert np.array_equal(seen, features.transform(texts))
+    assert len(views) == 3
+    for part, view in enumerate(views):
+        size = [np.linalg.norm(reduced[:, :-5], axis=1) for reduced in (seen, view)]
+        assert (size[1][fold == part] < size[0][fold == part]).mean() > 0.9  # as those of new texts are
+    sparse, same = Features().fit_folded(texts, fold)
+    assert all(view is sparse for view in same)
+
+
 def test_given_numbers_are_scaled_and_constant_columns_are_harmless() -> None:
     given = np.column_stack([np.arange(10.0) * 1e6, np.ones(10)])
     seen = Features("given").fit_transform(given)

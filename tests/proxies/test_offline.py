@@ -7,6 +7,7 @@ import pytest
 from robatch.instances.errors import MissingExtraError
 from robatch.proxies import OfflineEngine
 from robatch.proxies.engines import offline
+from robatch.proxies.engines.address import hub_revision
 
 
 def test_missing_extras_are_named(monkeypatch):
@@ -28,3 +29,18 @@ def test_a_model_on_many_gpus_keeps_vllms_own_processes(monkeypatch):
     many = offline._environment("owner/name", {"tensor_parallel_size": 2})
     assert one["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
     assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in many
+
+
+def test_the_commit_of_a_hub_model_is_what_the_cache_knows(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert hub_revision("owner/name", {}) is None
+    model = tmp_path / "models--owner--name"
+    for commit, name in (("1" * 40, "main"), ("2" * 40, "v2")):
+        (model / "snapshots" / commit).mkdir(parents=True)
+        (model / "refs").mkdir(exist_ok=True)
+        (model / "refs" / name).write_text(commit)
+    assert hub_revision("owner/name", {}) == "1" * 40
+    assert hub_revision("owner/name", {"revision": "v2"}) == "2" * 40
+    assert hub_revision("owner/name", {"revision": "2" * 40}) == "2" * 40
+    assert hub_revision("owner/name", {"revision": "v3"}) is None
+    assert hub_revision("owner/name", {"download_dir": str(tmp_path / "elsewhere")}) is None

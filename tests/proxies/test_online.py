@@ -173,6 +173,18 @@ def test_an_open_call_is_cheaper_and_a_refused_query_bills_nothing():
     assert router.decide_many([[0.5]] * 2, [10.0] * 2, [1.0] * 2).tolist() == [-1, -1]
 
 
+def test_a_decision_at_a_time_does_not_join_a_call_that_is_due_by_then():
+    router = OnlineRouter(ONE, 0.0, budget=1.05e-3, max_wait=5.0)
+    take(router, "a", 0.0)
+    assert router.decide([0.5], 10.0, 1.0) == 0
+    assert router.decide([0.5], 10.0, 1.0, now=4.9) == 0
+    assert router.decide([0.5], 10.0, 1.0, now=5.0) is None
+    assert router.open_calls == 1  # nothing was changed
+    with pytest.raises(InputError, match="not before"):
+        router.decide([0.5], 10.0, 1.0, now=-1.0)
+    assert take(router, "b", 5.0) is None
+
+
 def test_settled_bills_are_what_counts():
     router = OnlineRouter(ONE, 0.0, budget=3e-3)
     for number in range(4):
@@ -263,13 +275,25 @@ def test_pacing_mends_a_price_that_is_far_off_and_spends_the_budget():
 
 
 def test_empty_seats_raise_the_price():
-    problem = generate("realistic", 400, seed=3)
-    budget, rows = 2 * problem.budget_at(0.5), np.arange(400)
-    kept = OnlineRouter(problem.models, budget=budget, horizon=400)
-    rushed = OnlineRouter(problem.models, budget=budget, horizon=400, max_wait=0.5)
-    for router in (kept, rushed):
-        stream(router, problem, rows, gap=1.0)
-    assert rushed.price > kept.price
+    for seed in range(3):
+        problem = generate("realistic", 400, seed=seed)
+        budget, rows = 2 * problem.budget_at(0.5), np.arange(400)
+        kept = OnlineRouter(problem.models, budget=budget, horizon=400)
+        rushed = OnlineRouter(problem.models, budget=budget, horizon=400, max_wait=0.5)
+        for router in (kept, rushed):
+            stream(router, problem, rows, gap=1.0)
+        assert rushed.price > 1.2 * kept.price
+
+
+def test_learning_how_full_calls_become_helps_where_they_do_not_wait():
+    n = 3000
+    problem = generate("realistic", n, seed=5)
+    made = []
+    for learn in (False, True):
+        router = OnlineRouter(problem.models, budget=problem.budget_at(0.3), horizon=n, max_wait=1.0, learn_fill=learn)
+        states, _ = stream(router, problem, np.random.default_rng(0).permutation(n), gap=0.1)
+        made.append(worth(problem, states))
+    assert made[1] > 1.01 * made[0]
 
 
 def test_a_horizon_in_seconds_paces_like_one_in_queries():

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from robatch.instances import InputError
@@ -18,6 +19,7 @@ from robatch.proxies import Measurements, ModelAnswer, profile, read_config, wri
 from robatch.proxies.journal import Journal
 from robatch.proxies.profiling import run as profiling
 from robatch.proxies.profiling.config import ModelConfig
+from robatch.proxies.profiling.estimate import estimate
 from robatch.proxies.profiling.provenance import identity
 from robatch.proxies.profiling.record import Record
 from robatch.proxies.tasks.queries import Query
@@ -255,6 +257,45 @@ def test_a_run_does_not_go_on_in_another_engine(config, tmp_path, engines, fact)
         profile(config, tmp_path / "m.parquet")
     assert other.asked == 0
     assert profile(config, tmp_path / "m.parquet").table.num_rows == 20
+
+
+def test_a_server_may_come_back_at_another_address(config, tmp_path, engines):
+    first, second = Scripted(calls_left=7), Scripted()
+    for engine, port in ((first, 9), (second, 10)):
+        engine.describe = lambda port=port: {"engine": "scripted", "server": f"http://127.0.0.1:{port}/v1"}
+    engines(first, second)
+    with pytest.raises(KeyboardInterrupt):
+        profile(config, tmp_path / "m.parquet")
+    config.write_text(CONFIG.replace(":9/v1", ":10/v1"), encoding="utf-8")
+    assert profile(config, tmp_path / "m.parquet").table.num_rows == 20
+    assert first.asked + second.asked == 13
+
+
+def test_another_model_at_the_same_address_is_refused(config, tmp_path, engines):
+    first, second = Scripted(calls_left=7), Scripted()
+    for engine, root in ((first, "small"), (second, "large")):
+        engine.describe = lambda root=root: {"engine": "scripted", "served": {"root": root}}
+    engines(first, second)
+    with pytest.raises(KeyboardInterrupt):
+        profile(config, tmp_path / "m.parquet")
+    with pytest.raises(InputError, match=r"begun with served \{'root': 'small'\} of model 'echo'"):
+        profile(config, tmp_path / "m.parquet")
+    assert second.asked == 0
+
+
+def test_fewer_queries_at_a_batch_size_are_measured_and_told(config, tmp_path, engines):
+    config.write_text(CONFIG.replace("queries = 10", "queries = 10\nqueries_by_batch_size = {4 = 8}"), encoding="utf-8")
+    measurements = profile(config, tmp_path / "m.parquet")
+    assert [record["queries"] for record in measurements.summary()] == [10, 8]
+    assert measurements.provenance["tasks"][0]["queries_by_batch_size"] == {"4": 8}
+    assert np.isnan(measurements.utilities()[1]).sum(axis=0).tolist() == [0, 2]
+
+
+def test_an_estimate_of_what_is_done_is_nothing(config, tmp_path, engines):
+    config.write_text(CONFIG.replace("seed = 7", "seed = 7\nrepeats = 2"), encoding="utf-8")
+    profile(config, tmp_path / "m.parquet")
+    (found,) = estimate(read_config(config), tmp_path / "m.parquet")
+    assert (found.done, found.calls, found.input_tokens, found.usd) == (2 * 13, 0, 0, 0.0)
 
 
 def test_other_prices_are_not_passed_over(config, tmp_path, engines):

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from robatch.instances import InputError
+from robatch.proxies.engines import offline
+from robatch.proxies.engines.address import weights_sha256
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.pool import override, pool_model
 from robatch.proxies.execution.routing import route
+from robatch.proxies.utility.utility_proxy import UtilityProxy
 from robatch.solvers import verify
 
 spec = importlib.util.spec_from_file_location("llm_server", Path(__file__).with_name("llm_server.py"))
@@ -127,3 +130,37 @@ def test_wrong_inputs_are_refused(tmp_path, queries):
     made.plan.write(tmp_path / "plain.parquet")
     with pytest.raises(InputError, match="routed plan"):
         RoutedPlan.read(tmp_path / "plain.parquet")
+
+
+def test_features_are_for_the_file_of_a_proxy(queries, monkeypatch):
+    seen = []
+    monkeypatch.setattr(UtilityProxy, "load", lambda path, features: seen.append((path, features)) or Proxy(URL))
+    route(queries, "proxy", 1.0, features="endpoint:http://127.0.0.1:9/v1#m")
+    assert seen == [("proxy", "endpoint:http://127.0.0.1:9/v1#m")]
+    with pytest.raises(InputError, match="features is 'tfidf'"):
+        route(queries, Proxy(URL), 1.0, features="tfidf")
+
+
+def test_other_weights_than_those_measured_are_refused(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(offline, "OfflineEngine", lambda path, *_: opened.append(path))
+    monkeypatch.setenv("ROBATCH_MODELS", str(tmp_path / "models"))
+    folders = [tmp_path / "models" / "small", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_text(folder.name)
+    record = {"name": "small", "price_in": 1, "price_out": 1, "engine": "vllm offline"}
+    record["identity"] = {"folder": "small", "sha256": weights_sha256(folders[0])}
+    model = pool_model(record)
+    model.open(1, 1.0, 0)
+    assert opened == [str(folders[0])]
+    assert pool_model(model.to_dict()) == model, "a plan keeps what was measured"
+    pool = tmp_path / "pool.toml"
+    for text, words in (('path = "other"', "holds other weights"), ('path = "none"', "is neither here nor in")):
+        pool.write_text(f'[[models]]\nname = "small"\n{text}\n', encoding="utf-8")
+        with pytest.raises(InputError, match=words):
+            override([model], pool)[0].open(1, 1.0, 0)
+    for text in (f'path = "other"\nsha256 = "{weights_sha256(folders[1])}"', 'path = "owner/name"'):
+        pool.write_text(f'[[models]]\nname = "small"\n{text}\n', encoding="utf-8")
+        override([model], pool)[0].open(1, 1.0, 0)
+    assert opened[1:] == [str(folders[1]), "owner/name"]

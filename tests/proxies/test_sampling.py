@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from robatch.instances import InputError
 from robatch.proxies import Template, generate_task
 from robatch.proxies.profiling.intervals import wilson
 from robatch.proxies.profiling.sampling import ROUND, Cell, pack, query_order
@@ -44,6 +47,23 @@ def test_without_a_precision_every_query_is_in_every_cell():
         answered = run(whole, lambda member: 1.0)
         assert sorted(members(whole, answered, 1)) == list(range(100))
         assert len(answered) == 2 * -(-100 // size)
+
+
+def test_a_batch_size_may_have_fewer_queries_which_a_larger_cell_holds_too():
+    task = replace(TASK, queries_by_batch_size={4: 60, 8: 24})
+    taken = {}
+    for size in (1, 4, 8):
+        some = Cell("m", task, size, 2, 3, None)
+        taken[size] = members(some, run(some, lambda member: 1.0), 1)
+        assert len(taken[size]) == len(set(taken[size])) == some.queries
+    assert [len(taken[size]) for size in (1, 4, 8)] == [100, 60, 24]
+    assert set(taken[8]) < set(taken[4]) < set(taken[1])
+    assert sorted(taken[8]) != list(range(24)), "drawn, not the first"
+    adaptive = Cell("m", task, 8, 1, 3, 0.01)
+    assert len(members(adaptive, run(adaptive, lambda member: 0.5))) == 24
+    for wrong in (101, 0, True, 2.0):
+        with pytest.raises(InputError, match="from 1 to 100"):
+            replace(TASK, queries_by_batch_size={4: wrong})
 
 
 def test_a_sure_cell_stops_and_an_unsure_one_goes_on():

@@ -272,6 +272,32 @@ def test_no_error_shows_the_key(server, fault, words):
     assert KEY not in json.dumps(engine(server).describe())
 
 
+def test_what_a_server_tells_about_its_model_is_described(server):
+    class Told(server.http.RequestHandlerClass):
+        def do_GET(self):  # noqa: N802
+            model = {
+                "id": "echo",
+                "root": "/srv/models/echo-7b",
+                "max_model_len": 2048,
+                "created": time.time(),
+            }
+            models = {"data": [{"id": "other", "root": "x"}, model | {"permission": [{"id": "p"}]}]}
+            found = {"/v1/models": models, "/version": {"version": "0.1"}}[self.path]
+            right = self.headers["Authorization"] == f"Bearer {KEY}"
+            data = json.dumps(found if right else {}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    assert engine(server).describe()["served"] is None, "a server without such a list"
+    server.http.RequestHandlerClass = Told
+    about = engine(server).describe()
+    assert about["served"] == {"id": "echo", "root": "echo-7b", "max_model_len": 2048}
+    assert about["vllm"] == "0.1"
+    assert about == engine(server).describe(), "what changes at every start is left out"
+
+
 def test_a_key_that_is_none_and_a_password_in_the_address_are_refused(server, monkeypatch):
     with pytest.raises(InputError, match="ROBATCH_TEST_KEY") as raised:
         engine("http://me:hidden@127.0.0.1:9/v1")

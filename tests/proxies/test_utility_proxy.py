@@ -16,6 +16,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC, SVR
+from sklearn.utils.validation import check_is_fitted
 
 from robatch.instances.errors import InputError
 from robatch.proxies.tasks.queries import Query
@@ -58,8 +59,10 @@ def test_every_router_predicts_repeatably_and_near_the_measured_means(router: st
     assert np.array_equal(predicted, two.predict(x))
     assert one.cross_fitted_.mean() == pytest.approx(y.mean(), abs=0.01)
     assert one.cross_fitted_.mean(axis=0) == pytest.approx(y.mean(axis=0), abs=0.05)
+    new, _, _, outcome = draw(600, 102)
     if router != "constant":
-        assert one.score(x, y) > UtilityProxy(STATES, router="constant", features="given").fit(x, y).score(x, y)
+        constant = UtilityProxy(STATES, router="constant", features="given").fit(x, y)
+        assert one.score(new, outcome) > constant.score(new, outcome)
 
 
 @pytest.mark.parametrize("calibration", ["platt", "isotonic"])
@@ -77,10 +80,14 @@ def test_predicted_means_of_new_queries_are_nearer_than_the_measured_ones(calibr
 @pytest.mark.parametrize("scaling", [*SCALINGS, None])
 @pytest.mark.parametrize("router", [LogisticRegression(), Ridge(), RandomForestClassifier(10)])
 def test_estimators_of_scikit_learn_are_routers(router: Any, scaling: str | None) -> None:
-    x, _, truth, y = draw(200, 4)
-    proxy = UtilityProxy(STATES, router=router, scaling=scaling, features="given").fit(x, y)
-    assert np.abs(proxy.predict(x) - truth).mean() < 0.2
-    assert not hasattr(router, "coef_")  # a clone was fitted
+    x, _, _, y = draw(200, 4)
+    new, _, truth, _ = draw(400, 104)
+    proxy, constant = (
+        UtilityProxy(STATES, router=made, scaling=scaling, features="given").fit(x, y) for made in (router, "constant")
+    )
+    assert np.abs(proxy.predict(new) - truth).mean() < np.abs(constant.predict(new) - truth).mean()
+    with pytest.raises(NotFittedError):  # a clone was fitted
+        check_is_fitted(router)
 
 
 def test_retention_never_rises_and_missing_cells_are_allowed() -> None:
@@ -165,6 +172,31 @@ def test_the_last_step_of_a_pipeline_gets_the_weights() -> None:
         for router in (LogisticRegression(), make_pipeline(FunctionTransformer(), LogisticRegression()))
     )
     assert np.array_equal(alone.predict(x), piped.predict(x))
+
+
+def test_neighbours_do_not_depend_on_what_else_is_predicted() -> None:
+    texts = [f"question {i} about {'cats' if i % 3 else 'dogs'} number {i * 7 % 13}" for i in range(60)]
+    proxy = UtilityProxy(STATES, router="knn").fit(texts, draw(60, 1)[3])
+    alone = np.vstack([proxy.predict([text]) for text in texts])
+    assert np.array_equal(alone, proxy.predict(texts))
+
+
+def test_unknown_output_tokens_are_not_free() -> None:
+    x, _, _, y = draw(40, 1)
+    tokens = np.full((40, 2), 5.0)
+    tokens[:, 1] = np.nan
+    proxy = UtilityProxy(STATES, features="given").fit(x, y, output_tokens=tokens)
+    with pytest.raises(InputError, match="no output tokens of model 'b'"):
+        proxy.predict_output_tokens(x)
+
+
+def test_given_numbers_are_checked_as_scikit_learn_does() -> None:
+    x, _, _, y = draw(40, 1)
+    proxy = UtilityProxy(STATES, features="given").fit(x, y)
+    assert proxy.n_features_in_ == 3
+    for wrong, message in ((x[:, :2], "2 features"), (x[0], "1D"), (x + 1j, "[Cc]omplex")):
+        with pytest.raises(InputError, match=message):
+            proxy.predict(wrong)
 
 
 def test_wrong_data_is_one_sentence() -> None:

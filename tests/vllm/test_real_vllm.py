@@ -95,9 +95,12 @@ def test_json_answers_from_the_offline_engine(model, tmp_path):
     assert sum(row["parsed"] for row in rows) >= 20, "an object that ends early may lose its last slots"
 
 
-def test_server_end_to_end(server, tmp_path):
+def test_server_end_to_end(model, server, tmp_path):
     config = write_config(tmp_path, f'server = "{server}"\nmodel = "small"')
-    check(profile(config, tmp_path / "measured.parquet"))
+    measurements = profile(config, tmp_path / "measured.parquet")
+    check(measurements)
+    (about,) = measurements.provenance["models"]
+    assert about["served"] == {"id": "small", "owned_by": "vllm", "root": model.name, "max_model_len": 2048}
 
 
 def test_command_line_through_the_server(server, tmp_path):

@@ -1,0 +1,142 @@
+"""Study the proxy on the recorded profile: tables in results/proxy, the page PROXY.md and its figures.
+
+usage: python paper_repro/proxy_study.py             # everything, several minutes
+       python paper_repro/proxy_study.py --page      # the page and its figures, from the recorded tables
+
+Reads profile_tasks.parquet, which `robatch profile paper_repro/profile_tasks.toml` wrote, and
+profile_tasks_features.parquet, which profile_tasks_features.py wrote. The same files give the same tables.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import proxy_figures
+import proxy_page
+import proxy_tables as tables
+from proxy_checks import PRECISIONS, diagnoses, replay
+from proxy_data import TaskData, read_tasks
+from proxy_splits import ROUTERS, compare, run_split
+
+from robatch.instances.files import write_text
+from robatch.proxies.profiling.measurements import Measurements
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "proxy"
+PROFILE = HERE / "profile_tasks.parquet"
+FEATURES = HERE / "profile_tasks_features.parquet"
+
+SPLITS = 20
+"""Splits of each task into queries trained on and held out."""
+
+COMPARED = 5
+"""Those among them on which designs and routers are compared."""
+
+Table = list[dict[str, Any]]
+
+
+def main() -> None:
+    """Run the study, or make the page anew."""
+    if "--page" not in sys.argv[1:]:
+        measurements = Measurements.read(PROFILE)
+        tasks = read_tasks(measurements, FEATURES)
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+            recorded = study(measurements, tasks, pool)
+        for name, table in recorded.items():
+            write_text(RESULTS / f"{name}.csv", as_csv(table))
+    results = read_results(RESULTS)
+    write_text(HERE / "PROXY.md", proxy_page.page(results, SPLITS, COMPARED))
+    proxy_figures.draw_curves(results, HERE / "proxy_curves.png")
+    proxy_figures.draw_checks(results, HERE / "proxy_checks.png")
+
+
+def study(
+    measurements: Measurements,
+    tasks: Sequence[TaskData],
+    pool: Executor,
+    splits: int = SPLITS,
+    compared: int = COMPARED,
+    routers: tuple[str, ...] = ROUTERS,
+) -> dict[str, Table]:
+    """Give every table of the study by name.
+
+    Parameters
+    ----------
+    measurements, tasks
+        The recorded profile, and what `read_tasks` made of it.
+    pool
+        Where the work is done.
+    splits, compared
+        Splits of each task; on how many of them designs and routers are compared.
+    routers
+        Routers to compare; the default one must be among them.
+    """
+    jobs = list(product(tasks, range(splits)))
+    pairs = list(product(tasks, range(compared)))
+    compared_later = [pool.submit(compare, task, seed, routers) for task, seed in pairs]
+    split_later = [pool.submit(run_split, task, seed) for task, seed in jobs]
+    checks = pool.submit(diagnoses, tuple(tasks))
+    figures = _by_task(pairs, [later.result() for later in compared_later])
+    halves = _by_task(jobs, [later.result() for later in split_later])
+    found = checks.result()
+    return {
+        "curves": tables.curve_rows(halves),
+        "areas": tables.area_rows(halves),
+        "coverage": tables.coverage_rows(halves),
+        "billed": tables.billed_rows(halves),
+        "ablation": tables.ablation_rows(figures),
+        "routers": tables.router_rows(figures, routers),
+        "diagnostics": tables.diagnosis_rows(found),
+        "reliability": tables.reliability_rows(found),
+        "sampling": [replay(measurements, precision) for precision in PRECISIONS],
+    }
+
+
+def _by_task(jobs: Sequence[tuple[TaskData, int]], results: Sequence[Any]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for (task, _), result in zip(jobs, results, strict=True):
+        found.setdefault(task.name, []).append(result)
+    return found
+
+
+def as_csv(table: Table) -> str:
+    """Return rows as CSV, numbers with six digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in table:
+        writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+    return text.getvalue()
+
+
+def read_results(folder: Path) -> Mapping[str, Table]:
+    """Return the recorded tables by name, with numbers as numbers."""
+    return {path.stem: parsed(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.csv"))}
+
+
+def parsed(text: str) -> Table:
+    """Return the rows of a CSV table, with numbers as numbers and empty fields as None."""
+    return [{key: _value(value) for key, value in row.items()} for row in csv.DictReader(io.StringIO(text))]
+
+
+def _value(text: str) -> Any:
+    if text == "":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""The dry run of an execution: what would be sent, and what it may cost."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from robatch.proxies.execution.dispatch import Dispatcher
+from robatch.proxies.execution.plan import RoutedPlan
+from robatch.proxies.execution.run import journal_path
+from robatch.proxies.execution.state import Execution, Waiting
+from robatch.proxies.journal import read_lines
+
+
+def dry_run(
+    plan: RoutedPlan | str | os.PathLike[str], output: str | os.PathLike[str] | None = None
+) -> list[dict[str, Any]]:
+    """Return the calls of a plan by state, with their expected and worst-case cost in USD; nothing is sent.
+
+    Parameters
+    ----------
+    plan
+        A routed plan or its file.
+    output
+        The file that it would be executed to. Calls that were answered there are counted as ``done``, and those that
+        wait are the others.
+
+    Raises
+    ------
+    InputError
+        If the queries were changed, or `output` belongs to another plan.
+    """
+    routed = plan if isinstance(plan, RoutedPlan) else RoutedPlan.read(plan)
+    state = Execution.begin(routed)
+    if output is not None and journal_path(output).exists():
+        state.replay(read_lines(journal_path(output)), journal_path(output))
+        if state.flying:
+            state.apply({"event": "lost"})
+    dispatcher = Dispatcher(routed, routed.queries(), state)
+    rows: dict[int, dict[str, Any]] = {}
+
+    def row_of(call: Waiting) -> dict[str, Any]:
+        name, size = routed.problem.states[call.column]
+        zero = {"done": 0, "queries": 0, "calls": 0, "expected": 0.0, "worst": 0.0}
+        return rows.setdefault(call.column, {"model": name, "batch_size": size, **zero})
+
+    for entry in state.done.values():
+        row_of(entry.call)["done"] += 1
+    for call in state.queue.values():
+        row, ready = row_of(call), dispatcher.ready(call)
+        assert ready is not None
+        row["queries"] += len(call.queries)
+        row["calls"] += 1
+        row["expected"] += routed.pool[dispatcher.model_of(call)].cost(*state.expected(call))
+        row["worst"] += ready.worst
+    return [rows[column] for column in sorted(rows)]

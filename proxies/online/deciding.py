@@ -1,0 +1,121 @@
+"""The state of one query: what it costs now, what may be spent on it, and the best state at the price of now."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.proxies.online.filling import Filler
+from robatch.proxies.online.pacing import Pacer
+from robatch.proxies.online.state_table import GroupCounts, StateTable, Vectors
+
+FloatArray = npt.NDArray[np.float64]
+
+_GROUP_PART = 1.0 / 3.0  # of a group's queries that one state is expected to get: they spread over several
+
+
+class Choice(NamedTuple):
+    """A query's state, and USD.
+
+    Attributes
+    ----------
+    state
+        The column; below 0 where there is none.
+    own
+        What is expected of the query's own tokens there.
+    least
+        Its least amortized cost in any state.
+    cost
+        Its amortized cost in its state.
+    more
+        What its output may bill beyond what is expected.
+    """
+
+    state: int
+    own: float
+    least: float
+    cost: float
+    more: float
+
+
+class Chooser:
+    """Chooses states, and knows what that needs: the states, the open calls, the groups seen, and the price.
+
+    Parameters
+    ----------
+    table
+        Prices, limits and fill of the states.
+    filler
+        The calls.
+    pacer
+        Adapts the price; None where it is fixed.
+    price
+        The fixed price.
+    limit
+        USD that calls may bill.
+
+    Attributes
+    ----------
+    count
+        Queries seen.
+    groups
+        How many of them were of each group.
+    """
+
+    def __init__(
+        self, table: StateTable, filler: Filler, pacer: Pacer | None, price: float | None, limit: float
+    ) -> None:
+        self._table, self._filler, self._pacer, self._limit = table, filler, pacer, limit
+        self.fixed_price = price
+        self.count = 0
+        self.groups = GroupCounts()
+
+    @property
+    def price(self) -> float | None:
+        """Utility per USD; None before the first query where it is to be guessed."""
+        return self.fixed_price if self._pacer is None else self._pacer.price
+
+    def terms(self, vectors: Vectors, now: float) -> tuple[float, float, float]:
+        """Return the price, the USD that a query may bill, and those it may bill at most."""
+        room = self._limit - self._filler.spent
+        if self._pacer is None:
+            return cast(float, self.fixed_price), room, room
+        price = self._pacer.price
+        return self._table.guess(vectors) if price is None else price, room - self._pacer.reserve(now), room
+
+    def choose(self, vectors: Vectors, group: Hashable, limit: FloatArray | None, now: float) -> Choice:
+        """Choose the state of a query.
+
+        What outputs may bill beyond what is expected counts for what is affordable, not for what is best.
+
+        Parameters
+        ----------
+        vectors
+            What is predicted of it.
+        group
+            Its group.
+        limit
+            The most output tokens it may have, one number or one a model; None for those expected.
+        now
+            Seconds.
+        """
+        from robatch.proxies.online import choosing
+
+        table, model, share = self._table.arrays
+        entry, more = self._filler.entry(group, now), None
+        seen = self.groups.seen
+        if len(seen) > 1 or (seen and group not in seen):
+            left = None if self._pacer is None else self._pacer.remaining(now)
+            left = float(self.count) if left is None else left
+            share = self._table.share_at(_GROUP_PART * (1.0 + (self.count + left) * self.groups.share(group)))
+        if limit is not None:
+            more = self._table.may_exceed(limit, vectors.output_tokens)
+            entry = entry + more
+        state, own, least = choosing.choose(*vectors, table, model, share, entry, *self.terms(vectors, now))
+        if state < choosing.NONE:
+            self._table.refuse(state, vectors)
+        cost = own + float(share[state]) if state >= 0 else 0.0
+        return Choice(state, own, least, cost, 0.0 if more is None or state < 0 else float(more[state]))

@@ -1,0 +1,78 @@
+"""The saved state of an online router: plain values for JSON, and back with checks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from robatch.instances.errors import InputError
+from robatch.instances.model import State
+from robatch.instances.scalars import number, whole
+
+FORMAT = 1
+KIND = "online-router"
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """Price, spending and counts of a router.
+
+    Attributes
+    ----------
+    price
+        Utility per USD; None where it was not known yet.
+    spent
+        USD billed, open calls with their whole shared prompt.
+    count, refused
+        Queries seen, and those of them that were refused.
+    now
+        The last time told; -inf before the first.
+    fill
+        Queries that a call of each state is expected to hold.
+    pacing
+        What `Pacer.state` gave; None without a horizon.
+    """
+
+    price: float | None
+    spent: float
+    count: int
+    refused: int
+    now: float
+    fill: list[float]
+    pacing: Any
+
+    def to_dict(self, states: Sequence[State]) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        values = {**vars(self), "now": self.now if math.isfinite(self.now) else None}
+        if self.pacing is None:
+            del values["pacing"]
+        return {"kind": KIND, "format": FORMAT, "states": [list(state) for state in states], **values}
+
+    @classmethod
+    def from_dict(cls, saved: Any, states: Sequence[State]) -> SavedState:
+        """Check what `to_dict` returned.
+
+        Raises
+        ------
+        InputError
+            If it is something else, or of other states.
+        """
+        if not isinstance(saved, Mapping) or (saved.get("kind"), saved.get("format")) != (KIND, FORMAT):
+            raise InputError(f"saved is not the state of an online router of format {FORMAT}")
+        if saved.get("states") != [list(state) for state in states]:
+            raise InputError(f"saved is of the states {saved.get('states')}: those of this router are needed")
+        count = whole("count", saved.get("count"), most=2**53)
+        fill = saved.get("fill")
+        if not isinstance(fill, Sequence) or len(fill) != len(states):
+            raise InputError(f"fill is {fill!r}: {len(states)} numbers are needed")
+        return cls(
+            None if saved.get("price") is None else number("price", saved["price"]),
+            number("spent", saved.get("spent")),
+            count,
+            whole("refused", saved.get("refused"), most=count),
+            -math.inf if saved.get("now") is None else number("now", saved["now"], -math.inf),
+            [number("fill", mean, 1.0, state.batch_size) for mean, state in zip(fill, states, strict=True)],
+            saved.get("pacing"),
+        )

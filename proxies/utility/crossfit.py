@@ -1,0 +1,123 @@
+"""Cross-fitting: the queries are dealt out to folds, and each fold is predicted by routers that did not see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+
+from robatch.instances.errors import InputError
+from robatch.proxies.utility.decomposition import Decomposition, Layout, router_targets
+from robatch.proxies.utility.features import as_rows
+from robatch.proxies.utility.routers import fit_router, router_scores
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class CrossFit(NamedTuple):
+    """Routers fitted to all queries, and what those fitted without a fold say.
+
+    Attributes
+    ----------
+    routers
+        One for each of the U units of the layout, fitted to all queries.
+    scores
+        Scores of each query by the routers that did not see it: (N, U).
+    errors
+        Standard error of each unit's score, the mean over the queries: (U,).
+    """
+
+    routers: list[Any]
+    scores: FloatArray
+    errors: FloatArray
+
+
+def deal(X: Any, groups: Any, rows: int, folds: int, seed: int) -> IntArray:  # noqa: N803
+    """Deal the queries out to folds, equal texts and groups together: (N,)."""
+    X = as_rows(X)  # noqa: N806
+    codes = np.arange(rows)
+    if isinstance(X, list) and all(isinstance(text, str) for text in X):
+        numbers: dict[str, int] = {}
+        alike = np.array([numbers.setdefault(text, len(numbers)) for text in X])
+        codes = alike if alike.max() > 0 else codes  # all alike: there is nothing to keep together
+    if groups is not None:
+        labels = np.asarray(groups)
+        if labels.shape != (rows,):
+            raise InputError(f"groups has shape {labels.shape}: {rows} labels are needed")
+        named = np.unique(labels, return_inverse=True)[1]
+        # A text of two groups binds them: what hangs together is one part.
+        edges = sp.coo_array((np.ones(rows), (codes, codes.max() + 1 + named)), shape=(2 * rows, 2 * rows))
+        bound = connected_components(edges, directed=False)[1][codes]
+        joined = np.unique(bound, return_inverse=True)[1]
+        codes = joined if joined.max() > 0 else codes
+    order = np.random.default_rng(seed).permutation(int(codes.max()) + 1)
+    return np.asarray(order[codes] % folds, dtype=np.int64)
+
+
+def cross_fit(
+    make: Callable[[FloatArray], Any],
+    layout: Layout,
+    seen: Any,
+    views: Sequence[Any],
+    measured: FloatArray,
+    fold: IntArray,
+) -> CrossFit:
+    """Fit the routers to all queries, and to all but each fold.
+
+    Parameters
+    ----------
+    make
+        Returns an unfitted router for the weights of the queries (see `robatch.proxies.utility.routers.make_router`).
+    layout
+        Which states each router predicts.
+    seen
+        Features of all queries: (N, F).
+    views
+        The same as learned without each fold, in the order of the folds' numbers: (N, F') each.
+    measured
+        (N, S), NaN where not measured.
+    fold
+        (N,).
+    """
+    routers: list[Any] = []
+    scores = np.empty((len(measured), layout.n_units))
+    errors = np.empty(layout.n_units)
+    parts = np.unique(fold)
+    for unit in range(layout.n_units):
+        target, weight = router_targets(measured[:, layout.columns(unit)])
+        routers.append(fit_router(make(weight), seen, target, weight))
+        every = []
+        for part, view in zip(parts, views, strict=True):
+            rest = np.where(fold == part, 0.0, weight)
+            if len(parts) > 1:
+                every.append(router_scores(fit_router(make(rest), view, target, rest), view))
+            else:
+                every.append(router_scores(routers[-1], seen))
+            scores[fold == part, unit] = every[-1][fold == part]
+        # The jackknife by groups, averaged over the queries.
+        errors[unit] = np.sqrt((len(parts) - 1) * np.var(every, axis=0).mean())
+    return CrossFit(routers, scores, errors)
+
+
+def left_out(
+    layout: Layout,
+    scores: FloatArray,
+    measured: FloatArray,
+    fold: IntArray,
+    scaling: str | None,
+    calibration: str | None,
+    floor: float | str,
+) -> FloatArray:
+    """Predict each fold from scores (N, U) of `cross_fit` with a decomposition fitted to the others: (N, S)."""
+    predicted = np.empty_like(measured)
+    for part in np.unique(fold):
+        mine = fold == part
+        rest = np.flatnonzero(~mine)
+        fitted = Decomposition.fit(layout, scores[rest], measured[rest], scaling, calibration, floor)
+        predicted[mine] = fitted.predict(layout, scores[mine])
+    return predicted
