@@ -37,10 +37,14 @@ def area(by_budget: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Solved:
-    """A strategy at every budget: the states chosen (G, n), and the share of queries that it can pay for (G,)."""
+    """A strategy at every budget: the states chosen (G, n), and the share of queries that it can pay for (G,).
+
+    `prices` are the plans' shadow prices: (G,), 0 where a plan has none.
+    """
 
     states: IntArray
     answered: FloatArray
+    prices: FloatArray
 
     def values(self, utility: FloatArray) -> FloatArray:
         """Give the utility of each query at each budget: (G, n). A query without an answer is worth 0."""
@@ -60,17 +64,18 @@ def planned(problem: Problem, predicted: FloatArray, budgets: FloatArray, allowe
         forbidden = np.ones((problem.n_queries, problem.n_states), dtype=bool)
         forbidden[:, states] = False
         guessed = guessed.replace(forbidden=forbidden)
-    chosen, answered = [], []
-    for budget in budgets:
+    chosen, answered, prices = [], [], np.zeros(len(budgets))
+    for place, budget in enumerate(budgets):
         if budget < guessed.cheapest_budget:
             chosen.append(guessed.cheapest_assignment)
             answered.append(budget / guessed.cheapest_budget)
         else:
-            assignment = robatch.solve(guessed, float(budget), "exact").assignment
-            assert assignment is not None
-            chosen.append(assignment)
+            plan = robatch.solve(guessed, float(budget), "exact")
+            assert plan.assignment is not None
+            chosen.append(plan.assignment)
+            prices[place] = plan.shadow_price or 0.0
             answered.append(1.0)
-    return Solved(np.array(chosen, dtype=np.int64), np.array(answered))
+    return Solved(np.array(chosen, dtype=np.int64), np.array(answered), prices)
 
 
 def values(problem: Problem, predicted: FloatArray, means: FloatArray, budgets: FloatArray) -> dict[str, FloatArray]:
@@ -121,7 +126,7 @@ def _single(problem: Problem, means: FloatArray, budgets: FloatArray, alone: Int
         state = max(paid, key=lambda s: means[s]) if paid else int(alone[np.argmin(price[alone])])
         chosen.append(np.full(problem.n_queries, state))
         answered.append(min(1.0, budget / price[state]))
-    return Solved(np.array(chosen), np.array(answered))
+    return Solved(np.array(chosen), np.array(answered), np.zeros(len(budgets)))
 
 
 def _random(problem: Problem, budgets: FloatArray) -> FloatArray:

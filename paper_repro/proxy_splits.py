@@ -69,8 +69,10 @@ def run_split(task: TaskData, seed: int) -> Split:
             figures["curve", name] = curve
             figures["area", name, "all budgets"] = area(curve)
             figures["area", name, "upper budgets"] = area(curve[affordable])
-        states = planned(problem, predicted, budgets).states
-        coverage = _coverage(task, proxy, held_out, states)
+        plans = planned(problem, predicted, budgets)
+        states = plans.states
+        objectives = [predicted - price * problem.amortized_costs() for price in plans.prices]
+        coverage = _coverage(task, proxy, held_out, states, objectives)
     rows = np.arange(len(held_out))
     costs = problem.amortized_costs()
     billed = [(task.billed[held_out] / len(task.scores))[rows, s].sum() / costs[rows, s].sum() for s in states]
@@ -144,11 +146,13 @@ def bought(task: TaskData, train: IntArray, measured: BoolArray, share: float, s
     return np.sort(train[order[:count]])
 
 
-def _coverage(task: TaskData, proxy: UtilityProxy, held_out: IntArray, states: IntArray) -> list[dict[str, Any]]:
+def _coverage(
+    task: TaskData, proxy: UtilityProxy, held_out: IntArray, states: IntArray, objectives: list[FloatArray]
+) -> list[dict[str, Any]]:
     rows = np.arange(len(held_out))
     records = []
     for place, assignment in enumerate(states):
-        total = proxy.predict_total(task.features[held_out], assignment, LEVEL)
+        total = proxy.predict_total(task.features[held_out], assignment, LEVEL, objectives[place])
         real = [float(scores[held_out][rows, assignment].sum()) for scores in task.scores]
         records.append(
             {

@@ -122,15 +122,20 @@ def route(
         template=Template.from_dict(task["template"]),
         grader=task.get("grader", "auto"),
         max_output_tokens=int(task.get("max_output_tokens", 16)),
-        predicted=_predicted(proxy, items, plan),
+        predicted=_predicted(proxy, items, problem, plan),
         settings={"policy": policy, "seed": seed, "robust": robust, "solver": plan.solver, "task": task.get("name")},
     )
 
 
-def _predicted(proxy: Any, items: Any, plan: Any) -> dict[str, float | None]:
+def _predicted(proxy: Any, items: Any, problem: Any, plan: Any) -> dict[str, float | None]:
     """Return the plan's predicted utility, with the 90 % interval where the proxy gives one."""
     if not hasattr(proxy, "predict_total"):
         return {"utility": plan.utility, "low": None, "high": None}
     texts = proxy.texts(items) if hasattr(proxy, "texts") else [query.text for query in items]
-    total = proxy.predict_total(texts, np.asarray(plan.assignment), 0.9)
+    objective = None
+    if plan.shadow_price is not None:
+        objective = problem.utilities() - plan.shadow_price * problem.amortized_costs()
+        if problem.forbidden is not None:
+            objective = np.where(problem.forbidden, -np.inf, objective)
+    total = proxy.predict_total(texts, np.asarray(plan.assignment), 0.9, objective)
     return {"utility": float(total[0]), "low": float(total[1]), "high": float(total[2])}

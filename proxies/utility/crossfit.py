@@ -91,6 +91,7 @@ def cross_fit(
     for unit in range(layout.n_units):
         target, weight = router_targets(measured[:, layout.columns(unit)])
         routers.append(fit_router(make(weight), seen, target, weight))
+        level = router_scores(routers[-1], seen).mean()
         every = []
         for part, view in zip(parts, views, strict=True):
             rest = np.where(fold == part, 0.0, weight)
@@ -98,7 +99,10 @@ def cross_fit(
                 every.append(router_scores(fit_router(make(rest), view, target, rest), view))
             else:
                 every.append(router_scores(routers[-1], seen))
-            scores[fold == part, unit] = every[-1][fold == part]
+            # Where a fold does well, the routers without it are fitted to worse means: taken as they are, scores would
+            # run against the answers by that alone. So they keep their differences, and get the level of them all.
+            shift = every[-1].mean() - level
+            scores[fold == part, unit] = every[-1][fold == part] - shift
         # The jackknife by groups, averaged over the queries.
         errors[unit] = np.sqrt((len(parts) - 1) * np.var(every, axis=0).mean())
     return CrossFit(routers, scores, errors)

@@ -246,7 +246,13 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
             shifted[:, columns] = self.decomposition_.predict(self.layout_, lower)[:, columns]
         return shifted
 
-    def predict_total(self, X: Any, assignment: Any, level: float = 0.9) -> Total:  # noqa: N803
+    def predict_total(
+        self,
+        X: Any,  # noqa: N803
+        assignment: Any,
+        level: float = 0.9,
+        objective: Any = None,
+    ) -> Total:
         """Predict the total utility of a plan, with an interval.
 
         Parameters
@@ -257,6 +263,10 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
             The column of the state that answers each query: (n,).
         level
             Probability that the true total lies in the interval, above 0 and below 1.
+        objective
+            What the plan maximized for each query and state, (n, S): its utilities less shadow price times cost. It
+            tells how much of the plan's choice is luck in the states' means, which is taken off the total. None for
+            plans that were not made by these predictions.
 
         Returns
         -------
@@ -277,7 +287,10 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
             raise InputError(
                 f"assignment holds {chosen.min()} to {chosen.max()}: columns from 0 to {states - 1} are needed"
             )
-        return self.uncertainty_.total(predicted, chosen.astype(np.int64), level)
+        given = None if objective is None else np.asarray(objective, dtype=np.float64)
+        if given is not None and given.shape != predicted.shape:
+            raise InputError(f"objective has shape {given.shape}: {predicted.shape} is needed")
+        return self.uncertainty_.total(predicted, chosen.astype(np.int64), level, given)
 
     def predict_output_tokens(self, X: Any) -> FloatArray:  # noqa: N803
         """Predict the output tokens of each query by model: (N, K)."""

@@ -58,7 +58,7 @@ def test_the_plan_holds_no_text_of_a_query(tmp_path, queries):
 
 def test_the_interval_comes_from_the_proxy(queries):
     proxy = Proxy(URL)
-    proxy.predict_total = lambda texts, assignment, level: (float(len(texts)), 1.0, level)
+    proxy.predict_total = lambda texts, assignment, level, objective: (float(len(texts)), 1.0, level)
     made = route(queries, proxy, budget_fraction=0.4)
     assert made.predicted == {"utility": 24.0, "low": 1.0, "high": 0.9}
 
