@@ -107,7 +107,6 @@ def test_the_two_configurations_differ_in_the_form_alone(monkeypatch, tmp_path):
     assert all(held[name].chat == free[f"{name}-free"].chat for name in held)
 
 
-@pytest.mark.skipif(not (ROOT / "paper_repro" / "results" / "forms").exists(), reason="not recorded")
 def test_the_page_in_the_repository_is_made_of_its_records():
     module = script()
     recorded = {form: Measurements.read(module.RESULTS / f"{form}.parquet") for form in module.FORMS}

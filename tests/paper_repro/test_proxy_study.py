@@ -17,7 +17,6 @@ from robatch.proxies.tasks.queries import generate_task
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "paper_repro" / "results" / "proxy"
-recorded = pytest.mark.skipif(not RESULTS.exists(), reason="the study is not recorded yet")
 
 
 @pytest.fixture
@@ -215,13 +214,11 @@ def test_the_page_says_where_the_proxy_does_not_help(study):
     assert "So in two and three telling queries from each other brings nothing" in said
 
 
-@recorded
 def test_the_page_is_made_from_the_recorded_tables(study):
     page = study.page.page(study.run.read_results(RESULTS), study.run.SPLITS, study.run.COMPARED)
     assert (ROOT / "paper_repro" / "PROXY.md").read_text(encoding="utf-8") == page
 
 
-@recorded
 def test_tables_measured_again_are_those_recorded(study):
     measurements = study.run.Measurements.read(study.run.PROFILE)
     with (RESULTS / "sampling.csv").open(encoding="utf-8") as file:

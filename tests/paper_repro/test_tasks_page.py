@@ -11,7 +11,6 @@ from robatch.proxies import Measurements
 
 ROOT = Path(__file__).parents[2]
 PROFILE = ROOT / "paper_repro" / "profile_tasks.parquet"
-recorded = pytest.mark.skipif(not PROFILE.exists(), reason="the profile of the tasks is not recorded yet")
 
 
 @pytest.fixture
@@ -52,13 +51,11 @@ def test_a_figure_is_drawn(tasks_page, synthetic, tmp_path):
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
-@recorded
 def test_the_page_is_made_from_the_record(tasks_page):
     page = tasks_page.page(Measurements.read(PROFILE))
     assert (ROOT / "paper_repro" / "PROFILE_TASKS.md").read_text(encoding="utf-8") == page
 
 
-@recorded
 def test_the_record_is_what_was_asked_for():
     measurements = Measurements.read(PROFILE)
     assert len(measurements.tasks) >= 5
@@ -69,7 +66,6 @@ def test_the_record_is_what_was_asked_for():
     assert PROFILE.stat().st_size < 10_000_000
 
 
-@recorded
 def test_the_record_holds_no_foreign_text():
     measurements = Measurements.read(PROFILE)
     for task in measurements.provenance["tasks"]:

@@ -111,3 +111,27 @@ def test_the_interval_is_of_one_execution_whatever_was_repeated_and_fails_togeth
         total = proxy.predict_total(x[240:], np.zeros(240, int))
         hits.append(total.low <= once[240:].sum() <= total.high)
     assert np.mean(hits) >= 0.85
+
+
+def test_what_a_choice_gains_by_luck_is_taken_off_its_total() -> None:
+    off, corrected = [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        y = (rng.random((360, 12)) < 0.5).astype(float)  # states that are all alike: choosing gains nothing
+        x = rng.normal(size=(360, 2))
+        proxy = UtilityProxy([(f"m{k}", 1) for k in range(12)], features="given", router="constant")
+        proxy.fit(x[:120], y[:120])
+        predicted = proxy.predict(x[120:])
+        chosen = predicted.argmax(axis=1)
+        truth = 0.5 * 240
+        off.append(proxy.predict_total(x[120:], chosen).mean - truth)
+        corrected.append(proxy.predict_total(x[120:], chosen, objective=predicted).mean - truth)
+    assert np.mean(off) > 10.0
+    assert abs(np.mean(corrected)) < 0.5 * np.mean(off)
+
+
+def test_an_objective_of_another_shape_is_refused() -> None:
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    proxy = UtilityProxy([("m", 1)], features="given").fit(x, (x[:, :1] > 0).astype(float))
+    with pytest.raises(InputError, match=r"objective has shape \(3, 1\): \(2, 1\) is needed"):
+        proxy.predict_total(x[:2], [0, 0], objective=np.zeros((3, 1)))
