@@ -144,7 +144,6 @@ def test_a_folder_of_other_measurements_is_refused(bill, tmp_path):
         bill._begin(tmp_path / "work", Measured("b"))
 
 
-@pytest.mark.skipif(not (ROOT / "paper_repro" / "results" / "bill").exists(), reason="not recorded")
 def test_the_page_in_the_repository_is_made_of_its_records(page_of):
     page = (ROOT / "paper_repro" / "BILL.md").read_text(encoding="utf-8")
     assert page == page_of.page(ROOT / "paper_repro" / "results" / "bill")
