@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from robatch.bench.field_metrics import aiq, apgr, cost_at_quality, non_decreasing_hull, peak, pgr
     from robatch.bench.gap import gap_benchmark
     from robatch.bench.presets import Preset, default_preset, parse_instance, quick_preset
     from robatch.bench.ratios import Ratio, Ratios, measure_ratios
@@ -41,6 +42,9 @@ _HOME = {
     "ScaleResults": "scale_results",
     "ScaleRow": "scale_rows",
     "Series": "scale_cells",
+    "aiq": "field_metrics",
+    "apgr": "field_metrics",
+    "cost_at_quality": "field_metrics",
     "default_preset": "presets",
     "default_realized_preset": "realized_presets",
     "default_scale_preset": "scale_presets",
@@ -49,7 +53,10 @@ _HOME = {
     "given_instance": "realized_cells",
     "instances_of": "realized_cells",
     "measure_ratios": "ratios",
+    "non_decreasing_hull": "field_metrics",
     "parse_instance": "presets",
+    "peak": "field_metrics",
+    "pgr": "field_metrics",
     "quick_preset": "presets",
     "quick_realized_preset": "realized_presets",
     "quick_scale_preset": "scale_presets",
@@ -72,6 +79,9 @@ __all__ = [
     "ScaleResults",
     "ScaleRow",
     "Series",
+    "aiq",
+    "apgr",
+    "cost_at_quality",
     "default_preset",
     "default_realized_preset",
     "default_scale_preset",
@@ -80,7 +90,10 @@ __all__ = [
     "given_instance",
     "instances_of",
     "measure_ratios",
+    "non_decreasing_hull",
     "parse_instance",
+    "peak",
+    "pgr",
     "quick_preset",
     "quick_realized_preset",
     "quick_scale_preset",

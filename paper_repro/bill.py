@@ -1,7 +1,7 @@
 """Execute plans on a real vLLM, set each bill against its plan, and write the page BILL.md.
 
-usage: ROBATCH_MODELS=FOLDER python paper_repro/bill.py     execute what is missing, record it, write the page
-       python paper_repro/bill.py --page                    write the page from what is recorded
+usage: ROBATCH_MODELS=FOLDER python -m paper_repro.bill     execute what is missing, record it, write the page
+       python -m paper_repro.bill --page                    write the page from what is recorded
 
 A proxy is fitted to what was measured (`--measurements`), new queries are generated and routed at three budgets, and
 each plan is executed by vLLM's offline engine, one model after the other. Plans, journals and answers are kept in a
@@ -11,8 +11,6 @@ folder (`--work`), so that a run that was ended goes on; what the page is made o
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -21,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bill_page import SOURCES, Rows, page
 
+from paper_repro.bill_page import SOURCES, page
+from paper_repro.common.csv_tables import Table, as_csv
 from robatch.bench.machine import describe
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
@@ -64,8 +63,8 @@ def main() -> None:
 def run(measurements: Measurements, work: Path, results: Path) -> None:
     """Execute every plan that is not executed yet, and record all of them."""
     _begin(work, measurements)
-    executions: Rows = []
-    states: Rows = []
+    executions: Table = []
+    states: Table = []
     sent = False
     for task in TASKS:
         measured = measured_queries(measurements, task)
@@ -80,8 +79,8 @@ def run(measurements: Measurements, work: Path, results: Path) -> None:
             executions.append(about | execution_row(routed, made))
             states += [about | row for row in state_rows(routed, made, replayed)]
     results.mkdir(parents=True, exist_ok=True)
-    write_text(results / "executions.csv", as_csv(executions))
-    write_text(results / "states.csv", as_csv(states))
+    write_text(results / "executions.csv", as_csv(executions, digits=None))
+    write_text(results / "states.csv", as_csv(states, digits=None))
     if sent or not (results / "about.json").exists():  # otherwise it tells of the run that sent them
         about = about_run(measurements)
         write_text(results / "about.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
@@ -149,7 +148,7 @@ def execution_row(routed: RoutedPlan, made: ExecutionReport) -> dict[str, Any]:
     return row | predicted | {"actual": made.actual}
 
 
-def state_rows(routed: RoutedPlan, made: ExecutionReport, state: Execution) -> Rows:
+def state_rows(routed: RoutedPlan, made: ExecutionReport, state: Execution) -> Table:
     """Give a record of every state that was used: predicted and real tokens of its calls, without halves of others."""
     rows = []
     for told in made.states:
@@ -197,15 +196,6 @@ def about_run(measurements: Measurements) -> dict[str, Any]:
             for model in measurements.provenance["models"]
         ],
     }
-
-
-def as_csv(rows: Rows) -> str:
-    """Give rows as CSV; a number keeps all its digits."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 if __name__ == "__main__":

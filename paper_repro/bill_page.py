@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from paper_repro.common.csv_tables import Table, parsed
 from robatch.instances.errors import InputError
-
-Rows = list[dict[str, Any]]
 
 SOURCES = {
     "partly_filled_calls": "calls that are not full",
@@ -23,27 +21,19 @@ SOURCES = {
 """The parts of billed less amortized cost, as the execution's report names them."""
 
 
-def read_csv(path: Path) -> Rows:
-    """Read rows that `as_csv` wrote; an empty field is None."""
+def read(path: Path) -> Table:
+    """Read a recorded table."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return parsed(path.read_text(encoding="utf-8"))
     except OSError:
         raise InputError(f"{str(path)!r} cannot be read: run this script without --page first") from None
-    return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(lines)]
-
-
-def _value(text: str) -> Any:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return text
 
 
 INTRODUCTION = """\
 # Executed bills against planned cost
 
-This page is written by `python paper_repro/bill.py --page` from [results/bill](results/bill), which
-`ROBATCH_MODELS=FOLDER python paper_repro/bill.py` records.
+This page is written by `python -m paper_repro.bill --page` from [results/bill](results/bill), which
+`ROBATCH_MODELS=FOLDER python -m paper_repro.bill` records.
 
 For each task a proxy (the defaults of `robatch fit`) was fitted to the measurements of `profile_tasks.parquet`. Then
 {queries} new queries with known answers, none of them measured, were routed at three budgets between the cheapest (0)
@@ -68,7 +58,7 @@ LIMITS = """\
 
 def page(results: Path) -> str:
     """Return the page as Markdown, from what was recorded."""
-    executions, states = read_csv(results / "executions.csv"), read_csv(results / "states.csv")
+    executions, states = read(results / "executions.csv"), read(results / "states.csv")
     about = json.loads((results / "about.json").read_text(encoding="utf-8"))
     parts = [
         INTRODUCTION.format(how=_how(about), queries=f"{executions[0]['queries']:.0f}"),
@@ -104,7 +94,7 @@ def _how(about: Mapping[str, Any]) -> str:
     )
 
 
-def bill_sentences(executions: Rows) -> str:
+def bill_sentences(executions: Table) -> str:
     """Say how bills compare with plans and budgets."""
     over = [row for row in executions if row["billed"] > row["budget"]]
     kept = "No bill exceeded its budget" if not over else f"{len(over)} of {len(executions)} bills exceeded the budget"
@@ -121,7 +111,7 @@ def bill_sentences(executions: Rows) -> str:
     )
 
 
-def source_sentences(executions: Rows) -> str:
+def source_sentences(executions: Table) -> str:
     """Rank the sources, and say what did not happen."""
     sizes = {name: sum(abs(row[name]) for row in executions) for name in SOURCES}
     total = sum(sizes.values()) or 1.0
@@ -139,7 +129,7 @@ def source_sentences(executions: Rows) -> str:
     return text + f"; {unread:.0f} answers could not be read, {unasked:.0f} queries were not asked."
 
 
-def token_sentences(states: Rows) -> str:
+def token_sentences(states: Table) -> str:
     """Say how far token predictions were off, for calls of one query and of several."""
     text = "Tokens of the plans' calls, real against predicted: "
     told = []
@@ -155,7 +145,7 @@ def token_sentences(states: Rows) -> str:
     return text + "; ".join(told) + ". They are predicted from calls of a model's smallest batch size."
 
 
-def utility_sentences(executions: Rows) -> str:
+def utility_sentences(executions: Table) -> str:
     """Say how often the predicted interval held."""
     known = [row for row in executions if row["low"] is not None and row["actual"] is not None]
     inside = [row for row in known if row["low"] <= row["actual"] <= row["high"]]
@@ -164,7 +154,7 @@ def utility_sentences(executions: Rows) -> str:
     return text + (f"; {again} of these were planned again on the way." if again else ".")
 
 
-def bill_table(executions: Rows) -> str:
+def bill_table(executions: Table) -> str:
     """Give budgets, plans and bills."""
     head = ["task", "budget at", "budget", "amortized", "planned", "billed", "billed - planned", "calls"]
     rows = [
@@ -176,7 +166,7 @@ def bill_table(executions: Rows) -> str:
     return _with_budget(head, executions, rows)
 
 
-def source_table(executions: Rows) -> str:
+def source_table(executions: Table) -> str:
     """Give the parts of each difference, and their sum."""
     head = ["task", "budget at", *SOURCES.values(), "billed - amortized"]
     rows = [
@@ -186,7 +176,7 @@ def source_table(executions: Rows) -> str:
     return _with_budget(head, executions, rows)
 
 
-def state_table(states: Rows) -> str:
+def state_table(states: Table) -> str:
     """Give each state's calls, and its tokens per query, predicted and real."""
     head = ["task", "budget at", "state", "queries", "calls", "input tokens", "predicted", "output tokens", "predicted"]
     rows = []
@@ -200,7 +190,7 @@ def state_table(states: Rows) -> str:
     return "Tokens per query, the shared prompt included.\n\n" + _with_budget(head, states, rows)
 
 
-def utility_table(executions: Rows) -> str:
+def utility_table(executions: Table) -> str:
     """Give predicted and actual utility."""
     head = ["task", "budget at", "predicted", "90 % interval", "actual", "in it", "not asked"]
     rows = [
@@ -211,7 +201,7 @@ def utility_table(executions: Rows) -> str:
     return _with_budget(head, executions, rows)
 
 
-def _with_budget(head: Sequence[str], records: Rows, rows: Sequence[Sequence[str]]) -> str:
+def _with_budget(head: Sequence[str], records: Table, rows: Sequence[Sequence[str]]) -> str:
     lines = [[record["task"], f"{record['fraction']:g}", *row] for record, row in zip(records, rows, strict=True)]
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *lines))

@@ -1,6 +1,6 @@
 """Write the page on structured output against free text, FORMS.md, from two recorded profiles.
 
-usage: python paper_repro/forms_page.py     (reads paper_repro/results/forms, writes paper_repro/FORMS.md)
+usage: python -m paper_repro.forms_page     (reads paper_repro/results/forms, writes paper_repro/FORMS.md)
 
 The page names the commands that record them.
 """
@@ -24,7 +24,7 @@ FREE = "-free"  # ends the name of a model whose answers are free text
 INTRODUCTION = """\
 # Structured output against free text
 
-This page is written by `python paper_repro/forms_page.py` from [results/forms](results/forms), recorded by
+This page is written by `python -m paper_repro.forms_page` from [results/forms](results/forms), recorded by
 
 ```bash
 {commands}

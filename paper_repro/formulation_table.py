@@ -1,6 +1,6 @@
 """Measure formulations of the realized program on three backends, side by side; print Markdown.
 
-usage: python paper_repro/formulation_table.py [SIZES [SEEDS [TIME_LIMIT]]]     (default: 20,50,100 3 60)
+usage: python -m paper_repro.formulation_table [SIZES [SEEDS [TIME_LIMIT]]]     (default: 20,50,100 3 60)
 
 All begin with the greedy plan. "all pairs" is the program with whole numbers of calls, aggregated by state; "linear
 fixing" leaves out the pairs whose reduced cost in the linear relaxation reaches the distance from plan to bound;

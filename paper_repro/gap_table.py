@@ -1,6 +1,6 @@
 """Turn a results.csv of `robatch bench gap` into the table of the README.
 
-usage: python paper_repro/gap_table.py [RESULTS.csv]     (default: the recorded paper_repro/results/gap.csv)
+usage: python -m paper_repro.gap_table [RESULTS.csv]     (default: the recorded paper_repro/results/gap.csv)
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measure online decisions against the offline optimum on the same stream; write the page ONLINE.md.
 
-usage: python paper_repro/online_table.py [PAGE]     (default: paper_repro/ONLINE.md; some minutes)
+usage: python -m paper_repro.online_table [PAGE]     (default: paper_repro/ONLINE.md; some minutes)
 
 Streams, samples and orders are seeded: all but the microseconds and the machine is the same in every run.
 """
@@ -281,7 +281,7 @@ def microseconds(data: Recorded, n: int = 20_000) -> str:
 INTRODUCTION = """\
 # Online decisions against the offline optimum
 
-This page is written by `python paper_repro/online_table.py`.
+This page is written by `python -m paper_repro.online_table`.
 
 ## Utilities known on arrival
 

@@ -1,6 +1,6 @@
 """Measure how often the packing of conflicting queries needs the fewest calls, against CP-SAT; print Markdown.
 
-usage: python paper_repro/packing_table.py [CASES]     (default: 20 a row)
+usage: python -m paper_repro.packing_table [CASES]     (default: 20 a row)
 """
 
 from __future__ import annotations

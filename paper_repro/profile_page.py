@@ -1,6 +1,6 @@
 """Make all that follows from the recorded profile: the bundled instance, PROFILE.md and its figure.
 
-usage: python paper_repro/profile_page.py
+usage: python -m paper_repro.profile_page
 
 Reads instances/data/measured_profile.parquet, which `robatch profile paper_repro/profile_cpu.toml` wrote.
 """
@@ -29,7 +29,7 @@ HEAD = """\
 Everything on this page, and the bundled instance `measured`, is made from `instances/data/measured_profile.parquet` by
 
 ```bash
-python paper_repro/profile_page.py
+python -m paper_repro.profile_page
 ```
 
 ## How it was recorded

@@ -1,6 +1,6 @@
 """Make `profile_tasks_features.parquet`: numbers that stand for the recorded tasks' texts.
 
-usage: ROBATCH_MODELS=FOLDER ROBATCH_TASKS=FOLDER python paper_repro/profile_tasks_features.py
+usage: ROBATCH_MODELS=FOLDER ROBATCH_TASKS=FOLDER python -m paper_repro.profile_tasks_features
 
 The texts of three of the five tasks are not part of this project. So the study of the proxy learns from numbers: one
 row per task and query with

@@ -1,6 +1,6 @@
 """Write the page on realized cost, REALIZED.md, from the recorded results of the benchmark.
 
-usage: python paper_repro/realized_page.py [PAGE]     (default: paper_repro/REALIZED.md)
+usage: python -m paper_repro.realized_page [PAGE]     (default: paper_repro/REALIZED.md)
 
 The results are recorded by the commands that the page names, into paper_repro/results.
 """
@@ -21,7 +21,7 @@ PLOTS = {"overspend": "Overspend by size", "loss": "Loss by size", "time": "Time
 INTRODUCTION = """\
 # What is really billed
 
-This page is made by `python paper_repro/realized_page.py` from what was recorded in [results](results). Every part
+This page is made by `python -m paper_repro.realized_page` from what was recorded in [results](results). Every part
 names the command that measures it again, and the machine; times are those of one run, side by side.
 
 The amortized cost counts every call as full. What is billed is whole calls: a state's last call pays the whole shared
@@ -55,7 +55,7 @@ the budget fraction 0.1, with others.
 
 def page() -> str:
     """Return the page as Markdown."""
-    command = "python paper_repro/formulation_table.py"
+    command = "python -m paper_repro.formulation_table"
     results = HERE / "results"
     parts = [INTRODUCTION, (results / "formulations.md").read_text(encoding="utf-8")]
     parts.append(f"(`{command}`, recorded in [formulations.md](results/formulations.md).)\n")

@@ -1,6 +1,6 @@
 """Write the page on scaling, SCALE.md, from the recorded results of two benchmarks.
 
-usage: python paper_repro/scale_page.py [PAGE]     (default: paper_repro/SCALE.md)
+usage: python -m paper_repro.scale_page [PAGE]     (default: paper_repro/SCALE.md)
 
 The results are recorded by the commands that the page names, into paper_repro/results.
 """
@@ -23,7 +23,7 @@ SCALES = {
 INTRODUCTION = """\
 # How the solvers scale
 
-This page is made by `python paper_repro/scale_page.py` from what was recorded in [results](results). Every
+This page is made by `python -m paper_repro.scale_page` from what was recorded in [results](results). Every
 figure names the command that measures it again. Times are ratios: solver and unit take turns in one process, on
 a machine whose speed drifts.
 

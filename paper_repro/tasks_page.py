@@ -1,6 +1,6 @@
 """Make PROFILE_TASKS.md and its figure from the recorded profile of several tasks.
 
-usage: python paper_repro/tasks_page.py
+usage: python -m paper_repro.tasks_page
 
 Reads profile_tasks.parquet, which `robatch profile paper_repro/profile_tasks.toml` wrote.
 """
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
-from profile_page import Record, draw_accuracy, draw_shares, how, markdown, new_figure, save, table
 
+from paper_repro.profile_page import Record, draw_accuracy, draw_shares, how, markdown, new_figure, save, table
 from robatch.instances.files import write_text
 from robatch.proxies.profiling.measurements import Measurements
 
@@ -31,7 +31,7 @@ HEAD = """\
 Everything on this page is made from `paper_repro/profile_tasks.parquet` by
 
 ```bash
-python paper_repro/tasks_page.py
+python -m paper_repro.tasks_page
 ```
 
 [PROXY.md](PROXY.md) is what a proxy learns from the same file.

@@ -36,10 +36,14 @@ if TYPE_CHECKING:
     from robatch.proxies.tasks.queries import Query, generate_task, read_queries, write_queries
     from robatch.proxies.tasks.reading import read
     from robatch.proxies.tasks.task import Task
+    from robatch.proxies.utility.answer_scorer import AnswerScorer
+    from robatch.proxies.utility.cascade import Cascade, fit_cascade
     from robatch.proxies.utility.diagnostics import Diagnosis, compare_with_per_state, diagnose
     from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 _HOME = {
+    "AnswerScorer": "utility.answer_scorer",
+    "Cascade": "utility.cascade",
     "Diagnosis": "utility.diagnostics",
     "ExecutionReport": "execution.report",
     "Measurements": "profiling.measurements",
@@ -63,6 +67,7 @@ _HOME = {
     "default_template": "tasks.prompts",
     "diagnose": "utility.diagnostics",
     "execute": "execution.run",
+    "fit_cascade": "utility.cascade",
     "generate_task": "tasks.queries",
     "grader_of": "tasks.grading",
     "pack": "profiling.sampling",
@@ -79,6 +84,8 @@ _HOME = {
 }
 
 __all__ = [
+    "AnswerScorer",
+    "Cascade",
     "Diagnosis",
     "ExecutionReport",
     "Measurements",
@@ -102,6 +109,7 @@ __all__ = [
     "default_template",
     "diagnose",
     "execute",
+    "fit_cascade",
     "generate_task",
     "grader_of",
     "pack",

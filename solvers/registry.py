@@ -284,3 +284,26 @@ _builtin("batch-only", "nothing", "baselines:run_batch_only", "baseline: one mod
 _builtin("cheapest", "nothing", "baselines:run_cheapest", "baseline: the cheapest plan")
 _builtin("best", "bound", "baselines:run_best", "baseline: the greatest utility, if the budget pays for it")
 _builtin("brute-force", "optimum", "brute_force:run", "every assignment of a tiny problem", constraints=COUPLED)
+_builtin("threshold", "nothing", "peers.threshold:run", "peer: RouteLLM, a weak and a strong state, threshold on gain")
+_builtin("tradeoff", "nothing", "peers.tradeoff:run", "peer: CARROT, one trade-off of utility and cost for all")
+_builtin(
+    "hull-mix",
+    "nothing",
+    "peers.hull_mix:run",
+    "peer: RouterBench's zero router, a random mix of two states",
+    costs=("amortized",),
+)
+_builtin(
+    "destroy-rebuild",
+    "nothing",
+    "peers.destroy_rebuild:run",
+    "peer: OptLLM, parts of a plan destroyed and rebuilt greedily",
+)
+_builtin("window-ilp", "nothing", "peers.window_ilp:run", "peer: batch-level ILP (2603.26796), windows of 256 queries")
+_builtin(
+    "online-duals",
+    "nothing",
+    "peers.online_duals:run",
+    "peer: PORT, queries one at a time at a price from the first few",
+    costs=("amortized",),
+)

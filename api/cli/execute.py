@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from robatch.proxies.execution.report import ExecutionReport
 
 
+def _finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse nan and inf, which a range lets pass."""
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number.", context, parameter)
+    return value
+
+
+ROUNDING = 1e-15  # USD; less is the rounding of sums
+
+
 @click.command(short_help="Send a plan's calls to its models.")
 @click.argument("plan", type=FILE)
 @click.option("-o", "--output", type=FILE, help="JSONL file of the answers; beside PLAN without one.")
@@ -23,13 +34,30 @@ if TYPE_CHECKING:
 @click.option(
     "--concurrency", type=click.IntRange(1), default=8, show_default=True, help="Calls in flight at a server."
 )
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=120.0, show_default=True, help="Seconds.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    callback=_finite,
+    default=120.0,
+    show_default=True,
+    help="Seconds until a try is given up.",
+)
+@click.option(
+    "--overrun",
+    type=click.FloatRange(0),
+    callback=_finite,
+    default=0.0,
+    show_default=True,
+    help="USD by which the budget may be exceeded at worst, to have the last calls answered.",
+)
 @click.option(
     "--api-key-env",
     multiple=True,
     metavar="NAME",
-    help="Environment variable that the plan may send to its servers as a key, beside OPENAI_API_KEY; repeatable.",
+    help="Environment variable that the plan may send to its servers as a key; repeatable. OPENAI_API_KEY need not be "
+    "named for api.openai.com, this machine, or a server that --pool names.",
 )
+@click.option("--grader", metavar="MODULE:FUNCTION", help="The plan's grader, where this is a function of your own.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent and what it may cost; send nothing.")
 @json_option
 def execute(
@@ -39,7 +67,9 @@ def execute(
     pool: Path | None,
     concurrency: int,
     timeout: float,
+    overrun: float,
     api_key_env: tuple[str, ...],
+    grader: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -47,7 +77,8 @@ def execute(
 
     Answers are written as they come; a run that was ended goes on when it is started again. The report, predicted
     against actual utility and planned against billed cost, is written to OUTPUT.report.json. The exit code is 0 when
-    all queries were sent within the budget, 1 when the budget did not suffice or the last call exceeded it.
+    all queries were sent within the budget (and --overrun), 1 when it did not suffice, or the bill and what lost tries
+    may have cost exceed it.
     """
     from robatch.proxies.execution.plan import RoutedPlan
     from robatch.proxies.execution.preview import dry_run as preview
@@ -59,13 +90,14 @@ def execute(
     if queries is not None:
         routed = routed.with_queries(queries)
     target = plan.with_suffix(".answers.jsonl") if output is None else output
-    if dry_run:
-        _show_dry_run(routed, preview(routed, target), as_json)
-        return
     check_file(target)
+    if dry_run:
+        _show_dry_run(routed, preview(routed, target, key_variables=api_key_env, grader=grader), as_json)
+        return
     try:
         made = _with_progress(routed, lambda tell: run(
-            routed, target, concurrency=concurrency, timeout=timeout, key_variables=api_key_env, on_answers=tell
+            routed, target, concurrency=concurrency, timeout=timeout, overrun=overrun, key_variables=api_key_env,
+            grader=grader, on_answers=tell,
         ))  # fmt: skip
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Interrupted: the answers so far are kept, the same command continues.") from None
@@ -74,13 +106,14 @@ def execute(
     else:
         _show(made)
         click.echo(f"\nwritten to {target}")
-    if made.over_budget:
+    if not made.kept:
         raise click.ClickException(
-            f"over budget by {made.over_budget:.4g} USD: its last call took more input tokens than was to be expected"
+            f"over budget by {made.over_budget:.4g} USD: a model took more tokens than the bound of its call"
         )
     if not made.complete:
         raise click.ClickException(
-            f"{made.unanswered} of {made.queries} queries were not sent: no budget was left for them"
+            f"{made.unanswered} of {made.queries} queries were not sent: {made.left:.4g} USD are left, and a call for "
+            "them may cost more; --overrun lets it"
         )
 
 
@@ -140,12 +173,14 @@ def _show(made: ExecutionReport) -> None:
     facts.add_row("billed", f"{made.billed:.6g} USD of {made.budget:.6g}, planned {made.planned:.6g}")
     if made.lost_calls:
         facts.add_row("lost", f"{made.lost_calls} tries whose bill is not known: {made.lost:.6g} USD at worst")
+    if made.over_budget:
+        facts.add_row("over budget", f"{made.over_budget:.4g} USD of {made.overrun:.4g} allowed")
     for name, told in made.engines.items():
         if len(told) > 1:
             facts.add_row("engines", f"{len(told)} that differ answered for {name}: see the report")
     facts.add_row("amortized", f"{made.amortized:.6g} USD, from which the bill differs by")
     for name, usd in made.difference.items():
-        facts.add_row(f"  {name.replace('_', ' ')}", f"{usd:+.4g} USD")
+        facts.add_row(f"  {name.replace('_', ' ')}", f"{0.0 if abs(usd) < ROUNDING else usd:+.4g} USD")
     low, high = made.predicted.get("low"), made.predicted.get("high")
     interval = "" if low is None or high is None else f" (90 %: {low:.6g} to {high:.6g})"
     facts.add_row("predicted utility", f"{_number(made.predicted.get('utility'))}{interval}")

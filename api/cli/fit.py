@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robatch.cli.support import FILE, check_file, json_option, print_json
+from robatch.cli.support import FILE, check_outputs, json_option, print_json
 
 if TYPE_CHECKING:
     from robatch.proxies.utility.diagnostics import Diagnosis
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Fit a proxy to measurements.")
 @click.argument("measurements", type=FILE)
-@click.option("--queries", type=FILE, required=True, help="JSONL file with the queries that were measured.")
+@click.option(
+    "--queries",
+    type=FILE,
+    help="JSONL file with the queries that were measured, unchanged; by default the one that robatch profile wrote.",
+)
 @click.option("--task", help="The task, where the measurements hold several.")
 @click.option("-o", "--output", type=FILE, required=True, help="File to write the proxy to.")
 @click.option(
@@ -47,14 +51,14 @@ if TYPE_CHECKING:
 )
 @click.option("--floor", default="0", show_default=True, help="Utility of guessing, or: estimate.")
 @click.option(
-    "--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Parts of the cross-validation."
+    "--folds", type=click.IntRange(2, 50), default=5, show_default=True, help="Parts of the cross-validation."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all random choices.")
 @click.option("--plot", type=FILE, help="PNG file to draw the reliability of the predictions to.")
 @json_option
 def fit(
     measurements: Path,
-    queries: Path,
+    queries: Path | None,
     task: str | None,
     output: Path,
     router: str,
@@ -72,14 +76,17 @@ def fit(
     What is printed was found on queries left out of the fit. The proxy's file holds no text and no code.
     """
     from robatch.proxies.profiling.measurements import Measurements
+    from robatch.proxies.profiling.query_files import query_files
     from robatch.proxies.tasks.queries import read_queries
     from robatch.proxies.utility.diagnostics import diagnose
-    from robatch.proxies.utility.facts import sample
+    from robatch.proxies.utility.facts import sample, task_of
     from robatch.proxies.utility.utility_proxy import UtilityProxy
 
-    check_file(output)
-    check_file(plot)
-    measured, given = Measurements.read(measurements), read_queries(queries)
+    measured = Measurements.read(measurements)
+    if queries is None:
+        queries = query_files(measurements, measured.tasks)[task_of(measured, task)]
+    check_outputs({"--output": output, "--plot": plot}, (measurements, queries))
+    given = read_queries(queries)
     proxy = UtilityProxy.from_measurements(
         measured,
         given,
@@ -137,11 +144,12 @@ def _show(diagnosis: Diagnosis) -> None:
     if decisions is None:
         return
     click.echo(
-        f"choices by these predictions: net utility {decisions.gain:+.4f} a query (standard error "
-        f"{decisions.error:.4f}) against --router constant, over {len(decisions.per_price)} prices"
+        f"routing by these predictions was worth {decisions.gain:+.4f} a query (standard error {decisions.error:.4f}), "
+        f"utility less price times cost over {len(decisions.per_price)} shadow prices, against treating all queries alike"
     )
     if not decisions.clear:
         click.echo(
-            "warning: choices are not clearly better than with --router constant, which treats all queries alike",
+            "warning: routing is not clearly better than treating all queries alike: more measured queries may help, "
+            "or take --router constant",
             err=True,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robatch.cli.support import FILE, check_file, json_option, print_json
+from robatch.cli.support import FILE, check_outputs, json_option, print_json
 
 if TYPE_CHECKING:
     from robatch.proxies.execution.plan import RoutedPlan
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @click.option(
     "--budget-fraction",
     type=float,
-    help="Budget between the cheapest (0) and the dearest (1) that make sense.",
+    help="Budget between the cheapest (0) and the dearest (1) that make sense, as if every call were full: near 0 what "
+    "is billed may not fit.",
 )
 @click.option("--solver", default="auto", show_default=True, help="A name of `robatch solvers`.")
 @click.option("--robust", type=float, help="Plan on lower bounds of the utilities at this level, such as 0.9.")
@@ -63,10 +64,7 @@ def route(
     from robatch.instances.errors import InputError
     from robatch.proxies.execution.routing import route as run
 
-    check_file(output)
-    for given in (queries, proxy, vectors, pool):
-        if given is not None and given.exists() and output.exists() and output.samefile(given):
-            raise InputError(f"--output is {str(output)!r}, which is an input of this command: choose another file")
+    check_outputs({"--output": output}, (queries, proxy, vectors, pool))
     if (vectors is None) == (policy == "similarity"):
         raise InputError("--vectors is needed with --policy similarity, and only there")
     made = run(
@@ -120,6 +118,8 @@ def _show(made: RoutedPlan, output: Path) -> None:
     utility, low, high = (made.predicted.get(name) for name in ("utility", "low", "high"))
     interval = "" if low is None or high is None else f" (90 %: {low:.6g} to {high:.6g})"
     if utility is not None:
-        facts.add_row("predicted utility", f"{utility:.6g}{interval}")
+        facts.add_row(
+            "predicted utility", f"{utility:.6g}{interval}, the luck of choosing the best taken off"
+        )
     terminal.console().print(facts, highlight=False, markup=False)
     show_plan(made.plan, output)

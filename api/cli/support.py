@@ -7,7 +7,7 @@ import os
 import secrets
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,42 @@ def check_file(path: Path | None) -> None:
     if os.path.isdir(path):
         raise InputError(f"cannot write {str(path)!r}: it is a directory, a file path is needed")
     _try_in(path.parent, path)
+
+
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
+    """Refuse outputs that cannot be written, or that would replace an input or each other, before any long work.
+
+    Parameters
+    ----------
+    outputs
+        By the name of their option; None where it was not given.
+    inputs
+        Files that the command reads.
+
+    Raises
+    ------
+    InputError
+        Naming the option and the path.
+    """
+    seen: dict[str, Path] = {}
+    read = [path for path in inputs if path is not None]
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        check_file(path)
+        if any(_same(path, other) for other in read):
+            raise InputError(f"{option} is {str(path)!r}, which is an input of this command: choose another file")
+        for other, taken in seen.items():
+            if _same(path, taken):
+                raise InputError(f"{option} is {str(path)!r}, which {other} is too: choose another file")
+        seen[option] = path
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, there or not."""
+    if os.path.exists(one) and os.path.exists(other):
+        return os.path.samefile(one, other)
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def check_folder(path: Path) -> None:

@@ -48,7 +48,8 @@ class OfflineEngine:
     seed
         Seeds vLLM and the sampling of every call.
     engine
-        Further arguments of ``vllm.LLM``, such as ``tensor_parallel_size`` and ``distributed_executor_backend``.
+        Further arguments of ``vllm.LLM``, such as ``tensor_parallel_size`` and ``distributed_executor_backend``;
+        ``chat_template_kwargs`` among them goes to the chat template, such as ``{"enable_thinking": False}``.
 
     Raises
     ------
@@ -169,23 +170,25 @@ class _Model:
 
     def __init__(self, path: str, chat: bool, context_window: int, seed: int, arguments: dict[str, Any]) -> None:
         vllm = require("vllm", "vllm", _FEATURE)
-        self.llm = vllm.LLM(model=path, disable_log_stats=True, **arguments)
+        settings = dict(arguments)
+        self.template_arguments = settings.pop("chat_template_kwargs", {})
+        self.llm = vllm.LLM(model=path, disable_log_stats=True, **settings)
         self.tokenizer = self.llm.get_tokenizer()
         self.chat, self.seed = chat, seed
         if chat and not getattr(self.tokenizer, "chat_template", None):
             raise InputError("it has no chat template; set chat = false")
-        settings = self.llm.llm_engine.vllm_config
-        self.window = min(context_window, int(settings.model_config.max_model_len))
+        config = self.llm.llm_engine.vllm_config
+        self.window = min(context_window, int(config.model_config.max_model_len))
         self.about = {
             "engine": "vllm offline",
             "vllm": vllm.__version__,
-            "device": _device(str(settings.device_config.device_type)),
-            "dtype": str(settings.model_config.dtype).removeprefix("torch."),
-            "prefix_caching": bool(settings.cache_config.enable_prefix_caching),
+            "device": _device(str(config.device_config.device_type)),
+            "dtype": str(config.model_config.dtype).removeprefix("torch."),
+            "prefix_caching": bool(config.cache_config.enable_prefix_caching),
             "engine_arguments": arguments,
             "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith("VLLM_CPU_")},
             "seconds": "throughput",
-            "chunk": int(settings.scheduler_config.max_num_seqs),
+            "chunk": int(config.scheduler_config.max_num_seqs),
         }
 
     def run(self, calls: list[dict[str, Any]]) -> list[ModelAnswer]:
@@ -228,7 +231,8 @@ class _Model:
         if not self.chat:
             return list(self.tokenizer.encode(prompt))
         messages = [{"role": "user", "content": prompt}]
-        return list(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
+        how = {"add_generation_prompt": True, "return_dict": False, **self.template_arguments}
+        return list(self.tokenizer.apply_chat_template(messages, **how))
 
 
 def _structure(call: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ import json
 import os
 import random
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPException
 from queue import SimpleQueue
 from time import perf_counter
@@ -71,6 +71,9 @@ class ServerEngine:
     retry_billed
         Whether tries that may be billed (a timeout, a connection that is lost after it was made, 408, 5xx) are
         repeated too. With False such a try ends the run, so that whoever holds the budget counts it.
+    template_arguments
+        Sent with every chat call as ``chat_template_kwargs``, which vLLM gives to the chat template, such as
+        ``{"enable_thinking": False}``.
 
     Raises
     ------
@@ -91,6 +94,7 @@ class ServerEngine:
         seed: int = 0,
         retries: int = 4,
         retry_billed: bool = True,
+        template_arguments: Mapping[str, Any] | None = None,
     ) -> None:
         self._openai = require("openai", "server", "Calling a model behind a server")
         if "@" in urlsplit(server).netloc:
@@ -98,6 +102,7 @@ class ServerEngine:
         self._server, self._model, self._chat, self._seed = server, model, chat, seed
         self._concurrency, self._timeout, self._key_env, self._retries = concurrency, timeout, api_key_env, retries
         self._retry_billed = retry_billed
+        self._template = {"chat_template_kwargs": dict(template_arguments)} if template_arguments and chat else {}
         self._key = os.environ.get(api_key_env, "").strip()
         if not self._key.isascii() or not self._key.isprintable():
             raise InputError(f"the environment variable {api_key_env} holds no API key: printable ASCII is needed")
@@ -153,7 +158,7 @@ class ServerEngine:
             "device": None,
             "dtype": None,
             "prefix_caching": None,
-            "engine_arguments": {},
+            "engine_arguments": self._template,
             "concurrency": self._concurrency,
             "seconds": "latency",
         }
@@ -201,13 +206,19 @@ class ServerEngine:
         start, retries = perf_counter(), 0
         while True:
             try:
-                raw = await self._send(client, call)
+                try:
+                    raw = await self._send(client, call)
+                except (ValueError, TypeError) as error:  # the request could not even be made: it costs nothing
+                    why = " ".join(str(error).split())[:300]
+                    raise EngineFailure(f"a call cannot be sent to the server {self._server}: {why}") from None
                 return self._read(raw.parse(), perf_counter() - start, retries)
             except self._openai.OpenAIError as error:
                 passes, billed = self._nature(error)
                 if not passes or retries == self._retries or (billed and not self._retry_billed):
                     return self._failure(error, retries + 1, frozenset({index} if billed else ()))
                 wait = _wait(error, retries)
+            except EngineFailure:
+                raise
             except (ValueError, TypeError, AttributeError, LookupError):
                 raise EngineFailure(
                     f"the server {self._server} answered with something other than a completion with choices and "
@@ -223,7 +234,7 @@ class ServerEngine:
             "temperature": 0.0,
             "max_tokens": call.max_tokens,
             "seed": self._seed,
-            "extra_body": _structured(call),
+            "extra_body": _structured(call) | self._template,
         }
         if call.stop:
             common["stop"] = list(call.stop)
@@ -318,10 +329,10 @@ def _wait(error: Exception, retries: int) -> float:
     return min(_LONGEST_WAIT, _WAIT * 2.0**retries) * (1.0 - 0.25 * random.random())
 
 
-def _structured(call: ModelCall) -> dict[str, Any] | None:
+def _structured(call: ModelCall) -> dict[str, Any]:
     """Give vLLM's request field for structured output."""
     if call.regex is not None:
         return {"structured_outputs": {"regex": call.regex}}
     if call.schema is not None:
         return {"structured_outputs": {"json": dict(call.schema)}}
-    return None
+    return {}

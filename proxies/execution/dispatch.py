@@ -1,4 +1,4 @@
-"""Which calls go next, at which worst case, and what to do when the rest of the plan no longer fits."""
+"""Which calls go next, what each may cost at worst, and what to do when the rest of the plan no longer fits."""
 
 from __future__ import annotations
 
@@ -9,39 +9,36 @@ from typing import Any
 
 import numpy as np
 
-from robatch.instances.problem import Problem
+from robatch.instances.problem import BoolArray, IntArray, Problem
 from robatch.proxies.engines.engine import ModelCall
-from robatch.proxies.execution.meter import FRAME_BYTES
+from robatch.proxies.execution.bounds import InputBounds
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.state import Execution, Waiting
 from robatch.proxies.tasks.prompts import model_call
 from robatch.proxies.tasks.queries import Query
 from robatch.solvers.solve import solve
 
-OVERRUN = 1.02  # expected cost of the rest by money left, from which the rest is planned again: less is noise
-ROOM_TOKENS = 2  # output tokens beyond those expected that a call must be allowed where the budget ends
+DRIFT = 1.02  # expected cost of the rest by money left, from which the rest is planned again: less is noise
+MARGIN = 1.05  # on the most input tokens that calls took so far, where an answer must be held to the context window
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A call with its prompt and its cost.
+    """A call with its prompt and what it may cost.
 
     Attributes
     ----------
     call, message
         The call.
     worst
-        USD that it is not expected to exceed, by what calls of its model took so far.
-    bound
-        USD that it cannot exceed: a token for every byte of its prompt.
+        USD that it cannot exceed.
     bound_in
-        The input tokens of `bound`.
+        The input tokens of `worst`; its output tokens are those that `message` allows.
     """
 
     call: Waiting
     message: ModelCall
     worst: float
-    bound: float
     bound_in: int
 
 
@@ -60,77 +57,62 @@ class Dispatcher:
 
     def __init__(self, routed: RoutedPlan, queries: Sequence[Query], state: Execution) -> None:
         self.routed, self.queries, self.state = routed, queries, state
-        self._shared_bytes = len(routed.template.render([]).encode())
+        self._bounds = InputBounds(routed, queries)
 
     def model_of(self, call: Waiting) -> int:
         """Return the position of a call's model."""
         return int(self.routed.problem.state_model[call.column])
 
-    def ready(self, call: Waiting, money: float | None = None) -> Ready | None:
-        """Prepare a call; None where not even its least worst case fits the money.
-
-        Parameters
-        ----------
-        call
-            The call.
-        money
-            USD that it may cost at worst; None for any. Where its full output allowance does not fit, it is cut
-            down to what does, if that leaves room for more output than expected.
-        """
+    def ready(self, call: Waiting) -> Ready:
+        """Prepare a call."""
         model = self.routed.pool[self.model_of(call)]
         batch = [self.queries[i] for i in call.queries]
-        prompt = self.routed.template.render(batch)
-        tokens = self.state.meter.of(model)
-        expected_in, expected_out = self.state.expected(call)
-        shared = self.routed.problem.models[self.model_of(call)].shared_tokens
-        template = max(0, math.ceil(shared) - self._shared_bytes)
-        bound_in = self.state.meter.bound_in(model, len(prompt.encode()), template)
-        worst_in = self.state.meter.worst_in(model, expected_in, bound_in)
-        allowed = self.routed.max_output_tokens * len(batch)
-        least = min(allowed, math.ceil(expected_out * tokens.room_out) + ROOM_TOKENS)
-        if model.context_window is not None and tokens.calls:
-            allowed = max(least, min(allowed, model.context_window - worst_in))
-        if money is not None and model.cost(worst_in, allowed) > money:
-            if model.cost(worst_in, least) > money:
-                return None
-            left = money - model.cost(worst_in, 0)
-            allowed = max(least, min(allowed, math.floor(left * 1e6 / model.price_out))) if model.price_out else allowed
+        worst, bound_in, allowed = self._worst(call)
         message = model_call(self.routed.template, batch, allowed, chat=model.chat, structured=model.structured)
-        return Ready(call, message, model.cost(worst_in, allowed), model.cost(bound_in, allowed), bound_in)
+        return Ready(call, message, worst, bound_in)
+
+    def _worst(self, call: Waiting) -> tuple[float, int, int]:
+        """Return the USD that a call cannot exceed, the bound on its input tokens and the output tokens allowed it.
+
+        The allowance is cut to what a context window leaves beside the input tokens, as far as these can be foreseen.
+        """
+        model = self.routed.pool[self.model_of(call)]
+        tokens = self.state.meter.of(model)
+        bound_in = self._bounds.of_call(self.model_of(call), call.queries) + tokens.beyond
+        allowed = self.routed.max_output_tokens * len(call.queries)
+        if model.context_window is not None:
+            expected_in, expected_out = self.state.expected(call)
+            foreseen = min(bound_in, math.ceil(expected_in * tokens.most_in * MARGIN))
+            allowed = min(allowed, max(math.ceil(expected_out), model.context_window - foreseen, 1))
+        return model.cost(bound_in, allowed), bound_in, allowed
 
     def wave(self, model: int, most: int) -> list[Ready]:
-        """Return waiting calls of a model that fit the money left together, at what they cannot exceed.
+        """Return waiting calls of a model whose worst cases fit the money left together.
 
-        Where not even one does, one call goes alone that fits at what it is not expected to exceed. Before a call of
-        the model is measured, its smallest goes alone: it tells how the model counts. Then twice as many as are known,
-        so that a model dearer than predicted is found out early.
+        Before a call of the model is measured, its smallest goes alone: it tells how the model counts. Then twice as
+        many as are known, so that a model dearer than predicted is found out early. The largest go first, as large
+        calls are those that do not fit when little is left.
         """
         calls = [call for call in self.state.queue.values() if self.model_of(call) == model]
         known = self.state.meter.of(self.routed.pool[model]).calls
-        if not known:
-            calls.sort(key=lambda call: len(call.queries))
+        calls.sort(key=lambda call: len(call.queries), reverse=known > 0)
         most = min(most, max(1, 2 * known))
-        left, chosen, alone = self.state.meter.left, list[Ready](), None
+        room, chosen = self.state.meter.room, list[Ready]()
         for call in calls:
             if len(chosen) == most:
                 break
-            ready = self.ready(call)
-            assert ready is not None
-            if ready.bound <= left:
-                chosen.append(ready)
-                left -= ready.bound
-            elif not chosen and alone is None:
-                alone = self.ready(call, left)
-        return chosen or ([] if alone is None else [alone])
+            worst = self._worst(call)[0]
+            if worst <= room:
+                chosen.append(self.ready(call))
+                room -= worst
+        return chosen
 
-    def overruns(self) -> bool:
+    def exceeds(self) -> bool:
         """Tell whether the rest of the plan, at the tokens that calls really take, exceeds the money left."""
         state = self.state
-        if not state.done or (state.replans and state.replans[-1]["after"] == len(state.done)):
+        if not state.done or not state.moved or all(call.depth for call in state.queue.values()):
             return False
-        if all(call.depth for call in state.queue.values()):
-            return False
-        return sum(map(self._expected_cost, state.queue.values())) > state.meter.left * OVERRUN
+        return sum(map(self._expected_cost, state.queue.values())) > state.meter.left * DRIFT
 
     def _expected_cost(self, call: Waiting) -> float:
         """Return the USD of a call at the tokens that the model's calls really take."""
@@ -139,65 +121,73 @@ class Dispatcher:
         expected_in, expected_out = self.state.expected(call)
         return model.cost(expected_in * tokens.ratio_in, expected_out * tokens.ratio_out)
 
-    def replan(self, cautious: bool) -> dict[str, Any]:
+    def replan(self) -> dict[str, Any]:
         """Plan all queries without an answer or a call in flight again, with the money left: an event.
 
-        Parameters
-        ----------
-        cautious
-            False: at the tokens expected of each model by what its calls took so far. True: at the most that calls
-            may take, so that every call planned can be sent.
+        States cost what the calls of their models took so far. Only states are taken whose calls fit the money at
+        worst, so that each call can be sent, if need be one after another.
         """
-        state = self.state
-        rows = sorted(state.unplanned + [query for call in state.rest() for query in call.queries])
-        problem = self._corrected(rows, cautious)
-        halves = sum(self._expected_cost(call) for call in state.queue.values() if call.depth)
-        left = max(0.0, state.meter.left - halves)
-        kept, columns = affordable(problem, left, self.routed.settings.get("seed", 0))
+        state, meter = self.state, self.state.meter
+        rows = np.array(sorted([*state.unplanned, *(query for call in state.rest() for query in call.queries)]), int)
+        fits = self._fits(rows)
+        sendable = fits.any(axis=1)
+        waiting = {int(row) for row in rows}
+        rows, fits = rows[sendable], fits[sendable]
         calls: list[list[Any]] = []
-        if len(kept):
+        if len(rows):
             from robatch.solvers.packing import pack
 
-            part = problem.take(kept)
+            problem = self._corrected(rows, fits)
+            kept, columns = self._chosen(problem)
+            part = problem.take(kept) if len(kept) else problem
             groups = None if part.groups is None else part.group_codes
-            for call in pack(columns, part.states, groups, part.conflicts):
-                column = part.states.index(call.state)
-                calls.append([column, [rows[kept[i]] for i in call.queries.tolist()]])
-        planned = {rows[i] for i in kept.tolist()}
+            for call in pack(columns, part.states, groups, part.conflicts) if len(kept) else ():
+                calls.append([part.states.index(call.state), rows[kept[call.queries]].tolist()])
         return {
             "event": "replanned",
-            "cautious": cautious,
-            "left": state.meter.left,
+            "left": meter.left,
             "ratios": {
-                model.name: [round(state.meter.of(model).ratio_in, 4), round(state.meter.of(model).ratio_out, 4)]
+                model.name: [round(meter.of(model).ratio_in, 4), round(meter.of(model).ratio_out, 4)]
                 for model in self.routed.pool
             },
             "calls": calls,
-            "unplanned": [row for row in rows if row not in planned],
+            "unplanned": sorted(waiting.difference(*(queries for _, queries in calls))),
         }
 
-    def _corrected(self, rows: list[int], cautious: bool) -> Problem:
-        """Return the problem of some queries at corrected token counts; what fits a window stays as it was.
+    def _chosen(self, problem: Problem) -> tuple[IntArray, IntArray]:
+        """Choose states within the budget; where it does not pay for all, within what it may be exceeded by too."""
+        meter, seed = self.state.meter, self.routed.settings.get("seed", 0)
+        halves = [call for call in self.state.queue.values() if call.depth and self._worst(call)[0] <= meter.room]
+        taken = sum(map(self._expected_cost, halves))
+        kept, columns = affordable(problem, max(0.0, meter.left - taken), seed)
+        if len(kept) < problem.n_queries and meter.overrun:
+            kept, columns = affordable(problem, max(0.0, meter.room - taken), seed)
+        return kept, columns
+
+    def _fits(self, rows: IntArray) -> BoolArray:
+        """Tell where a full call of queries like each one fits the money left at worst: (n, S)."""
+        problem, room = self.routed.problem, self.state.meter.room
+        fits = problem.take(rows).allowed() if len(rows) else np.zeros((0, problem.n_states), dtype=np.bool_)
+        for column, (position, size) in enumerate(zip(problem.state_model, problem.state_batch_size, strict=True)):
+            model = self.routed.pool[int(position)]
+            shared, slots = self._bounds.of_parts(int(position))
+            most = shared + self.state.meter.of(model).beyond + slots[rows] * int(size)
+            output = self.routed.max_output_tokens * int(size)
+            fits[:, column] &= (model.price_in * most + model.price_out * output) * 1e-6 <= room
+        return fits
+
+    def _corrected(self, rows: IntArray, fits: BoolArray) -> Problem:
+        """Return the problem of some queries at corrected token counts, in the states that fit.
 
         A state whose calls come back unread is worth less, by the share of its slots that could be read.
         """
         problem = self.routed.problem.take(rows)
         meters = [self.state.meter.of(model) for model in self.routed.pool]
-        factor_in = np.array([m.ratio_in for m in meters])
-        factor_out = np.array([m.ratio_out for m in meters])
-        more = np.zeros(len(meters))  # input tokens of each call
-        if cautious:
-            # Before any call is measured, input is bounded by bytes: some four a token.
-            factors = [self.state.meter.safety_in(model) for model in self.routed.pool]
-            factor_in = np.array([5.0 if factor is None else factor for factor in factors])
-            factor_out = np.array([m.room_out for m in meters])
-            # What is rounded up and allowed beyond, in input tokens of the same price.
-            room = [(ROOM_TOKENS + 1) * m.price_out / m.price_in if m.price_in else 0.0 for m in self.routed.pool]
-            more = np.array(room) + (float(FRAME_BYTES) if None in factors else 2.0)
-        allowed = problem.allowed()
+        factor_in = np.array([tokens.ratio_in for tokens in meters])
+        factor_out = np.array([tokens.ratio_out for tokens in meters])
         models = [
-            model.replace(shared_tokens=model.shared_tokens * factor + extra, context_window=None)
-            for model, factor, extra in zip(problem.models, factor_in, more, strict=True)
+            model.replace(shared_tokens=model.shared_tokens * factor, context_window=None)
+            for model, factor in zip(problem.models, factor_in, strict=True)
         ]
         return problem.replace(
             models=models,
@@ -206,7 +196,7 @@ class Dispatcher:
             utility=problem.utilities().astype(float) * self.state.read_shares(),
             base_utility=None,
             retention=None,
-            forbidden=~allowed,
+            forbidden=~fits,
             constraints=None,
         )
 

@@ -1,19 +1,13 @@
-"""The meter: what is spent, what is reserved for calls in flight, and what a call may cost at worst."""
+"""The meter: what is spent, what is set aside for calls in flight, and what models' calls really take."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from robatch.proxies.execution.pool import PoolModel
 
 PRIOR_CALLS = 2.0  # average calls that count as predicted, so that a first call does not overturn the plan
-CAUTION = 0.5  # safety margin on input tokens after one call; it falls with the square root of their number
-LEAST_CAUTION = 0.05
-ROOM = 1.25  # of the output tokens expected, at most, that a call must be allowed where the budget ends
-UNKNOWN = 2.0  # safety factor for a model of which no call is measured, on the greatest excess of the others
-FRAME_BYTES = 128  # tokens that a chat template may add to a prompt, beyond those that are measured
 
 
 @dataclass
@@ -30,10 +24,8 @@ class Tokens:
         As the engine counted them.
     most_in
         The greatest ratio of actual to predicted input tokens of a single call, at least 1.
-    most_out
-        The same of output tokens, which may be below 1.
-    frame
-        Input tokens by which a call exceeded what its bytes allow: the model's template adds these.
+    beyond
+        Input tokens by which a call exceeded its bound: the model's template, not measured, adds these.
     """
 
     calls: int = 0
@@ -42,8 +34,7 @@ class Tokens:
     actual_in: int = 0
     actual_out: int = 0
     most_in: float = 1.0
-    most_out: float = 0.0
-    frame: int = 0
+    beyond: int = 0
 
     def add(self, expected_in: float, expected_out: float, actual_in: int, actual_out: int) -> None:
         """Count one answered call."""
@@ -53,7 +44,6 @@ class Tokens:
         self.actual_in += actual_in
         self.actual_out += actual_out
         self.most_in = max(self.most_in, actual_in / max(expected_in, 1.0))
-        self.most_out = max(self.most_out, actual_out / max(expected_out, 1.0))
 
     @property
     def ratio_in(self) -> float:
@@ -71,36 +61,29 @@ class Tokens:
         prior = PRIOR_CALLS * expected / self.calls
         return (actual + prior) / (expected + prior)
 
-    @property
-    def room_out(self) -> float:
-        """Factor on predicted output tokens that a call must be allowed, where the budget does not allow it more."""
-        return max(self.ratio_out, min(self.most_out, self.ratio_out * ROOM))
-
-    @property
-    def safety_in(self) -> float:
-        """Factor on predicted input tokens that no call is expected to exceed."""
-        return self.most_in * (1.0 + max(LEAST_CAUTION, CAUTION / math.sqrt(max(self.calls, 1))))
-
 
 @dataclass
 class Meter:
-    """Real money: a call is sent only if its worst case fits beside what is spent and reserved.
+    """Real money: a call is sent only if what it cannot exceed fits beside what is spent and set aside.
 
     Attributes
     ----------
     budget
         USD.
+    overrun
+        USD by which the budget may be exceeded at worst.
     spent
         USD of answered calls, by the engines' token counts.
     lost
-        USD, at worst, of tries whose bill is not known: in flight when a run was ended, timed out, broken off.
+        USD, at their bound, of tries whose bill is not known: in flight when a run was ended, timed out, broken off.
     reserved
-        USD, at worst, of each call in flight, by its number.
+        USD that each call in flight cannot exceed, by its number.
     tokens
         Actual against predicted tokens by model name.
     """
 
     budget: float
+    overrun: float = 0.0
     spent: float = 0.0
     lost: float = 0.0
     reserved: dict[int, float] = field(default_factory=dict)
@@ -108,55 +91,31 @@ class Meter:
 
     @property
     def left(self) -> float:
-        """USD that are neither spent nor reserved."""
+        """USD of the budget that are neither spent, lost nor set aside; below 0 where it is exceeded."""
         return self.budget - self.spent - self.lost - sum(self.reserved.values())
 
-    def reserve(self, worst: Mapping[int, float]) -> None:
-        """Set worst cases aside for calls that are about to be sent."""
-        self.reserved.update(worst)
+    @property
+    def room(self) -> float:
+        """USD that calls about to be sent may cost at worst."""
+        return self.left + self.overrun
+
+    def reserve(self, call: int, worst: float) -> None:
+        """Set aside what a call that is about to be sent cannot exceed."""
+        self.reserved[call] = worst
 
     def settle(self, call: int, cost: float) -> None:
-        """Replace a call's worst case by its bill."""
+        """Replace a call's bound by its bill."""
         self.reserved.pop(call, None)
         self.spent += cost
 
     def lose(self, calls: Iterable[int]) -> None:
-        """Charge some of the calls in flight at worst, and release the money of all others."""
+        """Charge some of the calls in flight at their bound, and release the money of all others."""
         self.lost += sum(self.reserved[call] for call in calls)
         self.reserved.clear()
 
     def dearest(self, most: int) -> list[int]:
         """Return the calls in flight that may cost the most."""
         return sorted(self.reserved, key=lambda call: -self.reserved[call])[:most]
-
-    def safety_in(self, model: PoolModel) -> float | None:
-        """Return the factor on predicted input tokens that no call of a model is expected to exceed; None if unknown.
-
-        Of a model without a measured call, twice the greatest excess of the others.
-        """
-        if self.of(model).calls:
-            return self.of(model).safety_in
-        known = [tokens.most_in for tokens in self.tokens.values() if tokens.calls]
-        return UNKNOWN * max(known) if known else None
-
-    def bound_in(self, model: PoolModel, prompt_bytes: int, template: int) -> int:
-        """Return input tokens that no call can exceed: one a byte of its prompt, and what the chat template adds.
-
-        Parameters
-        ----------
-        model
-            The model.
-        prompt_bytes
-            Bytes of the prompt.
-        template
-            Measured tokens of the shared prompt beyond its bytes.
-        """
-        return prompt_bytes + FRAME_BYTES + template + self.of(model).frame
-
-    def worst_in(self, model: PoolModel, expected_in: float, bound: int) -> int:
-        """Return the most input tokens that a call is expected to take: its bound until any call is measured."""
-        factor = self.safety_in(model)
-        return bound if factor is None else min(bound, math.ceil(expected_in * factor) + 1)
 
     def of(self, model: PoolModel | str) -> Tokens:
         """Return a model's tokens."""

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from robatch.instances.errors import InputError, why_unreadable
 from robatch.instances.files import replacing
 from robatch.instances.problem import IntArray, Problem
 from robatch.instances.problem_file import KEY, read, read_table
-from robatch.proxies.execution.pool import PoolModel, named_keys, override, pool_model
+from robatch.proxies.execution.pool import PoolModel, named_fields, override, pool_model
 from robatch.proxies.tasks.prompts import Template
 from robatch.proxies.tasks.queries import Query, read_queries
 from robatch.solvers.packing import Calls
@@ -50,8 +50,9 @@ class RoutedPlan:
         ``utility``, and ``low`` and ``high`` of its 90 % interval where the proxy gives one (else None).
     settings
         How the plan was made: policy, seed, robust level, solver.
-    key_variables
-        Environment variables that the user named as holding keys; never part of a file.
+    named
+        By model, the fields that a pool file of the user's names; never part of a plan's file, which may come from
+        somebody else.
     """
 
     problem: Problem
@@ -67,7 +68,7 @@ class RoutedPlan:
     max_output_tokens: int
     predicted: Mapping[str, float | None]
     settings: Mapping[str, Any]
-    key_variables: frozenset[str] = frozenset()
+    named: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def calls(self) -> Calls:
@@ -130,11 +131,12 @@ class RoutedPlan:
 
     def with_pool(self, path: str | os.PathLike[str]) -> RoutedPlan:
         """Return a copy whose models are changed by a pool file; prices stay those of the plan."""
-        pool, named = override(self.pool, path), named_keys(path)
+        pool = override(self.pool, path)
         for old, new in zip(self.pool, pool, strict=True):
             if (old.price_in, old.price_out) != (new.price_in, new.price_out):
                 raise InputError(f"the pool {str(path)!r} changes the prices of model {old.name!r}: route again")
-        return replace(self, pool=pool, key_variables=self.key_variables | named)
+        named = {name: fields | self.named.get(name, frozenset()) for name, fields in named_fields(path).items()}
+        return replace(self, pool=pool, named={**self.named, **named})
 
     def with_queries(self, path: str | os.PathLike[str]) -> RoutedPlan:
         """Return a copy that takes the texts from another place; they must still be the same."""

@@ -47,7 +47,7 @@ class PoolModel:
     structured
         Whether answers are held to the answer format.
     engine
-        Further vLLM engine arguments, for `path`.
+        Further vLLM engine arguments, for `path`; ``chat_template_kwargs`` among them is sent to a server too.
     api_key_env
         Environment variable of the server's key; the key itself is never stored.
     sha256
@@ -111,10 +111,9 @@ class PoolModel:
             from robatch.proxies.engines.server import ServerEngine
 
             self._check_reachable(self.server)
-            name = self.model or self.name
-            return ServerEngine(
-                self.server, name, self.chat, concurrency, timeout, self.api_key_env, seed, retry_billed=False
-            )  # fmt: skip
+            name, template = self.model or self.name, self.engine.get("chat_template_kwargs")
+            where = (self.server, name, self.chat, concurrency, timeout, self.api_key_env, seed)
+            return ServerEngine(*where, retry_billed=False, template_arguments=template)
         if self.path is None:
             raise InputError(f"model {self.name!r} has neither 'server' nor 'path': name one in a pool file")
         from robatch.proxies.engines.offline import OfflineEngine
@@ -204,7 +203,7 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[P
         if not isinstance(which, str) or which not in changed:
             raise InputError(f"the pool {name!r} names model {which!r}: one of {list(changed)} is needed")
         for key in row:
-            if key not in (*_FIELDS, "batch_sizes"):
+            if key not in (*_FIELDS, "batch_sizes", "size"):
                 raise InputError(f"the pool {name!r}: key {key!r} is not known: the keys are {', '.join(_FIELDS)}")
         for key, kind in (("engine", dict), ("structured", bool), ("path", str), ("sha256", str)):
             if key in row and not isinstance(row[key], kind):
@@ -225,9 +224,9 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[P
     return tuple(changed.values())
 
 
-def named_keys(path: str | os.PathLike[str]) -> frozenset[str]:
-    """Return the environment variables that a pool file names as holding keys."""
-    return frozenset(row["api_key_env"] for row in _rows(path) if isinstance(row.get("api_key_env"), str))
+def named_fields(path: str | os.PathLike[str]) -> dict[str, frozenset[str]]:
+    """Return the fields that a pool file that `override` has read names, by model."""
+    return {row["name"]: frozenset(row) for row in _rows(path)}
 
 
 def _rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

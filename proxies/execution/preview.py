@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import Any
 
 from robatch.proxies.execution.dispatch import Dispatcher
 from robatch.proxies.execution.plan import RoutedPlan
-from robatch.proxies.execution.run import journal_path
+from robatch.proxies.execution.run import journal_path, prepare
 from robatch.proxies.execution.state import Execution, Waiting
 from robatch.proxies.journal import read_lines
 
 
 def dry_run(
-    plan: RoutedPlan | str | os.PathLike[str], output: str | os.PathLike[str] | None = None
+    plan: RoutedPlan | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    key_variables: Collection[str] = (),
+    grader: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the calls of a plan by state, with their expected and worst-case cost in USD; nothing is sent.
+    """Return the calls of a plan by state, with the USD expected and those that they cannot exceed; nothing is sent.
 
     Parameters
     ----------
@@ -24,19 +29,21 @@ def dry_run(
     output
         The file that it would be executed to. Calls that were answered there are counted as ``done``, and those that
         wait are the others.
+    key_variables, grader
+        As of `execute`.
 
     Raises
     ------
     InputError
-        If the queries were changed, or `output` belongs to another plan.
+        As of `execute`, but for what only models can tell.
     """
-    routed = plan if isinstance(plan, RoutedPlan) else RoutedPlan.read(plan)
+    routed, queries, _ = prepare(plan, output, key_variables, grader)
     state = Execution.begin(routed)
     if output is not None and journal_path(output).exists():
         state.replay(read_lines(journal_path(output)), journal_path(output))
         if state.flying:
             state.apply({"event": "lost"})
-    dispatcher = Dispatcher(routed, routed.queries(), state)
+    dispatcher = Dispatcher(routed, queries, state)
     rows: dict[int, dict[str, Any]] = {}
 
     def row_of(call: Waiting) -> dict[str, Any]:
@@ -48,7 +55,6 @@ def dry_run(
         row_of(entry.call)["done"] += 1
     for call in state.queue.values():
         row, ready = row_of(call), dispatcher.ready(call)
-        assert ready is not None
         row["queries"] += len(call.queries)
         row["calls"] += 1
         row["expected"] += routed.pool[dispatcher.model_of(call)].cost(*state.expected(call))

@@ -10,8 +10,10 @@ import numpy as np
 
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.state import Execution
-from robatch.proxies.tasks.grading import grader_of
+from robatch.proxies.tasks.grading import Grader
 from robatch.proxies.tasks.queries import Query
+
+ROUNDING = 1e-12  # of the budget, by which sums of float64 may miss it
 
 
 @dataclass(frozen=True)
@@ -21,17 +23,19 @@ class ExecutionReport:
     Attributes
     ----------
     queries, answered, unread, unanswered
-        Queries in all; with an answer; asked, but with an answer that could not be read; never asked, as no budget was
-        left.
+        Queries in all; with an answer; asked, but with an answer that could not be read; never asked, as too little
+        budget was left.
     calls, retries, splits, replans
         Calls answered; tries repeated by the engine; calls that were halves of others; plannings of the rest.
-    budget, billed, lost
-        USD: the budget; the bill by the engines' token counts; the worst case of tries whose bill is not known (in
-        flight when a run was ended, timed out, broken off) and which the meter counts as spent.
+    budget, overrun
+        USD, and USD by which it was allowed to be exceeded at worst.
+    billed, lost, reserved
+        USD: the bill by the engines' token counts; what tries cannot exceed whose bill is not known (in flight when a
+        run was ended, timed out, broken off); what is set aside for calls in flight, 0 at the end.
     lost_calls
-        How many tries those were, at most.
-    over_budget
-        USD by which the bill exceeds the budget; 0 but where the last call was denser in tokens than all before it.
+        How many tries `lost` counts.
+    left, over_budget
+        USD of the budget that are neither billed, lost nor reserved; USD by which these exceed it. One of the two is 0.
     planned
         USD, realized, as planned.
     difference
@@ -64,9 +68,12 @@ class ExecutionReport:
     splits: int
     replans: int
     budget: float
+    overrun: float
     billed: float
     lost: float
+    reserved: float
     lost_calls: int
+    left: float
     over_budget: float
     planned: float
     amortized: float
@@ -80,6 +87,11 @@ class ExecutionReport:
     states: tuple[Mapping[str, Any], ...]
 
     @property
+    def kept(self) -> bool:
+        """Whether the budget, and what it was allowed to be exceeded by, was kept."""
+        return self.over_budget <= self.overrun
+
+    @property
     def complete(self) -> bool:
         """Whether every query was sent."""
         return self.unanswered == 0
@@ -89,12 +101,11 @@ class ExecutionReport:
         return asdict(self) | {"states": [dict(row) for row in self.states], "complete": self.complete}
 
 
-def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution) -> ExecutionReport:
+def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade: Grader) -> ExecutionReport:
     """Compare what was planned with what came."""
     problem, plan = routed.problem, routed.plan
     assert plan.assignment is not None
     assert plan.amortized_cost is not None
-    grade = grader_of(routed.grader)
     utilities = problem.utilities()
     scores = {
         i: grade(state.final[i][1], query) if i in state.final else 0.0
@@ -105,6 +116,7 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution) -> Ex
     actual = sum(scores.values()) if scores else None
     whole = len(scores) == len(queries)
     low, high = routed.predicted.get("low"), routed.predicted.get("high")
+    left = state.meter.left if abs(state.meter.left) > ROUNDING * plan.budget else 0.0
     answered = sum(answer is not None for _, answer, _ in state.final.values())
     return ExecutionReport(
         queries=len(queries),
@@ -116,10 +128,13 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution) -> Ex
         splits=sum(entry.call.depth > 0 for entry in state.done.values()),
         replans=len(state.replans),
         budget=plan.budget,
+        overrun=state.meter.overrun,
         billed=state.meter.spent,
         lost=state.meter.lost,
+        reserved=sum(state.meter.reserved.values()),
         lost_calls=state.lost_calls,
-        over_budget=max(0.0, state.meter.spent - plan.budget),
+        left=max(0.0, left),
+        over_budget=max(0.0, -left),
         planned=routed.planned_cost,
         amortized=plan.amortized_cost,
         difference=_difference(routed, state),

@@ -16,7 +16,10 @@ from robatch.proxies.execution.plan import RoutedPlan, check_models, file_sha256
 from robatch.proxies.execution.pool import override, pool_model
 from robatch.proxies.tasks.prompts import Template
 from robatch.proxies.tasks.queries import read_queries
+from robatch.proxies.tasks.recorded import check_askable
+from robatch.solvers.call_bound import strengthened
 from robatch.solvers.policies import Policy
+from robatch.solvers.relaxation import Relaxer
 from robatch.solvers.solve import solve
 
 
@@ -53,7 +56,8 @@ def route(
     Parameters
     ----------
     queries
-        A JSONL file of queries, graded or not. The plan holds its path and hash, not its texts.
+        A JSONL file of queries, graded or not, of the kind that the proxy's task has, and with its choices unless the
+        prompt shows those of each query. The plan holds the file's path and hash, not its texts.
     proxy
         A fitted proxy made from measurements, or the file that `UtilityProxy.save` wrote.
     budget
@@ -80,8 +84,11 @@ def route(
     if (budget is None) == (budget_fraction is None):
         raise InputError("exactly one of budget and budget_fraction is needed")
     if isinstance(proxy, str | os.PathLike):
+        from robatch.proxies.utility.features import check_source
         from robatch.proxies.utility.utility_proxy import UtilityProxy
 
+        if features is not None:
+            check_source(features)
         proxy = UtilityProxy.load(proxy, features)
     elif features is not None:
         raise InputError(f"features is {features!r}: it is for the file of a proxy, and proxy is none")
@@ -91,6 +98,7 @@ def route(
     path = Path(queries).resolve()
     hashed = file_sha256(path)
     items = read_queries(path)
+    check_askable(items, facts.task)
     problem = proxy.to_problem(items, robust=robust)
     if problem.query_ids is None:
         problem = problem.replace(query_ids=[query.id for query in items])
@@ -132,10 +140,12 @@ def _predicted(proxy: Any, items: Any, problem: Any, plan: Any) -> dict[str, flo
     if not hasattr(proxy, "predict_total"):
         return {"utility": plan.utility, "low": None, "high": None}
     texts = proxy.texts(items) if hasattr(proxy, "texts") else [query.text for query in items]
+    price = plan.shadow_price
+    if price is None:  # what a choice gains by luck does not depend on who made it
+        price = Relaxer(strengthened(problem)).at(plan.budget).price
     objective = None
-    if plan.shadow_price is not None:
-        objective = problem.utilities() - plan.shadow_price * problem.amortized_costs()
-        if problem.forbidden is not None:
-            objective = np.where(problem.forbidden, -np.inf, objective)
+    if np.isfinite(price):  # else the budget leaves no choice
+        traded = problem.utilities() - price * problem.amortized_costs()
+        objective = np.where(problem.allowed(), traded, -np.inf)
     total = proxy.predict_total(texts, np.asarray(plan.assignment), 0.9, objective)
     return {"utility": float(total[0]), "low": float(total[1]), "high": float(total[2])}

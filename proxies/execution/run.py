@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections import Counter
@@ -17,12 +18,14 @@ from robatch.proxies.engines.engine import Engine, EngineFailure, ModelAnswer
 from robatch.proxies.execution.dispatch import Dispatcher, Ready
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.report import ExecutionReport, report
-from robatch.proxies.execution.state import Event, Execution
+from robatch.proxies.execution.state import JOURNAL, Event, Execution
+from robatch.proxies.execution.trust import check_trust
 from robatch.proxies.journal import Journal
+from robatch.proxies.tasks.grading import Grader, grader_of
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.tasks.reading import read
 
-RETRIES = 4  # tries of a call beyond the first, after failures that may be billed; each is charged at worst
+RETRIES = 4  # tries of a call beyond the first, after failures that may be billed; each is charged at its bound
 
 
 def journal_path(output: str | os.PathLike[str]) -> Path:
@@ -41,14 +44,16 @@ def execute(
     *,
     concurrency: int = 8,
     timeout: float = 120.0,
+    overrun: float = 0.0,
     key_variables: Collection[str] = (),
+    grader: str | None = None,
     on_answers: Callable[[int, float], None] | None = None,
 ) -> ExecutionReport:
     """Send a plan's calls to its models, within its budget, and write the answers as they come.
 
     The answers, one JSON line a query, go to `output`; a journal beside it makes a rerun go on where a run was ended,
-    even killed: what was answered is not sent again. Calls in flight at that moment are charged at their worst case,
-    as their bill is not known, and sent again. At the end the report is written beside `output`.
+    even killed: what was answered is not sent again, and calls in flight at that moment are charged at their bound and
+    sent again. At the end the report is written beside `output`.
 
     Parameters
     ----------
@@ -58,59 +63,84 @@ def execute(
         The JSONL file of the answers.
     concurrency, timeout
         Calls in flight at a server, and seconds until a try is given up.
+    overrun
+        USD by which the budget may be exceeded at worst, for those who would rather have the last calls answered.
     key_variables
-        Environment variables whose value may be sent to the plan's servers as a key, beside ``OPENAI_API_KEY`` and
-        those that the file of `RoutedPlan.with_pool` names: a plan may come from somebody else.
+        Environment variables whose value may be sent to the plan's servers as a key: a plan may come from somebody
+        else. ``OPENAI_API_KEY`` need not be named for api.openai.com, this machine, or a server that the file of
+        `RoutedPlan.with_pool` names; nor the variables that this file names.
+    grader
+        The plan's grader where this is a function of the user's, ``"package.module:function"``: a plan's file alone
+        runs no code.
     on_answers
         Called with the number of finished queries and the USD spent.
 
     Raises
     ------
     InputError
-        If the queries were changed, a model cannot be reached, or `output` belongs to another plan or a run in
-        progress. What was answered is kept.
+        If an argument is not allowed, the queries were changed, the grader cannot be had, the plan asks for what the
+        user did not name, a model cannot be reached, or `output` belongs to another plan or a run in progress. What
+        was answered is kept.
 
     Notes
     -----
-    Calls are sent side by side only if what is spent and what they cannot exceed (an input token for every byte of
-    a prompt and what the chat template adds, and all the output tokens that they are allowed) are within the budget.
-    Near its end, where this holds for no call, one call at a time is sent whose input tokens, as predicted, times the
-    greatest excess seen, with a margin, fit: only such a call may exceed the budget, and only if it is denser in tokens
-    than all before it. The report says so. A try whose bill is not known (a timeout, a lost connection, an error of the
-    server's) is charged at its worst case; what the provider refuses is charged nothing. When the rest of the plan, at
-    the tokens that calls really take, no longer fits, the rest is planned again with the budget that is left.
+    A call is sent only if what is spent, the bounds of calls in flight and its own bound are within the budget (and
+    `overrun`). A bound counts all output tokens that a call is allowed; its input tokens by the model's own tokenizer
+    where its folder is at hand, otherwise one for every byte; and what the chat template adds, as measured, or 128
+    tokens. An answer replaces the bound by its bill; a try whose bill is not known (a timeout, a lost connection, an
+    error of the server's) is charged the whole bound, and what the provider refuses nothing. So the budget is exceeded
+    only where a provider counts more tokens than that, as those of a long chat template that was not measured: a
+    model's first call, which goes alone, tells. Where the rest of the plan no longer fits at the tokens that calls
+    really take, or no waiting call fits by its bound, the rest is planned again in states whose calls do. Queries for
+    which no such state is left stay unanswered.
     """
-    routed = plan if isinstance(plan, RoutedPlan) else RoutedPlan.read(plan)
-    _check_keys(routed, key_variables)
-    queries = routed.queries()
+    _check_number("timeout", timeout, positive=True)
+    _check_number("overrun", overrun)
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise InputError(f"concurrency is {concurrency!r}: a whole number of at least 1 is needed")
+    routed, queries, grade = prepare(plan, output, key_variables, grader)
     target = Path(output)
-    if target.is_dir() or not target.parent.is_dir():
-        raise InputError(f"cannot write {str(target)!r}: a file in a folder that exists is needed")
     with ExitStack() as stack:
-        begun = journal_path(target).exists()
-        if not begun and target.exists() and target.stat().st_size:
-            raise InputError(f"{str(target)!r} exists and has no journal of an execution: choose another output")
         journal = Journal(journal_path(target), '{"event": "begin"')
         stack.callback(journal.close)
         answers = Journal(target, '{"id": ')
         stack.callback(answers.close)
-        run = _Run(routed, queries, journal, answers, concurrency, timeout, on_answers)
+        state = Execution.begin(routed, float(overrun))
+        run = _Run(routed, queries, state, journal, answers, concurrency, timeout, on_answers)
         run.resume()
         run.drain()
-        made = report(routed, queries, run.state)
+        made = report(routed, queries, state, grade)
         write_text(report_path(target), json.dumps(made.to_dict(), indent=2, ensure_ascii=False) + "\n")
         return made
 
 
-def _check_keys(routed: RoutedPlan, named: Collection[str]) -> None:
-    """Refuse to send a secret that the user did not name to a server that the plan's maker chose."""
-    for model in routed.pool:
-        variable = model.api_key_env
-        if model.server is not None and variable not in {"OPENAI_API_KEY", *named, *routed.key_variables}:
-            raise InputError(
-                f"the plan would send the environment variable {variable} to {model.server} as a key: "
-                "if that is right, name it with --api-key-env, or as api_key_env in a pool file"
-            )
+def prepare(
+    plan: RoutedPlan | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None,
+    key_variables: Collection[str],
+    grader: str | None,
+) -> tuple[RoutedPlan, tuple[Query, ...], Grader]:
+    """Make all checks of an execution that need no model, as the dry run does too: plan, queries and grader."""
+    routed = plan if isinstance(plan, RoutedPlan) else RoutedPlan.read(plan)
+    check_trust(routed, key_variables, grader)
+    if output is not None:
+        target = Path(output)
+        if target.is_dir() or not target.parent.is_dir():
+            raise InputError(f"cannot write {str(target)!r}: a file in a folder that exists is needed")
+        if not journal_path(target).exists() and target.exists() and target.stat().st_size:
+            raise InputError(f"{str(target)!r} exists and has no journal of an execution: choose another output")
+    queries, grade = routed.queries(), grader_of(routed.grader)
+    if ":" not in routed.grader:  # a truth that it cannot read is found out now; a user's function may be costly
+        for query in queries:
+            if query.answer is not None:
+                grade(query.answer, query)
+    return routed, queries, grade
+
+
+def _check_number(name: str, value: float, positive: bool = False) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value < 0 or (positive and value == 0):
+        raise InputError(f"{name} is {value!r}: a finite number {'above' if positive else 'of at least'} 0 is needed")
 
 
 class _Run:
@@ -120,6 +150,7 @@ class _Run:
         self,
         routed: RoutedPlan,
         queries: Sequence[Query],
+        state: Execution,
         journal: Journal,
         answers: Journal,
         concurrency: int,
@@ -128,8 +159,8 @@ class _Run:
     ) -> None:
         self.routed, self.queries, self.journal, self.answers = routed, queries, journal, answers
         self.concurrency, self.timeout, self.on_answers = concurrency, timeout, on_answers
-        self.state = Execution.begin(routed)
-        self.dispatcher = Dispatcher(routed, queries, self.state)
+        self.state = state
+        self.dispatcher = Dispatcher(routed, queries, state)
         self.engine: Engine | None = None
         self.opened: int | None = None
         self.failures = 0  # since the last answer
@@ -139,7 +170,8 @@ class _Run:
         """Take in what an earlier run recorded, and add the answers that it did not come to write."""
         over = self.state.replay(self.journal.lines(), self.journal.path)
         if over is None:
-            self.journal.append([{"event": "begin", "plan": self.routed.sha256, "budget": self.routed.plan.budget}])
+            begin = {"event": "begin", "version": JOURNAL, "plan": self.routed.sha256}
+            self.journal.append([begin | {"budget": self.routed.plan.budget}])
         written = {line.get("id") for line in self.answers.lines()}
         self._write([query for query in over or () if self.queries[query].id not in written])
         if self.state.flying:
@@ -149,10 +181,12 @@ class _Run:
         """Send calls until nothing is left that the budget pays for."""
         try:
             while not self.state.finished:
-                if self.dispatcher.overruns():
-                    self._record(self.dispatcher.replan(cautious=False))
+                if self.dispatcher.exceeds():
+                    self._record(self.dispatcher.replan())
                 elif not self._send_next():
-                    self._end_or_replan()
+                    waits = self.state.unplanned or any(True for _ in self.state.rest())
+                    again = waits and self.state.moved
+                    self._record(self.dispatcher.replan() if again else {"event": "finished"})
         finally:
             self._close()
 
@@ -168,10 +202,7 @@ class _Run:
         return False
 
     def _models(self) -> list[int]:
-        """Return the models with waiting calls: servers not measured yet, the one that is open, then dear before cheap.
-
-        The last calls of a budget may not fit at their worst; where they are cheap, less is left over.
-        """
+        """Return the models with waiting calls: servers not measured yet, the open one, then dear before cheap."""
         waiting = {self.dispatcher.model_of(call) for call in self.state.queue.values()}
 
         def rank(model: int) -> tuple[bool, bool, float, int]:
@@ -180,16 +211,6 @@ class _Run:
             return (not new, model != self.opened, -entry.price_in - entry.price_out, model)
 
         return sorted(waiting, key=rank)
-
-    def _end_or_replan(self) -> None:
-        """Nothing waiting fits, or nothing waits: give the money left to those queries that it pays for, or end."""
-        state = self.state
-        stuck = bool(state.replans) and state.replans[-1]["after"] == len(state.done) and state.replans[-1]["cautious"]
-        if not stuck and (state.unplanned or any(True for _ in state.rest())):
-            event = self.dispatcher.replan(cautious=True)
-            self._record(event)
-            return
-        self._record({"event": "finished"})
 
     def _send(self, model: int, wave: list[Ready]) -> None:
         assert self.engine is not None
@@ -250,7 +271,7 @@ class _Run:
         line: dict[str, Any] = {"id": self.queries[query].id, "answer": None, "status": "unanswered"}
         cost = self.state.paid.get(query, 0.0)
         if query not in self.state.final:
-            return line | {"error": "no budget was left to ask", "cost": cost}
+            return line | {"error": "too little budget was left to ask", "cost": cost}
         call, answer, error = self.state.final[query]
         name, size = self.routed.problem.states[call.column]
         line |= {"answer": answer, "status": "unread" if answer is None else "answered"}

@@ -3,16 +3,17 @@
 Events, each a line of the journal:
 
 ``begin``
-    The plan's hash and budget.
+    The journal's version, and the plan's hash and budget.
 ``opened``
     What a model's engine told about itself, where it is not what was known.
 ``sent``
-    Calls that are handed to an engine: number, worst-case cost, bound on input tokens; and the model and its address.
-    On the disk before anything is sent.
+    Calls that are handed to an engine: number, USD and input tokens that it cannot exceed; and the model and its
+    address. On the disk before anything is sent.
 ``lost``
-    A later run found calls sent and not answered: they are charged at worst and wait to be sent again.
+    A later run found calls sent and not answered: as many as may have been under way, those with the greatest bounds,
+    are charged at their bound, and all wait to be sent again.
 ``failed``
-    The engine gave up. Calls that may be billed all the same are charged at worst, those refused or not sent are
+    The engine gave up. Calls that may be billed all the same are charged at their bound, those refused or not sent are
     charged nothing; all wait to be sent again.
 ``answered``
     One call's answers, tokens and finish. Slots that could not be read come back in halves.
@@ -38,6 +39,7 @@ from robatch.proxies.execution.plan import RoutedPlan
 
 Event = dict[str, Any]
 FloatArray = npt.NDArray[np.float64]
+JOURNAL = 2  # version of the events
 READ_PRIOR = 4.0  # slots of each state that count as read, so that one bad call does not condemn it
 
 
@@ -113,14 +115,15 @@ class Execution:
     finished: bool = False
     _bounds: dict[int, int] = field(default_factory=dict)
     _next: int = 0
+    _replanned_at: int = -1
     _side_by_side: int = 1
     _slots: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
     _expected: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, routed: RoutedPlan) -> Execution:
-        """Return the state before anything is sent."""
-        state = cls(routed, Meter(routed.plan.budget), _slots=np.zeros((routed.problem.n_states, 2)))
+    def begin(cls, routed: RoutedPlan, overrun: float = 0.0) -> Execution:
+        """Return the state before anything is sent; `overrun` USD beyond the budget may be spent at worst."""
+        state = cls(routed, Meter(routed.plan.budget, overrun), _slots=np.zeros((routed.problem.n_states, 2)))
         starts = routed.starts.tolist()
         for column, start, end in zip(routed.columns.tolist(), starts, starts[1:], strict=False):
             state._add(column, tuple(routed.order[start:end].tolist()), 0)
@@ -150,12 +153,17 @@ class Execution:
         Raises
         ------
         InputError
-            If it belongs to another plan or is not whole; `path` is for the message.
+            If it belongs to another plan or another version, or is not whole; `path` is for the message.
         """
         over: list[int] | None = None
         for line in lines:
             if over is None:
                 over = []
+                if line.get("event") == "begin" and line.get("version") != JOURNAL:
+                    raise InputError(
+                        f"{str(path)!r} was begun by another version of robatch: go on with that one, or choose "
+                        "another output"
+                    )
                 if line.get("event") != "begin" or line.get("plan") != self.routed.sha256:
                     raise InputError(
                         f"{str(path)!r} was begun with another plan: choose another output or delete that file"
@@ -181,7 +189,7 @@ class Execution:
         for number, worst, bound in event["calls"]:
             self.flying[number] = self.queue.pop(number)
             self._bounds[number] = bound
-            self.meter.reserve({number: worst})
+            self.meter.reserve(number, worst)
 
     def _lost(self, event: Event) -> None:
         self._give_up(self.meter.dearest(self._side_by_side))
@@ -202,7 +210,7 @@ class Execution:
         tokens_in, tokens_out = event["input_tokens"], event["output_tokens"]
         cost, (expected_in, expected_out) = model.cost(tokens_in, tokens_out), self.expected(call)
         self.meter.settle(call.number, cost)
-        self.meter.of(model).frame += max(0, tokens_in - self._bounds.pop(call.number))
+        self.meter.of(model).beyond += max(0, tokens_in - self._bounds.pop(call.number))
         if event["error"] is None:
             self.meter.of(model).add(expected_in, expected_out, tokens_in, tokens_out)
         self.done[call.number] = AnsweredCall(
@@ -229,7 +237,8 @@ class Execution:
         for column, queries in event["calls"]:
             self._add(column, tuple(queries), 0)
         self.unplanned = list(event["unplanned"])
-        self.replans.append(event | {"after": len(self.done)})
+        self.replans.append(event)
+        self._replanned_at = self._tries
 
     def _finished(self, event: Event) -> list[int]:
         """End: halves that could not be paid for stay unread, queries without a call unanswered."""
@@ -250,6 +259,15 @@ class Execution:
         asked, read = (self._slots[:, i] + READ_PRIOR for i in (0, 1))
         shares: FloatArray = read / asked
         return shares
+
+    @property
+    def _tries(self) -> int:
+        return len(self.done) + self.lost_calls
+
+    @property
+    def moved(self) -> bool:
+        """Whether anything was answered or lost since the rest was planned again, if it ever was."""
+        return self._tries != self._replanned_at
 
     def rest(self) -> Iterator[Waiting]:
         """Yield the waiting calls of the plan, without halves."""

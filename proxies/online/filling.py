@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.errors import InputError
 from robatch.instances.model import Model, State
 
 FloatArray = npt.NDArray[np.float64]
+
+
+class Unsettled(NamedTuple):
+    """What a call that was not settled yet is known to bill, in USD: at most, and as expected."""
+
+    usd: float
+    expected: float
 
 
 @dataclass(slots=True, eq=False)
@@ -21,6 +29,8 @@ class OnlineCall:
 
     Attributes
     ----------
+    id
+        Its number among the router's calls, which a restored router goes on with.
     state
         The model, and the batch size that was chosen; the call may hold fewer queries.
     column
@@ -43,6 +53,7 @@ class OnlineCall:
         What filled it.
     """
 
+    id: int
     state: State
     column: int
     group: Hashable
@@ -97,6 +108,10 @@ class Filler:
         USD of the shared prompt of a call, and batch size, of each state: (S,).
     open_calls
         Number of calls that have a free seat.
+    opened
+        Number of calls that were ever opened: the id of the next one.
+    held
+        USD by which calls that are not settled may bill more than expected.
     """
 
     def __init__(self, models: Sequence[Model], max_wait: float = math.inf) -> None:
@@ -108,12 +123,20 @@ class Filler:
         self._open: dict[tuple[Hashable, int], OnlineCall] = {}  # in the order in which they were opened
         self._entry: dict[Hashable, FloatArray] = {}  # of the groups that have an open call
         self._closed: list[OnlineCall] = []
+        self._unsettled: dict[int, Unsettled] = {}  # of the closed calls
         self._spent = RunningSum()
+        self.opened = 0
+        self.held = 0.0
 
     @property
     def spent(self) -> float:
         """USD that all calls bill, open ones with their whole shared prompt."""
         return self._spent.value
+
+    @property
+    def expected(self) -> float:
+        """The same with what is expected of the calls that are not settled, in place of what they bill at most."""
+        return self.spent - self.held
 
     @property
     def open_calls(self) -> int:
@@ -136,9 +159,36 @@ class Filler:
                 entry[call.column] = self._prices[call.column]
         return entry
 
-    def charge(self, usd: float) -> None:
-        """Add USD to what is spent, or take them away."""
-        self._spent.add(usd)
+    @property
+    def unsettled(self) -> dict[int, Unsettled]:
+        """The calls that are not settled, open ones with the queries that they have now, by id."""
+        return self._unsettled | {call.id: Unsettled(call.usd, call.expected) for call in self._open.values()}
+
+    def settle(self, call: int, usd: float) -> float:
+        """Replace what a closed call was to bill by what it billed, and return what was expected of it.
+
+        Raises
+        ------
+        InputError
+            If there is no such call, or it is open or settled.
+        """
+        known = self._unsettled.pop(call, None)
+        if known is None:
+            if not 0 <= call < self.opened:
+                raise InputError(f"call is {call}: there is no such call, {self.opened} were opened so far")
+            if any(one.id == call for one in self._open.values()):
+                raise InputError(f"call {call} is open: only calls that were handed out are settled")
+            raise InputError(f"call {call} was settled before: each call is settled once")
+        self._spent.add(usd - known.usd)
+        self.held -= known.usd - known.expected
+        return known.expected
+
+    def restore(self, spent: float, opened: int, unsettled: Mapping[int, Unsettled]) -> None:
+        """Take over what another filler spent, and the calls that it left to settle, before any query."""
+        self._spent.add(spent)
+        self.opened = opened
+        self._unsettled = dict(unsettled)
+        self.held = math.fsum(known.usd - known.expected for known in unsettled.values())
 
     def place(self, query: Any, column: int, own: float, group: Hashable, now: float, more: float = 0.0) -> OnlineCall:
         """Put a query into the open call of its group and state, or into a new one, and return that call.
@@ -161,8 +211,10 @@ class Filler:
         key = (group, column)
         call = self._open.get(key)
         if call is None:
-            call = OnlineCall(self.states[column], column, group, now, self._prices[column], self._prices[column], self)
-            self._spent.add(call.usd)
+            price = self._prices[column]
+            call = OnlineCall(self.opened, self.states[column], column, group, now, price, price, self)
+            self.opened += 1
+            self._spent.add(price)
             if self._sizes[column] > 1:
                 self._open[key] = call
                 if group not in self._entry:
@@ -173,6 +225,7 @@ class Filler:
         call.usd += own + more
         self._spent.add(own)
         self._spent.add(more)
+        self.held += more
         if len(call.queries) == self._sizes[column]:
             self._close(key, call)
         return call
@@ -205,6 +258,7 @@ class Filler:
 
     def _close(self, key: tuple[Hashable, int], call: OnlineCall) -> None:
         self._closed.append(call)
+        self._unsettled[call.id] = Unsettled(call.usd, call.expected)
         call.closed = True
         if self._open.pop(key, None) is None:
             return  # a call of one seat is never open

@@ -31,9 +31,7 @@ def predicted(proxy: Any, query: Any) -> tuple[FloatArray, FloatArray, FloatArra
         utility, inputs, outputs = proxy.vectors([query])
         return utility[0], inputs[0], outputs[0]
     problem = proxy.to_problem([query])
-    utilities = np.asarray(problem.utilities()[0], dtype=np.float64)
-    if problem.forbidden is not None:
-        utilities = np.where(problem.forbidden[0], -np.inf, utilities)
+    utilities = np.where(problem.allowed()[0], problem.utilities()[0].astype(np.float64), -np.inf)
     return utilities, problem.input_tokens[0], problem.output_tokens[0]
 
 

@@ -125,7 +125,6 @@ class OnlineRouter:
         self._table = StateTable(models, margin)
         self._chooser = Chooser(self._table, self._filler, self._pacer, shadow_price, limit)
         self._refused = 0
-        self._held = 0.0  # USD by which unsettled calls may bill more than expected
         self._now = -math.inf
 
     # ---- how things stand
@@ -290,11 +289,10 @@ class OnlineRouter:
                 pacer.count += 1
             return None
         call = filler.place(query, state, own, group, now, more)
-        self._held += more
         if len(call.queries) == call.state.batch_size:
             self._learn(call)
         if pacer is not None:
-            pacer.observe(cost, least, filler.spent - self._held, now)
+            pacer.observe(cost, least, filler.expected, now)
         return state
 
     def due(self, now: float) -> list[OnlineCall]:
@@ -312,10 +310,18 @@ class OnlineRouter:
         self._account(self._filler.close_all())
         return self._filler.take()
 
-    def settle(self, call: OnlineCall, usd: float) -> None:
+    def settle(self, call: OnlineCall | int, usd: float) -> None:
         """Replace what a call was expected to bill at most by what it billed in fact, once it is answered.
 
         `spent` may then exceed the budget, if calls are dearer than their tokens told; no query is taken any more.
+
+        Parameters
+        ----------
+        call
+            A call that this router handed out, or its id: that of a call that was handed out before the router was
+            restored, too.
+        usd
+            What it billed.
 
         Raises
         ------
@@ -323,31 +329,41 @@ class OnlineRouter:
             If the amount is not at least 0, or the call was settled before, is open, or is of another router.
         """
         usd = number("usd", usd)
-        if call.billed is not None:
-            raise InputError(f"the call was settled before, at {call.billed} USD: each call is settled once")
-        if call.owner is not self._filler or not call.closed:
-            raise InputError("the call is not one that this router handed out: only those are settled")
-        call.billed = usd
-        self._filler.charge(usd - call.usd)
-        self._held -= call.usd - call.expected
+        if isinstance(call, OnlineCall):
+            if call.billed is not None:
+                raise InputError(f"the call was settled before, at {call.billed} USD: each call is settled once")
+            if call.owner is not self._filler:
+                raise InputError(
+                    "the call is not one that this router handed out: only those are settled; after restore give its id"
+                )
+            expected = self._filler.settle(call.id, usd)
+            call.billed = usd
+        else:
+            expected = self._filler.settle(whole("call", call), usd)
         if self._pacer is not None:
-            self._pacer.charge(usd - call.expected, self.spent - self._held, self._now)
+            self._pacer.charge(usd - expected, self._filler.expected, self._now)
 
     # ---- saving
 
     def state(self) -> dict[str, Any]:
-        """Return price, spending and counts as plain values for JSON.
+        """Return price, spending, counts and the calls that are not settled as plain values for JSON.
 
-        Open calls count as billed, but their queries are not in it: `flush` before the last save. For a horizon in
-        seconds the clock must go on across the restart, as `time.time` does.
+        Open calls count as billed, but their queries are not in it: `flush` before the last save. Save after `due` and
+        before its calls are sent, so that each call that was sent is known once restored. A call that is never settled
+        stays in it. For a horizon in seconds the clock must go on across the restart, as `time.time` does.
         """
         pacing = None if self._pacer is None else self._pacer.state()
         fill = self._table.fill.tolist()
-        saved = SavedState(self.price, self.spent, self.count, self._refused, self._now, fill, pacing)
+        opened, unsettled = self._filler.opened, self._filler.unsettled
+        saved = SavedState(
+            self.price, self.spent, self.count, self._refused, self._now, fill, opened, unsettled, pacing
+        )
         return saved.to_dict(self.states)
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Take over what `state` returned, on a router that saw no query yet; budget and horizon stay its own.
+
+        Calls that were not settled then can be by their ids; until then they count with what they bill at most.
 
         Raises
         ------
@@ -362,7 +378,7 @@ class OnlineRouter:
         elif found.price is not None:
             self._chooser.fixed_price = found.price
         self._table.set_fill(found.fill)
-        self._filler.charge(found.spent)
+        self._filler.restore(found.spent, found.opened, found.unsettled)
         self._chooser.count, self._refused, self._now = found.count, found.refused, found.now
 
     # ---- inside
@@ -370,6 +386,8 @@ class OnlineRouter:
     def _predict(self, query: Any) -> Vectors:
         if self._proxy is None:
             raise InputError("the router has models and no proxy: give utilities, input_tokens and output_tokens")
+        if isinstance(query, str):
+            raise InputError(f"query is the text {query!r:.60}: the proxy needs a robatch.proxies.Query")
         return self._table.vectors(*predicted(self._proxy, query))
 
     def _time(self, now: float | None) -> float:
@@ -391,7 +409,7 @@ class OnlineRouter:
             missing = float(self._filler.call_price[call.column] - self._table.share[call.column] * len(call.queries))
             self._learn(call)
             if self._pacer is not None:
-                self._pacer.charge(max(missing, 0.0), self.spent - self._held, self._now)
+                self._pacer.charge(max(missing, 0.0), self._filler.expected, self._now)
 
     def _learn(self, call: OnlineCall) -> None:
         if self._learn_fill:

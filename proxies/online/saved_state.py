@@ -10,14 +10,15 @@ from typing import Any
 from robatch.instances.errors import InputError
 from robatch.instances.model import State
 from robatch.instances.scalars import number, whole
+from robatch.proxies.online.filling import Unsettled
 
-FORMAT = 1
+FORMAT = 2
 KIND = "online-router"
 
 
 @dataclass(frozen=True)
 class SavedState:
-    """Price, spending and counts of a router.
+    """Price, spending, counts and unsettled calls of a router.
 
     Attributes
     ----------
@@ -31,6 +32,10 @@ class SavedState:
         The last time told; -inf before the first.
     fill
         Queries that a call of each state is expected to hold.
+    opened
+        Calls ever opened.
+    unsettled
+        What the calls that are not settled bill, by id.
     pacing
         What `Pacer.state` gave; None without a horizon.
     """
@@ -41,11 +46,14 @@ class SavedState:
     refused: int
     now: float
     fill: list[float]
+    opened: int
+    unsettled: dict[int, Unsettled]
     pacing: Any
 
     def to_dict(self, states: Sequence[State]) -> dict[str, Any]:
         """Return plain values for JSON."""
-        values = {**vars(self), "now": self.now if math.isfinite(self.now) else None}
+        unsettled = [[call, *known] for call, known in self.unsettled.items()]
+        values = {**vars(self), "now": self.now if math.isfinite(self.now) else None, "unsettled": unsettled}
         if self.pacing is None:
             del values["pacing"]
         return {"kind": KIND, "format": FORMAT, "states": [list(state) for state in states], **values}
@@ -63,6 +71,7 @@ class SavedState:
             raise InputError(f"saved is not the state of an online router of format {FORMAT}")
         if saved.get("states") != [list(state) for state in states]:
             raise InputError(f"saved is of the states {saved.get('states')}: those of this router are needed")
+        opened = whole("opened", saved.get("opened"), most=2**53)
         count = whole("count", saved.get("count"), most=2**53)
         fill = saved.get("fill")
         if not isinstance(fill, Sequence) or len(fill) != len(states):
@@ -74,5 +83,21 @@ class SavedState:
             whole("refused", saved.get("refused"), most=count),
             -math.inf if saved.get("now") is None else number("now", saved["now"], -math.inf),
             [number("fill", mean, 1.0, state.batch_size) for mean, state in zip(fill, states, strict=True)],
+            opened,
+            _unsettled(saved.get("unsettled"), opened),
             saved.get("pacing"),
         )
+
+
+def _unsettled(given: Any, opened: int) -> dict[int, Unsettled]:
+    found: dict[int, Unsettled] = {}
+    try:
+        rows = [(call, usd, expected) for call, usd, expected in given]
+    except (TypeError, ValueError):
+        raise InputError(f"unsettled is {given!r}: rows of id, USD at most and USD expected are needed") from None
+    for call, usd, expected in rows:
+        call, usd = whole("unsettled call", call, most=opened - 1), number("usd", usd)
+        if call in found:
+            raise InputError(f"unsettled has call {call} twice: each id is needed once")
+        found[call] = Unsettled(usd, number("expected", expected, most=usd))
+    return found

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from robatch.proxies.engines.token_count import Counter, token_counter
 from robatch.proxies.profiling.config import ModelConfig, ProfileConfig
+from robatch.proxies.profiling.gpu_memory import GpuMemory, folder_size, gpu_memory
 from robatch.proxies.profiling.run import recorded
-from robatch.proxies.profiling.sampling import cells_of
+from robatch.proxies.profiling.sampling import Answered, Cell, PlannedCall, cells_of
 from robatch.proxies.tasks.task import refuse_ungraded
 
 BYTES_A_TOKEN = 4
 """The rule of thumb where a model's tokenizer is not at hand."""
+
+
+@dataclass(frozen=True)
+class TooLong:
+    """Calls of a batch size that do not fit into their model's context window, prompt and allowed answers together.
+
+    A run records them as failed.
+
+    Attributes
+    ----------
+    batch_size
+        The batch size.
+    calls
+        How many of those to do.
+    tokens
+        Of the longest.
+    window
+        Tokens that a call may have.
+    """
+
+    batch_size: int
+    calls: int
+    tokens: int
+    window: int
 
 
 @dataclass(frozen=True)
@@ -40,6 +64,8 @@ class Estimate:
     counted
         ``"tokenizer"`` where the model's own counted the input tokens (without what a chat template adds to every
         call), ``"4 bytes a token"`` where they are estimated.
+    too_long
+        By batch size, calls that are too long for the model's context window as far as known.
     """
 
     model: str
@@ -50,6 +76,7 @@ class Estimate:
     output_tokens: int
     usd: float
     counted: str
+    too_long: tuple[TooLong, ...] = ()
 
 
 def estimate(config: ProfileConfig, output: str | os.PathLike[str] | None = None) -> tuple[Estimate, ...]:
@@ -65,7 +92,8 @@ def estimate(config: ProfileConfig, output: str | os.PathLike[str] | None = None
     Raises
     ------
     InputError
-        If a query has no answer, or `output` belongs to another run, as for the run itself.
+        If a query has no answer, or `output` belongs to another run, as for the run itself; or if that cannot be
+        told, as the folder of a model is missing.
     """
     refuse_ungraded(config.tasks)
     answered, opened = ({}, ()) if output is None else recorded(config, Path(output))
@@ -73,23 +101,23 @@ def estimate(config: ProfileConfig, output: str | os.PathLike[str] | None = None
     for model in config.models:
         count, counted = _counter(model)
         for task in config.tasks:
-            prompts = [] if model.name in opened else [task.template.render([])]
-            outputs, done = len(prompts), 0
+            probes = [] if model.name in opened else [task.template.render([])]
+            calls, done, inputs, outputs = len(probes), 0, sum(count(probes)), len(probes)
+            too_long = []
             for cell in cells_of(config, model):
                 if cell.task is not task:
                     continue
-                needed = cell.needed(answered)
-                calls = [call for planned in cell.rounds for call in planned]
-                missing = [call for call in calls if call.key not in answered]
-                done += len(calls) - len(missing)
-                if all(call.key in answered for call in needed):  # whole, or adaptive sampling has stopped
-                    continue
-                for call in missing:
-                    prompts.append(task.template.render([task.queries[i] for i in call.members]))
-                    outputs += task.max_output_tokens * len(call.members)
-            inputs = count(prompts)
+                missing, answers = _missing(cell, answered)
+                done += answers
+                prompts = count([task.template.render([task.queries[i] for i in call.members]) for call in missing])
+                limits = [task.max_output_tokens * len(call.members) for call in missing]
+                calls, inputs, outputs = calls + len(missing), inputs + sum(prompts), outputs + sum(limits)
+                long = [p + most for p, most in zip(prompts, limits, strict=True) if p + most > _window(model)]
+                if long:
+                    too_long.append(TooLong(cell.batch_size, len(long), max(long), _window(model)))
             usd = (inputs * model.price_in + outputs * model.price_out) / 1e6
-            found.append(Estimate(model.name, task.name, done, len(prompts), inputs, outputs, usd, counted))
+            sums = (done, calls, inputs, outputs, usd)
+            found.append(Estimate(model.name, task.name, *sums, counted, tuple(too_long)))
     return tuple(found)
 
 
@@ -102,26 +130,57 @@ def as_json(estimates: tuple[Estimate, ...]) -> dict[str, Any]:
     return {"estimates": [asdict(row) for row in estimates], "total": total}
 
 
-def _counter(model: ModelConfig) -> tuple[Callable[[list[str]], int], str]:
+def estimate_memory(config: ProfileConfig, gpu_gib: float | None = None) -> tuple[GpuMemory, ...]:
+    """Give the GPU memory that each model of a run needs, as far as its size is known.
+
+    The size is the one that the configuration names; otherwise that of the model's folder. Neither is known of a model
+    on a server, and of a hub name without a size.
+
+    Parameters
+    ----------
+    config
+        The run.
+    gpu_gib
+        Memory of one GPU, in GiB, to compare with.
+
+    Raises
+    ------
+    InputError
+        If an engine argument that memory depends on is not what vLLM takes.
+    """
+    found = []
+    for model in config.models:
+        size = config.sizes.get(model.name)
+        if size is None and model.local and model.path:
+            size = folder_size(Path(model.path))
+        if size is None:
+            found.append(GpuMemory(model.name))
+        else:
+            found.append(gpu_memory(model.name, size, model.engine, model.context_window, gpu_gib))
+    return tuple(found)
+
+
+def _missing(cell: Cell, answered: Answered) -> tuple[list[PlannedCall], int]:
+    """Give the calls of a cell that are to do, and the number of those that are done."""
+    calls = [call for planned in cell.rounds for call in planned]
+    left = [call for call in calls if call.key not in answered]
+    done = len(calls) - len(left)
+    if all(call.key in answered for call in cell.needed(answered)):  # whole, or adaptive sampling has stopped
+        return [], done
+    return left, done
+
+
+def _counter(model: ModelConfig) -> tuple[Counter, str]:
     """Give what counts the tokens of prompts, and what to call it."""
-    file = Path(model.path) / "tokenizer.json" if model.local and model.path else None
-    if file is None or not file.is_file() or find_spec("tokenizers") is None:
-        return _by_bytes, f"{BYTES_A_TOKEN} bytes a token"
-    tokenizers: Any = import_module("tokenizers")
-
-    try:
-        tokenizer = tokenizers.Tokenizer.from_file(str(file))
-    except Exception:  # the library raises bare exceptions on a file that it cannot read
-        return _by_bytes, f"{BYTES_A_TOKEN} bytes a token"
-    # A file may say that texts are cut or filled up to one length.
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    special = not model.chat  # a chat template brings its own special tokens
-    return (
-        lambda prompts: sum(len(coded) for coded in tokenizer.encode_batch(prompts, add_special_tokens=special)),
-        "tokenizer",
-    )
+    own = token_counter(Path(model.path) if model.local and model.path else None, model.chat)
+    return (_by_bytes, f"{BYTES_A_TOKEN} bytes a token") if own is None else (own, "tokenizer")
 
 
-def _by_bytes(prompts: list[str]) -> int:
-    return sum(-(-len(prompt.encode()) // BYTES_A_TOKEN) for prompt in prompts)
+def _by_bytes(prompts: Sequence[str]) -> list[int]:
+    return [-(-len(prompt.encode()) // BYTES_A_TOKEN) for prompt in prompts]
+
+
+def _window(model: ModelConfig) -> int:
+    """Return the tokens that a call may have: no more than vLLM is told to take."""
+    told = model.engine.get("max_model_len")
+    return min(model.context_window, told) if isinstance(told, int) else model.context_window

@@ -16,6 +16,7 @@ from robatch.instances.errors import InputError
 from robatch.proxies.engines.address import weights_sha256
 from robatch.proxies.profiling.config import ModelConfig, ProfileConfig
 from robatch.proxies.profiling.sampling import savings
+from robatch.proxies.tasks.recorded import queries_sha256, query_hash
 from robatch.proxies.tasks.task import Task
 
 _SETTINGS = ("config.json", "generation_config.json", "tokenizer*", "chat_template*", "special_tokens_map.json")
@@ -139,7 +140,8 @@ def _task(task: Task) -> dict[str, Any]:
         "max_output_tokens": task.max_output_tokens,
         "queries": len(task.queries),
         "queries_by_batch_size": {str(size): count for size, count in sorted(task.queries_by_batch_size.items())},
-        "queries_sha256": _sha256(json.dumps([asdict(query) for query in task.queries]).encode()),
+        "queries_sha256": queries_sha256(task.queries),
+        "query_hashes": {query.id: query_hash(query) for query in task.queries},
         "kind": task.kind,
         "choices": None if task.choices is None else list(task.choices),
     }

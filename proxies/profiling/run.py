@@ -12,9 +12,10 @@ from robatch.instances.errors import InputError
 from robatch.proxies.engines.engine import Engine, ModelAnswer, ModelCall
 from robatch.proxies.engines.offline import OfflineEngine
 from robatch.proxies.engines.server import ServerEngine
-from robatch.proxies.profiling.config import ModelConfig, ProfileConfig, read_config
+from robatch.proxies.profiling.config import ModelConfig, ProfileConfig, read_config, refuse_missing
 from robatch.proxies.profiling.progress import Progress
 from robatch.proxies.profiling.provenance import config_hash, identity, provenance
+from robatch.proxies.profiling.query_files import missing_query_files, write_query_files
 from robatch.proxies.profiling.record import CallKey, Record
 from robatch.proxies.profiling.sampling import Cell, PlannedCall, cells_of
 from robatch.proxies.tasks.grading import grader_of
@@ -32,7 +33,7 @@ _AT_A_TIME = 4096  # calls whose prompts are made at a time; engines take fewer 
 def profile(
     config: ProfileConfig | str | os.PathLike[str], output: str | os.PathLike[str], progress: bool = False
 ) -> Measurements:
-    """Measure models at batch sizes and write the measurements.
+    """Measure models at batch sizes and write the measurements, and beside them the measured queries.
 
     The same queries go to every model at every batch size. Which queries share a call, and in which order, is drawn
     anew for every batch size and repeat, the same for all models (see `robatch.proxies.profiling.sampling`). Answers
@@ -44,7 +45,8 @@ def profile(
     config
         A configuration, or the path of its TOML file.
     output
-        The Parquet file to write.
+        The Parquet file to write, ``OUT.parquet``. The queries of a single task are written to
+        ``OUT.queries.jsonl``, those of several to ``OUT.TASK.queries.jsonl`` each; `query_files` names them.
     progress
         Whether to show a progress bar with the rate, the cost so far and the time left.
 
@@ -52,13 +54,13 @@ def profile(
     -------
     Measurements
         What was written. Where `output` already holds the measurements of this configuration, they are returned
-        and nothing runs.
+        and nothing runs; only missing files of queries are written.
 
     Raises
     ------
     InputError
         If the configuration is wrong, a query has no answer to be graded by, a model cannot be loaded or reached,
-        or `output` belongs to another run.
+        `output` belongs to another run, or a file of queries holds something else.
     MissingExtraError
         If vLLM or the ``openai`` client is needed and not installed.
     """
@@ -66,15 +68,17 @@ def profile(
 
     if not isinstance(config, ProfileConfig):
         config = read_config(config)
+    refuse_missing(config, "measured")
     refuse_ungraded(config.tasks)
     target = Path(output)
     if target.is_dir() or not target.parent.is_dir():
         raise InputError(f"cannot write {str(target)!r}: a file in a folder that exists is needed")
     identities = {model.name: identity(model) for model in config.models}
     hashed = config_hash(config, identities)
-    done = _finished(config, target, hashed)
-    if done is not None:
+    if (done := _finished(config, target, hashed)) is not None:
+        write_query_files(target, config.tasks)
         return done
+    missing_query_files(target, config.tasks)  # refuses what stands there before anything is asked
     with Record(record_path(target), hashed) as record:
         cells = [cell for model in config.models for cell in cells_of(config, model)]
         with Progress(sum(cell.queries * cell.repeats for cell in cells), progress) as shown:
@@ -82,6 +86,7 @@ def profile(
                 _measure(config, model, record, shown)
         about = provenance(config, identities, hashed, record.opened, record.calls)
         measurements = Measurements.from_rows(_rows(config, record), about)
+        write_query_files(target, config.tasks)
         measurements.write(target)
         record.remove()
     return measurements
@@ -98,10 +103,11 @@ def recorded(config: ProfileConfig, output: Path) -> tuple[Mapping[CallKey, Mapp
     Raises
     ------
     InputError
-        If `output` belongs to another run.
+        If `output` belongs to another run, or that cannot be told, as the folder of a model is missing.
     """
     if not output.exists() and not record_path(output).exists():
         return {}, ()
+    refuse_missing(config, f"compared with those of {str(output)!r}")
     hashed = config_hash(config, {model.name: identity(model) for model in config.models})
     done = _finished(config, output, hashed)
     if done is None:
@@ -109,9 +115,8 @@ def recorded(config: ProfileConfig, output: Path) -> tuple[Mapping[CallKey, Mapp
         return record.calls, record.opened
     lines: dict[CallKey, dict[str, Any]] = {}
     for row in done.table.select([*CallKey._fields, "score"]).to_pylist():
-        lines.setdefault(CallKey(*(row[name] for name in CallKey._fields)), {"scores": []})["scores"].append(
-            row["score"]
-        )
+        key = CallKey(*(row[name] for name in CallKey._fields))
+        lines.setdefault(key, {"scores": []})["scores"].append(row["score"])
     return lines, {model.name for model in config.models}
 
 
@@ -167,7 +172,8 @@ def open_engine(model: ModelConfig, seed: int = 0, concurrency: int = 8, timeout
     """
     if model.server is not None:
         assert model.model
-        return ServerEngine(model.server, model.model, model.chat, concurrency, timeout, model.api_key_env, seed)
+        where = (model.server, model.model, model.chat, concurrency, timeout, model.api_key_env, seed)
+        return ServerEngine(*where, template_arguments=model.engine.get("chat_template_kwargs"))
     assert model.path
     return OfflineEngine(model.path, model.chat, model.context_window, seed, dict(model.engine))
 
@@ -237,8 +243,8 @@ def _answer(
             shown.describe(f"{model.name}, {task.name} x {call.key.batch_size}")
             shown.advance(len(call.members), _usd(model, line))
     finally:
-        if isinstance(answers, Generator):  # interrupted: the calls in flight are given up at once
-            answers.close()
+        if isinstance(answers, Generator):
+            answers.close()  # interrupted: the calls in flight are given up at once
 
 
 def _line(
@@ -268,9 +274,8 @@ def _usd(model: ModelConfig, line: dict[str, Any]) -> float:
 def _rows(config: ProfileConfig, record: Record) -> Iterator[dict[str, Any]]:
     """Give one row per task, query, model, batch size and repeat: by model, task, batch size, call, position."""
     for model in config.models:
-        shared_tokens = record.opened[model.name]["shared_tokens"]
         for cell in cells_of(config, model):
-            shared = shared_tokens[cell.task.name]
+            shared = record.opened[model.name]["shared_tokens"][cell.task.name]
             for call in cell.needed(record.calls):
                 line, size = record.calls[call.key], len(call.members)
                 for position, (member, answer) in enumerate(zip(call.members, line["answers"], strict=True)):

@@ -15,10 +15,13 @@ from robatch.proxies.tasks.hub import FIELDS, Source, dataset_queries
 from robatch.proxies.tasks.prompts import Template, default_template, template_for
 from robatch.proxies.tasks.queries import TASKS, Query, generate_task, read_queries
 from robatch.proxies.tasks.task import Task
-from robatch.proxies.toml_table import TEXT, TomlTable, at_least, one_of
+from robatch.proxies.toml_table import TEXT, Check, TomlTable, at_least, one_of
 
 TASKS_FOLDER = "ROBATCH_TASKS"
 """Environment variable: the folder in which relative paths of task files are looked up too."""
+
+_MOST_OUTPUT = 1 << 17
+_OUTPUT: Check = (f"a whole number from 1 to {_MOST_OUTPUT}", lambda value: bool(1 <= value <= _MOST_OUTPUT))
 
 _SOURCES = ("file", "generate", "dataset")
 _DATASET_KEYS = ("config", "split", "fields", "labels", "choices", "kind", "answer_pattern")
@@ -75,7 +78,7 @@ def read_task(row: Mapping[str, Any], where: str, folder: Path) -> Task:
         queries=queries,
         template=_template(table, queries),
         grader=table.get("grader", str, TEXT, default="auto"),
-        max_output_tokens=table.get("max_output_tokens", int, at_least(1), default=16),
+        max_output_tokens=table.get("max_output_tokens", int, _OUTPUT, default=16),
         described=described,
         queries_by_batch_size=_by_batch_size(table),
     )

@@ -137,6 +137,8 @@ def read_queries(path: str | os.PathLike[str]) -> tuple[Query, ...]:
         raise InputError(f"cannot read the queries {name!r}: {why_unreadable(error)}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"cannot read the queries {name!r}: it is not UTF-8 text") from error
+    except ValueError as error:  # a path with a null character
+        raise InputError(f"cannot read the queries {name!r}: {error}") from error
     queries: list[Query] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):

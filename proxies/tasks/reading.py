@@ -1,6 +1,8 @@
 """From a model's output to one answer per query: strictly in the form asked for, or with tolerance for free text.
 
-A slot's answer is taken from its own line or key alone; where it is not clear which answer is meant, there is none.
+A slot's answer is taken from its own line or key alone; where another slot's mark stands in it, or it is not clear
+which answer is meant, there is none. Lines are never split at such a mark, nor counted off to several queries where no
+mark stands: a query's text could make a model write either.
 What no reader of lines can tell: a model that repeats a query's text over several lines, of which one begins like a
 slot, and never comes to that slot itself.
 """
@@ -14,28 +16,21 @@ from typing import Any, Literal
 
 from robatch.proxies.tasks.free_text import read_line
 from robatch.proxies.tasks.grading import normalize
+from robatch.proxies.tasks.marks import NAMED, NUMBERED, other_slot
 from robatch.proxies.tasks.queries import Query
 
 Answers = tuple[str | None, ...]
 
 _ANSWER_LINE = re.compile(r"A([0-9]{1,4}):[ \t]*(\S.*?)[ \t]*")
 _KEY = re.compile(r"A(0|[1-9][0-9]{0,3})")
-# A slot's mark within a line: whose answer stands behind it is not clear.
-_INNER = re.compile(
-    r"(?:^|[\s,;.|/&(\[*_`])(?:A|(?:Answer|Ans\.?)[ \t]*#?)[ \t]*([0-9]{1,4})[*_`\])]*\s*[:=]", re.IGNORECASE
-)
-_INNER_NUMBER = re.compile(r"[\s,;|]([0-9]{1,4})[.):](?=\s)")
-
-# Decoration around a slot's number: quotes, list marks and headings before, bold and code around it.
-_BEFORE = r"\s*(?:[>#*+\-\u2022]+[ \t]+)*[*_`\[(]*"
-_AFTER = r"[*_`\])]*\s*(?:[:=\uff1a][*_`]*|[.)][*_`]*(?=\s|$)|(?:[-\u2013\u2014]|->|\u2192)(?=\s|$))[*_`]*"
-_NAMED = re.compile(rf"{_BEFORE}(?:A|(?:Answer|Ans\.?)[ \t]*#?)[ \t]*([0-9]{{1,4}}){_AFTER}(.*)", re.IGNORECASE)
-# A bare number needs a dot, bracket or colon and a space: "1. x", "1) x", "1: x", but not "1.5", "1 - 2" or "10:30".
-_NUMBERED = re.compile(r"\s*[*_`(]*([0-9]{1,4})(?:[.:][*_`]*|\)[*_`.:]*)(?=\s|$)(.*)")
 # Thoughts open the output (their opening tag may be the prompt's); a tag within a line of answers is none.
 _THOUGHTS = re.compile(r"\A\s*<think>(?:.*?</think>|.*\Z)|\A.*?^[ \t]*</think>[ \t]*$", re.DOTALL | re.MULTILINE)
 _FENCE = re.compile(r"\s*(?:```|~~~)[\w-]*\s*")
 _CUE = re.compile(r"\banswers?\b|####|\\boxed", re.IGNORECASE)
+_WRAP = " \t*_`\"'"
+# Numbers and nothing else, of which the last need not be the one meant.
+_PLAIN = r"-?(?>[0-9]+(?:\.[0-9]+)?)"
+_SEVERAL = re.compile(rf"{_PLAIN}(?:(?:[\s,;|/&]|and|or|<br ?/?>|\\n)+{_PLAIN})+", re.IGNORECASE)
 
 
 def read(
@@ -106,16 +101,22 @@ def _shifted(found: Mapping[int, object], queries: Sequence[Query]) -> bool:
     return 0 in found or (1 not in found and len(queries) + 1 in found)
 
 
-def _own(line: str, slot: int, query: Query, inner: re.Pattern[str], slots: int) -> str:
-    """Return the part of a slot's line that is surely its own: nothing, where another slot's mark stands in it.
+def _read_slot(line: str, slot: int, query: Query, slots: int, of_line: bool) -> str | None:
+    """Read a slot's free text as far as it is surely its own.
 
-    A choice is read before that mark. A text may hold marks of slots that the call has not.
+    Another slot's mark in it leaves it unclear; but a choice of a line is read before that mark, if it can mean no
+    longer one there.
     """
-    for match in inner.finditer(line):
-        other = int(match[1])
-        if other != slot and (query.kind != "text" or 1 <= other <= slots):
-            return line[: match.start()] if query.kind == "choice" else ""
-    return line
+    if query.kind == "choice" and (exact := normalize(line.strip(_WRAP), query)) is not None:
+        return exact
+    end = other_slot(line, slot, slots, query.kind)
+    if end is not None:
+        answer = read_line(line[:end].rstrip(" \t,;|>-\u2013\u2014"), query) if of_line else None
+        return answer if _is_whole(answer, query) else None  # never for another kind than a choice
+    plain = re.sub(r"[$€£*`]", "", line).strip("[](). \t\r_")
+    if query.kind == "number" and _SEVERAL.fullmatch(plain):
+        return normalize(plain, query)  # thousands may be grouped
+    return read_line(line, query)
 
 
 def _parse_lines(text: str, queries: Sequence[Query]) -> Answers:
@@ -125,8 +126,8 @@ def _parse_lines(text: str, queries: Sequence[Query]) -> Answers:
         match = _ANSWER_LINE.fullmatch(line.strip("\r \t"))
         if match:
             slot, line = int(match[1]), match[2]
-            if 1 <= slot <= len(queries) and queries[slot - 1].kind != "choice":
-                line = _own(line, slot, queries[slot - 1], _INNER, len(queries))
+            if 1 <= slot <= len(queries) and queries[slot - 1].kind == "text":
+                line = "" if other_slot(line, slot, len(queries), "text", named_only=True) is not None else line
             found.setdefault(slot, []).append(line)
     return _once(found, queries)
 
@@ -174,13 +175,13 @@ def _once(found: dict[int, list[str]], queries: Sequence[Query]) -> Answers:
 def _tolerant(text: str, queries: Sequence[Query], form: str) -> tuple[Answers, bool]:
     text = _THOUGHTS.sub("", text, count=1)
     for look in (_objects, _marked) if form == "json" else (_marked, _objects):
-        found = look(text, queries)
+        found = look(text)
         if found:
             if _shifted(found, queries):
                 return (None,) * len(queries), look is _marked
-            slots = (found.get(i, []) for i in range(1, len(queries) + 1))
             answers = (
-                _alike([read_line(line, query) for line in lines]) for lines, query in zip(slots, queries, strict=True)
+                _alike([_read_slot(line, i, query, len(queries), look is _marked) for line in found.get(i, [])])
+                for i, query in enumerate(queries, start=1)
             )
             return tuple(answers), look is _marked
     if len(queries) != 1:
@@ -192,10 +193,10 @@ def _alike(answers: Sequence[str | None]) -> str | None:
     return answers[0] if len(set(answers)) == 1 else None
 
 
-def _marked(text: str, queries: Sequence[Query]) -> dict[int, list[str]]:
+def _marked(text: str) -> dict[int, list[str]]:
     """Find the slots that lines begin, and give the first line of each that is not empty."""
     lines = _lines(text)
-    for pattern, inner in ((_NAMED, _INNER), (_NUMBERED, _INNER_NUMBER)):
+    for pattern in (NAMED, NUMBERED):
         found: dict[int, list[str]] = {}
         waiting: int | None = None  # the slot whose mark had nothing behind it
         for line in lines:
@@ -204,8 +205,6 @@ def _marked(text: str, queries: Sequence[Query]) -> dict[int, list[str]]:
                 waiting = int(match[1])
                 line = match[2]
             if waiting is not None and line.strip(" \t*_`"):
-                if 1 <= waiting <= len(queries):
-                    line = _own(line, waiting, queries[waiting - 1], inner, len(queries))
                 found.setdefault(waiting, []).append(line)
                 waiting = None
         if found:
@@ -213,7 +212,7 @@ def _marked(text: str, queries: Sequence[Query]) -> dict[int, list[str]]:
     return {}
 
 
-def _objects(text: str, queries: Sequence[Query]) -> dict[int, list[str]]:
+def _objects(text: str) -> dict[int, list[str]]:
     """Find the slots of the JSON objects in the text.
 
     The first object that is broken ends the search: what comes after it may stand within one of its texts.

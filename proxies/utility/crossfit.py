@@ -18,6 +18,9 @@ from robatch.proxies.utility.routers import fit_router, router_scores
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+MOST_FOLDS = 50
+"""Folds that may be asked for whatever the number of queries; more only as far as each leaves out something."""
+
 
 class CrossFit(NamedTuple):
     """Routers fitted to all queries, and what those fitted without a fold say.
@@ -38,7 +41,13 @@ class CrossFit(NamedTuple):
 
 
 def deal(X: Any, groups: Any, rows: int, folds: int, seed: int) -> IntArray:  # noqa: N803
-    """Deal the queries out to folds, equal texts and groups together: (N,)."""
+    """Deal the queries out to folds, equal texts and groups together: (N,).
+
+    Raises
+    ------
+    InputError
+        If `groups` has another shape, or there are more folds than `MOST_FOLDS` and than parts to deal out.
+    """
     X = as_rows(X)  # noqa: N806
     codes = np.arange(rows)
     if isinstance(X, list) and all(isinstance(text, str) for text in X):
@@ -55,7 +64,13 @@ def deal(X: Any, groups: Any, rows: int, folds: int, seed: int) -> IntArray:  # 
         bound = connected_components(edges, directed=False)[1][codes]
         joined = np.unique(bound, return_inverse=True)[1]
         codes = joined if joined.max() > 0 else codes
-    order = np.random.default_rng(seed).permutation(int(codes.max()) + 1)
+    parts = int(codes.max()) + 1
+    if folds > max(MOST_FOLDS, parts):
+        what = "different queries" if groups is None else "groups"
+        raise InputError(
+            f"folds is {folds}: a whole number from 2 to {max(MOST_FOLDS, parts)} is needed for {parts} {what}"
+        )
+    order = np.random.default_rng(seed).permutation(parts)
     return np.asarray(order[codes] % folds, dtype=np.int64)
 
 

@@ -41,11 +41,13 @@ class Diagnosis:
         Predictions of queries that were left out: (N, S).
     measured
         (N, S), NaN where not measured.
+    plain
+        Predictions of the baseline, each state's mean over the other folds, which tells no query from another: (N, S).
     brier, log_loss, ece, auc
         Over all measured cells. The expected calibration error has `BINS` bins of equal width. The AUC is the mean over
         the states that have one; None where none has.
     baseline_brier
-        The Brier score of each state's mean over the other folds, which tells no query from another.
+        The Brier score of `plain`.
     decisions
         What the predictions are worth to choices; None where `diagnose` was not told the costs.
     per_state
@@ -56,6 +58,7 @@ class Diagnosis:
     states: tuple[tuple[str, int], ...]
     predicted: FloatArray
     measured: FloatArray
+    plain: FloatArray
     brier: float
     log_loss: float
     ece: float
@@ -168,7 +171,7 @@ def judge(
     every = _figures(predicted[known], measured[known])
     aucs = [record["auc"] for record in records if record["auc"] is not None]
     return Diagnosis(
-        tuple(states), predicted, measured, every["brier"], every["log_loss"], every["ece"],
+        tuple(states), predicted, measured, plain, every["brier"], every["log_loss"], every["ece"],
         float(np.mean(aucs)) if aucs else None,
         float(((plain - measured)[known] ** 2).mean()), tuple(records),
     )  # fmt: skip

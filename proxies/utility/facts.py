@@ -12,6 +12,7 @@ import numpy.typing as npt
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
 from robatch.proxies.tasks.queries import Query, query_ids
+from robatch.proxies.tasks.recorded import check_measured
 from robatch.proxies.utility.uncertainty import Answers
 
 if TYPE_CHECKING:
@@ -146,12 +147,14 @@ def sample(measurements: Measurements, queries: Sequence[Query], task: str | Non
     """Bring the measurements of a task together with its queries' texts.
 
     Queries without measurements, and measurements of other queries, are left out: a part of the queries is what
-    a proxy is fitted to when it is judged on the others.
+    a proxy is fitted to when it is judged on the others. Queries are compared with the measured ones by hashes, as
+    far as the measurements hold them (see `robatch.proxies.tasks.recorded.check_measured`).
 
     Raises
     ------
     InputError
-        If none of the queries was measured, an id is given twice, or the task is not clear.
+        If none of the queries was measured, one is another than the one measured under its id, an id is given twice,
+        or the task is not clear.
     """
     name = task_of(measurements, task)
     query_ids(queries)
@@ -165,9 +168,11 @@ def sample(measurements: Measurements, queries: Sequence[Query], task: str | Non
             "the queries of the measurements are needed, with their ids"
         )
     record = next(record for record in measurements.provenance["tasks"] if record["name"] == name)
-    facts = Facts(tuple(measurements.provenance["models"]), record, len(rows))
+    check_measured(queries, record, set(ids))
+    kept = {name: value for name, value in record.items() if name != "query_hashes"}  # which no prediction needs
+    facts = Facts(tuple(measurements.provenance["models"]), kept, len(rows))
     texts = [facts.text(given[ids[i]]) for i in rows]
-    answers = _answers(measurements, name, [ids[i] for i in rows])
+    answers = single_answers(measurements, name, [ids[i] for i in rows])
     return Sample(facts, texts, utility[rows], inputs[rows], outputs[rows], answers)
 
 
@@ -196,8 +201,8 @@ def stack_tasks(measurements: Measurements, queries: Mapping[str, Sequence[Query
     )
 
 
-def _answers(measurements: Measurements, task: str, ids: Sequence[str]) -> Answers:
-    """Return every single answer to the queries, with a number for its call."""
+def single_answers(measurements: Measurements, task: str, ids: Sequence[str]) -> Answers:
+    """Return every single answer to the queries of a task, in the order of `ids`, with a number for its call."""
     names = ("task", "query_id", "model", "batch_size", "repeat", "call", "score")
     rows, columns = {id: i for i, id in enumerate(ids)}, {state: s for s, state in enumerate(measurements.states)}
     calls: dict[tuple[int, int, int], int] = {}

@@ -16,6 +16,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from robatch.instances.errors import InputError, require
+from robatch.proxies.engines.address import check_base_url
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -199,7 +200,7 @@ def check_source(source: Any) -> None:
     Raises
     ------
     InputError
-        If `source` is not one of those of `Features`.
+        If `source` is not one of those of `Features`, or its URL holds credentials: it is written into files.
     """
     if callable(source) or source in ("tfidf", "given"):
         return
@@ -208,11 +209,14 @@ def check_source(source: Any) -> None:
         url, _, model = rest.rpartition("#")
         if kind == "sentence-transformers" and rest:
             return
-        if kind == "endpoint" and url.startswith(("http://", "https://")) and model:
+        if kind == "endpoint" and url and model and "@" not in rest:
+            check_base_url(url, "features")
             return
+    secret = any(mark in str(source) for mark in "@?")  # a URL may hold a password or a key
+    shown = "not repeated here" if secret else repr(source)
     raise InputError(
-        f"features is {source!r}: 'tfidf', 'given', a callable from texts to an array, 'sentence-transformers:NAME' "
-        "or 'endpoint:URL#MODEL' is needed"
+        f"features is {shown}: 'tfidf', 'given', a callable from texts to an array, 'sentence-transformers:NAME' "
+        "or 'endpoint:URL#MODEL', the URL without credentials, is needed"
     )
 
 

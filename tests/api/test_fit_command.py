@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 from robatch.cli import Commands
 from robatch.cli.fit import fit
 from robatch.proxies.profiling.measurements import Measurements
-from robatch.proxies.tasks.queries import Query, write_queries
+from robatch.proxies.tasks.queries import Query, read_queries, write_queries
+from robatch.proxies.tasks.recorded import query_hash
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 CHOICES = ("red", "blue")
@@ -54,7 +55,7 @@ def test_a_proxy_is_fitted_written_and_judged(files: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "Brier" in result.output
     assert "40 of 40 queries were measured" in result.output
-    assert "net utility" in result.output
+    assert "routing by these predictions" in result.output
     assert (files / "plot.png").exists()
     proxy = UtilityProxy.load(files / "proxy")
     assert proxy.layout_.states == (("a", 1), ("a", 4), ("b", 1), ("b", 4))
@@ -62,7 +63,7 @@ def test_a_proxy_is_fitted_written_and_judged(files: Path) -> None:
 
 def test_choices_by_state_means_alone_are_warned_of(files: Path) -> None:
     result = run(files, "--router", "constant")
-    assert "not clearly better than with --router constant" in result.output
+    assert "not clearly better than treating all queries alike" in result.output
 
 
 def test_figures_as_json(files: Path) -> None:
@@ -81,11 +82,52 @@ def test_figures_as_json(files: Path) -> None:
         (["--features", "bert"], "features is 'bert'"),
         (["--floor", "low"], "neither a number nor"),
         (["--router", "oracle"], "oracle"),
+        (["--folds", "100000"], "is not in the range 2<=x<=50"),
+        (["--plot", "{folder}/proxy"], "which --output is too"),
+        (["--plot", "{folder}/q.jsonl"], "an input of this command"),
+        (["-o", "{folder}/q.jsonl"], "an input of this command"),
+        (["-o", "{folder}/sub/../m.parquet"], "an input of this command"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_exit_code_2(files: Path, options: list[str], message: str) -> None:
-    result = run(files, *options)
+    (files / "sub").mkdir()
+    before = [(files / name).read_bytes() for name in ("q.jsonl", "m.parquet")]
+    result = run(files, *(option.format(folder=files) for option in options))
     assert result.exit_code == 2
+    assert [(files / name).read_bytes() for name in ("q.jsonl", "m.parquet")] == before
     assert message in result.output
     assert "Traceback" not in result.output
     assert not (files / "proxy").exists()
+
+
+def test_other_queries_under_the_measured_ids_are_refused(files: Path) -> None:
+    queries = read_queries(files / "q.jsonl")
+    measured = Measurements.read(files / "m.parquet")
+    hashes = {query.id: query_hash(query) for query in queries}
+    measured.provenance["tasks"][0]["query_hashes"] = hashes  # type: ignore[index]  # read from JSON
+    measured.write(files / "m.parquet")
+    write_queries(files / "q.jsonl", [*queries[:20:-1], Query("more", "Not measured.", "red", "choice", CHOICES)])
+    result = run(files, "--router", "constant")
+    assert "19 of 20 queries were measured" in result.output
+    assert b"query_hashes" not in (files / "proxy").read_bytes()
+    (files / "proxy").unlink()
+    write_queries(
+        files / "q.jsonl", [Query(query.id, "other " + query.text, "red", "choice", CHOICES) for query in queries]
+    )
+    result = run(files)
+    assert result.exit_code == 2
+    assert "measured for task 'sort'" in result.output
+    assert not (files / "proxy").exists()
+
+
+def test_the_queries_that_profile_wrote_are_found(files: Path) -> None:
+    (files / "q.jsonl").rename(files / "m.queries.jsonl")
+    group = Commands("robatch", commands={"fit": fit})
+    names = ["fit", str(files / "m.parquet"), "-o", str(files / "proxy")]
+    result = CliRunner().invoke(group, names)
+    assert result.exit_code == 0, result.output
+    assert "40 of 40 queries were measured" in result.output
+    (files / "m.queries.jsonl").unlink()
+    result = CliRunner().invoke(group, names)
+    assert result.exit_code == 2
+    assert "m.queries.jsonl" in result.output

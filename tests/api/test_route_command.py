@@ -104,8 +104,11 @@ def test_another_file_is_no_plan(server):
 
 def test_an_output_that_is_an_input_is_refused(server):
     before = Path("q.jsonl").read_bytes()
-    result = robatch("route", "q.jsonl", "--proxy", "proxy", "-o", "q.jsonl", "--budget", 1.0)
-    assert result.exit_code == 2 or "an input of this command" in str(result.exception)
+    Path("link").symlink_to("q.jsonl")
+    for path in ("q.jsonl", "link", Path("q.jsonl").absolute()):
+        result = robatch("route", "q.jsonl", "--proxy", "proxy", "-o", path, "--budget", 1.0)
+        assert result.exit_code == 2
+        assert "an input of this command" in result.stderr
     assert Path("q.jsonl").read_bytes() == before
 
 
@@ -135,3 +138,30 @@ def test_features_and_queries_can_be_named(server, monkeypatch):
     Path("q.jsonl").rename("moved.jsonl")
     assert "--queries" in robatch("execute", "plan.parquet").stderr
     assert robatch("execute", "plan.parquet", "--queries", "moved.jsonl").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--timeout", "nan"), ("--timeout", "inf"), ("--overrun", "nan"), ("--overrun", "-1")]
+)
+def test_numbers_that_are_none_are_refused(server, arguments):
+    assert routed("--budget", 1.0).exit_code == 0
+    result = robatch("execute", "plan.parquet", *arguments)
+    assert result.exit_code == 2
+    assert arguments[0] in result.stderr
+    assert server.asked == []
+
+
+def test_a_dry_run_refuses_the_outputs_that_the_run_refuses(server):
+    assert routed("--budget", 1.0).exit_code == 0
+    for output in ("none/a.jsonl", ".", "q.jsonl"):
+        run, dry = (robatch("execute", "plan.parquet", "-o", output, *more) for more in ((), ("--dry-run",)))
+        assert run.exit_code == dry.exit_code == 2
+        assert run.stderr == dry.stderr
+
+
+def test_an_overrun_pays_for_the_last_calls(server):
+    assert routed("--budget-fraction", 0.05).exit_code == 0
+    result = robatch("execute", "plan.parquet", "-o", "a.jsonl")
+    assert result.exit_code == 1
+    assert "USD are left" in result.stderr
+    assert robatch("execute", "plan.parquet", "-o", "b.jsonl", "--overrun", 0.001).exit_code == 0

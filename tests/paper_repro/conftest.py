@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,9 @@ from robatch.proxies.profiling.sampling import pack
 from robatch.proxies.tasks.prompts import Template
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))  # paper_repro is not installed
 QUERIES, SIZES, REPEATS, SHARED = 60, (1, 2, 4), 2, 80
 PRICES = {"small": 0.01, "large": 0.1}
-
-
-@pytest.fixture
-def scripts(monkeypatch):
-    """The scripts of paper_repro can be imported, as they import each other."""
-    monkeypatch.syspath_prepend(str(ROOT / "paper_repro"))
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
+from paper_repro import bill, bill_page
+from paper_repro.common.csv_tables import as_csv
 from robatch.instances import InputError
 from robatch.proxies import generate_task
 
@@ -24,25 +25,12 @@ def load(path, name):
 
 
 @pytest.fixture(scope="module")
-def bill():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "paper_repro"))
-        yield load(ROOT / "paper_repro" / "bill.py", "bill")
-        sys.modules.pop("bill_page", None)
-
-
-@pytest.fixture(scope="module")
-def page_of():
-    return load(ROOT / "paper_repro" / "bill_page.py", "bill_page_alone")
-
-
-@pytest.fixture(scope="module")
 def servers():
     return load(ROOT / "tests" / "proxies" / "llm_server.py", "llm_server")
 
 
 @pytest.fixture(scope="module")
-def recorded(bill, servers, tmp_path_factory):
+def recorded(servers, tmp_path_factory):
     """Plans executed on a server that counts more tokens than predicted and cannot answer large calls."""
     folder = tmp_path_factory.mktemp("bill")
     servers.make_queries(folder / "sort.jsonl", 45)
@@ -58,8 +46,8 @@ def recorded(bill, servers, tmp_path_factory):
         again = bill.executed(folder / "sort.jsonl", servers.Proxy(server.url), fraction)
         assert len(server.asked) == asked, "a finished execution sends nothing"
         assert about | bill.execution_row(*again[:2]) | interval == executions[-1]
-    (folder / "executions.csv").write_text(bill.as_csv(executions), encoding="utf-8")
-    (folder / "states.csv").write_text(bill.as_csv(states), encoding="utf-8")
+    (folder / "executions.csv").write_text(as_csv(executions, digits=None), encoding="utf-8")
+    (folder / "states.csv").write_text(as_csv(states, digits=None), encoding="utf-8")
     told = {
         "date": "2026-01-01", "machine": {"cpu": "a CPU", "cores": 2, "memory_gib": 24.0, "python": "CPython 3.11"},
         "packages": {"robatch": "0.1.0"}, "measured_on": "2026-01-01", "repeats": 2, "seed": 2,
@@ -69,7 +57,7 @@ def recorded(bill, servers, tmp_path_factory):
     return folder, executions, states
 
 
-def test_the_sources_add_up_to_the_difference(bill, recorded):
+def test_the_sources_add_up_to_the_difference(recorded):
     _, executions, _ = recorded
     for row in executions:
         assert sum(row[name] for name in bill.SOURCES) == pytest.approx(row["billed"] - row["amortized"], abs=1e-15)
@@ -92,15 +80,15 @@ def test_states_add_up_to_their_execution(recorded):
         assert sum(row["planned_calls"] for row in mine) == whole["planned_calls"]
 
 
-def test_what_is_recorded_is_read_as_it_was_written(page_of, recorded):
+def test_what_is_recorded_is_read_as_it_was_written(recorded):
     folder, executions, states = recorded
-    assert page_of.read_csv(folder / "executions.csv") == executions
-    assert page_of.read_csv(folder / "states.csv") == states
+    assert bill_page.read(folder / "executions.csv") == executions
+    assert bill_page.read(folder / "states.csv") == states
 
 
-def test_the_page_says_what_is_recorded(page_of, recorded):
+def test_the_page_says_what_is_recorded(recorded):
     folder, executions, _ = recorded
-    page = page_of.page(folder)
+    page = bill_page.page(folder)
     assert "No bill exceeded its budget" in page
     for row in executions:
         assert f"| sort | {row['fraction']:g} | {row['budget'] * 1e6:.2f} | {row['amortized'] * 1e6:.2f} |" in page
@@ -108,32 +96,32 @@ def test_the_page_says_what_is_recorded(page_of, recorded):
     assert f"{split} calls were halves of malformed ones" in page.replace("\n", " ")
 
 
-def test_the_page_tells_of_a_bill_over_budget_and_of_a_missed_interval(page_of, recorded):
+def test_the_page_tells_of_a_bill_over_budget_and_of_a_missed_interval(recorded):
     _, executions, _ = recorded
     row = executions[0] | {"billed": executions[0]["budget"] * 1.01}
-    assert page_of.bill_sentences([row, *executions[1:]]).startswith("1 of 2 bills exceeded the budget.")
+    assert bill_page.bill_sentences([row, *executions[1:]]).startswith("1 of 2 bills exceeded the budget.")
     known = {"low": 10.0, "high": 12.0, "replans": 0}
     rows = [executions[0] | known | {"actual": actual} for actual in (9.0, 11.0, 12.0)]
-    assert "in 2 of 3 executions" in page_of.utility_sentences(rows)
+    assert "in 2 of 3 executions" in bill_page.utility_sentences(rows)
 
 
-def test_token_sentences_compare_real_with_predicted(page_of):
+def test_token_sentences_compare_real_with_predicted():
     one = {"batch_size": 1.0, "calls": 2.0, "input_tokens": 110.0, "predicted_input_tokens": 100.0}
     one |= {"output_tokens": 9.0, "predicted_output_tokens": 10.0}
     many = one | {"batch_size": 8.0, "output_tokens": 15.0}
-    text = page_of.token_sentences([one, many])
+    text = bill_page.token_sentences([one, many])
     assert "calls of one query +10.00% input and -10.00% output" in text
     assert "calls of several +10.00% input and +50.00% output" in text
 
 
-def test_new_queries_are_none_of_the_measured(bill):
+def test_new_queries_are_none_of_the_measured():
     measured = generate_task("reviews", 240, bill.SEED)  # the very seed: without a check, all would be known
     new = bill.new_queries("reviews", measured, 50)
     assert len(new) == 50
     assert not {query.text for query in new} & {query.text for query in measured}
 
 
-def test_a_folder_of_other_measurements_is_refused(bill, tmp_path):
+def test_a_folder_of_other_measurements_is_refused(tmp_path):
     class Measured:
         def __init__(self, hashed):
             self.provenance = {"config_hash": hashed}
@@ -144,6 +132,6 @@ def test_a_folder_of_other_measurements_is_refused(bill, tmp_path):
         bill._begin(tmp_path / "work", Measured("b"))
 
 
-def test_the_page_in_the_repository_is_made_of_its_records(page_of):
+def test_the_page_in_the_repository_is_made_of_its_records():
     page = (ROOT / "paper_repro" / "BILL.md").read_text(encoding="utf-8")
-    assert page == page_of.page(ROOT / "paper_repro" / "results" / "bill")
+    assert page == bill_page.page(ROOT / "paper_repro" / "results" / "bill")

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from paper_repro import forms_page
 from robatch.proxies import Measurements, read_config
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("small", "small-free")
 SIZES = (1, 4)
 QUERIES = 40
-
-
-def script():
-    spec = importlib.util.spec_from_file_location("forms_page", ROOT / "paper_repro" / "forms_page.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def rows(form):
@@ -56,7 +49,7 @@ def measured(form):
 
 @pytest.fixture(scope="module")
 def page():
-    return script().page({form: measured(form) for form in ("lines", "json")})
+    return forms_page.page({form: measured(form) for form in ("lines", "json")})
 
 
 def test_shares_accuracies_and_tokens_stand_in_the_tables(page):
@@ -81,12 +74,12 @@ def test_clear_differences_are_counted():
     cell = {"task": "sums", "model": "m", "form": "lines", "batch_size": 1, "parsed": 1.0}
     bad, good = {"accuracy": 0.2, "low": 0.1, "high": 0.3}, {"accuracy": 0.8, "low": 0.7, "high": 0.9}
     pair = [cell | good | {"free": False}, cell | bad | {"free": True}]
-    text = script().accuracy_sentences(pair)
+    text = forms_page.accuracy_sentences(pair)
     assert text.startswith("In 1 of 1 cells the structured answers are more often right")
     assert "in 0 the free ones" in text
     assert "differs by -0.600" in text
     turned = [record | {"free": not record["free"]} for record in pair]
-    assert script().accuracy_sentences(turned).startswith("In 0 of 1 cells")
+    assert forms_page.accuracy_sentences(turned).startswith("In 0 of 1 cells")
 
 
 def test_the_two_configurations_differ_in_the_form_alone(monkeypatch, tmp_path):
@@ -108,6 +101,6 @@ def test_the_two_configurations_differ_in_the_form_alone(monkeypatch, tmp_path):
 
 
 def test_the_page_in_the_repository_is_made_of_its_records():
-    module = script()
+    module = forms_page
     recorded = {form: Measurements.read(module.RESULTS / f"{form}.parquet") for form in module.FORMS}
     assert (ROOT / "paper_repro" / "FORMS.md").read_text(encoding="utf-8") == module.page(recorded)

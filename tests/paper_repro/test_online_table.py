@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from paper_repro import online_table
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def module(scripts):
-    return import_module("online_table")
+def module():
+    return online_table
 
 
 def test_rows_measured_again_stand_on_the_page(module):

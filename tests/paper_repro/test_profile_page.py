@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
+from paper_repro import profile_page
 from robatch.instances import load
 from robatch.proxies import Measurements, Template
 from robatch.proxies.tasks.queries import generate_task
 
 ROOT = Path(__file__).parents[2]
 PROFILE = Path(str(files("robatch.instances") / "data" / "measured_profile.parquet"))
-
-
-def script():
-    spec = importlib.util.spec_from_file_location("profile_page", ROOT / "paper_repro" / "profile_page.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_measured_is_made_from_the_measurements():
@@ -36,7 +29,7 @@ def test_measured_is_what_it_is_said_to_be():
 
 
 def test_the_page_says_what_the_measurements_say():
-    page = script().page(Measurements.read(PROFILE))
+    page = profile_page.page(Measurements.read(PROFILE))
     assert (ROOT / "paper_repro" / "PROFILE.md").read_text(encoding="utf-8") == page
 
 

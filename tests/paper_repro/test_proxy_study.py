@@ -12,6 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from paper_repro import profile_tasks_features
+from paper_repro.common import csv_tables
+from paper_repro.proxy import checks, data, figures, page, plans, splits, tables
+from paper_repro.proxy import study as run
 from robatch.instances.errors import InputError
 from robatch.proxies.tasks.queries import generate_task
 
@@ -20,28 +24,19 @@ RESULTS = ROOT / "paper_repro" / "results" / "proxy"
 
 
 @pytest.fixture
-def study(scripts):
+def study():
     """The scripts of the study."""
-    import profile_tasks_features
-    import proxy_checks
-    import proxy_data
-    import proxy_figures
-    import proxy_page
-    import proxy_plans
-    import proxy_splits
-    import proxy_study
-    import proxy_tables
-
     return SimpleNamespace(
         features=profile_tasks_features,
-        checks=proxy_checks,
-        data=proxy_data,
-        figures=proxy_figures,
-        page=proxy_page,
-        plans=proxy_plans,
-        splits=proxy_splits,
-        run=proxy_study,
-        tables=proxy_tables,
+        checks=checks,
+        csv=csv_tables,
+        data=data,
+        figures=figures,
+        page=page,
+        plans=plans,
+        splits=splits,
+        run=run,
+        tables=tables,
     )
 
 
@@ -188,8 +183,8 @@ def test_signs_of_intervals(study, low, high, expected):
 def test_the_whole_study(study, synthetic, tasks, tmp_path):
     with ThreadPoolExecutor(1) as pool:
         found = study.run.study(synthetic[0], tasks, pool, splits=2, compared=1, routers=("logistic", "constant"))
-    texts = {name: study.run.as_csv(table) for name, table in found.items()}
-    results = {name: study.run.parsed(text) for name, text in texts.items()}
+    texts = {name: study.csv.as_csv(table) for name, table in found.items()}
+    results = {name: study.csv.parsed(text) for name, text in texts.items()}
     page = study.page.page(results, 2, 1)
     proxy = next(r for r in results["areas"] if (r["task"], r["strategy"]) == ("sums", "proxy"))
     assert f"{proxy['mean']:.3f} (" in page
@@ -215,7 +210,7 @@ def test_the_page_says_where_the_proxy_does_not_help(study):
 
 
 def test_the_page_is_made_from_the_recorded_tables(study):
-    page = study.page.page(study.run.read_results(RESULTS), study.run.SPLITS, study.run.COMPARED)
+    page = study.page.page(study.csv.read_tables(RESULTS), study.run.SPLITS, study.run.COMPARED)
     assert (ROOT / "paper_repro" / "PROXY.md").read_text(encoding="utf-8") == page
 
 
@@ -223,5 +218,5 @@ def test_tables_measured_again_are_those_recorded(study):
     measurements = study.run.Measurements.read(study.run.PROFILE)
     with (RESULTS / "sampling.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    again = study.run.as_csv([study.checks.replay(measurements, study.checks.PRECISIONS[0])])
+    again = study.csv.as_csv([study.checks.replay(measurements, study.checks.PRECISIONS[0])])
     assert next(csv.DictReader(again.splitlines())) == rows[0]

@@ -7,20 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from paper_repro import tasks_page
 from robatch.proxies import Measurements
 
 ROOT = Path(__file__).parents[2]
 PROFILE = ROOT / "paper_repro" / "profile_tasks.parquet"
 
 
-@pytest.fixture
-def tasks_page(scripts):
-    import tasks_page
-
-    return tasks_page
-
-
-def test_every_cell_stands_on_the_page(tasks_page, synthetic):
+def test_every_cell_stands_on_the_page(synthetic):
     measurements, _ = synthetic
     page = tasks_page.page(measurements)
     for record in measurements.summary():
@@ -30,7 +24,7 @@ def test_every_cell_stands_on_the_page(tasks_page, synthetic):
         assert any(f"{100 * record['shared_cost_share']:.1f} %, {1000 * record['cost']:.5f}" in line for line in rows)
 
 
-def test_repeats_means_are_those_of_the_rows(tasks_page, synthetic):
+def test_repeats_means_are_those_of_the_rows(synthetic):
     measurements, _ = synthetic
     found = tasks_page.repeat_means(measurements, "words")
     rows = [row for row in measurements.table.to_pylist() if row["task"] == "words"]
@@ -41,17 +35,17 @@ def test_repeats_means_are_those_of_the_rows(tasks_page, synthetic):
 
 
 @pytest.mark.parametrize(("right", "place"), [((90, 88, 50, 40), 2), ((90, 40, 90, 40), 3), ((50, 50, 50, 52), None)])
-def test_loss_begins_where_all_larger_batches_lose_too(tasks_page, right, place):
+def test_loss_begins_where_all_larger_batches_lose_too(right, place):
     utility = np.array([[i < count for count in right] for i in range(100)], dtype=float)
     assert tasks_page.first_loss(utility) == place
 
 
-def test_a_figure_is_drawn(tasks_page, synthetic, tmp_path):
+def test_a_figure_is_drawn(synthetic, tmp_path):
     tasks_page.figure(synthetic[0], tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_page_is_made_from_the_record(tasks_page):
+def test_the_page_is_made_from_the_record():
     page = tasks_page.page(Measurements.read(PROFILE))
     assert (ROOT / "paper_repro" / "PROFILE_TASKS.md").read_text(encoding="utf-8") == page
 

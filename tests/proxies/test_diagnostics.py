@@ -83,6 +83,11 @@ def test_whole_groups_are_left_out() -> None:
     by_query = diagnose(UtilityProxy(STATES, features="given"), marks, y)
     by_group = diagnose(UtilityProxy(STATES, features="given"), marks, y, groups=group, folds=4)
     assert by_query.brier < 0.05
+    assert by_group.baseline_brier == pytest.approx(((by_group.plain - y) ** 2).mean())
+    for g in range(4):  # its own answers have no part in it
+        assert by_group.plain[group == g] == pytest.approx(
+            (y[group != g].sum(axis=0) + 0.5) / 151.0 + np.zeros((50, 4))
+        )
     assert by_group.brier > 0.2
     with pytest.raises(InputError, match="groups has shape"):
         diagnose(UtilityProxy(STATES, features="given"), x, y, groups=[1, 2])
@@ -100,6 +105,18 @@ def test_a_plot_is_a_picture(tmp_path: Path) -> None:
     x, y = draw(60, 5)
     diagnose(UtilityProxy(STATES, features="given"), x, y).plot(tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_more_folds_than_there_is_to_leave_out_are_refused() -> None:
+    x, y = draw(60, 6)
+    proxy = UtilityProxy(STATES, router="constant", features="given")
+    with pytest.raises(InputError, match="folds is 61: a whole number from 2 to 60 is needed for 60 different queries"):
+        diagnose(proxy, x, y, folds=61)
+    with pytest.raises(InputError, match="folds is 100000"):
+        proxy.set_params(folds=100_000).fit(x, y)
+    with pytest.raises(InputError, match="from 2 to 50 is needed for 3 groups"):
+        diagnose(proxy.set_params(folds=5), x, y, np.arange(60) % 3, folds=60)
+    assert diagnose(proxy, x[:20], y[:20], folds=50).plain.shape == (20, 4)  # leaves out one at a time
 
 
 def test_one_class_has_no_auc_and_one_query_nothing_to_leave_out() -> None:

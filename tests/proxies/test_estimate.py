@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from robatch.cli import main
 from robatch.instances import InputError
 from robatch.proxies import read_config
-from robatch.proxies.profiling.estimate import as_json, estimate
+from robatch.proxies.profiling.estimate import TooLong, as_json, estimate
 from robatch.proxies.profiling.provenance import config_hash, identity
 from robatch.proxies.profiling.record import Record
 from robatch.proxies.profiling.run import record_path
@@ -134,3 +134,55 @@ def test_the_command_needs_no_output_and_asks_nobody(config):
     missing = runner.invoke(main, ["profile", str(config)])
     assert missing.exit_code == 2
     assert "--output" in missing.output
+
+
+def test_calls_beyond_the_context_window_are_named(config):
+    config.write_text(CONFIG.replace("context_window = 1024", "context_window = 200"), encoding="utf-8")
+    checked = read_config(config)
+    rows = estimate(checked)
+    (long,), task = rows[0].too_long, checked.tasks[0]
+    cell = cells_of(checked, checked.models[0])[1]
+    prompts = [task.template.render([task.queries[i] for i in call.members]) for call in cell.rounds[0]]
+    tokens = [
+        -(-len(prompt.encode()) // 4) + 6 * len(call.members)
+        for prompt, call in zip(prompts, cell.rounds[0], strict=True)
+    ]
+    assert long == TooLong(4, sum(found > 200 for found in tokens), max(tokens), 200)
+    shown = CliRunner().invoke(main, ["profile", str(config), "--dry-run"])
+    assert shown.exit_code == 0
+    assert f"task reviews, model m, batch size 4: {long.calls} calls, the longest ~{long.tokens:,} tokens of 200" in (
+        shown.output
+    )
+    told = CliRunner().invoke(main, ["profile", str(config), "--dry-run", "--json"])
+    first = json.loads(told.output)["estimates"][0]
+    assert [TooLong(**found) for found in first["too_long"]] == [long]
+    config.write_text(CONFIG, encoding="utf-8")
+    assert "Too long" not in CliRunner().invoke(main, ["profile", str(config), "--dry-run"]).output
+
+
+def test_the_answers_that_are_allowed_count_and_vllm_may_be_told_less(config):
+    text = CONFIG.replace("max_output_tokens = 6", "max_output_tokens = 2000")
+    config.write_text(text, encoding="utf-8")
+    assert [(long.batch_size, long.calls) for long in estimate(read_config(config))[0].too_long] == [(1, 20), (4, 6)]
+    text = CONFIG.replace('server = "http://127.0.0.1:9/v1"\nmodel = "m"', 'path = "a/b"')
+    config.write_text(text + "engine = { max_model_len = 64 }\n", encoding="utf-8")
+    assert {long.window for row in estimate(read_config(config)) for long in row.too_long} == {64}
+
+
+def test_a_folder_that_is_missing_is_estimated_and_named(config, tmp_path):
+    text = CONFIG.replace('server = "http://127.0.0.1:9/v1"\nmodel = "m"', 'path = "nowhere"')
+    config.write_text(text, encoding="utf-8")
+    shown = CliRunner().invoke(main, ["profile", str(config), "--dry-run"])
+    assert shown.exit_code == 0, shown.output
+    assert "At 4 bytes a token" in shown.output
+    assert "Folders of models that are missing: nowhere." in shown.output
+    assert "ROBATCH_MODELS" in shown.output
+    told = json.loads(CliRunner().invoke(main, ["profile", str(config), "--dry-run", "--json"]).output)
+    assert told["missing_models"] == {"m": "nowhere"}
+    assert {row["counted"] for row in told["estimates"]} == {"4 bytes a token"}
+    run = CliRunner().invoke(main, ["profile", str(config), "-o", str(tmp_path / "m.parquet")])
+    assert run.exit_code == 2
+    assert "'nowhere': no such folder" in run.output
+    record_path(tmp_path / "m.parquet").write_text("{}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"model 'm' cannot be compared with those of '.*m\.parquet'"):
+        estimate(read_config(config, allow_missing=True), tmp_path / "m.parquet")

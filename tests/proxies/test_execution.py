@@ -99,11 +99,8 @@ def test_dearer_than_predicted_is_planned_again(tmp_path):
         made = execute(routed, tmp_path / "a.jsonl")
     assert made.replans > 0
     assert made.within_interval is None  # the interval is that of another plan
-    # In cheaper states. In the end 3.4e-5 USD are left for 8 queries, which take 3.47e-5 in one call of the cheapest
-    # model: the plans before counted on at most 2.8 times the predicted output, which the calls so far had shown, drawn
-    # towards 1, and it is 3 times. What is left pays for no call (33 words in and 9 out are 6.9e-6 USD).
-    assert made.answered >= 59
-    assert made.budget - made.billed < 4e-6
+    assert made.answered == 60  # in cheaper states, and near the end in those whose bounds fit
+    assert 0.9 * made.budget < made.billed < made.budget
     assert made.difference["output_tokens"] > 0
     assert made.difference["replanning"] < 0
     events = [line["event"] for line in lines(journal_path(tmp_path / "a.jsonl"))]
@@ -204,7 +201,7 @@ def test_a_query_that_a_content_filter_refuses_is_alone_unread(tmp_path):
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
-def test_queries_denser_than_all_before_exceed_the_budget_by_less_than_one_call(tmp_path, concurrency):
+def test_queries_denser_than_all_before_do_not_exceed_the_budget(tmp_path, concurrency):
     with Server() as server:
         answer = server.answer
 
@@ -222,10 +219,9 @@ def test_queries_denser_than_all_before_exceed_the_budget_by_less_than_one_call(
         server.answer = denser
         routed = plan_for(tmp_path, server, 80, 1.0)
         made = execute(routed, tmp_path / "a.jsonl", concurrency=concurrency)
-    dearest = max((PRICES[m][0] * i + PRICES[m][1] * o) * 1e-6 for m, i, o in server.bill)
     assert made.billed == pytest.approx(billed(server))
-    assert billed(server) < routed.plan.budget + dearest
-    assert made.over_budget == pytest.approx(max(0.0, billed(server) - routed.plan.budget))
+    assert billed(server) <= routed.plan.budget
+    assert made.over_budget == 0.0
 
 
 def test_tries_that_time_out_but_are_billed_are_charged(tmp_path):
@@ -297,7 +293,8 @@ def test_a_rerun_with_another_model_is_refused(tmp_path):
 
 def test_a_rerun_in_another_engine_is_told(tmp_path, monkeypatch):
     with Server(die_after=5) as server:
-        routed = plan_for(tmp_path, server, 12, 1.0)
+        make_queries(tmp_path / "q.jsonl", 12)
+        routed = route(tmp_path / "q.jsonl", Proxy(server.url), 1.0)
         with pytest.raises(InputError, match="rerun"):
             execute(routed, tmp_path / "a.jsonl", concurrency=1)
         server.die_after = float("inf")
@@ -334,7 +331,6 @@ def test_base_models_are_stopped_where_they_were_in_the_profile(tmp_path):
         )
         state = Execution.begin(routed)
         ready = Dispatcher(routed, routed.queries(), state).ready(state.queue[0])
-        assert ready is not None
         assert list(ready.message.stop) == stop
 
 

@@ -69,8 +69,21 @@ def test_a_callable_is_used() -> None:
 
 @pytest.mark.parametrize("source", ["bert", "endpoint:localhost#m", "endpoint:http://x", "sentence-transformers:", 3])
 def test_unknown_sources_are_refused(source: Any) -> None:
-    with pytest.raises(InputError, match="features is"):
+    with pytest.raises(InputError, match=r"^features"):
         Features(source).fit_transform(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://me:SECRET@127.0.0.1:9/v1", "http://me:SECRET#SECRET@127.0.0.1:9/v1", "http://127.0.0.1:9/v1?key=SECRET"],
+)
+@pytest.mark.parametrize("model", ["#m", ""])
+def test_an_endpoint_with_credentials_is_refused_and_not_repeated(url: str, model: str) -> None:
+    y = np.random.default_rng(0).integers(0, 2, (40, 1)).astype(float)
+    for use in (lambda proxy: proxy.fit(TEXTS, y), lambda proxy: diagnose(proxy, TEXTS, y)):
+        with pytest.raises(InputError, match=r"^features.* without credentials") as caught:
+            use(UtilityProxy(features=f"endpoint:{url}{model}"))
+        assert "SECRET" not in str(caught.value)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -364,9 +364,89 @@ def test_a_restored_router_goes_on_as_if_never_stopped(unit):
     assert second.spent == pytest.approx(whole.spent, rel=1e-12)
     with pytest.raises(InputError, match="only a new one"):
         second.restore(first.state())
-    for wrong in ({"kind": "other"}, {"spent": -1.0}, {"states": []}, {"count": 1.5}, {"fill": [0]}, {"pacing": 3}):
+    for wrong in (
+        {"kind": "other"},
+        {"spent": -1.0},
+        {"states": []},
+        {"count": 1.5},
+        {"fill": [0]},
+        {"pacing": 3},
+        {"opened": None},
+        {"unsettled": None},
+        {"unsettled": [[0, 1.0]]},
+        {"unsettled": [[10**6, 1.0, 1.0]]},
+        {"unsettled": [[0, 1.0, 2.0]]},
+        {"unsettled": [[0, 1.0, 1.0]] * 2},
+        {"format": 1},
+    ):
         with pytest.raises(InputError):
             new().restore({**first.state(), **wrong})
+
+
+def test_calls_in_flight_are_settled_by_their_ids_after_a_restart():
+    pool = [Model("a", 1.0, 2.0, 100, 4096, (1, 4)), Model("b", 5.0, 10.0, 100, 4096, (1, 4))]
+    tokens = {"utilities": [0.5, 0.4, 0.9, 0.8], "input_tokens": 10, "output_tokens": 5}
+
+    def new():
+        return OnlineRouter(pool, budget=0.01, horizon=100)
+
+    def go(router, since):
+        return [router.add(i, float(i), **tokens, output_limit=5) for i in range(since, 30)], router.price
+
+    whole = new()
+    for i in range(8):
+        whole.add(i, float(i), **tokens, output_limit=500)
+    calls = whole.flush()
+    saved = json.loads(json.dumps(whole.state()))
+    again, forgotten = new(), new()
+    again.restore(saved)
+    forgotten.restore(saved)
+    assert again.state() == whole.state()
+    assert again.spent > 10 * sum(call.expected for call in calls)
+    with pytest.raises(InputError, match="after restore give its id"):
+        again.settle(calls[0], 0.0)
+    for call in calls:
+        again.settle(call.id, call.expected)
+        whole.settle(call, call.expected)
+        with pytest.raises(InputError, match=f"call {call.id} was settled before"):
+            again.settle(call.id, call.expected)
+    assert again.spent == pytest.approx(whole.spent, rel=1e-9)
+    went = go(again, 8)
+    assert went[0] == go(whole, 8)[0]
+    assert went[1] == pytest.approx(whole.price, rel=1e-9)
+    assert again.refused == saved["refused"]
+    go(forgotten, 8)
+    assert forgotten.refused > saved["refused"] + 10  # the limit of a call that is never settled stays held
+
+
+def test_only_known_closed_calls_are_settled_by_id():
+    router = OnlineRouter(ONE, 0.0)
+    take(router, "a", 0.0)
+    for wrong, message in ((7, "call is 7: there is no such call"), (0, "call 0 is open"), (-1, "call is -1"),
+                           ("0", "call is '0'"), (True, "call is True")):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            router.settle(wrong, 0.0)
+    (call,) = router.flush()
+    router.settle(call.id, 2e-3)
+    assert router.spent == pytest.approx(2e-3, rel=1e-12)
+    with pytest.raises(InputError, match="settled before"):
+        router.settle(call, 2e-3)
+    again = OnlineRouter(ONE, 0.0)
+    again.restore(router.state())
+    with pytest.raises(InputError, match="call 0 was settled before"):
+        again.settle(0, 1.0)
+    take(again, "b", 1.0)
+    assert [call.id for call in again.flush()] == [1]
+
+
+def test_a_call_that_was_open_when_saved_is_settled_once_it_was_answered():
+    router, again = OnlineRouter(ONE, 0.0), OnlineRouter(ONE, 0.0)
+    take(router, "a", 0.0)
+    again.restore(router.state())
+    take(router, "b", 0.0)
+    (call,) = router.flush()
+    again.settle(call.id, 1022e-6)
+    assert again.spent == pytest.approx(1022e-6, rel=1e-12)
 
 
 class StandIn:
@@ -423,3 +503,13 @@ def test_wrong_vectors_are_refused_and_nothing_is_billed():
     with pytest.raises(InputError, match="not before"):
         take(router, "b", 0.5)
     assert (router.count, Counter(len(call.queries) for call in router.flush())) == (1, Counter({1: 1}))
+
+
+def test_a_text_is_no_query_of_a_proxy() -> None:
+    class Never:
+        def to_problem(self, queries: object) -> Problem:
+            return generate("realistic", queries=1, models=2, batch_sizes=(1, 2), seed=0)
+
+    router = OnlineRouter(Never(), 1.0)
+    with pytest.raises(InputError, match="is the text 'how many'"):
+        router.add("how many", 0.0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -217,6 +219,141 @@ def test_no_answer_comes_from_beside_its_own_mark(text, queries, answers, tolera
 )
 def test_nor_in_free_text(text, queries, answers):
     assert read(text, queries, tolerant=True) == answers
+
+
+@pytest.mark.parametrize(
+    ("text", "queries", "answers"),
+    [
+        ("A1) 5  A2) 6", [N, N], (None, None)),
+        ("A1 - 5, A2 - 6", [N, N], (None, None)),
+        ("**1.** 5 **2.** 6", [N, N], (None, None)),
+        ("A1: 5\\nA2: 6", [N, N], (None, None)),
+        ("A1: 5<br>A2: 6", [N, N], (None, None)),
+        ("A1: 5, A2 is 6", [N, N], (None, None)),
+        ("A1: 5, 6", [N, N], (None, None)),
+        ("A1: 5\\n6", [N, N], (None, None)),
+        ("A1: $1,250\nA2: 1,250 (of 2,500)", [N, N], ("1250", "1250")),
+        ("A1:\n2. 6", [N, N], (None, None)),
+        ("A1: 5 A\uff12\uff1a 6", [N, N], (None, None)),
+        ("A1. A2. negative", [MOOD, MOOD], (None, None)),
+        ("A1 - A2 - negative", [MOOD, MOOD], (None, None)),
+        ("A1: positiveA2: negative", [MOOD, MOOD], ("positive", None)),
+        ("A1: positive A2: nega", [MOOD, MOOD], ("positive", None)),
+        ('{"A1": "5 A2: 6"}', [N, N], (None, None)),
+        ("A1: He has 3 + 2 = 5. So it is 5.\nA2: at $2. In all 6", [N, N], ("5", "6")),
+    ],
+)
+def test_nor_where_slots_share_a_line(text, queries, answers):
+    assert read(text, queries, tolerant=True) == answers
+
+
+def test_a_choice_may_look_like_a_mark_but_stands_for_no_shorter_one():
+    level = Query("c", "t", "A2", "choice", ("A1", "A2", "Gen", "Gen 2"))
+    assert read("A1: A2\nA2: Gen 2", [level, level], tolerant=True) == ("A2", "Gen 2")
+    assert read("A1: Gen 2: it is newer\nA2: Gen", [level, level], tolerant=True) == (None, "Gen")
+
+
+NAMES = (
+    "A{}",
+    "a{}",
+    "A {}",
+    "Answer {}",
+    "answer #{}",
+    "Ans. {}",
+    "**A{}",
+    "- A{}",
+    "> **A{}",
+    "(A{}",
+    "[A{}]",
+    "`A{}`",
+)
+CLOSINGS = (":", " :", "=", "\uff1a", ".", ")", "**:", ":**", "]:", " -", " \u2013", " \u2014", " ->", " \u2192", ").")
+NUMBERS = ("{}.", "{})", "{}:", "({})", "**{}.**", "**{}**:", "`{}.`", "{}).")
+MARKS = [name + closing for name, closing in product(NAMES, CLOSINGS)] + list(NUMBERS)
+BREAKS = (
+    " ",
+    "  ",
+    "\t",
+    ", ",
+    "; ",
+    ". ",
+    " | ",
+    " / ",
+    " & ",
+    " and ",
+    " - ",
+    " -> ",
+    "\\n",
+    "\\r\\n",
+    "\\t",
+    "<br>",
+    "<br/>",
+)
+BREAKS += (
+    "\r",
+    "\u2028",
+    "\x0b",
+    "\x85",
+    "|",
+    ";",
+    ",",
+    ":",
+    "(",
+    "\\",
+    "</li><li>",
+    " <sep> ",
+    "...",
+    " \u2022 ",
+    "\n\n",
+    "\r\n",
+)
+SAID = {"number": ("51", "62", "73"), "choice": TEAMS, "text": ("Paris", "Rome", "Bonn")}
+ASKED = {"number": N, "choice": A, "text": T}
+
+
+def own_or_none(text, kinds):
+    """Read three slots; tell whether each holds its own answer or none, and whether all hold theirs.
+
+    A text may end with what stood there in a line break's place.
+    """
+    own = [SAID[kind][i] for i, kind in enumerate(kinds)]
+    found = read(text, [ASKED[kind] for kind in kinds], tolerant=True)
+    plain = [
+        answer
+        if answer is None or kind != "text"
+        else re.match(r"\w*", answer)[0] + "".join(set(own) & words(answer[1:]))
+        for answer, kind in zip(found, kinds, strict=True)
+    ]
+    return all(answer in (None, mine) for answer, mine in zip(plain, own, strict=True)), list(found) == own
+
+
+def words(text):
+    return set(re.findall(r"[A-Za-z]+|[0-9]+", text))
+
+
+@pytest.mark.parametrize("kind", ["number", "choice", "text"])
+def test_however_slots_are_marked_and_parted_each_gets_its_own_answer_or_none(kind):
+    crossed, missed = [], []
+    for mark, gap in product(MARKS, ["\n", *BREAKS]):
+        text = gap.join(f"{mark.format(i)} {said}" for i, said in enumerate(SAID[kind], start=1))
+        safe, whole = own_or_none(text, [kind] * 3)
+        crossed += [] if safe else [text]
+        missed += [] if whole or gap != "\n" else [text]
+    assert crossed == []
+    assert missed == []
+
+
+@given(
+    st.lists(st.sampled_from(MARKS), min_size=3, max_size=3),
+    st.lists(st.sampled_from([" ", "", "\n"]), min_size=3, max_size=3),
+    st.lists(st.sampled_from(["\n", *BREAKS]), min_size=3, max_size=3),
+    st.lists(st.sampled_from(list(SAID)), min_size=3, max_size=3),
+    st.permutations(range(3)),
+)
+def test_nor_do_marks_of_several_kinds_cross(marks, behind, gaps, kinds, order):
+    behind = [" " if mark in NUMBERS else space for mark, space in zip(marks, behind, strict=True)]
+    text = "".join(f"{marks[i].format(i + 1)}{behind[i]}{SAID[kinds[i]][i]}{gaps[i]}" for i in order)
+    assert own_or_none(text, kinds)[0], text
 
 
 @pytest.mark.parametrize("tolerant", [False, True])

@@ -14,6 +14,7 @@ from robatch.proxies.engines.address import weights_sha256
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.pool import override, pool_model
 from robatch.proxies.execution.routing import route
+from robatch.proxies.tasks.queries import Query, write_queries
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 from robatch.solvers import verify
 
@@ -61,6 +62,31 @@ def test_the_interval_comes_from_the_proxy(queries):
     proxy.predict_total = lambda texts, assignment, level, objective: (float(len(texts)), 1.0, level)
     made = route(queries, proxy, budget_fraction=0.4)
     assert made.predicted == {"utility": 24.0, "low": 1.0, "high": 0.9}
+
+
+def test_the_interval_does_not_depend_on_the_solver(queries):
+    seen = []
+    proxy = Proxy(URL, sizes=(1, 2, 4))
+    proxy.predict_total = lambda texts, assignment, level, objective: seen.append(objective) or (1.0, 1.0, 1.0)
+    for solver in ("greedy", "exact", "highs"):
+        made = route(queries, proxy, budget_fraction=0.4, solver=solver)
+    assert made.plan.shadow_price is None
+    assert seen[2] == pytest.approx(seen[0])
+    assert seen[1] == pytest.approx(seen[0])
+
+
+def test_queries_that_the_prompt_does_not_ask_are_refused(tmp_path, queries):
+    proxy = Proxy(URL)
+    proxy.facts_.task |= {"kind": "choice", "choices": ["good", "bad"]}
+    route(queries, proxy, 1.0)
+    proxy.to_problem = None  # nothing is predicted
+    for query, words in (
+        (Query("n", "How many?", kind="number"), "query 'n' is of kind 'number'"),
+        (Query("c", "Which?", choices=("red", "blue")), "query 'c' has the choices"),
+    ):
+        write_queries(tmp_path / "other.jsonl", [query])
+        with pytest.raises(InputError, match=words):
+            route(tmp_path / "other.jsonl", proxy, 1.0)
 
 
 def test_robust_is_handed_on(queries):
@@ -139,6 +165,9 @@ def test_features_are_for_the_file_of_a_proxy(queries, monkeypatch):
     assert seen == [("proxy", "endpoint:http://127.0.0.1:9/v1#m")]
     with pytest.raises(InputError, match="features is 'tfidf'"):
         route(queries, Proxy(URL), 1.0, features="tfidf")
+    with pytest.raises(InputError, match="without credentials") as caught:
+        route(queries, "proxy", 1.0, features="endpoint:http://me:SECRET@127.0.0.1:9/v1#m")
+    assert "SECRET" not in str(caught.value)
 
 
 def test_other_weights_than_those_measured_are_refused(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 
 from robatch.instances import InputError
 from robatch.proxies import Query, generate_task, read_queries, write_queries
+from robatch.proxies.profiling.task_config import read_task
 from robatch.proxies.tasks.queries import TASKS
 
 
@@ -101,7 +102,18 @@ def test_bad_queries_are_named(tmp_path, lines, complaint):
 def test_missing_file_and_unknown_task(tmp_path):
     with pytest.raises(InputError, match=r"cannot read the queries .*: there is no such file"):
         read_queries(tmp_path / "none.jsonl")
+    with pytest.raises(InputError, match=r"cannot read the queries 'a\\x00b': .*null"):
+        read_queries("a\0b")
     with pytest.raises(InputError, match="task 'poems' is not known"):
         generate_task("poems")
     with pytest.raises(InputError, match="queries is 0"):
         generate_task("support", 0)
+
+
+def test_too_many_output_tokens_and_a_null_in_a_path_are_refused(tmp_path):
+    for row, complaint in (
+        ({"generate": "reviews", "max_output_tokens": 2**17 + 1}, "max_output_tokens is 131073: .* 1 to 131072"),
+        ({"file": "a\0b"}, "cannot read the queries"),
+    ):
+        with pytest.raises(InputError, match=complaint):
+            read_task(row, "tasks[0].", tmp_path)

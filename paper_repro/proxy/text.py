@@ -9,7 +9,7 @@ What `UtilityProxy` learns from the [recorded profile of five tasks](PROFILE_TAS
 not fitted to. Everything on this page is made by
 
 ```bash
-python paper_repro/proxy_study.py
+python -m paper_repro.proxy.study
 ```
 
 from `profile_tasks.parquet` and `profile_tasks_features.parquet`; the tables behind it are in

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from profile_page import markdown
-from proxy_text import ABLATION, CALIBRATION, HEAD, INTERVALS, PLANS, ROUTERS, SAMPLING
+from paper_repro.profile_page import markdown
+from paper_repro.proxy.text import ABLATION, CALIBRATION, HEAD, INTERVALS, PLANS, ROUTERS, SAMPLING
 
 Row = Mapping[str, Any]
 Results = Mapping[str, list[dict[str, Any]]]

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from proxy_data import TaskData
-from proxy_plans import area, budget_range, planned, values
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from paper_repro.proxy.data import TaskData
+from paper_repro.proxy.plans import area, budget_range, planned, values
 from robatch.instances.problem import Problem
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from proxy_data import TaskData
 
+from paper_repro.proxy.data import TaskData
 from robatch.proxies.profiling.config import ModelConfig, ProfileConfig
 from robatch.proxies.profiling.measurements import Measurements
 from robatch.proxies.profiling.record import CallKey
@@ -36,10 +36,8 @@ def diagnoses(tasks: tuple[TaskData, ...]) -> dict[tuple[str, str], Diagnosis]:
     proxy = UtilityProxy(states=states, features="given")
     found = {("query", task.name): diagnose(proxy, task.features, task.utility) for task in tasks}
     mine = list(found.values())
-    # A state's mean in its own task is what tells no query from another.
-    plain = np.concatenate([np.broadcast_to(d.measured.mean(axis=0), d.measured.shape) for d in mine])
     found["query", ALL] = judge(
-        states, np.concatenate([d.predicted for d in mine]), np.concatenate([d.measured for d in mine]), plain
+        states, *(np.concatenate([getattr(d, name) for d in mine]) for name in ("predicted", "measured", "plain"))
     )
     if len(tasks) > 1:
         labels = np.concatenate([np.full(len(task.utility), task.name) for task in tasks])
@@ -49,7 +47,9 @@ def diagnoses(tasks: tuple[TaskData, ...]) -> dict[tuple[str, str], Diagnosis]:
         found["task", ALL] = left_out
         for task in tasks:
             here = labels == task.name
-            found["task", task.name] = judge(states, left_out.predicted[here], left_out.measured[here])
+            found["task", task.name] = judge(
+                states, left_out.predicted[here], left_out.measured[here], left_out.plain[here]
+            )
     return found
 
 

@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.proxies.profiling.measurements import Measurements
-from robatch.proxies.tasks.queries import Query
-from robatch.proxies.utility.facts import sample
+from robatch.proxies.utility.facts import single_answers
 from robatch.proxies.utility.uncertainty import Answers
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 
@@ -93,7 +92,6 @@ def read_tasks(measurements: Measurements, features: str | os.PathLike[str]) -> 
         if missing:
             raise InputError(f"query {missing[0]!r} of task {name!r} has no row in {str(features)!r}: one is needed")
         rows = [place[name, id] for id in ids]
-        found = sample(measurements, [Query(id, id, kind="number") for id in ids], name)
         tasks.append(
             TaskData(
                 name,
@@ -101,7 +99,7 @@ def read_tasks(measurements: Measurements, features: str | os.PathLike[str]) -> 
                 np.hstack([columns["counts"], columns["own"]])[rows],
                 np.hstack([columns["counts"], columns["common"]])[rows],
                 _scores(measurements, name),
-                found.answers,
+                single_answers(measurements, name, ids),
                 measurements.to_problem(name),
                 _billed(measurements, name),
             )

@@ -1,7 +1,7 @@
 """Study the proxy on the recorded profile: tables in results/proxy, the page PROXY.md and its figures.
 
-usage: python paper_repro/proxy_study.py             # everything, several minutes
-       python paper_repro/proxy_study.py --page      # the page and its figures, from the recorded tables
+usage: python -m paper_repro.proxy.study             # everything, several minutes
+       python -m paper_repro.proxy.study --page      # the page and its figures, from the recorded tables
 
 Reads profile_tasks.parquet, which `robatch profile paper_repro/profile_tasks.toml` wrote, and
 profile_tasks_features.parquet, which profile_tasks_features.py wrote. The same files give the same tables.
@@ -9,28 +9,24 @@ profile_tasks_features.parquet, which profile_tasks_features.py wrote. The same 
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import proxy_figures
-import proxy_page
-import proxy_tables as tables
-from proxy_checks import PRECISIONS, diagnoses, replay
-from proxy_data import TaskData, read_tasks
-from proxy_splits import ROUTERS, compare, run_split
-
+from paper_repro.common.csv_tables import Table, as_csv, read_tables
+from paper_repro.proxy import figures, page, tables
+from paper_repro.proxy.checks import PRECISIONS, diagnoses, replay
+from paper_repro.proxy.data import TaskData, read_tasks
+from paper_repro.proxy.splits import ROUTERS, compare, run_split
 from robatch.instances.files import write_text
 from robatch.proxies.profiling.measurements import Measurements
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parents[1]
 RESULTS = HERE / "results" / "proxy"
 PROFILE = HERE / "profile_tasks.parquet"
 FEATURES = HERE / "profile_tasks_features.parquet"
@@ -40,8 +36,6 @@ SPLITS = 20
 
 COMPARED = 5
 """Those among them on which designs and routers are compared."""
-
-Table = list[dict[str, Any]]
 
 
 def main() -> None:
@@ -54,10 +48,10 @@ def main() -> None:
             recorded = study(measurements, tasks, pool)
         for name, table in recorded.items():
             write_text(RESULTS / f"{name}.csv", as_csv(table))
-    results = read_results(RESULTS)
-    write_text(HERE / "PROXY.md", proxy_page.page(results, SPLITS, COMPARED))
-    proxy_figures.draw_curves(results, HERE / "proxy_curves.png")
-    proxy_figures.draw_checks(results, HERE / "proxy_checks.png")
+    results = read_tables(RESULTS)
+    write_text(HERE / "PROXY.md", page.page(results, SPLITS, COMPARED))
+    figures.draw_curves(results, HERE / "proxy_curves.png")
+    figures.draw_checks(results, HERE / "proxy_checks.png")
 
 
 def study(
@@ -107,35 +101,6 @@ def _by_task(jobs: Sequence[tuple[TaskData, int]], results: Sequence[Any]) -> di
     for (task, _), result in zip(jobs, results, strict=True):
         found.setdefault(task.name, []).append(result)
     return found
-
-
-def as_csv(table: Table) -> str:
-    """Return rows as CSV, numbers with six digits."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in table:
-        writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
-    return text.getvalue()
-
-
-def read_results(folder: Path) -> Mapping[str, Table]:
-    """Return the recorded tables by name, with numbers as numbers."""
-    return {path.stem: parsed(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.csv"))}
-
-
-def parsed(text: str) -> Table:
-    """Return the rows of a CSV table, with numbers as numbers and empty fields as None."""
-    return [{key: _value(value) for key, value in row.items()} for row in csv.DictReader(io.StringIO(text))]
-
-
-def _value(text: str) -> Any:
-    if text == "":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 if __name__ == "__main__":

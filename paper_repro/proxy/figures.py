@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from profile_page import MARKS, new_figure, save
-from proxy_page import ALL, Results, names_in
+from paper_repro.profile_page import MARKS, new_figure, save
+from paper_repro.proxy.page import ALL, Results, names_in
 
 
 def draw_curves(results: Results, path: Path) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from proxy_checks import ALL
-from proxy_plans import STRATEGIES, bootstrap
-from proxy_splits import DESIGNS, SCALINGS, SHARES, Split
 
+from paper_repro.proxy.checks import ALL
+from paper_repro.proxy.plans import STRATEGIES, bootstrap
+from paper_repro.proxy.splits import DESIGNS, SCALINGS, SHARES, Split
 from robatch.proxies.utility.diagnostics import Diagnosis
 
 FloatArray = npt.NDArray[np.float64]

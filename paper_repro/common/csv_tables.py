@@ -1,0 +1,44 @@
+"""Tables of rows, as the experiments write and read them: CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+Table = list[dict[str, Any]]
+
+
+def as_csv(table: Table, digits: int | None = 6) -> str:
+    """Return rows as CSV, numbers with so many digits, or all of them; None is an empty field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in table:
+        writer.writerow({key: _text(value, digits) for key, value in row.items()})
+    return text.getvalue()
+
+
+def parsed(text: str) -> Table:
+    """Return the rows of a CSV table, with numbers as numbers and empty fields as None."""
+    return [{key: _value(value) for key, value in row.items()} for row in csv.DictReader(io.StringIO(text))]
+
+
+def read_tables(folder: Path) -> Mapping[str, Table]:
+    """Return the tables of a folder by name."""
+    return {path.stem: parsed(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.csv"))}
+
+
+def _text(value: Any, digits: int | None) -> Any:
+    return f"{value:.{digits}g}" if isinstance(value, float) and digits is not None else value
+
+
+def _value(text: str) -> Any:
+    if text == "":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,108 @@
+"""Curves of utility over the budget: what a strategy reaches, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.bench import field_metrics
+from robatch.instances.problem import Problem
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a strategy does at each of G budgets with n queries.
+
+    Attributes
+    ----------
+    truth
+        True utility of each query, 0 where the budget does not pay for its answer: (G, n).
+    predicted
+        Total utility by the proxy's predictions: (G,), NaN where the strategy makes no plan.
+    cost
+        USD: (G,).
+    """
+
+    truth: FloatArray
+    predicted: FloatArray
+    cost: FloatArray
+
+    @property
+    def mean(self) -> FloatArray:
+        """Mean true utility at each budget: (G,)."""
+        return np.asarray(self.truth.mean(axis=1), dtype=np.float64)
+
+
+def budget_range(problem: Problem, count: int) -> FloatArray:
+    """Give budgets from the cheapest plan to the price of the dearest state for all queries, by equal factors."""
+    dearest = float(problem.amortized_costs().sum(axis=0).max())
+    return np.asarray(np.geomspace(problem.cheapest_budget * (1 + 1e-9), dearest, count), dtype=np.float64)
+
+
+def area(by_budget: FloatArray) -> FloatArray:
+    """Give the area under curves (G, ...) over equal steps of the logarithm of the budget: their mean height."""
+    return np.asarray((by_budget[1:] + by_budget[:-1]).mean(axis=0) / 2, dtype=np.float64)
+
+
+def field_figures(curve: Curve, models: FloatArray, prices: FloatArray) -> dict[str, float | None]:
+    """Give the figures by which routers are compared in the field.
+
+    Parameters
+    ----------
+    curve
+        A strategy's.
+    models, prices
+        Mean true utility, and USD for all queries, of each model alone at its smallest batch size: (K,).
+    """
+    best, weak = int(np.argmax(models)), int(np.argmin(prices))
+    low, high = float(prices.min()), float(prices.max())
+    cost, quality = curve.cost, curve.mean
+    figures: dict[str, float | None] = {
+        "aiq": field_metrics.aiq(cost, quality, low, high),
+        "peak": field_metrics.peak(quality),
+    }
+    gap = models[best] > models[weak] and prices[best] > prices[weak]
+    figures["apgr"] = (
+        field_metrics.apgr(cost, quality, (prices[weak], models[weak]), (prices[best], models[best])) if gap else None
+    )
+    for share in (0.95, 0.99):
+        found = field_metrics.cost_at_quality(cost, quality, share, float(models[best]))
+        figures[f"cost_at_{100 * share:.0f}"] = None if found is None else found / float(prices[best])
+    return figures
+
+
+def bootstrap(figures: FloatArray, draws: int = 2000, seed: int = 0) -> FloatArray:
+    """Draw means of figures anew: (draws,).
+
+    Parameters
+    ----------
+    figures
+        A figure by split and query, NaN where the query was trained on: (splits, N). Queries and splits are drawn
+        with replacement; a draw's value is the mean over its splits of the mean over its queries there.
+    draws, seed
+        How many, and the seed: the same for figures that are compared in pairs.
+    """
+    rng = np.random.default_rng(seed)
+    splits, queries = figures.shape
+    here = ~np.isnan(figures)
+    known, filled = here.T.astype(np.float64), np.where(here, figures, 0.0).T
+    drawn = rng.multinomial(splits, np.full(splits, 1.0 / splits), draws)
+    found = np.empty(draws)
+    for first in range(0, draws, 100):  # weights of all draws at once would be large
+        part = slice(first, min(first + 100, draws))
+        size = part.stop - part.start
+        weight = rng.multinomial(queries, np.full(queries, 1.0 / queries), size).astype(np.float64)
+        means = (weight @ filled) / np.maximum(weight @ known, 1e-9)
+        found[part] = (means * drawn[part]).sum(axis=1) / splits
+    return found
+
+
+def interval(draws: FloatArray, level: float = 0.95) -> tuple[float, float]:
+    """Return the middle `level` of draws."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

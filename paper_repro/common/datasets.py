@@ -1,0 +1,212 @@
+"""What the experiments plan for: queries with the truth about every state, and what a proxy may learn from.
+
+Two kinds. The tasks of the recorded profile were **measured** in every state. The routing tables were measured at batch
+size 1 by others; the loss with batch size is taken from publications (`paper_repro/tables`): **semi-synthetic**.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sklearn.decomposition import TruncatedSVD
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from paper_repro.proxy.data import TaskData, read_tasks
+from robatch.instances.problem import Problem
+from robatch.instances.tables import from_table
+from robatch.proxies.profiling.measurements import Measurements
+from robatch.proxies.utility.features import HashedTfidf
+from robatch.proxies.utility.utility_proxy import UtilityProxy
+
+HERE = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("ROBATCH_DATA", HERE.parents[1] / "shared" / "data"))
+"""The folder of the routing tables, which are not part of the project."""
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+TASKS = ("reviews", "arithmetic", "boolean_expressions", "sports_understanding", "object_counting")
+TABLES = ("mmlu_pro", "gsm8k", "llmrouter")
+TABLE_SIZES = (1, 2, 4, 8, 16)
+SHARED_TOKENS = {"mmlu_pro": 900.0, "gsm8k": 900.0, "llmrouter": 500.0}
+"""Assumed tokens of the shared prompt: about five worked examples, and instructions with two."""
+
+LLMROUTER_OUTPUT = 150.0
+"""Assumed output tokens of every answer of `llmrouter`, whose table has none."""
+
+CHARACTERS_A_TOKEN = 4.0
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Queries with the truth about every state.
+
+    Attributes
+    ----------
+    name, kind
+        What it is called; ``"measured"`` or ``"semi-synthetic"``.
+    problem
+        All N queries with their true utilities and tokens.
+    numbers, texts
+        What a proxy learns from: numbers (N, F), or texts; one of the two is there.
+    answers
+        Numbers of each answer at the smallest batch size, which a cascade may look at: (N, K, A).
+    task
+        The task of the recorded profile, or None.
+    """
+
+    name: str
+    kind: str
+    problem: Problem
+    numbers: FloatArray | None
+    texts: tuple[str, ...] | None
+    answers: FloatArray
+    task: TaskData | None = None
+
+    @property
+    def smallest(self) -> IntArray:
+        """The state of each model at its smallest batch size: (K,)."""
+        return np.flatnonzero(np.diff(self.problem.state_model, prepend=-1) > 0)
+
+    def features(self, train: IntArray, size: int = 64, seed: int = 0) -> FloatArray:
+        """Return the numbers of all queries: (N, F); of texts, weights and reduction learned from `train` alone."""
+        if self.numbers is not None:
+            return self.numbers
+        assert self.texts is not None
+        with threadpool_limits(limits=1):  # sums in another order are other sums
+            tfidf = HashedTfidf().fit([self.texts[i] for i in train])
+            weights = tfidf.transform(list(self.texts))
+            reduced = TruncatedSVD(size, random_state=seed).fit(weights[train]).transform(weights)
+        lengths = np.log1p([[len(text), len(text.split())] for text in self.texts])
+        return np.hstack([lengths, reduced])
+
+    def predict(self, features: FloatArray, train: IntArray, test: IntArray, **params: Any) -> Predictions:
+        """Fit a proxy to some queries and predict others.
+
+        On the recorded profile it learns from all states. On a routing table it learns each model's utility at batch
+        size 1; what each state keeps of it is the published curve, which every strategy knows.
+        """
+        with threadpool_limits(limits=1):
+            if self.task is not None:
+                task = replace(self.task, features=features)
+                proxy = task.fit(UtilityProxy(states=task.states, features="given", **params), train)
+                return Predictions(proxy.predict(features[test]), proxy.predict(features[train]), proxy, features, None)
+            base = np.asarray(self.problem.base_utility, dtype=np.float64)
+            proxy = UtilityProxy(features="given", **params).fit(features[train], base[train])
+            keeps = np.asarray(self.problem.retention, dtype=np.float64)
+            model = self.problem.state_model
+            found = [proxy.predict(features[rows])[:, model] * keeps for rows in (test, train)]
+            return Predictions(found[0], found[1], proxy, features, keeps)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predicted utilities of the queries held out and of those trained on: (n, S) each."""
+
+    test: FloatArray
+    train: FloatArray
+    proxy: UtilityProxy
+    features: FloatArray
+    keeps: FloatArray | None
+
+    def lower(self, test: IntArray, level: float, model: IntArray) -> FloatArray:
+        """Return lower bounds of the utilities of the queries held out: (n, S)."""
+        low = self.proxy.predict_lower(self.features[test], level)
+        return low if self.keeps is None else low[:, model] * self.keeps
+
+
+def missing(names: list[str]) -> str | None:
+    """Say what routing tables are not here, or None."""
+    lacking = [name for name in names if name in TABLES and not (DATA / "tables").is_dir()]
+    return f"the routing tables are not in {str(DATA)!r} (environment variable ROBATCH_DATA)" if lacking else None
+
+
+@cache
+def dataset(name: str, queries: int | None = None) -> Dataset:
+    """Return a dataset by name; the first `queries` of an order drawn with seed 0, or all."""
+    tables = {"mmlu_pro": _mmlu_pro, "gsm8k": _gsm8k, "llmrouter": _llmrouter}
+    found = tables[name]() if name in tables else _task(name)
+    if queries is None or queries >= found.problem.n_queries:
+        return found
+    rows = np.sort(np.random.default_rng(0).permutation(found.problem.n_queries)[:queries])
+    if found.task is not None:
+        raise ValueError(f"queries is {queries}: a task of the recorded profile is taken whole")
+    return replace(
+        found,
+        problem=found.problem.take(rows),
+        numbers=None if found.numbers is None else found.numbers[rows],
+        texts=None if found.texts is None else tuple(found.texts[i] for i in rows),
+        answers=found.answers[rows],
+    )
+
+
+@cache
+def _tasks() -> dict[str, TaskData]:
+    measurements = Measurements.read(HERE / "profile_tasks.parquet")
+    return {task.name: task for task in read_tasks(measurements, HERE / "profile_tasks_features.parquet")}
+
+
+def _task(name: str) -> Dataset:
+    task = _tasks()[name]
+    tokens = np.broadcast_to(task.problem.output_tokens, (task.problem.n_queries, task.problem.n_models))
+    return Dataset(name, "measured", task.problem, task.features, None, np.log1p(tokens)[:, :, None], task)
+
+
+def _mmlu_pro() -> Dataset:
+    problem, rows = _table("mmlu_pro", pq.read_table(DATA / "tables" / "mmlu_pro.parquet"), "mmlu_pro_prices.csv")
+    categories = np.array(rows["category"])
+    known = sorted(set(rows["category"]))
+    numbers = np.hstack([categories[:, None] == np.array(known)[None, :], np.log1p(problem.input_tokens)[:, :1]])
+    return Dataset("mmlu_pro", "semi-synthetic", problem, numbers.astype(np.float64), None, _lengths(problem))
+
+
+def _gsm8k() -> Dataset:
+    problem, _ = _table("gsm8k", pq.read_table(DATA / "tables" / "gsm8k_zeroeval.parquet"), "gsm8k_prices.csv")
+    lines = (DATA / "tasks" / "gsm8k.jsonl").read_text(encoding="utf-8").splitlines()
+    questions = {row["id"]: row["question"] for row in map(json.loads, lines)}
+    assert problem.query_ids is not None
+    texts = tuple(questions[id] for id in problem.query_ids)
+    return Dataset("gsm8k", "semi-synthetic", problem, None, texts, _lengths(problem))
+
+
+def _llmrouter() -> Dataset:
+    scores = pq.read_table(DATA / "tables" / "llmrouter_scores.parquet")
+    queries = pq.read_table(DATA / "tables" / "llmrouter_queries.parquet")
+    texts = dict(zip(queries["query_id"].to_pylist(), queries["query"].to_pylist(), strict=True))
+    prices = json.loads((DATA / "tables" / "llmrouter_prices.json").read_text(encoding="utf-8"))
+    tokens = [len(texts[id]) / CHARACTERS_A_TOKEN for id in scores["query_id"].to_pylist()]
+    table = scores.append_column("input_tokens", pa.array(np.round(tokens))).append_column(
+        "output_tokens", pa.array(np.full(len(scores), LLMROUTER_OUTPUT))
+    )
+    problem, _ = _table("llmrouter", table, prices)
+    assert problem.query_ids is not None
+    return Dataset("llmrouter", "semi-synthetic", problem, None, tuple(texts[id] for id in problem.query_ids),
+                   _lengths(problem))  # fmt: skip
+
+
+def _table(name: str, table: Any, prices: Any) -> tuple[Problem, dict[str, list[Any]]]:
+    """Return the problem of a routing table, and the first row of each of its queries, in the problem's order."""
+    if isinstance(prices, str):
+        prices = str(HERE / "tables" / prices)
+    problem = from_table(table, prices, str(HERE / "tables" / "degradation.csv"), TABLE_SIZES, SHARED_TOKENS[name])
+    ids = table["query_id"].to_pylist()
+    first: dict[str, int] = {}
+    for place, id in enumerate(ids):
+        first.setdefault(id, place)
+    assert problem.query_ids is not None
+    rows = table.take([first[id] for id in problem.query_ids])
+    return problem, {column: rows[column].to_pylist() for column in rows.column_names}
+
+
+def _lengths(problem: Problem) -> FloatArray:
+    shape = (problem.n_queries, problem.n_models)
+    return np.log1p(np.broadcast_to(problem.output_tokens, shape))[:, :, None]

@@ -1,0 +1,150 @@
+"""The main comparison: RoBatch and its peers on queries held out, scored on the truth.
+
+Each dataset is divided by query, several times by seed: a half to train on, the other to plan for. At each of some
+budgets, every strategy of `paper_repro.common.strategies` plans for the queries held out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from paper_repro.common import plots
+from paper_repro.common.csv_tables import Table
+from paper_repro.common.curves import area, bootstrap, budget_range, field_figures, interval
+from paper_repro.common.datasets import dataset
+from paper_repro.common.datasets import missing as missing_data
+from paper_repro.common.strategies import EXACT, STRATEGIES, Arena, check_predicted
+
+FloatArray = npt.NDArray[np.float64]
+Settings = dict[str, Any]
+
+TIE = 1e-9
+"""Differences of mean utility that are rounding."""
+
+
+def missing(settings: Settings) -> str | None:
+    """Say which data are not here, or None."""
+    return missing_data(settings["datasets"])
+
+
+def cells(settings: Settings) -> Table:
+    """Give one cell a dataset."""
+    return [{"dataset": name} for name in settings["datasets"]]
+
+
+def compute(settings: Settings, cell: dict[str, Any]) -> Table:
+    """Compare the strategies on one dataset."""
+    found = dataset(cell["dataset"], settings.get("queries"))
+    count = found.problem.n_queries
+    splits = settings["splits"]
+    names = [name for name in STRATEGIES if name in settings.get("strategies", STRATEGIES)]
+    areas = {name: np.full((splits, count), np.nan) for name in names}
+    at = {name: np.full((splits, settings["budgets"], count), np.nan) for name in (*names,)}
+    figures: dict[str, list[dict[str, float | None]]] = {name: [] for name in names}
+    predicted: dict[str, list[FloatArray]] = {name: [] for name in names}
+    fractions = []
+    for seed in range(splits):
+        order = np.random.default_rng([seed, count]).permutation(count)
+        train, test = np.sort(order[: count // 2]), np.sort(order[count // 2 :])
+        budgets = budget_range(found.problem.take(test), settings["budgets"])
+        arena = Arena(found, train, test, budgets, seed)
+        curves = {name: STRATEGIES[name](arena) for name in names}
+        check_predicted(curves)
+        models = arena.truth[:, found.smallest].mean(axis=0)
+        prices = arena.problem.amortized_costs()[:, found.smallest].sum(axis=0)
+        fractions.append(budgets / prices[np.argmax(models)])
+        for name, curve in curves.items():
+            areas[name][seed, test] = area(curve.truth)
+            at[name][seed][:, test] = curve.truth
+            figures[name].append(field_figures(curve, models, prices))
+            predicted[name].append(curve.predicted / len(test))
+    return _rows(cell["dataset"], found.kind, names, areas, at, figures, predicted, np.mean(fractions, axis=0))
+
+
+def _rows(
+    name: str, kind: str, names: list[str], areas: Any, at: Any, figures: Any, predicted: Any,
+    fractions: FloatArray,
+) -> Table:  # fmt: skip
+    rows: Table = []
+    draws = {strategy: bootstrap(areas[strategy]) for strategy in names}
+    for strategy in names:
+        low, high = interval(draws[strategy])
+        behind = interval(draws[EXACT] - draws[strategy])
+        rows.append(
+            {
+                "table": "areas", "dataset": name, "kind": kind, "strategy": strategy,
+                "area": _mean(areas[strategy]), "low": low, "high": high,
+                "exact_ahead": _mean(areas[EXACT]) - _mean(areas[strategy]), "ahead_low": behind[0],
+                "ahead_high": behind[1],
+                **{key: _middle([found[key] for found in figures[strategy]]) for key in figures[strategy][0]},
+            }
+        )  # fmt: skip
+        ahead = at[EXACT] - at[strategy]
+        for place, fraction in enumerate(fractions):
+            lead = interval(bootstrap(ahead[:, place]))
+            rows.append(
+                {
+                    "table": "curves", "dataset": name, "kind": kind, "strategy": strategy, "budget": place,
+                    "fraction": float(fraction), "utility": _mean(at[strategy][:, place]),
+                    "predicted": _middle([_known(curve[place]) for curve in predicted[strategy]]),
+                    "exact_ahead": _mean(ahead[:, place]), "ahead_low": lead[0], "ahead_high": lead[1],
+                }
+            )  # fmt: skip
+    return rows
+
+
+def _mean(figure: FloatArray) -> float:
+    """Mean over splits of the mean over the queries held out there."""
+    return float(np.nanmean(figure, axis=1).mean())
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _middle(values: list[float | None]) -> float | None:
+    """Mean of the splits' figures; None if a split has none."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
+
+
+def tables(settings: Settings, rows: Table) -> dict[str, Table]:
+    """Give areas and curves, and wins and losses of the exact plans against each strategy on the truth."""
+    found = {
+        kind: [{key: value for key, value in row.items() if key != "table"} for row in rows if row["table"] == kind]
+        for kind in ("areas", "curves")
+    }
+    wins: Table = []
+    for strategy in dict.fromkeys(row["strategy"] for row in found["curves"]):
+        if strategy == EXACT:
+            continue
+        for kind in dict.fromkeys(row["kind"] for row in found["curves"]):
+            here = [row for row in found["curves"] if row["strategy"] == strategy and row["kind"] == kind]
+            wins.append(
+                {
+                    "kind": kind, "strategy": strategy, "budgets": len(here),
+                    "exact_better": sum(row["ahead_low"] > TIE for row in here),
+                    "exact_worse": sum(row["ahead_high"] < -TIE for row in here),
+                    "mean_ahead": float(np.mean([row["exact_ahead"] for row in here])),
+                    "best_ahead": max(row["exact_ahead"] for row in here),
+                    "worst_ahead": min(row["exact_ahead"] for row in here),
+                }
+            )  # fmt: skip
+    return found | {"wins": wins}
+
+
+def draw(tables: dict[str, Table], folder: Path) -> None:
+    """Draw utility against the budget by dataset."""
+    plots.panels(
+        tables["curves"], folder / "curves.png", by="dataset", line="strategy", x="fraction", y="utility",
+        lines=DRAWN, labels=("budget / price of the best model alone", "mean true utility"), log=True,
+    )  # fmt: skip
+
+
+DRAWN = ("exact", "pareto", "tradeoff, no batching", "cascade, no batching", "router-only", "batch-only",
+         "state means", "single model", "random", "oracle")  # fmt: skip
+"""The strategies of the figure; all are in the tables."""

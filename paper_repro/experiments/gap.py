@@ -1,0 +1,120 @@
+"""When, and by how much, does a scheduler miss the optimum? The question that the paper leaves open.
+
+One dimension at a time is moved away from a base case: the family, the number of queries, of models, of batch sizes.
+Every instance is solved at all budgets by all schedulers, and by `exact`, whose bound is the yardstick.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import robatch
+from paper_repro.common import plots
+from paper_repro.common.csv_tables import Table
+
+Settings = dict[str, Any]
+
+BASE_FAMILY = "realistic"
+
+
+def cells(settings: Settings) -> Table:
+    """Give one cell a family, size, number of models and batch sizes: all that differ from the base case in one."""
+    base = _base(settings)
+    found = [base]
+    for key, values in (("family", settings["families"]), ("queries", settings["queries"]),
+                        ("models", settings["models"]), ("batch_sizes", settings["batch_sizes"])):  # fmt: skip
+        found += [base | {key: value} for value in values if value != base[key]]
+    # sizes matter in every family, as the steps of few queries do not fill a budget
+    found += [
+        base | {"family": family, "queries": queries}
+        for family in settings["families"]
+        for queries in settings["queries"]
+        if family != base["family"] and queries != base["queries"]
+    ]
+    return found
+
+
+def _base(settings: Settings) -> dict[str, Any]:
+    middle = {key: settings[key][len(settings[key]) // 2] for key in ("queries", "models")}
+    return {"family": BASE_FAMILY, **middle, "batch_sizes": settings["batch_sizes"][-1]}
+
+
+def compute(settings: Settings, cell: dict[str, Any]) -> Table:
+    """Solve the instances of a cell; a row an instance, budget and solver."""
+    rows: Table = []
+    label = {"family": cell["family"], "queries": cell["queries"], "models": cell["models"],
+             "batch_sizes": " ".join(map(str, cell["batch_sizes"]))}  # fmt: skip
+    for seed in range(settings["seeds"]):
+        problem = robatch.generate(
+            cell["family"], queries=cell["queries"], models=cell["models"], batch_sizes=cell["batch_sizes"], seed=seed
+        )
+        for fraction in settings["fractions"]:
+            budget = problem.budget_at(fraction)
+            best = robatch.solve(problem, budget, "exact", time_limit=settings["time_limit"])
+            for solver in settings["solvers"]:
+                plan = robatch.solve(problem, budget, solver, seed=seed)
+                bound = min(value for value in (best.bound, plan.bound) if value is not None)
+                gap = None if plan.utility is None else max(0.0, (bound - plan.utility) / max(bound, 1e-12))
+                rows.append(label | {"seed": seed, "fraction": fraction, "solver": solver, "gap": gap,
+                                     "proven": best.status == "optimal"})  # fmt: skip
+    return rows
+
+
+def tables(settings: Settings, rows: Table) -> dict[str, Table]:
+    """Give gaps by each dimension: mean, median, worst, and how often the optimum was found."""
+    base = _base(settings) | {"batch_sizes": " ".join(map(str, settings["batch_sizes"][-1]))}
+    found = {}
+    for key in ("family", "queries", "models", "batch_sizes", "fraction"):
+        fixed = [name for name in base if name != key]
+        here = [row for row in rows if all(row[name] == base[name] for name in fixed)]
+        if key == "fraction":
+            here = [row for row in rows if all(row[name] == base[name] for name in base)]
+        found[f"by_{key}"] = _summed(here, (key, "solver"))
+    found["by_family_and_queries"] = _summed(
+        [row for row in rows if row["models"] == base["models"] and row["batch_sizes"] == base["batch_sizes"]],
+        ("family", "queries", "solver"),
+    )
+    return found
+
+
+def _summed(rows: Table, keys: tuple[str, ...]) -> Table:
+    groups: dict[tuple[Any, ...], Table] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    found = []
+    for key, members in groups.items():
+        gaps = [row["gap"] for row in members if row["gap"] is not None]
+        found.append(
+            dict(zip(keys, key, strict=True))
+            | {
+                "plans": len(gaps),
+                "none": len(members) - len(gaps),
+                "mean_gap": float(np.mean(gaps)) if gaps else None,
+                "median_gap": float(np.median(gaps)) if gaps else None,
+                "worst_gap": max(gaps) if gaps else None,
+                "optimal_share": float(np.mean([gap <= 1e-9 for gap in gaps])) if gaps else None,
+                "proven_share": float(np.mean([row["proven"] for row in members])),
+            }
+        )
+    return found
+
+
+FLOOR = 1e-9
+"""Gaps below are drawn there, as the axis is logarithmic."""
+
+
+def draw(tables: dict[str, Table], folder: Path) -> None:
+    """Draw the mean gap against the number of queries, by family, and against the budget."""
+    for name, by, x, label in (
+        ("by_family_and_queries", "family", "queries", "queries"),
+        ("by_fraction", "all", "fraction", "budget fraction"),
+    ):
+        rows = [
+            row | {"all": "base case", "drawn": None if row["mean_gap"] is None else max(row["mean_gap"], FLOOR)}
+            for row in tables[name]
+        ]
+        plots.panels(rows, folder / f"{name}.png", by=by, line="solver", x=x, y="drawn", log=name != "by_fraction",
+                     log_y=True, labels=(label, "mean gap to the proven bound"))  # fmt: skip

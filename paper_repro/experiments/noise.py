@@ -1,0 +1,82 @@
+"""What is left of an optimum that was proven for predicted utilities when they are wrong.
+
+Generated problems of the family `realistic`; each (query, model) has its utilities in all batch sizes moved together by
+a normal error. Plans are made for the moved utilities and scored on the true ones.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import robatch
+from paper_repro.common import plots
+from paper_repro.common.csv_tables import Table
+
+Settings = dict[str, Any]
+
+
+def cells(settings: Settings) -> Table:
+    """Give one cell a seed."""
+    return [{"seed": seed} for seed in range(settings["seeds"])]
+
+
+def compute(settings: Settings, cell: dict[str, Any]) -> Table:
+    """Plan for moved utilities; a row an error, budget and solver."""
+    seed = cell["seed"]
+    problem = robatch.generate(
+        "realistic", queries=settings["queries"], models=settings["models"], batch_sizes=settings["batch_sizes"],
+        seed=seed,
+    )  # fmt: skip
+    truth = np.asarray(problem.utilities(), dtype=np.float64)
+    shape = (problem.n_queries, problem.n_models)
+    moves = np.random.default_rng([seed, 1]).normal(size=shape)[:, problem.state_model]
+    rows: Table = []
+    for error in settings["errors"]:
+        guess = problem.replace(utility=np.clip(truth + error * moves, 0, 1), base_utility=None, retention=None)
+        for fraction in settings["fractions"]:
+            budget = problem.budget_at(fraction)
+            bound = robatch.solve(problem, budget, "exact").bound
+            assert bound is not None
+            for solver in settings["solvers"]:
+                plan = robatch.solve(guess, budget, solver, seed=seed)
+                assert plan.assignment is not None
+                assert plan.utility is not None
+                true = problem.total_utility(plan.assignment)
+                rows.append(
+                    {
+                        "seed": seed, "error": error, "fraction": fraction, "solver": solver,
+                        "loss": (bound - true) / bound, "optimism": (plan.utility - true) / bound,
+                    }
+                )  # fmt: skip
+    return rows
+
+
+def tables(settings: Settings, rows: Table) -> dict[str, Table]:
+    """Give mean loss against the true optimum, and what better solving saves of it."""
+    found: Table = []
+    for fraction in settings["fractions"]:
+        for error in settings["errors"]:
+            here = [row for row in rows if (row["fraction"], row["error"]) == (fraction, error)]
+            losses = {solver: np.array([row["loss"] for row in here if row["solver"] == solver])
+                      for solver in settings["solvers"]}  # fmt: skip
+            for solver, loss in losses.items():
+                ahead = loss - losses["exact"]
+                found.append(
+                    {
+                        "fraction": fraction, "error": error, "solver": solver, "mean_loss": float(loss.mean()),
+                        "behind_exact": float(ahead.mean()), "worse_than_exact": int((ahead > 1e-12).sum()),
+                        "better_than_exact": int((ahead < -1e-12).sum()), "instances": len(loss),
+                        "optimism": float(np.mean([row["optimism"] for row in here if row["solver"] == solver])),
+                    }
+                )  # fmt: skip
+    return {"losses": found}
+
+
+def draw(tables: dict[str, Table], folder: Path) -> None:
+    """Draw the loss against the error, by budget."""
+    rows = [row | {"budget": f"budget fraction {row['fraction']:g}"} for row in tables["losses"]]
+    plots.panels(rows, folder / "losses.png", by="budget", line="solver", x="error", y="mean_loss",
+                 labels=("standard deviation of the error", "loss of true utility against the optimum"))  # fmt: skip

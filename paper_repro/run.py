@@ -1,0 +1,180 @@
+"""Run experiments: ``python -m paper_repro.run NAME``, ``--all``, ``--list``.
+
+An experiment is a module of `paper_repro.experiments` and a TOML file of the same name. The file has the key ``title``,
+the table ``[settings]``, and ``[quick]`` with the settings that a quick run changes. The module has
+
+* ``cells(settings)``: the independent parts of the work, as plain values;
+* ``compute(settings, cell)``: the rows of one part, as plain values;
+* ``tables(settings, rows)``: the tables made of all rows, by name;
+* ``draw(tables, folder)``: the figures;
+* ``missing(settings)``, if it needs data that may not be here: what is missing, or None.
+
+Rows are kept in ``rows.jsonl`` as they come, so that a run which was ended continues; tables and figures are written
+when all are there, with ``run.json``, which says what made them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+import click
+from rich.progress import track
+
+import robatch
+from paper_repro.common.csv_tables import Table, as_csv
+from robatch.bench import machine
+from robatch.bench.record import Record
+from robatch.instances.errors import InputError
+from robatch.instances.files import write_text
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+QUICK_RESULTS = Path("results-paper-quick")
+NAMES = tuple(sorted(path.stem for path in (HERE / "experiments").glob("*.toml")))
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one cell."""
+
+    BENCHMARK: ClassVar[str] = "paper_repro"
+    MEASURED: ClassVar[tuple[str, ...]] = ("cell", "rows")
+
+    cell: dict[str, Any]
+    rows: Table
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The cell, as text."""
+        return (json.dumps(self.cell, sort_keys=True),)
+
+
+def experiment(name: str, quick: bool = False) -> tuple[ModuleType, dict[str, Any], str]:
+    """Return an experiment's module, its settings and its title.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    if name not in NAMES:
+        raise InputError(f"experiment is {name!r}: one of {', '.join(NAMES)} is needed")
+    config = tomllib.loads((HERE / "experiments" / f"{name}.toml").read_text(encoding="utf-8"))
+    settings = config["settings"] | (config.get("quick", {}) if quick else {})
+    return import_module(f"paper_repro.experiments.{name}"), settings, config["title"]
+
+
+def run(name: str, quick: bool = False, folder: Path | None = None, fresh: bool = False, workers: int = 2) -> str:
+    """Run one experiment and write its tables and figures; return one sentence on how it went.
+
+    Parameters
+    ----------
+    name
+        The experiment.
+    quick
+        Whether to run its quick settings.
+    folder
+        Where results go, each experiment into a folder of its own name; by default those recorded in the repository,
+        for a quick run ``results-paper-quick``.
+    fresh
+        Whether to drop rows that are there already.
+    workers
+        Processes; one where the settings ask for it, as times are measured one after the other.
+    """
+    module, settings, _ = experiment(name, quick)
+    lacking = module.missing(settings) if hasattr(module, "missing") else None
+    if lacking is not None:
+        return f"{name}: not run: {lacking}"
+    place = (folder or (QUICK_RESULTS if quick else RESULTS)) / name
+    made_by = {"experiment": name, "settings": settings, "sources": _sources()}
+    described = machine.describe()
+    record = Record(place, Part, made_by, described, resume=not fresh)
+    try:
+        for part in _computed(module, settings, record, settings.get("workers", workers)):
+            record.append(part)
+        cells = [Part(cell, []).key for cell in module.cells(settings)]
+        rows = [row for key in cells for row in record.rows[key].rows]
+    finally:
+        record.close()
+    tables = module.tables(settings, rows)
+    for stem, table in tables.items():
+        write_text(place / f"{stem}.csv", as_csv(table))
+    module.draw(tables, place)
+    about = {
+        "experiment": name,
+        "quick": quick,
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": machine.commit(),
+        "robatch": robatch.__version__,
+        "settings": settings,
+        "machine": described,
+    }
+    write_text(place / "run.json", json.dumps(about, indent=1) + "\n")
+    return f"{name}: {len(cells)} cells, results in {place}"
+
+
+def _computed(module: ModuleType, settings: dict[str, Any], record: Record[Part], workers: int) -> Iterator[Part]:
+    """Compute the cells that are not recorded yet, and yield them in order."""
+    left = [cell for cell in module.cells(settings) if Part(cell, []).key not in record.rows]
+    compute = partial(module.compute, settings)
+    with ExitStack() as stack:
+        spread = workers > 1 and len(left) > 1
+        # ordered, so that the file is the same on any number of processes
+        made = stack.enter_context(ProcessPoolExecutor(workers, get_context("spawn"))).map if spread else map
+        for cell, rows in zip(left, track(made(compute, left), module.__name__, total=len(left)), strict=True):
+            yield Part(cell, rows)
+
+
+def _sources() -> str:
+    """Hash what rows depend on besides the settings: this folder's code and data, and the package."""
+    package = Path(robatch.instances.__file__).parent.parent
+    found = [*HERE.glob("common/*.py"), *HERE.glob("experiments/*.py"), *HERE.glob("*.parquet")]
+    found += [path for part in ("instances", "solvers", "proxies") for path in (package / part).rglob("*.py")]
+    digest = hashlib.sha256()
+    for path in sorted(found, key=lambda path: (path.name, str(path))):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Run every experiment.")
+@click.option("--list", "listed", is_flag=True, help="List the experiments.")
+@click.option("--quick", is_flag=True, help="Small sizes: whether everything works, not what is found.")
+@click.option("--fresh", is_flag=True, help="Drop the rows of an earlier run.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the results.")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
+def main(
+    names: tuple[str, ...], every: bool, listed: bool, quick: bool, fresh: bool, output: Path | None, workers: int
+) -> None:
+    """Run the experiments NAMES: tables (CSV) and figures (PNG) in a folder each."""
+    if listed:
+        for name in NAMES:
+            click.echo(f"{name:<14} {experiment(name)[2]}")
+        return
+    if every == bool(names):
+        raise click.UsageError(f"name experiments ({', '.join(NAMES)}), or give --all")
+    try:
+        for name in names:
+            experiment(name)
+        for name in NAMES if every else names:
+            click.echo(run(name, quick, output, fresh, workers))
+    except InputError as error:
+        raise click.UsageError(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

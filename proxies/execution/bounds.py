@@ -1,0 +1,65 @@
+"""What calls cannot exceed: a bound on their input tokens, by the model's own tokenizer or by bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.proxies.engines.address import find_model
+from robatch.proxies.engines.token_count import Counter, byte_bounds, token_counter
+from robatch.proxies.execution.plan import RoutedPlan
+from robatch.proxies.tasks.queries import Query
+
+TEMPLATE = 128  # tokens that a chat template is allowed to add where it was not measured
+SEAMS = 8  # tokens by which texts joined may differ from their parts
+SLOT = 4  # tokens by which a query's slot in a large call may exceed its slot in a call of its own
+
+
+class InputBounds:
+    """Bounds on the input tokens of a plan's calls; no call is counted twice.
+
+    Where a model's folder holds its tokenizer, prompts are counted by it; otherwise a token is counted for every byte.
+    Each call is allowed what a chat template adds: what was measured of it, or `TEMPLATE` tokens.
+
+    Parameters
+    ----------
+    routed, queries
+        The plan and its queries.
+    """
+
+    def __init__(self, routed: RoutedPlan, queries: Sequence[Query]) -> None:
+        self._routed, self._queries = routed, queries
+        empty = routed.template.render([])
+        self._counters: list[Counter] = []
+        self._shared: list[int] = []  # tokens of a call without queries
+        self._empty: list[int] = []  # the same by the counter, without what a template adds
+        for entry, model in zip(routed.pool, routed.problem.models, strict=True):
+            own = token_counter(find_model(entry.path, Path()) if entry.path else None, entry.chat)
+            count = byte_bounds if own is None else own
+            bare, measured = count([empty])[0], math.ceil(model.shared_tokens)
+            known = own is not None and measured >= bare
+            self._counters.append(count)
+            self._empty.append(bare)
+            self._shared.append(measured + SEAMS if known else max(bare, measured) + TEMPLATE)
+        self._calls: dict[tuple[Counter, tuple[int, ...]], int] = {}
+        self._slots: dict[Counter, npt.NDArray[np.float64]] = {}
+
+    def of_call(self, model: int, queries: tuple[int, ...]) -> int:
+        """Return input tokens that a call of a model, with these queries, cannot exceed."""
+        key = self._counters[model], queries
+        if key not in self._calls:
+            prompt = self._routed.template.render([self._queries[i] for i in queries])
+            self._calls[key] = self._counters[model]([prompt])[0] - self._empty[model]
+        return self._shared[model] + self._calls[key]
+
+    def of_parts(self, model: int) -> tuple[int, npt.NDArray[np.float64]]:
+        """Return input tokens that the shared part of a call cannot exceed, and those of each query's slot: (N,)."""
+        count = self._counters[model]
+        if count not in self._slots:
+            counted = count([self._routed.template.render([query]) for query in self._queries])
+            self._slots[count] = np.array(counted, dtype=np.float64) - self._empty[model] + SLOT
+        return self._shared[model], self._slots[count]

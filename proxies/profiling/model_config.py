@@ -1,0 +1,194 @@
+"""The models of a configuration or of a pool file: [[models]] tables, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from robatch.instances.errors import InputError
+from robatch.proxies.engines.address import MODELS_FOLDER, check_base_url, check_no_secret, find_model, is_hub_name
+from robatch.proxies.profiling.gpu_memory import ModelSize, read_size
+from robatch.proxies.toml_table import PRICE, TEXT, Check, TomlTable, tables
+
+MODEL_KEYS: tuple[str, ...] = (
+    "name",
+    "path",
+    "server",
+    "model",
+    "price_in",
+    "price_out",
+    "context_window",
+    "batch_sizes",
+    "chat",
+)
+MODEL_KEYS += ("structured", "engine", "api_key_env", "size")
+"""Keys of a [[models]] table."""
+
+_TEMPLATE = "chat_template_kwargs"  # of `engine`, for the chat template
+_WINDOW: Check = (
+    "a whole number of at least 1 and at most 100,000,000 tokens",
+    lambda value: bool(1 <= value <= 100_000_000),
+)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """One model to profile.
+
+    Attributes
+    ----------
+    name
+        The name in the measurements.
+    price_in, price_out
+        USD per million input and output tokens.
+    context_window
+        Tokens, prompt and answer together.
+    batch_sizes
+        Ascending.
+    path
+        A local folder or a hub name for the offline engine; None for a server.
+    local
+        Whether `path` is a folder.
+    server
+        Base URL of an OpenAI-compatible server, such as ``http://127.0.0.1:8000/v1``; None for the offline engine.
+    model
+        The model's name on the server.
+    chat
+        Whether the model has a chat template; False sends plain text to be completed.
+    structured
+        Whether answers are held to the form that the task asks for (lines or JSON) by structured output; otherwise
+        they are free text, read with tolerance.
+    engine
+        Further vLLM engine arguments, such as ``tensor_parallel_size``; with
+        ``distributed_executor_backend = "ray"`` vLLM runs the model on the GPUs of a Ray cluster.
+        ``chat_template_kwargs``, such as ``{"enable_thinking": False}``, goes to the chat template instead; it is the
+        one key that a model on a server may have too.
+    api_key_env
+        The environment variable that holds the server's API key. The key itself is never stored.
+    """
+
+    name: str
+    price_in: float
+    price_out: float
+    context_window: int
+    batch_sizes: tuple[int, ...]
+    path: str | None = None
+    local: bool = False
+    server: str | None = None
+    model: str | None = None
+    chat: bool = True
+    structured: bool = False
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    api_key_env: str = "OPENAI_API_KEY"
+
+
+def read_models(
+    top: TomlTable, sizes: tuple[int, ...], folder: Path, allow_missing: bool = False
+) -> tuple[tuple[ModelConfig, ModelSize | None], ...]:
+    """Check the [[models]] tables; each model comes with its size, None where its table has none.
+
+    Parameters
+    ----------
+    top
+        The table that holds them.
+    sizes
+        Batch sizes of models that name none.
+    folder
+        Where relative paths start.
+    allow_missing
+        Whether a model's folder may be missing.
+
+    Raises
+    ------
+    InputError
+        If anything in a table is missing, unknown or out of range, or a name occurs twice.
+    """
+    models: list[tuple[ModelConfig, ModelSize | None]] = []
+    for i, row in enumerate(tables(top, "models")):
+        where = f"models[{i}]."
+        model = _model(row, where, sizes, folder, allow_missing)
+        if any(model.name == other.name for other, _ in models):
+            raise InputError(f"model name {model.name!r} occurs twice: names are unique")
+        given = TomlTable(row, where, MODEL_KEYS).get("size", dict, default=None)
+        models.append((model, None if given is None else read_size(given, f"{where}size.")))
+    return tuple(models)
+
+
+def read_batch_sizes(sizes: list[Any], where: str) -> tuple[int, ...]:
+    """Check batch sizes and give them in ascending order."""
+    whole = all(isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= 1024 for size in sizes)
+    if not sizes or not whole or len(set(sizes)) < len(sizes):
+        raise InputError(f"{where} is {sizes!r}: at least one whole number from 1 to 1024, each once, is needed")
+    return tuple(sorted(sizes))
+
+
+def is_missing(model: ModelConfig) -> bool:
+    """Tell whether a model that was read has a path that is neither a folder here nor a hub name."""
+    return model.path is not None and not model.local and not is_hub_name(model.path)
+
+
+def _model(
+    row: Mapping[str, Any], where: str, sizes: tuple[int, ...], folder: Path, allow_missing: bool
+) -> ModelConfig:
+    table = TomlTable(row, where, MODEL_KEYS)
+    if ("path" in row) == ("server" in row):
+        raise InputError(f"{where.rstrip('.')}: either 'path' (offline engine) or 'server' (a base URL) is needed")
+    path, local, server, model = None, False, None, None
+    if "path" in row:
+        for key in ("model", "api_key_env"):
+            if key in row:
+                raise InputError(f"key '{where}{key}' belongs to a model with 'server', and this one has 'path'")
+        path, local = _locate(table.get("path", str, TEXT), f"{where}path", folder, allow_missing)
+    else:
+        if "size" in row:
+            raise InputError(f"key '{where}size' belongs to a model with 'path', and this one has 'server'")
+        server = check_base_url(table.get("server", str), f"{where}server")
+        model = table.get("model", str, TEXT)
+    own = table.get("batch_sizes", list, default=None)
+    engine = table.get("engine", dict, default={})
+    check_no_secret(engine, f"{where}engine")
+    chat = table.get("chat", bool, default=True)
+    _check_engine(engine, f"{where}engine", chat, server is not None)
+    return ModelConfig(
+        name=table.get("name", str, TEXT),
+        price_in=table.get("price_in", float, PRICE),
+        price_out=table.get("price_out", float, PRICE),
+        context_window=table.get("context_window", int, _WINDOW),
+        batch_sizes=sizes if own is None else read_batch_sizes(own, f"{where}batch_sizes"),
+        path=path,
+        local=local,
+        server=server,
+        model=model,
+        chat=chat,
+        structured=table.get("structured", bool, default=False),
+        engine=engine,
+        api_key_env=table.get("api_key_env", str, TEXT, default="OPENAI_API_KEY"),
+    )
+
+
+def _check_engine(engine: Mapping[str, Any], where: str, chat: bool, on_server: bool) -> None:
+    """Refuse what a server has to be started with, and arguments of a chat template that does not exist."""
+    for key in engine if on_server else ():
+        if key != _TEMPLATE:
+            raise InputError(f"key '{where}.{key}' belongs to a model with 'path', and this one has 'server'")
+    if _TEMPLATE in engine:
+        if not isinstance(engine[_TEMPLATE], Mapping):
+            raise InputError(f"{where}.{_TEMPLATE} is {engine[_TEMPLATE]!r}: a table is needed")
+        if not chat:
+            raise InputError(f"{where}.{_TEMPLATE} needs a chat template, and this model has chat = false")
+
+
+def _locate(text: str, where: str, folder: Path, allow_missing: bool) -> tuple[str, bool]:
+    found = find_model(text, folder)
+    if found is not None:
+        if not (found / "config.json").is_file():
+            raise InputError(f"{where} is {text!r}: that folder holds no model (no config.json)")
+        return str(found), True
+    if allow_missing or is_hub_name(text):
+        return text, False
+    raise InputError(
+        f"{where} is {text!r}: no such folder beside the configuration or in ${MODELS_FOLDER}, "
+        "and no hub name owner/name"
+    )

@@ -1,0 +1,38 @@
+"""One trade-off between utility and cost for all queries, after CARROT.
+
+Source: Somerstep, Maia Polo, Melo de Oliveira, Mangal, Silva, Bhardwaj, Yurochkin and Maity, "CARROT: A Cost Aware Rate
+Optimal Router", 2025, arXiv 2502.03261; known from its abstract and summaries. It predicts utility and cost of a query
+in every model, and takes the model of the best weighted sum of the two.
+
+Adapted: the choice is among states, so that model and batch size are chosen together; utilities and costs are those of
+the problem. The weight lambda (utility per USD) is not given but the smallest whose plan keeps the budget; what is left
+of it then stays unspent. The smallest one is the shadow price of the linear relaxation, so it is read there, exactly
+and in a few linear passes, instead of being searched for by bisection. Where two states are worth the same, the cheaper
+one is taken.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robatch.instances.problem import IntArray
+from robatch.solvers.registry import Answer, Request
+from robatch.solvers.relaxation import EDGE, Relaxer
+from robatch.solvers.schedule import within
+
+
+def run(request: Request) -> Answer:
+    """Take every query's state of greatest ``utility - lambda * cost``, at the smallest lambda within the budget."""
+    relaxer = Relaxer.of(request)
+
+    def schedule(budget: float) -> IntArray:
+        relaxation = relaxer.at(budget * (1 + EDGE))  # what just fits does not fail by rounding; `within` checks
+        steps = relaxation.steps
+        # of steps as steep as the price, a budget may pay for some: one lambda takes all or none
+        taken = int(np.count_nonzero(steps.slope[: relaxation.whole] > relaxation.price))
+        states: IntArray = steps.states.astype(np.int64)
+        states[steps.query[:taken]] = steps.state[:taken]
+        return states
+
+    states = within(request, schedule)
+    return Answer(states, message=None if states is not None else "no trade-off was found to keep the budget")

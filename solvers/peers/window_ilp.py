@@ -1,0 +1,80 @@
+"""Queries in windows, each solved to the optimum within its share of the budget, after batch-level routing.
+
+Source: Markovic-Voronov, Behdin, Xu, Zhou, Wang and Mazumder, "Robust Batch-Level Query Routing for Large Language
+Models under Cost and Capacity Constraints", 2026, arXiv 2603.26796; known from its abstract and summaries. Queries that
+arrive together are assigned by one integer program that keeps their cost within a limit and the models' load within
+their capacity; its robust form takes lower estimates of utility.
+
+Adapted: states take the place of models. Windows are runs of queries in their order. A window may spend what its
+cheapest plan costs, an equal part of what the budget leaves above the cheapest plan of all, and what earlier windows
+have left. Its integer program is solved by ``exact``, which proves the same optimum as a general solver, and faster.
+Limits of capacity are left out. The robust form is the same method on lower quantiles of utility: hand in the problem
+that `UtilityProxy.to_problem` makes with ``robust``. Under realized cost the windows are solved at amortized cost, with
+less money until the whole plan's bill keeps the budget.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from robatch.instances.problem import IntArray
+from robatch.solvers import exact
+from robatch.solvers.plan import Limit
+from robatch.solvers.registry import Answer, Request
+from robatch.solvers.relaxation import EDGE
+from robatch.solvers.schedule import within
+
+WINDOW = 256  # queries
+
+
+def run(request: Request) -> Answer:
+    """Solve window after window."""
+    problem = request.problem
+    deadline = math.inf if request.time_limit is None else time.perf_counter() + request.time_limit
+    windows = [
+        problem.take(np.arange(begin, min(begin + WINDOW, problem.n_queries)))
+        for begin in range(0, problem.n_queries, WINDOW)
+    ]
+    limits: list[Limit] = []
+
+    def schedule(budget: float) -> IntArray:
+        budget *= 1 + EDGE  # what just fits does not fail by rounding; `within` checks
+        part = max(budget - problem.cheapest_budget, 0.0) / len(windows)
+        left, found = 0.0, []
+        for window in windows:
+            left += part
+            may_spend = window.cheapest_budget + left
+            seconds = deadline - time.perf_counter()
+            states = window.cheapest_assignment
+            if seconds <= 0.0:
+                limits.append("time")
+            elif may_spend > 0.0:
+                answer = exact.run(
+                    replace(
+                        request,
+                        problem=window,
+                        budget=may_spend,
+                        cost="amortized",
+                        time_limit=seconds if seconds < math.inf else None,
+                        initial=None,
+                        price=None,
+                        relaxer=None,
+                    )
+                )
+                states = states if answer.assignment is None else answer.assignment
+                limits.extend([answer.limit] if answer.limit is not None else [])
+            left = max(may_spend - window.amortized_cost(states), 0.0)
+            found.append(states)
+        return np.concatenate(found)
+
+    states = within(request, schedule)
+    return Answer(
+        states,
+        limit=limits[0] if limits else None,
+        message=None if states is not None else "no windows were solved to a plan that keeps the budget",
+        statistics={"windows": len(windows)},
+    )
