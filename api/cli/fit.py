@@ -145,7 +145,8 @@ def _show(diagnosis: Diagnosis) -> None:
         return
     click.echo(
         f"routing by these predictions was worth {decisions.gain:+.4f} a query (standard error {decisions.error:.4f}), "
-        f"utility less price times cost over {len(decisions.per_price)} shadow prices, against treating all queries alike"
+        f"utility less price times cost over {len(decisions.per_price)} shadow prices, against treating all queries "
+        "alike"
     )
     if not decisions.clear:
         click.echo(

@@ -76,30 +76,32 @@ def field_figures(curve: Curve, models: FloatArray, prices: FloatArray) -> dict[
     return figures
 
 
-def bootstrap(figures: FloatArray, draws: int = 2000, seed: int = 0) -> FloatArray:
-    """Draw means of figures anew: (draws,).
+def bootstrap(figures: FloatArray, draws: int = 1000, seed: int = 0) -> FloatArray:
+    """Draw means of figures anew: (..., draws). Figures that are compared share the draws, so differences are paired.
 
     Parameters
     ----------
     figures
-        A figure by split and query, NaN where the query was trained on: (splits, N). Queries and splits are drawn
-        with replacement; a draw's value is the mean over its splits of the mean over its queries there.
+        A figure by split and query, NaN where the query was trained on, the same queries for all: (..., splits, N).
+        Queries and splits are drawn with replacement; a draw's value is the mean over its splits of the mean over its
+        queries there.
     draws, seed
-        How many, and the seed: the same for figures that are compared in pairs.
+        How many, and the seed.
     """
     rng = np.random.default_rng(seed)
-    splits, queries = figures.shape
-    here = ~np.isnan(figures)
-    known, filled = here.T.astype(np.float64), np.where(here, figures, 0.0).T
-    drawn = rng.multinomial(splits, np.full(splits, 1.0 / splits), draws)
-    found = np.empty(draws)
+    *shape, splits, queries = figures.shape
+    flat = figures.reshape(-1, splits, queries)
+    here = ~np.isnan(flat[0])
+    filled = np.ascontiguousarray(np.where(here, flat, 0.0).reshape(-1, queries).T)
+    known = here.T.astype(np.float64)
+    drawn = rng.multinomial(splits, np.full(splits, 1.0 / splits), draws) / splits
+    found = np.empty((len(flat), draws))
     for first in range(0, draws, 100):  # weights of all draws at once would be large
         part = slice(first, min(first + 100, draws))
-        size = part.stop - part.start
-        weight = rng.multinomial(queries, np.full(queries, 1.0 / queries), size).astype(np.float64)
-        means = (weight @ filled) / np.maximum(weight @ known, 1e-9)
-        found[part] = (means * drawn[part]).sum(axis=1) / splits
-    return found
+        weight = rng.multinomial(queries, np.full(queries, 1.0 / queries), part.stop - part.start).astype(np.float64)
+        means = (weight @ filled).reshape(-1, len(flat), splits) / np.maximum(weight @ known, 1e-9)[:, None, :]
+        found[:, part] = np.einsum("dms,ds->md", means, drawn[part])
+    return found.reshape(*shape, draws)
 
 
 def interval(draws: FloatArray, level: float = 0.95) -> tuple[float, float]:

@@ -21,6 +21,8 @@ from paper_repro.common.strategies import EXACT, STRATEGIES, Arena, check_predic
 
 FloatArray = npt.NDArray[np.float64]
 Settings = dict[str, Any]
+Records = dict[str, list[tuple[dict[str, float | None], npt.NDArray[np.float64]]]]
+"""By strategy, for each split: its figures, and its mean utility by the predictions at each budget."""
 
 TIE = 1e-9
 """Differences of mean utility that are rounding."""
@@ -42,11 +44,9 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     count = found.problem.n_queries
     splits = settings["splits"]
     names = [name for name in STRATEGIES if name in settings.get("strategies", STRATEGIES)]
-    areas = {name: np.full((splits, count), np.nan) for name in names}
-    at = {name: np.full((splits, settings["budgets"], count), np.nan) for name in (*names,)}
-    figures: dict[str, list[dict[str, float | None]]] = {name: [] for name in names}
-    predicted: dict[str, list[FloatArray]] = {name: [] for name in names}
-    fractions = []
+    at = np.full((len(names), settings["budgets"], splits, count), np.nan)
+    records: Records = {name: [] for name in names}
+    fractions, alone = [], []
     for seed in range(splits):
         order = np.random.default_rng([seed, count]).permutation(count)
         train, test = np.sort(order[: count // 2]), np.sort(order[count // 2 :])
@@ -54,44 +54,53 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
         arena = Arena(found, train, test, budgets, seed)
         curves = {name: STRATEGIES[name](arena) for name in names}
         check_predicted(curves)
-        models = arena.truth[:, found.smallest].mean(axis=0)
-        prices = arena.problem.amortized_costs()[:, found.smallest].sum(axis=0)
-        fractions.append(budgets / prices[np.argmax(models)])
-        for name, curve in curves.items():
-            areas[name][seed, test] = area(curve.truth)
-            at[name][seed][:, test] = curve.truth
-            figures[name].append(field_figures(curve, models, prices))
-            predicted[name].append(curve.predicted / len(test))
-    return _rows(cell["dataset"], found.kind, names, areas, at, figures, predicted, np.mean(fractions, axis=0))
+        utilities, prices = arena.truth.mean(axis=0), arena.problem.amortized_costs().sum(axis=0)
+        models = utilities[found.smallest], prices[found.smallest]
+        best = models[1][np.argmax(models[0])]
+        fractions.append(budgets / best)
+        alone.append([utilities, prices / best])
+        for place, (name, curve) in enumerate(curves.items()):
+            at[place][:, seed, test] = curve.truth
+            records[name].append((field_figures(curve, *models), curve.predicted / len(test)))
+    label = {"dataset": cell["dataset"], "kind": found.kind}
+    states = [
+        {
+            "table": "states",
+            **label,
+            "model": model,
+            "batch_size": size,
+            "utility": float(utility),
+            "fraction": float(price),
+        }
+        for (model, size), utility, price in zip(found.problem.states, *np.mean(alone, axis=0), strict=True)
+    ]
+    return _rows(label, at, records, np.mean(fractions, axis=0)) + states
 
 
-def _rows(
-    name: str, kind: str, names: list[str], areas: Any, at: Any, figures: Any, predicted: Any,
-    fractions: FloatArray,
-) -> Table:  # fmt: skip
+def _rows(label: dict[str, Any], at: FloatArray, records: Records, fractions: FloatArray) -> Table:
     rows: Table = []
-    draws = {strategy: bootstrap(areas[strategy]) for strategy in names}
-    for strategy in names:
-        low, high = interval(draws[strategy])
-        behind = interval(draws[EXACT] - draws[strategy])
+    areas = area(np.moveaxis(at, 1, 0))
+    drawn_at, drawn_areas = bootstrap(at), bootstrap(areas)
+    exact = list(records).index(EXACT)
+    for place, (strategy, found) in enumerate(records.items()):
+        low, high = interval(drawn_areas[place])
+        behind = interval(drawn_areas[exact] - drawn_areas[place])
         rows.append(
             {
-                "table": "areas", "dataset": name, "kind": kind, "strategy": strategy,
-                "area": _mean(areas[strategy]), "low": low, "high": high,
-                "exact_ahead": _mean(areas[EXACT]) - _mean(areas[strategy]), "ahead_low": behind[0],
-                "ahead_high": behind[1],
-                **{key: _middle([found[key] for found in figures[strategy]]) for key in figures[strategy][0]},
+                "table": "areas", **label, "strategy": strategy, "area": _mean(areas[place]), "low": low, "high": high,
+                "exact_ahead": _mean(areas[exact] - areas[place]), "ahead_low": behind[0], "ahead_high": behind[1],
+                **{key: _middle([figures[key] for figures, _ in found]) for key in found[0][0]},
             }
         )  # fmt: skip
-        ahead = at[EXACT] - at[strategy]
-        for place, fraction in enumerate(fractions):
-            lead = interval(bootstrap(ahead[:, place]))
+        for budget, fraction in enumerate(fractions):
+            lead = interval(drawn_at[exact, budget] - drawn_at[place, budget])
             rows.append(
                 {
-                    "table": "curves", "dataset": name, "kind": kind, "strategy": strategy, "budget": place,
-                    "fraction": float(fraction), "utility": _mean(at[strategy][:, place]),
-                    "predicted": _middle([_known(curve[place]) for curve in predicted[strategy]]),
-                    "exact_ahead": _mean(ahead[:, place]), "ahead_low": lead[0], "ahead_high": lead[1],
+                    "table": "curves", **label, "strategy": strategy, "budget": budget, "fraction": float(fraction),
+                    "utility": _mean(at[place, budget]),
+                    "predicted": _middle([_known(predicted[budget]) for _, predicted in found]),
+                    "exact_ahead": _mean(at[exact, budget] - at[place, budget]),
+                    "ahead_low": lead[0], "ahead_high": lead[1],
                 }
             )  # fmt: skip
     return rows
@@ -116,7 +125,7 @@ def tables(settings: Settings, rows: Table) -> dict[str, Table]:
     """Give areas and curves, and wins and losses of the exact plans against each strategy on the truth."""
     found = {
         kind: [{key: value for key, value in row.items() if key != "table"} for row in rows if row["table"] == kind]
-        for kind in ("areas", "curves")
+        for kind in ("areas", "curves", "states")
     }
     wins: Table = []
     for strategy in dict.fromkeys(row["strategy"] for row in found["curves"]):

@@ -1,0 +1,47 @@
+"""The pages of the reproduction are made of its recorded results."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from paper_repro import pages
+from paper_repro.claims import CLAIMS
+from paper_repro.run import NAMES
+
+HERE = Path(pages.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def results():
+    return pages.recorded()
+
+
+def test_the_pages_equal_the_recorded_results(results):
+    assert (HERE / "README.md").read_text(encoding="utf-8") == pages.readme_page(results)
+    summary = pages.summary_page(results)
+    assert (HERE / "SUMMARY.md").read_text(encoding="utf-8") == summary
+    assert (HERE / "summary.html").read_text(encoding="utf-8") == pages.html(summary)
+
+
+def test_every_experiment_is_recorded_with_the_commit_that_made_it(results):
+    assert set(results) == set(NAMES)
+    for name in NAMES:
+        assert pages.about(name)["commit"], name
+        assert not pages.about(name)["quick"], name
+
+
+def test_what_the_pages_link_is_there():
+    for page in ("README.md", "SUMMARY.md"):
+        for link in re.findall(r"\]\(([^)#]+)\)", (HERE / page).read_text(encoding="utf-8")):
+            assert link.startswith("https://") or (HERE / link).exists(), f"{page}: {link}"
+
+
+def test_every_claim_says_where_it_is_known_from_and_what_makes_its_figures(results):
+    for claim in CLAIMS:
+        assert claim.source in ("abstract", "second-hand")
+        assert claim.verdict in ("same", "same in part", "different", "not testable here")
+        assert claim.command.startswith("`")
+        assert claim.found(results)
