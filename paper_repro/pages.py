@@ -2,7 +2,7 @@
 
 usage: python -m paper_repro.pages
 
-No number is typed here: what stands on the pages is read from `paper_repro/results`, which `python -m paper_repro.run
+Figures are not typed here: those on the pages are read from `paper_repro/results`, which `python -m paper_repro.run
 --all` makes, and a test compares them.
 """
 
@@ -18,6 +18,8 @@ from markdown_it import MarkdownIt  # comes with rich
 
 from paper_repro.claims import CLAIMS, Results
 from paper_repro.common.csv_tables import Table, read_tables
+from paper_repro.common.strategies import EXACT, FEW
+from paper_repro.experiments.comparison import TIE
 from paper_repro.run import NAMES, RESULTS, experiment
 from robatch.instances.files import write_text
 
@@ -30,9 +32,10 @@ README = """\
 What the RoBatch paper ([arXiv 2605.28268](https://arxiv.org/abs/2605.28268)) claims, as far as it is known to us, beside
 what was found here. Its full text was not at hand: claims are from its abstract, or second-hand. `pareto` is its
 scheduler **as reconstructed from the abstract**; `greedy` and `exact` are this project's own. For the figures that a
-reader wants first, see the [two-page summary](SUMMARY.md).
+reader wants first, see the [two-page summary](SUMMARY.md). Verdicts follow from the figures by the rules in
+[claims.py](claims.py).
 
-| the paper claims | source | here | what was found | made by |
+| the paper claims | known from | verdict | what was found | made by |
 | --- | --- | --- | --- | --- |
 {claims}
 
@@ -62,8 +65,8 @@ same tables, except for times.
 
 ## The main comparison
 
-Mean area under the curve of true utility over the logarithm of the budget, queries held out; in brackets by how much the
-exact plans for the proxy's predictions are ahead. Strategies are explained in
+Mean area under the curve of true utility over the logarithm of the budget, queries held out: over all budgets, and over
+those that pay for every query alone. Strategies are explained in
 [strategies.py](common/strategies.py), with the sources of the peers in the solvers' docstrings.
 
 {comparison}
@@ -73,6 +76,25 @@ At equal cost no plan may be worth more than the exact one **on predicted utilit
 {wins}
 
 "better" and "worse" count pairs of dataset and budget where the 95 % interval of the difference is on one side of 0.
+
+What to bear in mind:
+
+- Budgets hold for amortized cost. {billed} The strategy `greedy, as billed` keeps the budget in fact.
+- Half of the budgets or so do not pay for every query alone: strategies without batching then leave queries without an
+  answer, worth 0. The second figure in each cell of the first table is for the other budgets.
+- The `cascade` sees an answer's tokens, whether it could be read, what it says and whether the cheapest model says the
+  same; on routing tables its tokens alone, and on `llmrouter` nothing. It learns its costs from training queries.
+- `window-ilp` and `online-duals` work on windows of 32 queries and observe a quarter where fewer than {few:,} are held out.
+- Intervals are bootstraps over queries and splits of what was planned; proxies are not fitted anew, so they are too
+  narrow by what another training half would change. They are not corrected for their number.
+- Routing tables are semi-synthetic: every strategy knows the published curve by which it is scored. Features of the
+  measured tasks are a reduction that saw the texts, never an answer, of queries held out.
+
+The metrics of the field, mean over the datasets of a kind (AIQ: area under the non-decreasing convex hull, RouterBench;
+APGR: performance gap recovered, RouteLLM, here over cost; cost at 95 % and 99 % of the best model's quality, in parts of
+that model's cost, and in how many datasets it is reached; peak):
+
+{field}
 """
 
 SUMMARY = """\
@@ -80,8 +102,8 @@ SUMMARY = """\
 
 A summary of [this folder](README.md), made of its recorded results by `python -m paper_repro.pages`.
 
-**Limits first.** Utilities were measured with four small models (135 million to 1.5 billion parameters) on five tasks of
-240 queries through vLLM on a CPU; no model and no task of the paper. Routing tables are public answers of up to 43
+**Limits first.** Utilities were measured with four small models (135 million to 1.5 billion parameters) on five tasks
+of 240 queries through vLLM on a CPU; no model and no task of the paper. Routing tables are public answers of up to 43
 models, whose loss with batch size is taken from publications: semi-synthetic. The paper's scheduler is a
 reconstruction from its abstract. Prices of the small models are assigned.
 
@@ -179,13 +201,14 @@ def readme_page(results: Results) -> str:
         where = f"[results/{name}](results/{name})"
         rows.append(f"| `{name}` | {experiment(name)[2]} | {where} | {made['commit']}, {made['date']} |")
     return README.format(
-        claims="\n".join(claims), experiments="\n".join(rows), comparison=_comparison(results), wins=_wins(results)
-    )
+        claims="\n".join(claims), experiments="\n".join(rows), comparison=_comparison(results), wins=_wins(results),
+        billed=_billed(results), few=FEW, field=_field(results),
+    )  # fmt: skip
 
 
 def summary_page(results: Results) -> str:
     """Return SUMMARY.md."""
-    found = {claim.found.__name__.strip("_"): claim.found(results) for claim in CLAIMS}
+    found = {claim.found.__name__: claim.found(results)[1] for claim in CLAIMS}
     return SUMMARY.format(
         **found,
         comparison=_comparison(results, short=True),
@@ -225,7 +248,7 @@ def _comparison(results: Results, short: bool = False) -> str:
             continue
         here = {row["dataset"]: row for row in areas if row["strategy"] == strategy}
         cells = [
-            f"{here[name]['area']:.3f}" + ("" if short else f" ({here[name]['exact_ahead']:+.3f})") for name in datasets
+            f"{here[name]['area']:.3f}" + ("" if short else f", {here[name]['upper_area']:.3f}") for name in datasets
         ]
         rows.append([strategy, *cells])
     return _grid(["strategy", *[name.replace("_", " ") for name in datasets]], rows)
@@ -241,6 +264,34 @@ def _wins(results: Results) -> str:
         )  # fmt: skip
     head = ["exact plans against", "on", "better", "worse", "of", "ahead, mean", "least", "most"]
     return _grid(head, rows)
+
+
+def _billed(results: Results) -> str:
+    """Say how much more than the budget plans of batches bill."""
+    curves = [row for row in results["comparison"]["curves"] if row["strategy"] == EXACT]
+    over = [row["billed"] for row in curves if row["billed"] > 1 + TIE]
+    return (
+        f"As billed, exact plans for the measured tasks exceed it at {len(over)} of {len(curves)} budgets, by "
+        f"{100 * (np.mean(over) - 1):.0f} % on average there and {100 * (max(over) - 1):.0f} % at most."
+    )
+
+
+def _field(results: Results) -> str:
+    areas = _areas(results)
+    head = ["strategy", "on", "AIQ", "APGR", "cost at 95 %", "cost at 99 %", "peak"]
+    rows = []
+    for strategy in dict.fromkeys(row["strategy"] for row in areas):
+        for kind, words in KINDS.items():
+            here = [row for row in areas if (row["strategy"], row["kind"]) == (strategy, kind)]
+            if here:
+                cells = [_part(here, key) for key in ("aiq", "apgr", "cost_at_95", "cost_at_99", "peak")]
+                rows.append([strategy, words, *cells])
+    return _grid(head, rows)
+
+
+def _part(rows: Table, key: str) -> str:
+    known = [row[key] for row in rows if row[key] is not None]
+    return (f"{np.mean(known):.3f}" if known else "") + ("" if len(known) == len(rows) else f" ({len(known)})")
 
 
 def _noise(losses: Table) -> str:
@@ -283,8 +334,7 @@ def _ablations(tables: Any) -> str:
     ]
     over, count = sum(row["overspent"] for row in bills), sum(row["splits"] for row in bills)
     most = max(row["amortized_billed"] for row in bills)
-    kept = [row for row in bills if row["realized_utility"] is not None]
-    less = float(np.mean([row["amortized_utility"] - row["realized_utility"] for row in kept]))
+    less = float(np.mean([row["given_up"] for row in bills if row["given_up"] is not None]))
     return (
         "Area under the curve without one part at a time:\n\n"
         + _grid(["", *[task.replace("_", " ") for task in tasks]], rows)

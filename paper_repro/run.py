@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
+from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +36,7 @@ from rich.progress import track
 
 import robatch
 from paper_repro.common.csv_tables import Table, as_csv
+from paper_repro.common.datasets import DATA
 from robatch.bench import machine
 from robatch.bench.record import Record
 from robatch.instances.errors import InputError
@@ -77,7 +79,14 @@ def experiment(name: str, quick: bool = False) -> tuple[ModuleType, dict[str, An
     return import_module(f"paper_repro.experiments.{name}"), settings, config["title"]
 
 
-def run(name: str, quick: bool = False, folder: Path | None = None, fresh: bool = False, workers: int = 2) -> str:
+def run(
+    name: str,
+    quick: bool = False,
+    folder: Path | None = None,
+    fresh: bool = False,
+    workers: int = 2,
+    commit: str | None = None,
+) -> str:
     """Run one experiment and write its tables and figures; return one sentence on how it went.
 
     Parameters
@@ -93,6 +102,8 @@ def run(name: str, quick: bool = False, folder: Path | None = None, fresh: bool 
         Whether to drop rows that are there already.
     workers
         Processes; one where the settings ask for it, as times are measured one after the other.
+    commit
+        Of the code, by default what git says now.
     """
     module, settings, _ = experiment(name, quick)
     lacking = module.missing(settings) if hasattr(module, "missing") else None
@@ -101,6 +112,7 @@ def run(name: str, quick: bool = False, folder: Path | None = None, fresh: bool 
     place = (folder or (QUICK_RESULTS if quick else RESULTS)) / name
     made_by = {"experiment": name, "settings": settings, "sources": _sources()}
     described = machine.describe()
+    commit = commit or machine.commit()  # before results in the repository change
     record = Record(place, Part, made_by, described, resume=not fresh)
     try:
         for part in _computed(module, settings, record, settings.get("workers", workers)):
@@ -117,7 +129,7 @@ def run(name: str, quick: bool = False, folder: Path | None = None, fresh: bool 
         "experiment": name,
         "quick": quick,
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": machine.commit(),
+        "commit": commit,
         "robatch": robatch.__version__,
         "settings": settings,
         "machine": described,
@@ -139,13 +151,19 @@ def _computed(module: ModuleType, settings: dict[str, Any], record: Record[Part]
 
 
 def _sources() -> str:
-    """Hash what rows depend on besides the settings: this folder's code and data, and the package."""
+    """Hash what rows depend on besides the settings: code and data here, the package, the public tables."""
     package = Path(robatch.instances.__file__).parent.parent
-    found = [*HERE.glob("common/*.py"), *HERE.glob("experiments/*.py"), *HERE.glob("*.parquet")]
-    found += [path for part in ("instances", "solvers", "proxies") for path in (package / part).rglob("*.py")]
+    parts = [
+        (HERE, pattern) for pattern in ("*.parquet", "tables/*.csv", "common/*.py", "experiments/*.py", "proxy/*.py")
+    ]
+    parts += [(package, f"{part}/**/*.py") for part in ("instances", "solvers", "proxies")]
+    parts += [(package, "bench/field_metrics.py"), (DATA, "tables/*")]
     digest = hashlib.sha256()
-    for path in sorted(found, key=lambda path: (path.name, str(path))):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for root, pattern in parts:
+        for path in sorted(root.glob(pattern)):
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    for name in ("scikit-learn", "scipy"):
+        digest.update(version(name).encode())
     return digest.hexdigest()
 
 
@@ -170,8 +188,9 @@ def main(
     try:
         for name in names:
             experiment(name)
+        commit = machine.commit()
         for name in NAMES if every else names:
-            click.echo(run(name, quick, output, fresh, workers))
+            click.echo(run(name, quick, output, fresh, workers, commit))
     except InputError as error:
         raise click.UsageError(str(error)) from None
 

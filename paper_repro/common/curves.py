@@ -23,14 +23,17 @@ class Curve:
     truth
         True utility of each query, 0 where the budget does not pay for its answer: (G, n).
     predicted
-        Total utility by the proxy's predictions: (G,), NaN where the strategy makes no plan.
+        Total utility by the proxy's predictions: (G,), NaN where there is no plan that answers all queries.
     cost
-        USD: (G,).
+        Amortized USD: (G,).
+    billed
+        USD as billed, partly filled calls in full: (G,), NaN where it is not known.
     """
 
     truth: FloatArray
     predicted: FloatArray
     cost: FloatArray
+    billed: FloatArray
 
     @property
     def mean(self) -> FloatArray:
@@ -42,6 +45,12 @@ def budget_range(problem: Problem, count: int) -> FloatArray:
     """Give budgets from the cheapest plan to the price of the dearest state for all queries, by equal factors."""
     dearest = float(problem.amortized_costs().sum(axis=0).max())
     return np.asarray(np.geomspace(problem.cheapest_budget * (1 + 1e-9), dearest, count), dtype=np.float64)
+
+
+def divide(queries: int, seed: int) -> tuple[IntArray, IntArray]:
+    """Divide queries by a seed into a half to train on and the others, each in ascending order."""
+    order = np.random.default_rng([seed, queries]).permutation(queries)
+    return np.sort(order[: queries // 2]), np.sort(order[queries // 2 :])
 
 
 def area(by_budget: FloatArray) -> FloatArray:

@@ -21,6 +21,7 @@ from sklearn.decomposition import TruncatedSVD
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from paper_repro.proxy.data import TaskData, read_tasks
+from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.instances.tables import from_table
 from robatch.proxies.profiling.measurements import Measurements
@@ -36,7 +37,8 @@ IntArray = npt.NDArray[np.int64]
 
 TASKS = ("reviews", "arithmetic", "boolean_expressions", "sports_understanding", "object_counting")
 TABLES = ("mmlu_pro", "gsm8k", "llmrouter")
-TABLE_SIZES = (1, 2, 4, 8, 16)
+TABLE_SIZES = (1, 2, 4, 8)
+"""Most published curves end at 10: beyond, larger batches would be free."""
 SHARED_TOKENS = {"mmlu_pro": 900.0, "gsm8k": 900.0, "llmrouter": 500.0}
 """Assumed tokens of the shared prompt: about five worked examples, and instructions with two."""
 
@@ -44,6 +46,8 @@ LLMROUTER_OUTPUT = 150.0
 """Assumed output tokens of every answer of `llmrouter`, whose table has none."""
 
 CHARACTERS_A_TOKEN = 4.0
+
+COMMON_ANSWERS = 6
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ def dataset(name: str, queries: int | None = None) -> Dataset:
         return found
     rows = np.sort(np.random.default_rng(0).permutation(found.problem.n_queries)[:queries])
     if found.task is not None:
-        raise ValueError(f"queries is {queries}: a task of the recorded profile is taken whole")
+        raise InputError(f"queries is {queries}: a task of the recorded profile is taken whole")
     return replace(
         found,
         problem=found.problem.take(rows),
@@ -150,15 +154,39 @@ def dataset(name: str, queries: int | None = None) -> Dataset:
 
 
 @cache
+def _measurements() -> Measurements:
+    return Measurements.read(HERE / "profile_tasks.parquet")
+
+
+@cache
 def _tasks() -> dict[str, TaskData]:
-    measurements = Measurements.read(HERE / "profile_tasks.parquet")
-    return {task.name: task for task in read_tasks(measurements, HERE / "profile_tasks_features.parquet")}
+    return {task.name: task for task in read_tasks(_measurements(), HERE / "profile_tasks_features.parquet")}
 
 
 def _task(name: str) -> Dataset:
     task = _tasks()[name]
-    tokens = np.broadcast_to(task.problem.output_tokens, (task.problem.n_queries, task.problem.n_models))
-    return Dataset(name, "measured", task.problem, task.features, None, np.log1p(tokens)[:, :, None], task)
+    return Dataset(name, "measured", task.problem, task.features, None, _looks(name, task), task)
+
+
+def _looks(name: str, task: TaskData) -> FloatArray:
+    """Return what a scorer sees of each answer at the smallest batch size, first repeat: (N, K, A).
+
+    Its tokens, whether it could be read, whether the cheapest model says the same, and which of the `COMMON_ANSWERS`
+    most frequent answers it is.
+    """
+    table = _measurements().table
+    ids = {id: row for row, id in enumerate(_measurements().query_ids(name))}
+    models = [model.name for model in task.problem.models]
+    given = np.full((len(ids), len(models)), "", dtype=object)
+    columns = ("task", "query_id", "model", "batch_size", "repeat", "answer")
+    for where, id, model, size, repeat, answer in zip(*(table[c].to_pylist() for c in columns), strict=True):
+        if where == name and size == 1 and repeat == 0 and answer is not None:
+            given[ids[id], models.index(model)] = answer
+    texts, counts = np.unique(given[given != ""].astype(str), return_counts=True)
+    common = texts[np.argsort(-counts, kind="stable")][:COMMON_ANSWERS]
+    tokens = np.log1p(np.broadcast_to(task.problem.output_tokens, given.shape))
+    looks = [tokens, given != "", given == given[:, :1], *(given == text for text in common)]
+    return np.stack(looks, axis=2).astype(np.float64)
 
 
 def _mmlu_pro() -> Dataset:

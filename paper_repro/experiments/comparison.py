@@ -7,22 +7,31 @@ budgets, every strategy of `paper_repro.common.strategies` plans for the queries
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from paper_repro.common import plots
 from paper_repro.common.csv_tables import Table
-from paper_repro.common.curves import area, bootstrap, budget_range, field_figures, interval
+from paper_repro.common.curves import area, bootstrap, budget_range, divide, field_figures, interval
 from paper_repro.common.datasets import dataset
 from paper_repro.common.datasets import missing as missing_data
 from paper_repro.common.strategies import EXACT, STRATEGIES, Arena, check_predicted
 
 FloatArray = npt.NDArray[np.float64]
 Settings = dict[str, Any]
-Records = dict[str, list[tuple[dict[str, float | None], npt.NDArray[np.float64]]]]
-"""By strategy, for each split: its figures, and its mean utility by the predictions at each budget."""
+
+
+class Split(NamedTuple):
+    """What a strategy did on one split: figures of the field; predicted mean utility, and bill over budget: (G,)."""
+
+    figures: dict[str, float | None]
+    predicted: FloatArray
+    billed: FloatArray
+
+
+Records = dict[str, list[Split]]
 
 TIE = 1e-9
 """Differences of mean utility that are rounding."""
@@ -46,22 +55,24 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     names = [name for name in STRATEGIES if name in settings.get("strategies", STRATEGIES)]
     at = np.full((len(names), settings["budgets"], splits, count), np.nan)
     records: Records = {name: [] for name in names}
-    fractions, alone = [], []
+    fractions, alone, cheapest = [], [], []
     for seed in range(splits):
-        order = np.random.default_rng([seed, count]).permutation(count)
-        train, test = np.sort(order[: count // 2]), np.sort(order[count // 2 :])
+        train, test = divide(count, seed)
         budgets = budget_range(found.problem.take(test), settings["budgets"])
         arena = Arena(found, train, test, budgets, seed)
         curves = {name: STRATEGIES[name](arena) for name in names}
         check_predicted(curves)
         utilities, prices = arena.truth.mean(axis=0), arena.problem.amortized_costs().sum(axis=0)
         models = utilities[found.smallest], prices[found.smallest]
-        best = models[1][np.argmax(models[0])]
+        best = models[1][np.argmax(arena.means[found.smallest])]
         fractions.append(budgets / best)
+        cheapest.append(models[1].min() / best)
         alone.append([utilities, prices / best])
         for place, (name, curve) in enumerate(curves.items()):
             at[place][:, seed, test] = curve.truth
-            records[name].append((field_figures(curve, *models), curve.predicted / len(test)))
+            records[name].append(
+                Split(field_figures(curve, *models), curve.predicted / len(test), curve.billed / budgets)
+            )
     label = {"dataset": cell["dataset"], "kind": found.kind}
     states = [
         {
@@ -74,22 +85,29 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
         }
         for (model, size), utility, price in zip(found.problem.states, *np.mean(alone, axis=0), strict=True)
     ]
-    return _rows(label, at, records, np.mean(fractions, axis=0)) + states
+    paid = np.mean(fractions, axis=0) >= np.mean(cheapest)  # budgets that pay for every query alone
+    return _rows(label, at, records, np.mean(fractions, axis=0), paid) + states
 
 
-def _rows(label: dict[str, Any], at: FloatArray, records: Records, fractions: FloatArray) -> Table:
+def _rows(
+    label: dict[str, Any], at: FloatArray, records: Records, fractions: FloatArray, paid: npt.NDArray[np.bool_]
+) -> Table:
     rows: Table = []
     areas = area(np.moveaxis(at, 1, 0))
-    drawn_at, drawn_areas = bootstrap(at), bootstrap(areas)
+    upper = area(np.moveaxis(at[:, paid], 1, 0))
+    drawn_at, drawn_areas, drawn_upper = bootstrap(at), bootstrap(areas), bootstrap(upper)
     exact = list(records).index(EXACT)
     for place, (strategy, found) in enumerate(records.items()):
         low, high = interval(drawn_areas[place])
         behind = interval(drawn_areas[exact] - drawn_areas[place])
+        behind_upper = interval(drawn_upper[exact] - drawn_upper[place])
         rows.append(
             {
                 "table": "areas", **label, "strategy": strategy, "area": _mean(areas[place]), "low": low, "high": high,
                 "exact_ahead": _mean(areas[exact] - areas[place]), "ahead_low": behind[0], "ahead_high": behind[1],
-                **{key: _middle([figures[key] for figures, _ in found]) for key in found[0][0]},
+                "upper_area": _mean(upper[place]), "upper_ahead": _mean(upper[exact] - upper[place]),
+                "upper_ahead_low": behind_upper[0], "upper_ahead_high": behind_upper[1],
+                **{key: _middle([split.figures[key] for split in found]) for key in found[0].figures},
             }
         )  # fmt: skip
         for budget, fraction in enumerate(fractions):
@@ -98,7 +116,8 @@ def _rows(label: dict[str, Any], at: FloatArray, records: Records, fractions: Fl
                 {
                     "table": "curves", **label, "strategy": strategy, "budget": budget, "fraction": float(fraction),
                     "utility": _mean(at[place, budget]),
-                    "predicted": _middle([_known(predicted[budget]) for _, predicted in found]),
+                    "predicted": _middle([_known(split.predicted[budget]) for split in found]),
+                    "billed": _middle([_known(split.billed[budget]) for split in found]),
                     "exact_ahead": _mean(at[exact, budget] - at[place, budget]),
                     "ahead_low": lead[0], "ahead_high": lead[1],
                 }

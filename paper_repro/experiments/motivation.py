@@ -10,6 +10,7 @@ from typing import Any
 
 from paper_repro.common import plots
 from paper_repro.common.csv_tables import Table
+from paper_repro.tasks_page import first_loss
 from robatch.proxies.profiling.measurements import Measurements
 
 PROFILE = Path(__file__).resolve().parents[1] / "profile_tasks.parquet"
@@ -24,32 +25,41 @@ def cells(settings: Settings) -> Table:
 
 
 def compute(settings: Settings, cell: dict[str, Any]) -> Table:
-    """Give a row a model and batch size."""
-    found = Measurements.read(PROFILE).summary(cell["task"])
-    return [{name: row[name] for name in COLUMNS} for row in found]
+    """Give a row a model and batch size, and one a model on what it keeps of its accuracy alone."""
+    measurements, task = Measurements.read(PROFILE), cell["task"]
+    rows = [{"table": "states"} | {name: row[name] for name in COLUMNS} for row in measurements.summary(task)]
+    described = next(entry for entry in measurements.provenance["tasks"] if entry["name"] == task)
+    guess = 1 / len(described["choices"]) if described["choices"] else 0.0
+    states = measurements.states
+    for model in dict.fromkeys(name for name, _ in states):
+        columns = [s for s, (name, _) in enumerate(states) if name == model]
+        utility = measurements.utilities(task)[1][:, columns]
+        mine = [row for row in rows if row.get("model") == model and row["table"] == "states"]
+        lost = first_loss(utility)
+        rows.append(
+            {
+                "table": "models", "task": task, "model": model, "guess": guess,
+                # a model that may be guessing alone has nothing to lose
+                "guesses": mine[0]["low"] <= guess, "accuracy_alone": mine[0]["accuracy"],
+                "largest": states[columns[-1]][1], "accuracy_largest": mine[-1]["accuracy"],
+                "loses_from": None if lost is None else states[columns[lost]][1],
+                "shared_share_alone": mine[0]["shared_cost_share"],
+                "shared_share_largest": mine[-1]["shared_cost_share"],
+            }
+        )  # fmt: skip
+    return rows
 
 
 def tables(settings: Settings, rows: Table) -> dict[str, Table]:
-    """Give the rows, and what each model keeps of its accuracy alone."""
-    alone = {(row["task"], row["model"]): row for row in rows if row["batch_size"] == 1}
-    kept: Table = []
-    for (task, model), first in alone.items():
-        sizes = {row["batch_size"]: row for row in rows if (row["task"], row["model"]) == (task, model)}
-        last = sizes[max(sizes)]
-        # the largest size up to which no size is worse than alone by more than both intervals allow
-        stable = 1
-        for size in sorted(sizes):
-            if sizes[size]["high"] < first["low"]:
-                break
-            stable = size
-        kept.append(
-            {
-                "task": task, "model": model, "accuracy_alone": first["accuracy"], "largest": max(sizes),
-                "accuracy_largest": last["accuracy"], "stable_to": stable,
-                "shared_share_alone": first["shared_cost_share"], "shared_share_largest": last["shared_cost_share"],
-            }
-        )  # fmt: skip
-    return {"states": rows, "models": kept}
+    """Give accuracy and cost share of all states, and from where on each model loses.
+
+    ``loses_from`` is the smallest batch size from which on every one has less accuracy than queries alone beyond the
+    95 % interval of the paired difference; empty where there is none.
+    """
+    return {
+        kind: [{key: value for key, value in row.items() if key != "table"} for row in rows if row["table"] == kind]
+        for kind in ("states", "models")
+    }
 
 
 def draw(tables: dict[str, Table], folder: Path) -> None:

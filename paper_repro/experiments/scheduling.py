@@ -2,7 +2,8 @@
 
 The schedulers take turns in one process on generated problems (`realistic`, float32, factored), and the median over
 the rounds counts. Times of other machines are others: what compares are the ratios to `pareto`, the reconstructed
-scheduler of the paper, in the same run, and how time grows with the number of queries.
+scheduler of the paper, in the same run, and how time grows with the number of queries. Beside them stands what the
+proxy takes to predict utilities from texts, on the same core.
 """
 
 from __future__ import annotations
@@ -12,30 +13,65 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 import robatch
 from paper_repro.common import plots
 from paper_repro.common.csv_tables import Table
+from robatch.proxies.profiling.measurements import Measurements
+from robatch.proxies.tasks.queries import generate_task
+from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 Settings = dict[str, Any]
 
+PROFILE = Path(__file__).resolve().parents[1] / "profile_tasks.parquet"
+TASK = "reviews"
+PROFILE_SEED = 1  # of the measured queries
+
 
 def cells(settings: Settings) -> Table:
-    """Give one cell a number of queries."""
-    return [{"queries": count} for count in settings["queries"]]
+    """Give one cell a number of queries to schedule, and one a number of texts to predict."""
+    return [{"queries": count} for count in settings["queries"]] + [{"texts": settings["texts"]}]
 
 
 def compute(settings: Settings, cell: dict[str, Any]) -> Table:
-    """Time the schedulers on one problem."""
+    """Time the schedulers on one problem, or the proxy."""
+    return _predicting(settings, cell["texts"]) if "texts" in cell else _scheduling(settings, cell["queries"])
+
+
+def _predicting(settings: Settings, count: int) -> Table:
+    """Time the prediction of utilities from texts by the default proxy, and recall how long the models took."""
+    measurements = Measurements.read(PROFILE)
+    described = next(entry for entry in measurements.provenance["tasks"] if entry["name"] == TASK)
+    measured = generate_task(TASK, described["queries"], seed=PROFILE_SEED)
+    proxy = UtilityProxy.from_measurements(measurements, measured, TASK)
+    texts = proxy.texts(generate_task(TASK, count, seed=PROFILE_SEED + 1))
+    seconds = []
+    with threadpool_limits(limits=1):
+        for _ in range(settings["rounds"] + 1):  # the first warms up
+            began = time.perf_counter()
+            proxy.predict(texts)
+            seconds.append(time.perf_counter() - began)
+    median = float(np.median(seconds[1:]))
+    fastest = min(row["seconds"] for row in measurements.summary(TASK))
+    return [
+        {"table": "parts", "part": "predict utilities from texts", "queries": count,
+         "us_per_query": 1e6 * median / count},
+        {"table": "parts", "part": "answer, the fastest state recorded (CPU)", "queries": described["queries"],
+         "us_per_query": 1e6 * fastest},
+    ]  # fmt: skip
+
+
+def _scheduling(settings: Settings, count: int) -> Table:
     common = {"models": settings["models"], "batch_sizes": settings["batch_sizes"], "seed": 0, "dtype": "float32"}
     small = robatch.generate("realistic", queries=100, **common)
-    problem = robatch.generate("realistic", queries=cell["queries"], **common)
+    problem = robatch.generate("realistic", queries=count, **common)
     budget = problem.budget_at(settings["fraction"])
-    solvers = [name for name in settings["solvers"] if cell["queries"] <= settings.get("most", {}).get(name, np.inf)]
+    solvers = settings["solvers"]
     for solver in solvers:  # kernels are compiled or loaded before anything counts
         robatch.solve(small, small.budget_at(settings["fraction"]), solver, threads=1)
     seconds: dict[str, list[float]] = {solver: [] for solver in solvers}
-    gaps: dict[str, float] = {}
+    reached: dict[str, float] = {}
     bounds = []
     for _ in range(settings["rounds"]):
         for solver in solvers:
@@ -43,20 +79,23 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
             plan = robatch.solve(problem, budget, solver, threads=1)
             seconds[solver].append(time.perf_counter() - began)
             assert plan.utility is not None
-            gaps[solver] = plan.utility
+            reached[solver] = plan.utility
             bounds += [] if plan.bound is None else [plan.bound]
     medians = {solver: float(np.median(times)) for solver, times in seconds.items()}
     return [
-        {"queries": cell["queries"], "states": problem.n_states, "solver": solver, "seconds": median,
-         "us_per_query": 1e6 * median / cell["queries"], "ratio_to_pareto": median / medians["pareto"],
-         "gap": max(0.0, (min(bounds) - gaps[solver]) / min(bounds))}
+        {"table": "times", "queries": count, "states": problem.n_states, "solver": solver, "seconds": median,
+         "us_per_query": 1e6 * median / count, "ratio_to_pareto": median / medians["pareto"],
+         "gap": max(0.0, (min(bounds) - reached[solver]) / min(bounds))}
         for solver, median in medians.items()
     ]  # fmt: skip
 
 
 def tables(settings: Settings, rows: Table) -> dict[str, Table]:
-    """Give the rows."""
-    return {"times": rows}
+    """Give the times of the schedulers, and of what goes before and after."""
+    return {
+        kind: [{key: value for key, value in row.items() if key != "table"} for row in rows if row["table"] == kind]
+        for kind in ("times", "parts")
+    }
 
 
 def draw(tables: dict[str, Table], folder: Path) -> None:

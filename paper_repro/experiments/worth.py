@@ -1,7 +1,9 @@
 """Proxy error against optimality gap: which is worth more to mend, by budget.
 
-Plans of queries held out, by proxies of four qualities (nothing but state means; a quarter of the training queries; all
-of them; the truth) and schedulers of three, scored on the truth. Routing tables that are not here are left out.
+Plans of queries held out, by proxies of several qualities and three schedulers, scored on the truth. The proxies know
+nothing but state means; a quarter of the training queries; or all of them. Two more bracket what a better one could
+add: "hindsight" plans for the very answers that it is scored on, whose luck no proxy can know; "another measurement"
+plans for one repeat's answers and is scored on the other's, and so believes in luck that does not come back.
 """
 
 from __future__ import annotations
@@ -10,96 +12,131 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from paper_repro.common import plots
 from paper_repro.common.csv_tables import Table
-from paper_repro.common.curves import budget_range
-from paper_repro.common.datasets import dataset, missing
+from paper_repro.common.curves import bootstrap, budget_range, divide, interval
+from paper_repro.common.datasets import dataset
+from paper_repro.common.datasets import missing as missing_data
 from paper_repro.common.strategies import Arena
 
 Settings = dict[str, Any]
+FloatArray = npt.NDArray[np.float64]
 
 SCHEDULERS = ("pareto", "greedy", "exact")
-PROXIES = ("state means", "quarter", "all", "truth")
 STEPS = {
     "pareto to greedy": (("all", "pareto"), ("all", "greedy")),
     "greedy to exact": (("all", "greedy"), ("all", "exact")),
     "state means to proxy": (("state means", "exact"), ("all", "exact")),
     "four times the profile": (("quarter", "exact"), ("all", "exact")),
-    "proxy to truth": (("all", "exact"), ("truth", "exact")),
+    "proxy to another measurement": (("all", "exact"), ("another measurement", "exact")),
+    "proxy to hindsight": (("all", "exact"), ("hindsight", "exact")),
 }
 """What each step changes: (proxy, scheduler) before and after."""
 
 
+def missing(settings: Settings) -> str | None:
+    """Say which data are not here, or None."""
+    return missing_data(settings["datasets"])
+
+
 def cells(settings: Settings) -> Table:
-    """Give one cell a dataset and split."""
-    found = [{"dataset": name, "seed": seed} for name in settings["datasets"] for seed in range(settings["splits"])]
-    if missing(settings["tables"]) is None:
-        found += [{"dataset": name, "seed": seed} for name in settings["tables"]
-                  for seed in range(settings["table_splits"])]  # fmt: skip
-    return found
+    """Give one cell a dataset."""
+    return [{"dataset": name} for name in settings["datasets"]]
 
 
 def compute(settings: Settings, cell: dict[str, Any]) -> Table:
-    """Plan with every proxy and scheduler on one split."""
-    found, seed = dataset(cell["dataset"]), cell["seed"]
+    """Plan with every proxy and scheduler, on some splits of one dataset."""
+    found = dataset(cell["dataset"])
     count = found.problem.n_queries
-    order = np.random.default_rng([seed, count]).permutation(count)
-    train, test = order[: count // 2], np.sort(order[count // 2 :])
-    budgets = budget_range(found.problem.take(test), settings["budgets"])
-    arena = Arena(found, np.sort(train), test, budgets, seed)
-    few = Arena(found, np.sort(train[: len(train) // 4]), test, budgets, seed)
-    guesses = {
-        "state means": np.broadcast_to(arena.means, arena.truth.shape),
-        "quarter": few.predicted,
-        "all": arena.predicted,
-        "truth": arena.truth,
-    }
-    price = arena.problem.amortized_costs()[:, found.smallest].sum(axis=0)
-    best = price[np.argmax(arena.means[found.smallest])]
-    rows: Table = []
-    for proxy in PROXIES:
-        for scheduler in SCHEDULERS:
-            curve = arena.solved(arena.guessed(guesses[proxy]), scheduler)
-            rows += [
-                {"dataset": cell["dataset"], "kind": found.kind, "seed": seed, "proxy": proxy, "scheduler": scheduler,
-                 "budget": place, "fraction": float(budget / best), "utility": float(curve.mean[place])}
-                for place, budget in enumerate(budgets)
-            ]  # fmt: skip
+    splits = settings["splits"] if found.task is not None else settings["table_splits"]
+    at: dict[tuple[str, str], FloatArray] = {}
+    fractions = []
+    for seed in range(splits):
+        train, test = divide(count, seed)
+        budgets = budget_range(found.problem.take(test), settings["budgets"])
+        arena = Arena(found, train, test, budgets, seed)
+        quarter = np.sort(np.random.default_rng(seed).permutation(train)[: len(train) // 4])
+        few = Arena(found, quarter, test, budgets, seed)
+        guesses = {
+            "state means": np.broadcast_to(arena.means, arena.truth.shape),
+            "quarter": few.predicted,
+            "all": arena.predicted,
+            "hindsight": arena.truth,
+        }
+        values = {
+            (proxy, scheduler): arena.solved(arena.guessed(guess), scheduler).truth
+            for proxy, guess in guesses.items()
+            for scheduler in SCHEDULERS
+        }
+        if found.task is not None:
+            scores = found.task.scores[:, test]
+            values |= {("another measurement", name): _across(arena, scores, name) for name in SCHEDULERS}
+        for pair, utility in values.items():
+            at.setdefault(pair, np.full((settings["budgets"], splits, count), np.nan))[:, seed, test] = utility
+        price = arena.problem.amortized_costs()[:, found.smallest].sum(axis=0)
+        fractions.append(budgets / price[np.argmax(arena.means[found.smallest])])
+    label = {"dataset": cell["dataset"], "kind": found.kind}
+    shares = np.mean(fractions, axis=0)
+    rows: Table = [
+        {"table": "pairs", **label, "proxy": proxy, "scheduler": scheduler, "budget": place, "fraction": float(share),
+         "utility": _mean(utility[place])}
+        for (proxy, scheduler), utility in at.items()
+        for place, share in enumerate(shares)
+    ]  # fmt: skip
+    for step, (before, after) in STEPS.items():
+        if after not in at:
+            continue
+        gained = at[after] - at[before]
+        drawn, whole = bootstrap(gained), bootstrap(gained.mean(axis=0))
+        for place, share in enumerate(shares):
+            low, high = interval(drawn[place])
+            rows.append({"table": "steps", **label, "step": step, "budget": place, "fraction": float(share),
+                         "worth": _mean(gained[place]), "low": low, "high": high})  # fmt: skip
+        low, high = interval(whole)
+        rows.append({"table": "overall", **label, "step": step, "worth": _mean(gained.mean(axis=0)),
+                     "low": low, "high": high})  # fmt: skip
     return rows
 
 
+def _across(arena: Arena, scores: FloatArray, scheduler: str) -> FloatArray:
+    """Plan for what one repeat measured and score on another: what the proxy of a lucky guesser is worth."""
+    rows = np.arange(scores.shape[1])
+    total = np.zeros((len(arena.budgets), len(rows)))
+    for repeat in range(len(scores)):
+        states, answered = arena.planned(arena.guessed(scores[repeat]), scheduler)
+        others = np.delete(scores, repeat, axis=0).mean(axis=0)
+        total += others[rows, states] * answered[:, None] / len(scores)
+    return total
+
+
+def _mean(figure: FloatArray) -> float:
+    """Mean over splits of the mean over the queries held out there."""
+    return float(np.nanmean(figure, axis=1).mean())
+
+
 def tables(settings: Settings, rows: Table) -> dict[str, Table]:
-    """Give mean utilities of all pairs, and what each step is worth by dataset and budget."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["kind"], row["dataset"], row["budget"], row["proxy"], row["scheduler"]), []).append(row)
-    utility = {key: float(np.mean([row["utility"] for row in members])) for key, members in groups.items()}
-    fraction = {key[:3]: float(np.mean([row["fraction"] for row in members])) for key, members in groups.items()}
-    pairs: Table = []
-    for key, value in utility.items():
-        pairs.append(
-            dict(zip(("kind", "dataset", "budget", "proxy", "scheduler"), key, strict=True))
-            | {"fraction": fraction[key[:3]], "utility": value}
-        )
-    steps: Table = []
-    for step, (before, after) in STEPS.items():
-        for place, share in fraction.items():
-            worth = utility[(*place, *after)] - utility[(*place, *before)]
-            steps.append(dict(zip(("kind", "dataset", "budget"), place, strict=True))
-                         | {"step": step, "fraction": share, "worth": worth})  # fmt: skip
+    """Give mean utilities of all pairs, what each step is worth by budget and overall, and its mean over datasets."""
+    found = {
+        kind: [{key: value for key, value in row.items() if key != "table"} for row in rows if row["table"] == kind]
+        for kind in ("pairs", "steps", "overall")
+    }
     summed: Table = []
-    for kind in dict.fromkeys(row["kind"] for row in steps):
+    for kind in dict.fromkeys(row["kind"] for row in found["steps"]):
         for step in STEPS:
-            for budget in sorted({row["budget"] for row in steps}):
-                here = [row["worth"] for row in steps
+            for budget in range(settings["budgets"]):
+                here = [row["worth"] for row in found["steps"]
                         if (row["kind"], row["step"], row["budget"]) == (kind, step, budget)]  # fmt: skip
-                summed.append({"kind": kind, "step": step, "budget": budget, "datasets": len(here),
-                               "mean_worth": float(np.mean(here)), "least": min(here), "most": max(here)})  # fmt: skip
-    return {"pairs": pairs, "steps": steps, "by_budget": summed}
+                if here:
+                    summed.append({"kind": kind, "step": step, "budget": budget, "datasets": len(here),
+                                   "mean_worth": float(np.mean(here)), "least": min(here),
+                                   "most": max(here)})  # fmt: skip
+    return found | {"by_budget": summed}
 
 
 def draw(tables: dict[str, Table], folder: Path) -> None:
     """Draw what each step is worth against the budget."""
     plots.panels(tables["steps"], folder / "worth.png", by="dataset", line="step", x="fraction", y="worth", log=True,
+                 band=("low", "high"),
                  labels=("budget / price of the best model alone", "true utility gained per query"))  # fmt: skip

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 import robatch
+from paper_repro.common.curves import area
 from robatch.instances.problem import Problem
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,17 +23,6 @@ BUDGETS = 12
 
 STRATEGIES = ("proxy", "state means", "router-only", "batch-only", "single-model", "random", "oracle")
 """The strategies, by name; see `values`."""
-
-
-def budget_range(problem: Problem, count: int = BUDGETS) -> FloatArray:
-    """Give budgets from the cheapest plan to the price of the dearest state for all queries."""
-    dearest = float(problem.amortized_costs().sum(axis=0).max())
-    return np.asarray(np.geomspace(problem.cheapest_budget * (1 + 1e-9), dearest, count), dtype=np.float64)
-
-
-def area(by_budget: FloatArray) -> FloatArray:
-    """Give the area under curves (G, ...) over equal steps of the logarithm of the budget: their mean height."""
-    return np.asarray((by_budget[1:] + by_budget[:-1]).mean(axis=0) / 2, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -136,23 +126,3 @@ def _random(problem: Problem, budgets: FloatArray) -> FloatArray:
     least, even = cost[rows, cheap].sum(), cost.mean(axis=1).sum()
     share = np.clip((budgets - least) / max(even - least, 1e-300), 0.0, 1.0)[:, None]
     return np.asarray((1.0 - share) * truth[rows, cheap] + share * truth.mean(axis=1), dtype=np.float64)
-
-
-def bootstrap(held_out: FloatArray, draws: int = 2000, seed: int = 0) -> FloatArray:
-    """Draw means of figures of held-out queries anew: (draws,).
-
-    Parameters
-    ----------
-    held_out
-        A figure by split and query, NaN where the query was trained on: (splits, N). Queries and splits are drawn
-        with replacement; a draw's value is the mean over its splits of the mean over its queries held out there.
-    draws, seed
-        How many, and the seed: the same for figures that are compared in pairs.
-    """
-    rng = np.random.default_rng(seed)
-    splits, queries = held_out.shape
-    weight = rng.multinomial(queries, np.full(queries, 1.0 / queries), draws).astype(np.float64)
-    here = ~np.isnan(held_out)
-    means = (weight @ np.where(here, held_out, 0.0).T) / np.maximum(weight @ here.T.astype(np.float64), 1e-9)
-    drawn = rng.multinomial(splits, np.full(splits, 1.0 / splits), draws)
-    return np.asarray((means * drawn).sum(axis=1) / splits, dtype=np.float64)

