@@ -99,7 +99,7 @@ def stability(results: Results) -> Found:
         f"Of {len(models)} pairs of model and task, {len(models) - len(judged)} guess when queries go alone and have nothing "
         f"to lose. Of the others, from the smallest model up: {'; '.join(parts)}."
     )
-    return (SAME if ordered and counts[0] > counts[-1] else IN_PART), text
+    return (SAME if ordered and counts[:1] > counts[-1:] else IN_PART), text
 
 
 def parts(results: Results) -> Found:

@@ -40,7 +40,7 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
             {
                 "table": "models", "task": task, "model": model, "guess": guess,
                 # a model that may be guessing alone has nothing to lose
-                "guesses": mine[0]["low"] <= guess, "accuracy_alone": mine[0]["accuracy"],
+                "guesses": int(mine[0]["low"] <= guess), "accuracy_alone": mine[0]["accuracy"],
                 "largest": states[columns[-1]][1], "accuracy_largest": mine[-1]["accuracy"],
                 "loses_from": None if lost is None else states[columns[lost]][1],
                 "shared_share_alone": mine[0]["shared_cost_share"],
