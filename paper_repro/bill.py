@@ -39,7 +39,7 @@ RESULTS = HERE / "results" / "bill"
 MEASUREMENTS = HERE / "profile_tasks.parquet"
 WORK = HERE.parent / "results" / "bill"  # ignored by git
 
-TASKS = ("reviews", "arithmetic")
+TASKS = ("reviews",)
 FRACTIONS = (0.25, 0.5, 0.75)
 QUERIES = 240
 SEED = 2  # of the new queries

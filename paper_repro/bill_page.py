@@ -37,7 +37,9 @@ This page is written by `python -m paper_repro.bill --page` from [results/bill](
 
 For each task a proxy (the defaults of `robatch fit`) was fitted to the measurements of `profile_tasks.parquet`. Then
 {queries} new queries with known answers, none of them measured, were routed at three budgets between the cheapest (0)
-and the dearest (1) that make sense, and each plan was executed by `robatch execute` on vLLM's offline engine.
+and the dearest (1) that make sense, and each plan was executed by `robatch execute` on vLLM's offline engine. A call is
+sent only if the most that it may bill fits into what is left, so the end of a plan that fills its budget is planned
+again in cheaper calls, or not asked.
 
 {how}
 
@@ -146,12 +148,13 @@ def token_sentences(states: Table) -> str:
 
 
 def utility_sentences(executions: Table) -> str:
-    """Say how often the predicted interval held."""
+    """Say how often the predicted interval held, where the plan was executed as it was made."""
     known = [row for row in executions if row["low"] is not None and row["actual"] is not None]
-    inside = [row for row in known if row["low"] <= row["actual"] <= row["high"]]
-    again = sum(row["replans"] > 0 for row in known)
-    text = f"The actual total was in the predicted 90 % interval in {len(inside)} of {len(known)} executions"
-    return text + (f"; {again} of these were planned again on the way." if again else ".")
+    whole = [row for row in known if not row["replans"] and not row["unanswered"]]
+    inside = [row for row in whole if row["low"] <= row["actual"] <= row["high"]]
+    text = f"{len(whole)} of {len(known)} plans were executed as they were made"
+    text += f"; of these the actual total was in the predicted 90 % interval in {len(inside)}." if whole else "."
+    return text + " The interval is not of a plan that was made again, or of which queries were left out."
 
 
 def bill_table(executions: Table) -> str:
@@ -192,13 +195,19 @@ def state_table(states: Table) -> str:
 
 def utility_table(executions: Table) -> str:
     """Give predicted and actual utility."""
-    head = ["task", "budget at", "predicted", "90 % interval", "actual", "in it", "not asked"]
+    head = ["task", "budget at", "predicted", "90 % interval", "actual", "in it", "not asked", "budget left"]
     rows = [
         [f"{row['utility']:.1f}", f"{row['low']:.1f} to {row['high']:.1f}", f"{row['actual']:.0f}",
-         "yes" if row["low"] <= row["actual"] <= row["high"] else "no", f"{row['unanswered']:.0f}"]
+         _held(row), f"{row['unanswered']:.0f}", _micro(row["budget"] - row["billed"])]
         for row in executions
     ]  # fmt: skip
     return _with_budget(head, executions, rows)
+
+
+def _held(row: Mapping[str, Any]) -> str:
+    if row["replans"] or row["unanswered"]:
+        return "other plan"
+    return "yes" if row["low"] <= row["actual"] <= row["high"] else "no"
 
 
 def _with_budget(head: Sequence[str], records: Table, rows: Sequence[Sequence[str]]) -> str:

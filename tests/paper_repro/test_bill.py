@@ -100,9 +100,11 @@ def test_the_page_tells_of_a_bill_over_budget_and_of_a_missed_interval(recorded)
     _, executions, _ = recorded
     row = executions[0] | {"billed": executions[0]["budget"] * 1.01}
     assert bill_page.bill_sentences([row, *executions[1:]]).startswith("1 of 2 bills exceeded the budget.")
-    known = {"low": 10.0, "high": 12.0, "replans": 0}
+    known = {"low": 10.0, "high": 12.0, "replans": 0, "unanswered": 0}
     rows = [executions[0] | known | {"actual": actual} for actual in (9.0, 11.0, 12.0)]
-    assert "in 2 of 3 executions" in bill_page.utility_sentences(rows)
+    said = bill_page.utility_sentences([*rows, rows[1] | {"replans": 1}, rows[1] | {"unanswered": 2}])
+    assert said.startswith("3 of 5 plans were executed as they were made")
+    assert "in the predicted 90 % interval in 2." in said
 
 
 def test_token_sentences_compare_real_with_predicted():
