@@ -50,7 +50,7 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
         arena = Arena(found, train, test, budget_range(found.problem.take(test), settings["budgets"]), seed)
         for name, strategy in PARTS.items():
             areas[name][seed, test] = area(strategy(arena).truth)
-        for place, budget in enumerate(arena.budgets):
+        for place, budget in enumerate(arena.budgets if seed < settings["bill_splits"] else ()):
             bills[place].append(_billed(arena, float(budget)))
     rows: Table = []
     full = bootstrap(areas[FULL])

@@ -52,7 +52,7 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     found = dataset(cell["dataset"], settings.get("queries"))
     count = found.problem.n_queries
     splits = settings["splits"]
-    names = [name for name in STRATEGIES if name in settings.get("strategies", STRATEGIES)]
+    names = [name for name in STRATEGIES if name not in settings.get("without", ())]
     at = np.full((len(names), settings["budgets"], splits, count), np.nan)
     records: Records = {name: [] for name in names}
     fractions, alone, cheapest = [], [], []
