@@ -35,7 +35,7 @@ INTRODUCTION = """\
 This page is written by `python -m paper_repro.bill --page` from [results/bill](results/bill), which
 `ROBATCH_MODELS=FOLDER python -m paper_repro.bill` records.
 
-For each task a proxy (the defaults of `robatch fit`) was fitted to the measurements of `profile_tasks.parquet`. Then
+For {tasks} a proxy (the defaults of `robatch fit`) was fitted to the measurements of `profile_tasks.parquet`. Then
 {queries} new queries with known answers, none of them measured, were routed at three budgets between the cheapest (0)
 and the dearest (1) that make sense, and each plan was executed by `robatch execute` on vLLM's offline engine. A call is
 sent only if the most that it may bill fits into what is left, so the end of a plan that fills its budget is planned
@@ -63,7 +63,7 @@ def page(results: Path) -> str:
     executions, states = read(results / "executions.csv"), read(results / "states.csv")
     about = json.loads((results / "about.json").read_text(encoding="utf-8"))
     parts = [
-        INTRODUCTION.format(how=_how(about), queries=f"{executions[0]['queries']:.0f}"),
+        INTRODUCTION.format(how=_how(about), queries=f"{executions[0]['queries']:.0f}", tasks=_tasks(executions)),
         "## The bills\n\n" + bill_sentences(executions),
         bill_table(executions),
         "## Where the difference comes from\n\nBilled less amortized cost, as the execution's report splits it.\n\n"
@@ -76,6 +76,11 @@ def page(results: Path) -> str:
         LIMITS.rstrip(),
     ]
     return "\n\n".join(_wrapped(part) for text in parts for part in text.strip().split("\n\n")) + "\n"
+
+
+def _tasks(executions: Table) -> str:
+    names = [f"`{name}`" for name in dict.fromkeys(row["task"] for row in executions)]
+    return f"the task {names[0]}" if len(names) == 1 else f"each of the tasks {', '.join(names)}"
 
 
 def _wrapped(part: str) -> str:
@@ -103,8 +108,10 @@ def bill_sentences(executions: Table) -> str:
     planned = [row["billed"] / row["planned"] - 1 for row in executions]
     amortized = [row["billed"] / row["amortized"] - 1 for row in executions]
     lost = sum(row["lost_calls"] for row in executions)
+    again = sum(row["replans"] > 0 for row in executions)
     return (
-        f"{kept}. Bills differ from the planned cost by {min(planned):+.2%} to {max(planned):+.2%}, from the amortized "
+        f"{kept}. {again:.0f} of {len(executions)} plans were planned again near their end. Bills differ from the "
+        f"planned cost by {min(planned):+.2%} to {max(planned):+.2%}, from the amortized "
         f"cost by {min(amortized):+.2%} to {max(amortized):+.2%}."
         + (
             f" {lost:.0f} calls were in flight when a run was ended; their worst case is no part of the bills."

@@ -158,6 +158,10 @@ def _show_dry_run(routed: RoutedPlan, rows: Sequence[Mapping[str, Any]], as_json
     keys = ("model", "batch_size", *sums)
     _table(titles, [[row[key] for key in keys] for row in lines])
     click.echo(f"\nbudget {routed.plan.budget:.6g} USD; nothing was sent")
+    click.echo(
+        "Worst is each call at the most that it may bill. A call is sent only if that fits into what is left: the last "
+        "calls may be planned again in cheaper states, or not be asked (see --overrun)."
+    )
 
 
 def _show(made: ExecutionReport) -> None:

@@ -117,7 +117,10 @@ def _show_estimate(found: tuple[Estimate, ...], adaptive: bool) -> None:
     totals = [sum(getattr(row, name) for row in found) for name in ("done", "calls", "input_tokens", "output_tokens")]
     table.add_row("total", "", *(f"{total:,}" for total in totals), f"{sum(row.usd for row in found):.4g}")
     terminal.console().print(table, highlight=False, markup=False)
-    click.echo("\nThe calls are those to do. Calls that fail and are sent again are not counted.")
+    click.echo(
+        "\nThe calls are those to do, one of each model and task for the shared prompt's tokens among them. Calls that "
+        "fail and are sent again are not counted."
+    )
     if adaptive:
         click.echo("\nThis is the full design; adaptive sampling stops sooner where it may.")
     if any(row.counted != "tokenizer" for row in found):

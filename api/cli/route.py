@@ -118,6 +118,6 @@ def _show(made: RoutedPlan, output: Path) -> None:
     utility, low, high = (made.predicted.get(name) for name in ("utility", "low", "high"))
     interval = "" if low is None or high is None else f" (90 %: {low:.6g} to {high:.6g})"
     if utility is not None:
-        facts.add_row("predicted utility", f"{utility:.6g}{interval}, the luck of choosing the best taken off")
+        facts.add_row("predicted utility", f"{utility:.6g}{interval}, corrected for optimism")
     terminal.console().print(facts, highlight=False, markup=False)
     show_plan(made.plan, output)

@@ -108,7 +108,13 @@ def execute(
         state = Execution.begin(routed, float(overrun))
         run = _Run(routed, queries, state, journal, answers, concurrency, timeout, on_answers)
         run.resume()
-        run.drain()
+        try:
+            run.drain()
+        except InputError:
+            if not any(line.get("event") == "sent" for line in journal.lines()):  # nothing is worth keeping
+                journal.remove()
+                answers.remove()
+            raise
         made = report(routed, queries, state, grade)
         write_text(report_path(target), json.dumps(made.to_dict(), indent=2, ensure_ascii=False) + "\n")
         return made

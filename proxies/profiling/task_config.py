@@ -93,6 +93,10 @@ def _generated(table: TomlTable, folder: Path) -> tuple[str, tuple[Query, ...], 
 
 def _from_file(table: TomlTable, folder: Path) -> tuple[str, tuple[Query, ...], str]:
     file = find_file(table.get("file", str, TEXT), folder)
+    if not file.is_file():
+        raise InputError(
+            f"{table.where}file is {file.name!r}: it is neither beside the configuration nor in ${TASKS_FOLDER}"
+        )
     queries = read_queries(file)
     seed = table.get("seed", int, at_least(0), default=None)
     count = _count(table, len(queries), file.name)

@@ -526,3 +526,12 @@ def test_an_answer_that_was_cut_off_is_not_taken(tmp_path):
         routed = route(tmp_path / "q.jsonl", Proxy(server.url), budget_fraction=1.0)
         made = execute(routed, tmp_path / "a.jsonl")
     assert made.answered == 0
+
+
+def test_an_execution_that_could_send_nothing_leaves_no_files(tmp_path):
+    make_queries(tmp_path / "q.jsonl", 4)
+    with Server() as server:
+        plan = route(tmp_path / "q.jsonl", Proxy(server.url), 1.0)
+    with pytest.raises(InputError, match="cannot be reached"):
+        execute(plan, tmp_path / "a.jsonl")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["q.jsonl"]
