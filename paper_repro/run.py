@@ -19,11 +19,9 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -32,7 +30,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 import click
-from rich.progress import track
+from rich.progress import Progress
 
 import robatch
 from paper_repro.common.csv_tables import Table, as_csv
@@ -139,15 +137,20 @@ def run(
 
 
 def _computed(module: ModuleType, settings: dict[str, Any], record: Record[Part], workers: int) -> Iterator[Part]:
-    """Compute the cells that are not recorded yet, and yield them in order."""
+    """Compute the cells that are not recorded yet, and yield them as they are done."""
     left = [cell for cell in module.cells(settings) if Part(cell, []).key not in record.rows]
-    compute = partial(module.compute, settings)
-    with ExitStack() as stack:
-        spread = workers > 1 and len(left) > 1
-        # ordered, so that the file is the same on any number of processes
-        made = stack.enter_context(ProcessPoolExecutor(workers, get_context("spawn"))).map if spread else map
-        for cell, rows in zip(left, track(made(compute, left), module.__name__, total=len(left)), strict=True):
-            yield Part(cell, rows)
+    with Progress(*Progress.get_default_columns(), disable=not left) as bar:
+        doing = bar.add_task(module.__name__.rpartition(".")[2], total=len(left))
+        if workers == 1 or len(left) < 2:
+            for cell in left:
+                yield Part(cell, module.compute(settings, cell))
+                bar.advance(doing)
+            return
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            later = {pool.submit(module.compute, settings, cell): cell for cell in left}
+            for done in as_completed(later):  # so that nothing which is finished waits, or is lost with another's error
+                yield Part(later[done], done.result())
+                bar.advance(doing)
 
 
 def _sources() -> str:

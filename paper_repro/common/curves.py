@@ -42,9 +42,12 @@ class Curve:
 
 
 def budget_range(problem: Problem, count: int) -> FloatArray:
-    """Give budgets from the cheapest plan to the price of the dearest state for all queries, by equal factors."""
+    """Give budgets from the cheapest plan to the price of the dearest state for all queries, by equal factors.
+
+    The ends are a little above: sums in another order are other sums.
+    """
     dearest = float(problem.amortized_costs().sum(axis=0).max())
-    return np.asarray(np.geomspace(problem.cheapest_budget * (1 + 1e-9), dearest, count), dtype=np.float64)
+    return np.asarray(np.geomspace(problem.cheapest_budget, dearest, count), dtype=np.float64) * (1 + 1e-9)
 
 
 def divide(queries: int, seed: int) -> tuple[IntArray, IntArray]:

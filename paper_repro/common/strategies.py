@@ -221,7 +221,7 @@ def _single(arena: Arena) -> Curve:
     price, alone = arena.problem.amortized_costs().sum(axis=0), arena.dataset.smallest
     chosen, answered = [], []
     for budget in arena.budgets:
-        paid = [int(s) for s in alone if price[s] <= budget * (1 + ROUNDING)]
+        paid = [int(s) for s in alone if price[s] <= budget]
         state = max(paid, key=lambda s: arena.means[s]) if paid else int(alone[np.argmin(price[alone])])
         chosen.append(np.full(len(arena.test), state))
         answered.append(min(1.0, budget / price[state]))
