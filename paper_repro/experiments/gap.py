@@ -55,7 +55,7 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
         for fraction in settings["fractions"]:
             budget = problem.budget_at(fraction)
             best = robatch.solve(problem, budget, "exact", time_limit=settings["time_limit"])
-            # how far a proof gets in its time depends on the machine: without one, the linear bound, which greedy gives, is the yardstick
+            # how far a proof gets in its time depends on the machine: without one, greedy's linear bound serves
             proven = best.status == "optimal"
             bound = best.bound if proven else robatch.solve(problem, budget, "greedy").bound
             assert bound is not None
