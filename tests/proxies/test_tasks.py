@@ -113,7 +113,7 @@ def test_missing_file_and_unknown_task(tmp_path):
 def test_too_many_output_tokens_and_a_null_in_a_path_are_refused(tmp_path):
     for row, complaint in (
         ({"generate": "reviews", "max_output_tokens": 2**17 + 1}, "max_output_tokens is 131073: .* 1 to 131072"),
-        ({"file": "a\0b"}, "cannot read the queries"),
+        ({"file": "a\0b"}, "is neither beside the configuration nor in"),
     ):
         with pytest.raises(InputError, match=complaint):
             read_task(row, "tasks[0].", tmp_path)
