@@ -56,6 +56,8 @@ _MAKERS = {
     "reviews": _sorting(reviews.ANSWERS, reviews.GRADES, reviews.message),
     "arithmetic": _Maker(_sum, "number"),
 }
+_PATIENCE = 300  # texts in a row that exist already, before a grade counts as used up
+
 TASKS = tuple(_MAKERS)
 """The names `generate_task` knows."""
 
@@ -201,8 +203,11 @@ def generate_task(name: str = "support", queries: int = 320, seed: int = 0) -> t
     rng = random.Random(f"robatch {name} {seed}")
     maker = _MAKERS[name]
     made: dict[str, str] = {}
-    while len(made) < queries:  # a text that exists already is drawn again
-        text, answer = maker.make(len(made), rng)
+    failed = 0
+    while len(made) < queries:  # a text that exists already is drawn again; where a grade has no more, the next one is
+        shift = failed // _PATIENCE * max(1, len(maker.choices))
+        text, answer = maker.make(len(made) + shift, rng)
+        failed = failed + 1 if text in made else 0
         made.setdefault(text, answer)
     items = list(made.items())
     rng.shuffle(items)

@@ -10,7 +10,7 @@ import pytest
 from robatch.instances import InputError
 from robatch.proxies import Query, generate_task, read_queries, write_queries
 from robatch.proxies.profiling.task_config import read_task
-from robatch.proxies.tasks.queries import TASKS
+from robatch.proxies.tasks.queries import TASKS, generate_task
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -117,3 +117,10 @@ def test_too_many_output_tokens_and_a_null_in_a_path_are_refused(tmp_path):
     ):
         with pytest.raises(InputError, match=complaint):
             read_task(row, "tasks[0].", tmp_path)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_as_many_queries_as_allowed_are_made_and_are_distinct(name):
+    queries = generate_task(name, 5000, seed=2)
+    assert len({query.text for query in queries}) == 5000
+    assert len({query.id for query in queries}) == 5000
