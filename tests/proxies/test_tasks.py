@@ -10,7 +10,7 @@ import pytest
 from robatch.instances import InputError
 from robatch.proxies import Query, generate_task, read_queries, write_queries
 from robatch.proxies.profiling.task_config import read_task
-from robatch.proxies.tasks.queries import TASKS, generate_task
+from robatch.proxies.tasks.queries import TASKS
 
 
 @pytest.mark.parametrize("name", TASKS)
