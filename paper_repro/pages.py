@@ -44,14 +44,14 @@ reader wants first, see the [two-page summary](SUMMARY.md). Verdicts follow from
 Each is a configuration and a short script in [experiments](experiments). `python -m paper_repro.run --list` names them,
 `python -m paper_repro.run NAME` runs one, `--all` all, `--quick` in small. Rows that were computed are kept beside the
 results, so that a run which was ended goes on. Everything is seeded: whoever deletes the results and runs again gets the
-same tables, except for times.
+same tables, except for times, and for how many of the proofs in `gap` end within their second.
 
 | experiment | question | results | recorded at |
 | --- | --- | --- | --- |
 {experiments}
 
-`routing_tables` and a part of `worth` need three public tables that are not part of this project (environment variable
-`ROBATCH_DATA`); without them they are left out. The pages below say how the rest was recorded.
+`routing_tables` and `worth` need three public tables that are not part of this project (environment variable
+`ROBATCH_DATA`); without them they are not run, and say so. The pages below say how the rest was recorded.
 
 | page | what it shows |
 | --- | --- |
@@ -248,11 +248,15 @@ def _comparison(results: Results, short: bool = False) -> str:
         if short and strategy not in SHORT:
             continue
         here = {row["dataset"]: row for row in areas if row["strategy"] == strategy}
-        cells = [
-            f"{here[name]['area']:.3f}" + ("" if short else f", {here[name]['upper_area']:.3f}") for name in datasets
-        ]
+        cells = [_area(here.get(name), short) for name in datasets]
         rows.append([strategy, *cells])
     return _grid(["strategy", *[name.replace("_", " ") for name in datasets]], rows)
+
+
+def _area(row: dict[str, Any] | None, short: bool) -> str:
+    if row is None:  # not run there
+        return ""
+    return f"{row['area']:.3f}" + ("" if short else f", {row['upper_area']:.3f}")
 
 
 def _wins(results: Results) -> str:
