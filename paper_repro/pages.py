@@ -1,4 +1,4 @@
-"""Make README.md, SUMMARY.md and summary.html of this folder from the recorded results.
+"""Make README.md, SUMMARY.md, summary.html and the figures from the recorded results.
 
 usage: python -m paper_repro.pages
 
@@ -170,8 +170,10 @@ code { background: #f3f3f3; padding: 0 0.2em; }
 
 
 def main() -> None:
-    """Write the pages."""
+    """Write the pages, and draw the figures of the experiments."""
     results = recorded()
+    for name, tables in results.items():
+        experiment(name)[0].draw(tables, RESULTS / name)
     summary = summary_page(results)
     write_text(HERE / "README.md", readme_page(results))
     write_text(HERE / "SUMMARY.md", summary)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from paper_repro.common.csv_tables import Table
 from robatch.instances.files import replacing
@@ -46,6 +47,7 @@ def panels(
             if not rows:
                 continue
             color, style = f"C{number % 10}", "-" if number < 10 else "--"
+            rows.sort(key=lambda row: row[x])
             xs, ys = [row[x] for row in rows], [row[y] for row in rows]
             (handles[str(which)],) = axes.plot(xs, ys, marker="o", markersize=3, color=color, linestyle=style)
             if band is not None:
@@ -54,6 +56,7 @@ def panels(
         axes.set(title=str(name), xlabel=labels[0], ylabel=labels[1] if place % columns == 0 else "")
         if log:
             axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(NullFormatter())
         if log_y:
             axes.set_yscale("log")
         axes.grid(alpha=0.3)
