@@ -11,6 +11,14 @@ from typing import Any
 Table = list[dict[str, Any]]
 
 
+def by_table(rows: Table, names: tuple[str, ...]) -> dict[str, Table]:
+    """Sort rows into tables by their column ``table``, which is dropped."""
+    return {
+        name: [{key: value for key, value in row.items() if key != "table"} for row in rows if row["table"] == name]
+        for name in names
+    }
+
+
 def as_csv(table: Table, digits: int | None = 6) -> str:
     """Return rows as CSV, numbers with so many digits, or all of them; None is an empty field."""
     text = io.StringIO()

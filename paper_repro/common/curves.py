@@ -116,6 +116,11 @@ def bootstrap(figures: FloatArray, draws: int = 1000, seed: int = 0) -> FloatArr
     return found.reshape(*shape, draws)
 
 
+def held_out_mean(figures: FloatArray) -> float:
+    """Give the mean over splits of the mean over the queries held out there; NaN stands for the others: (splits, N)."""
+    return float(np.nanmean(figures, axis=1).mean())
+
+
 def interval(draws: FloatArray, level: float = 0.95) -> tuple[float, float]:
     """Return the middle `level` of draws."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])

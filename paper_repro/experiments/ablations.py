@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 import robatch
 from paper_repro.common import plots
-from paper_repro.common.csv_tables import Table
-from paper_repro.common.curves import area, bootstrap, budget_range, divide, interval
+from paper_repro.common.csv_tables import Table, by_table
+from paper_repro.common.curves import area, bootstrap, budget_range, divide, held_out_mean, interval
 from paper_repro.common.datasets import dataset
 from paper_repro.common.strategies import ROUNDING, STRATEGIES, Arena, solver_strategy
 
@@ -56,9 +56,9 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     full = bootstrap(areas[FULL])
     for name in PARTS:
         low, high = interval(full - bootstrap(areas[name]))
-        mean = float(np.nanmean(areas[name], axis=1).mean())
+        mean = held_out_mean(areas[name])
         rows.append({"table": "areas", "dataset": cell["dataset"], "part": name, "area": mean,
-                     "behind": float(np.nanmean(areas[FULL], axis=1).mean()) - mean,
+                     "behind": held_out_mean(areas[FULL]) - mean,
                      "behind_low": low, "behind_high": high})  # fmt: skip
     for place, records in bills.items():
         known = {key: [record[key] for record in records if record[key] is not None] for key in records[0]}
@@ -90,10 +90,7 @@ def _billed(arena: Arena, budget: float) -> dict[str, float | None]:
 
 def tables(settings: Settings, rows: Table) -> dict[str, Table]:
     """Give areas by part, and bills by budget."""
-    return {
-        kind: [{key: value for key, value in row.items() if key != "table"} for row in rows if row["table"] == kind]
-        for kind in ("areas", "bills")
-    }
+    return by_table(rows, ("areas", "bills"))
 
 
 def draw(tables: dict[str, Table], folder: Path) -> None:

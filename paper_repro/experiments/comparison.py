@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from paper_repro.common import plots
-from paper_repro.common.csv_tables import Table
-from paper_repro.common.curves import area, bootstrap, budget_range, divide, field_figures, interval
+from paper_repro.common.csv_tables import Table, by_table
+from paper_repro.common.curves import area, bootstrap, budget_range, divide, field_figures, held_out_mean, interval
 from paper_repro.common.datasets import dataset
 from paper_repro.common.datasets import missing as missing_data
 from paper_repro.common.strategies import EXACT, STRATEGIES, Arena, check_predicted
@@ -103,9 +103,11 @@ def _rows(
         behind_upper = interval(drawn_upper[exact] - drawn_upper[place])
         rows.append(
             {
-                "table": "areas", **label, "strategy": strategy, "area": _mean(areas[place]), "low": low, "high": high,
-                "exact_ahead": _mean(areas[exact] - areas[place]), "ahead_low": behind[0], "ahead_high": behind[1],
-                "upper_area": _mean(upper[place]), "upper_ahead": _mean(upper[exact] - upper[place]),
+                "table": "areas", **label, "strategy": strategy, "area": held_out_mean(areas[place]),
+                "low": low, "high": high,
+                "exact_ahead": held_out_mean(areas[exact] - areas[place]),
+                "ahead_low": behind[0], "ahead_high": behind[1],
+                "upper_area": held_out_mean(upper[place]), "upper_ahead": held_out_mean(upper[exact] - upper[place]),
                 "upper_ahead_low": behind_upper[0], "upper_ahead_high": behind_upper[1],
                 **{key: _middle([split.figures[key] for split in found]) for key in found[0].figures},
             }
@@ -115,19 +117,14 @@ def _rows(
             rows.append(
                 {
                     "table": "curves", **label, "strategy": strategy, "budget": budget, "fraction": float(fraction),
-                    "utility": _mean(at[place, budget]),
+                    "utility": held_out_mean(at[place, budget]),
                     "predicted": _middle([_known(split.predicted[budget]) for split in found]),
                     "billed": _middle([_known(split.billed[budget]) for split in found]),
-                    "exact_ahead": _mean(at[exact, budget] - at[place, budget]),
+                    "exact_ahead": held_out_mean(at[exact, budget] - at[place, budget]),
                     "ahead_low": lead[0], "ahead_high": lead[1],
                 }
             )  # fmt: skip
     return rows
-
-
-def _mean(figure: FloatArray) -> float:
-    """Mean over splits of the mean over the queries held out there."""
-    return float(np.nanmean(figure, axis=1).mean())
 
 
 def _known(value: float) -> float | None:
@@ -142,10 +139,7 @@ def _middle(values: list[float | None]) -> float | None:
 
 def tables(settings: Settings, rows: Table) -> dict[str, Table]:
     """Give areas and curves, and wins and losses of the exact plans against each strategy on the truth."""
-    found = {
-        kind: [{key: value for key, value in row.items() if key != "table"} for row in rows if row["table"] == kind]
-        for kind in ("areas", "curves", "states")
-    }
+    found = by_table(rows, ("areas", "curves", "states"))
     wins: Table = []
     for strategy in dict.fromkeys(row["strategy"] for row in found["curves"]):
         if strategy == EXACT:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from paper_repro.common import plots
-from paper_repro.common.csv_tables import Table
+from paper_repro.common.csv_tables import Table, by_table
 from paper_repro.tasks_page import first_loss
 from robatch.proxies.profiling.measurements import Measurements
 
@@ -56,10 +56,7 @@ def tables(settings: Settings, rows: Table) -> dict[str, Table]:
     ``loses_from`` is the smallest batch size from which on every one has less accuracy than queries alone beyond the
     95 % interval of the paired difference; empty where there is none.
     """
-    return {
-        kind: [{key: value for key, value in row.items() if key != "table"} for row in rows if row["table"] == kind]
-        for kind in ("states", "models")
-    }
+    return by_table(rows, ("states", "models"))
 
 
 def draw(tables: dict[str, Table], folder: Path) -> None:

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 import robatch
 from paper_repro.common import plots
-from paper_repro.common.csv_tables import Table
+from paper_repro.common.csv_tables import Table, by_table
 from robatch.proxies.profiling.measurements import Measurements
 from robatch.proxies.tasks.queries import generate_task
 from robatch.proxies.utility.utility_proxy import UtilityProxy
@@ -93,10 +93,7 @@ def _scheduling(settings: Settings, count: int) -> Table:
 
 def tables(settings: Settings, rows: Table) -> dict[str, Table]:
     """Give the times of the schedulers, and of what goes before and after."""
-    return {
-        kind: [{key: value for key, value in row.items() if key != "table"} for row in rows if row["table"] == kind]
-        for kind in ("times", "parts")
-    }
+    return by_table(rows, ("times", "parts"))
 
 
 def draw(tables: dict[str, Table], folder: Path) -> None:

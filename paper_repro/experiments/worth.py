@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from paper_repro.common import plots
-from paper_repro.common.csv_tables import Table
-from paper_repro.common.curves import bootstrap, budget_range, divide, interval
+from paper_repro.common.csv_tables import Table, by_table
+from paper_repro.common.curves import bootstrap, budget_range, divide, held_out_mean, interval
 from paper_repro.common.datasets import dataset
 from paper_repro.common.datasets import missing as missing_data
 from paper_repro.common.strategies import Arena
@@ -81,7 +81,7 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     shares = np.mean(fractions, axis=0)
     rows: Table = [
         {"table": "pairs", **label, "proxy": proxy, "scheduler": scheduler, "budget": place, "fraction": float(share),
-         "utility": _mean(utility[place])}
+         "utility": held_out_mean(utility[place])}
         for (proxy, scheduler), utility in at.items()
         for place, share in enumerate(shares)
     ]  # fmt: skip
@@ -93,9 +93,9 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
         for place, share in enumerate(shares):
             low, high = interval(drawn[place])
             rows.append({"table": "steps", **label, "step": step, "budget": place, "fraction": float(share),
-                         "worth": _mean(gained[place]), "low": low, "high": high})  # fmt: skip
+                         "worth": held_out_mean(gained[place]), "low": low, "high": high})  # fmt: skip
         low, high = interval(whole)
-        rows.append({"table": "overall", **label, "step": step, "worth": _mean(gained.mean(axis=0)),
+        rows.append({"table": "overall", **label, "step": step, "worth": held_out_mean(gained.mean(axis=0)),
                      "low": low, "high": high})  # fmt: skip
     return rows
 
@@ -111,17 +111,9 @@ def _across(arena: Arena, scores: FloatArray, scheduler: str) -> FloatArray:
     return total
 
 
-def _mean(figure: FloatArray) -> float:
-    """Mean over splits of the mean over the queries held out there."""
-    return float(np.nanmean(figure, axis=1).mean())
-
-
 def tables(settings: Settings, rows: Table) -> dict[str, Table]:
     """Give mean utilities of all pairs, what each step is worth by budget and overall, and its mean over datasets."""
-    found = {
-        kind: [{key: value for key, value in row.items() if key != "table"} for row in rows if row["table"] == kind]
-        for kind in ("pairs", "steps", "overall")
-    }
+    found = by_table(rows, ("pairs", "steps", "overall"))
     summed: Table = []
     for kind in dict.fromkeys(row["kind"] for row in found["steps"]):
         for step in STEPS:
