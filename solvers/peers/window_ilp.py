@@ -7,7 +7,8 @@ their capacity; its robust form takes lower estimates of utility.
 
 Adapted: states take the place of models. Windows are runs of queries in their order. A window may spend what its
 cheapest plan costs, an equal part of what the budget leaves above the cheapest plan of all, and what earlier windows
-have left. Its integer program is solved by ``exact``, which proves the same optimum as a general solver, and faster.
+have left. Its integer program is solved by ``exact``, which proves the same optimum as a general solver, and faster;
+``run(..., solver="highs")`` takes HiGHS or any other MIP backend.
 Limits of capacity are left out. The robust form is the same method on lower quantiles of utility: hand in the problem
 that `UtilityProxy.to_problem` makes with ``robust``. Under realized cost the windows are solved at amortized cost, with
 less money until the whole plan's bill keeps the budget.
@@ -22,18 +23,18 @@ from dataclasses import replace
 import numpy as np
 
 from robatch.instances.problem import IntArray
-from robatch.solvers import exact
 from robatch.solvers.plan import Limit
-from robatch.solvers.registry import Answer, Request
+from robatch.solvers.registry import Answer, Request, get
 from robatch.solvers.relaxation import EDGE
 from robatch.solvers.schedule import within
 
 WINDOW = 256  # queries
 
 
-def run(request: Request, window: int = WINDOW) -> Answer:
-    """Solve window after window, each of `window` queries."""
+def run(request: Request, window: int = WINDOW, solver: str = "exact") -> Answer:
+    """Solve window after window, each of `window` queries, with a `solver` that proves optima."""
     problem = request.problem
+    solve_window = get(solver).load()
     deadline = math.inf if request.time_limit is None else time.perf_counter() + request.time_limit
     windows = [
         problem.take(np.arange(begin, min(begin + window, problem.n_queries)))
@@ -53,7 +54,7 @@ def run(request: Request, window: int = WINDOW) -> Answer:
             if seconds <= 0.0:
                 limits.append("time")
             elif may_spend > 0.0:
-                answer = exact.run(
+                answer = solve_window(
                     replace(
                         request,
                         problem=queries,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 
 from robatch.instances import FAMILIES, generate
 from robatch.instances.kernels import flat
-from robatch.solvers import solve, verify
+from robatch.solvers import registry, solve, verify
 from robatch.solvers.kernels import frontiers
 from robatch.solvers.peers import online_duals, window_ilp
 from robatch.solvers.peers.kernels import rebuild
+from robatch.solvers.registry import Solver, register
 
 # where many steps have equal ratios, rounding decides which of them a lambda takes
 UNTIED = sorted(set(FAMILIES) - {"ties", "subset-sum", "adversarial"})
@@ -186,8 +188,10 @@ def test_one_window_is_solved_to_the_optimum(family):
         assert solve(problem, budget, "window-ilp").utility == pytest.approx(solve(problem, budget).utility, rel=1e-9)
 
 
-def test_windows_hand_on_what_they_leave(monkeypatch):
-    monkeypatch.setattr(window_ilp, "WINDOW", 10)
+@pytest.mark.parametrize("backend", ["exact", "highs", "cpsat"])
+def test_windows_hand_on_what_they_leave(monkeypatch, backend):
+    monkeypatch.setattr(registry, "_solvers", dict(registry._solvers))
+    register(Solver("window-ilp-10", "windows of 10", partial(window_ilp.run, window=10, solver=backend)))
     for family in ("realistic", "uncorrelated"):
         problem = generate(family, queries=35, models=3, batch_sizes=(1, 4), seed=6)
         budget = problem.budget_at(0.3)
@@ -197,11 +201,11 @@ def test_windows_hand_on_what_they_leave(monkeypatch):
             best = solve(window, window.cheapest_budget + part + left, "highs")
             left += part - (best.amortized_cost - window.cheapest_budget)
             utility += best.utility
-        plan = solve(problem, budget, "window-ilp")
+        plan = solve(problem, budget, "window-ilp-10")
         verify(problem, plan)
         assert plan.statistics["windows"] == 4
-        assert plan.utility == pytest.approx(utility, rel=1e-9)
-        late = solve(problem, budget, "window-ilp", time_limit=1e-9)
+        assert plan.utility == pytest.approx(utility, rel=1e-6 if backend == "cpsat" else 1e-9)
+        late = solve(problem, budget, "window-ilp-10", time_limit=1e-9)
         assert late.limit == "time"
         assert late.utility == problem.total_utility(problem.cheapest_assignment)
 
