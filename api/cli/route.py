@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @click.option(
     "--budget-fraction",
     type=float,
-    help="Budget between the cheapest (0) and the dearest (1) that make sense, as if every call were full: near 0 what "
-    "is billed may not fit.",
+    help="Budget between the cheapest (0) and the dearest (1) that make sense by the utilities planned on, as if every "
+    "call were full: near 0 what is billed may not fit.",
 )
 @click.option("--solver", default="auto", show_default=True, help="A name of `robatch solvers`.")
 @click.option("--robust", type=float, help="Plan on lower bounds of the utilities at this level, such as 0.9.")

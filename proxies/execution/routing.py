@@ -66,7 +66,7 @@ def route(
         What the proxy of a file was fitted with, where this is an endpoint or a model to download: a file does not
         decide to whom texts are sent.
     budget_fraction
-        Budget between the cheapest (0) and the dearest (1) that make sense, amortized.
+        Budget between the cheapest (0) and the dearest (1) that make sense by the utilities planned on, amortized.
     robust
         None to plan on predicted utilities; otherwise on their lower bounds at this level, from 0.5 to below 1.
     solver, time_limit, seed

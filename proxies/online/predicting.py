@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 class Predicts(Protocol):
     """What is needed of a proxy: `robatch.proxies.UtilityProxy` does it.
 
-    One that has `UtilityProxy.vectors`, too, is asked for those.
+    One that has `UtilityProxy.vectors` and `UtilityProxy.pool`, too, is asked for those.
     """
 
     def to_problem(self, queries: Sequence[Any]) -> Problem:
@@ -42,8 +42,9 @@ def output_limit_of(proxy: Any) -> FloatArray | None:
     return None if limit is None else np.array([float(limit)])
 
 
-def models_of(proxy: Predicts) -> Sequence[Model]:
+def models_of(proxy: Any) -> Sequence[Model]:
     """Return the models of a proxy, as a problem made by it has them."""
     from robatch.proxies.tasks.queries import Query
 
-    return proxy.to_problem([Query("0", "Which models are there?", "1", "number")]).models
+    made: Any = proxy.pool() if hasattr(proxy, "pool") else proxy.to_problem([Query("0", "?", "1", "number")]).models
+    return cast(Sequence[Model], made)

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import number, whole
 from robatch.proxies.tasks.queries import Query
+from robatch.proxies.tasks.recorded import check_askable
 from robatch.proxies.utility.arrays import as_measured, as_tokens, validated
 from robatch.proxies.utility.crossfit import cross_fit, deal, left_out
 from robatch.proxies.utility.decomposition import Decomposition, Layout
@@ -27,6 +28,7 @@ from robatch.proxies.utility.token_counts import TokenCounts, characters, looks
 from robatch.proxies.utility.uncertainty import Answers, Total, Uncertainty
 
 if TYPE_CHECKING:
+    from robatch.instances.model import Model
     from robatch.instances.problem import Problem
     from robatch.proxies.profiling.measurements import Measurements
 
@@ -370,9 +372,27 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         proxy.facts_ = found.facts
         return proxy
 
+    def pool(self) -> tuple[Model, ...]:
+        """Return the models of the measurements, as a problem has them.
+
+        Raises
+        ------
+        InputError
+            If the proxy was not made from measurements.
+        """
+        return self._facts().pool(self.layout_.states)
+
     def texts(self, queries: Sequence[Query]) -> list[str]:
-        """Return the texts of queries as the proxy takes them: what `predict` needs."""
-        return [self._facts().text(query) for query in queries]
+        """Return the texts of queries as the proxy takes them: what `predict` needs.
+
+        Raises
+        ------
+        InputError
+            If the proxy was not made from measurements, or its task's prompt does not ask one of the queries.
+        """
+        facts = self._facts()
+        check_askable(queries, facts.task)
+        return [facts.text(query) for query in queries]
 
     def to_problem(self, queries: Sequence[Query], robust: float | None = None, **fields: Any) -> Problem:
         """Make a problem of new queries.
@@ -389,14 +409,14 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         Raises
         ------
         InputError
-            If the proxy was not made from measurements, an id stands twice, or no output tokens of a model were
-            measured.
+            If the proxy was not made from measurements, its task's prompt does not ask one of the queries, an id
+            stands twice, or no output tokens of a model were measured.
         """
         from robatch.instances.problem import Problem
 
         utility, inputs, outputs = self.vectors(queries, robust)
         return Problem(
-            models=self._facts().pool(self.layout_.states),
+            models=self.pool(),
             input_tokens=inputs,
             output_tokens=outputs,
             utility=utility,
@@ -412,7 +432,8 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         Raises
         ------
         InputError
-            If the proxy was not made from measurements, or if no output tokens of a model were measured.
+            If the proxy was not made from measurements, its task's prompt does not ask one of the queries, or no
+            output tokens of a model were measured.
         """
         texts = self.texts(queries)
         utility = self.predict(texts) if robust is None else self.predict_lower(texts, robust)

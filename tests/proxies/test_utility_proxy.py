@@ -19,6 +19,7 @@ from sklearn.svm import SVC, SVR
 from sklearn.utils.validation import check_is_fitted
 
 from robatch.instances.errors import InputError
+from robatch.proxies.online.router import OnlineRouter
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.utility import file as proxy_file
 from robatch.proxies.utility.router_parts import from_parts, to_parts
@@ -397,6 +398,7 @@ def test_from_measurements_to_a_problem(tmp_path: Path) -> None:
         assert problem.input_tokens == pytest.approx(inputs[80:])
         assert problem.output_tokens[:, 0] == pytest.approx(np.full(10, 4.0))
         assert np.abs(problem.output_tokens[:, 1] - outputs[80:, 1]).mean() < 1.0
+        assert made.pool() == problem.models
         cautious = made.to_problem(queries[80:], robust=0.9, window_margin=0.1)
         assert (cautious.utilities() <= problem.utilities()).all()
     with pytest.raises(InputError, match="none of the 1 queries was measured"):
@@ -407,3 +409,20 @@ def test_from_measurements_to_a_problem(tmp_path: Path) -> None:
         UtilityProxy.from_measurements(measured, queries, state=3)
     with pytest.raises(InputError, match="knows no prices"):
         UtilityProxy(STATES).fit(measured.texts, measured.utility).to_problem(queries)
+
+
+def test_queries_that_the_prompt_does_not_ask_are_refused() -> None:
+    measured: Any = Measured()
+    measured.provenance["tasks"][0] |= {"kind": "choice", "choices": ["red", "blue"]}
+    queries = [Query(f"q{i}", text, "red", "choice", ("red", "blue")) for i, text in enumerate(measured.texts)]
+    proxy = UtilityProxy.from_measurements(measured, queries)
+    router = OnlineRouter(proxy, 1.0)
+    assert router.add(Query("new", "green", choices=("blue", "red")), 0.0) is not None
+    for query, words in (
+        (Query("n", "How many?", kind="number"), "query 'n' is of kind 'number'"),
+        (Query("c", "Which?", choices=("red", "green")), "query 'c' has the choices"),
+    ):
+        for ask in (lambda one: proxy.to_problem([one]), router.route, lambda one: router.add(one, 1.0)):
+            with pytest.raises(InputError, match=words):
+                ask(query)
+    assert router.count == 1
