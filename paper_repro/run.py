@@ -9,14 +9,15 @@ the table ``[settings]``, and ``[quick]`` with the settings that a quick run cha
 * ``draw(tables, folder)``: the figures;
 * ``missing(settings)``, if it needs data that may not be here: what is missing, or None.
 
-Rows are kept in ``rows.jsonl`` as they come, so that a run which was ended continues; tables and figures are written
-when all are there, with ``run.json``, which says what made them.
+Rows are kept in ``rows.jsonl`` as they come, so that a run which was ended continues; tables and figures, drawn from
+the tables as written, come when all are there, with ``run.json``, which says what made them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -33,8 +34,8 @@ import click
 from rich.progress import Progress
 
 import robatch
-from paper_repro.common.csv_tables import Table, as_csv
-from paper_repro.common.datasets import DATA
+from paper_repro.common.csv_tables import Table, as_csv, parsed
+from paper_repro.common.datasets import DATA, FILES
 from robatch.bench import machine
 from robatch.bench.record import Record
 from robatch.instances.errors import InputError
@@ -62,18 +63,32 @@ class Part:
         return (json.dumps(self.cell, sort_keys=True),)
 
 
+class Settings(dict[str, Any]):
+    """The settings of an experiment: one that is asked for and not there is named."""
+
+    def __missing__(self, key: str) -> Any:
+        raise InputError(f"setting {key!r} is not there: settings are {', '.join(self)}")
+
+
 def experiment(name: str, quick: bool = False) -> tuple[ModuleType, dict[str, Any], str]:
     """Return an experiment's module, its settings and its title.
 
     Raises
     ------
     InputError
-        If there is none of that name.
+        If there is none of that name, or its configuration is damaged.
     """
     if name not in NAMES:
         raise InputError(f"experiment is {name!r}: one of {', '.join(NAMES)} is needed")
-    config = tomllib.loads((HERE / "experiments" / f"{name}.toml").read_text(encoding="utf-8"))
-    settings = config["settings"] | (config.get("quick", {}) if quick else {})
+    path = HERE / "experiments" / f"{name}.toml"
+    try:
+        config = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path.name} is no TOML: {error}") from None
+    for key, kind in (("title", str), ("settings", dict)):
+        if not isinstance(config.get(key), kind):
+            raise InputError(f"{key} of {path.name} is {config.get(key)!r}: a {kind.__name__} is needed")
+    settings = Settings(config["settings"] | (config.get("quick", {}) if quick else {}))
     return import_module(f"paper_repro.experiments.{name}"), settings, config["title"]
 
 
@@ -85,7 +100,7 @@ def run(
     workers: int = 2,
     commit: str | None = None,
 ) -> str:
-    """Run one experiment and write its tables and figures; return one sentence on how it went.
+    """Run one experiment and write its tables and figures; return one sentence on what was done.
 
     Parameters
     ----------
@@ -102,27 +117,38 @@ def run(
         Processes; one where the settings ask for it, as times are measured one after the other.
     commit
         Of the code, by default what git says now.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name, data that it needs are missing, or its settings leave nothing to compute.
     """
     module, settings, _ = experiment(name, quick)
-    lacking = module.missing(settings) if hasattr(module, "missing") else None
+    lacking = missing(name, quick)
     if lacking is not None:
-        return f"{name}: not run: {lacking}"
+        raise InputError(lacking)
+    cells = [Part(cell, []).key for cell in module.cells(settings)]
+    if not cells:
+        raise InputError(f"the settings of {name} leave nothing to compute: {settings}")
+    began = time.perf_counter()
     place = (folder or (QUICK_RESULTS if quick else RESULTS)) / name
     made_by = {"experiment": name, "settings": settings, "sources": _sources()}
     described = machine.describe()
     commit = commit or machine.commit()  # before results in the repository change
     record = Record(place, Part, made_by, described, resume=not fresh)
+    resumed = bool(record.rows)
+    workers = settings.get("workers", workers)
     try:
-        for part in _computed(module, settings, record, settings.get("workers", workers)):
+        for part in _computed(module, settings, record, workers):
             record.append(part)
-        cells = [Part(cell, []).key for cell in module.cells(settings)]
         rows = [row for key in cells for row in record.rows[key].rows]
     finally:
         record.close()
     tables = module.tables(settings, rows)
+    (place / "run.json").unlink(missing_ok=True)  # what made the files that follow is not said before all are there
     for stem, table in tables.items():
         write_text(place / f"{stem}.csv", as_csv(table))
-    module.draw(tables, place)
+    module.draw({stem: parsed(as_csv(table)) for stem, table in tables.items()}, place)
     about = {
         "experiment": name,
         "quick": quick,
@@ -131,9 +157,18 @@ def run(
         "robatch": robatch.__version__,
         "settings": settings,
         "machine": described,
+        "workers": workers,
+        "seconds": None if resumed else round(time.perf_counter() - began),
     }
     write_text(place / "run.json", json.dumps(about, indent=1) + "\n")
     return f"{name}: {len(cells)} cells, results in {place}"
+
+
+def missing(name: str, quick: bool = False) -> str | None:
+    """Say what an experiment needs that is not here, or None."""
+    module, settings, _ = experiment(name, quick)
+    said: str | None = module.missing(settings) if hasattr(module, "missing") else None
+    return None if said is None else f"{name}: not run: {said}"
 
 
 def _computed(module: ModuleType, settings: dict[str, Any], record: Record[Part], workers: int) -> Iterator[Part]:
@@ -148,9 +183,14 @@ def _computed(module: ModuleType, settings: dict[str, Any], record: Record[Part]
             return
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             later = {pool.submit(module.compute, settings, cell): cell for cell in left}
-            for done in as_completed(later):  # so that nothing which is finished waits, or is lost with another's error
-                yield Part(later[done], done.result())
+            failed = None
+            for done in as_completed(later):  # what is finished does not wait, and is not lost with another's error
+                failed = failed or done.exception()
+                if done.exception() is None:
+                    yield Part(later[done], done.result())
                 bar.advance(doing)
+            if failed is not None:
+                raise failed
 
 
 def _sources() -> str:
@@ -159,8 +199,9 @@ def _sources() -> str:
     parts = [
         (HERE, pattern) for pattern in ("*.parquet", "tables/*.csv", "common/*.py", "experiments/*.py", "proxy/*.py")
     ]
-    parts += [(package, f"{part}/**/*.py") for part in ("instances", "solvers", "proxies")]
-    parts += [(package, "bench/field_metrics.py"), (DATA, "tables/*")]
+    parts += [(HERE, "tasks_page.py"), *((package, f"{part}/**/*.py") for part in ("instances", "solvers", "proxies"))]
+    parts += [(package, "bench/field_metrics.py"), (package, "bench/oracle.py")]
+    parts += [(DATA, file) for files in FILES.values() for file in files]
     digest = hashlib.sha256()
     for root, pattern in parts:
         for path in sorted(root.glob(pattern)):
@@ -193,7 +234,8 @@ def main(
             experiment(name)
         commit = machine.commit()
         for name in NAMES if every else names:
-            click.echo(run(name, quick, output, fresh, workers, commit))
+            lacking = missing(name, quick) if every else None
+            click.echo(lacking or run(name, quick, output, fresh, workers, commit))
     except InputError as error:
         raise click.UsageError(str(error)) from None
 

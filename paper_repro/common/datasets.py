@@ -36,7 +36,15 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 TASKS = ("reviews", "arithmetic", "boolean_expressions", "sports_understanding", "object_counting")
-TABLES = ("mmlu_pro", "gsm8k", "llmrouter")
+FILES = {
+    "mmlu_pro": ("tables/mmlu_pro.parquet",),
+    "gsm8k": ("tables/gsm8k_zeroeval.parquet", "tasks/gsm8k.jsonl"),
+    "llmrouter": (
+        "tables/llmrouter_scores.parquet", "tables/llmrouter_queries.parquet", "tables/llmrouter_prices.json",
+    ),
+}  # fmt: skip
+"""The files of each routing table, in the folder `DATA`."""
+
 TABLE_SIZES = (1, 2, 4, 8)
 """Most published curves end at 10: beyond, larger batches would be free."""
 SHARED_TOKENS = {"mmlu_pro": 900.0, "gsm8k": 900.0, "llmrouter": 500.0}
@@ -129,15 +137,26 @@ class Predictions:
 
 
 def missing(names: list[str]) -> str | None:
-    """Say what routing tables are not here, or None."""
-    lacking = [name for name in names if name in TABLES and not (DATA / "tables").is_dir()]
-    return f"the routing tables are not in {str(DATA)!r} (environment variable ROBATCH_DATA)" if lacking else None
+    """Say which file of the routing tables is not here, or None."""
+    for name in names:
+        for file in FILES.get(name, ()):
+            if not (DATA / file).is_file():
+                return f"{name} needs {str(DATA / file)!r}, which is not there (environment variable ROBATCH_DATA)"
+    return None
 
 
 @cache
 def dataset(name: str, queries: int | None = None) -> Dataset:
-    """Return a dataset by name; the first `queries` of an order drawn with seed 0, or all."""
+    """Return a dataset by name; the first `queries` of an order drawn with seed 0, or all.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name, or a part is asked of a task that is taken whole.
+    """
     tables = {"mmlu_pro": _mmlu_pro, "gsm8k": _gsm8k, "llmrouter": _llmrouter}
+    if name not in tables and name not in TASKS:
+        raise InputError(f"dataset is {name!r}: one of {', '.join((*TASKS, *tables))} is needed")
     found = tables[name]() if name in tables else _task(name)
     if queries is None or queries >= found.problem.n_queries:
         return found
@@ -171,8 +190,7 @@ def _task(name: str) -> Dataset:
 def _looks(name: str, task: TaskData) -> FloatArray:
     """Return what a scorer sees of each answer at the smallest batch size, first repeat: (N, K, A).
 
-    Its tokens, whether it could be read, whether the cheapest model says the same, and which of the `COMMON_ANSWERS`
-    most frequent answers it is.
+    Its tokens, whether it could be read, and which of the `COMMON_ANSWERS` most frequent answers it is.
     """
     table = _measurements().table
     ids = {id: row for row, id in enumerate(_measurements().query_ids(name))}
@@ -185,7 +203,7 @@ def _looks(name: str, task: TaskData) -> FloatArray:
     texts, counts = np.unique(given[given != ""].astype(str), return_counts=True)
     common = texts[np.argsort(-counts, kind="stable")][:COMMON_ANSWERS]
     tokens = np.log1p(np.broadcast_to(task.problem.output_tokens, given.shape))
-    looks = [tokens, given != "", given == given[:, :1], *(given == text for text in common)]
+    looks = [tokens, given != "", *(given == text for text in common)]
     return np.stack(looks, axis=2).astype(np.float64)
 
 

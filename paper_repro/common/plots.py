@@ -6,13 +6,14 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from paper_repro.common.csv_tables import Table
 from robatch.instances.files import replacing
 
 WIDTH, HEIGHT = 4.2, 3.4  # of a panel, inches
 COLUMNS = 3
+FEW_TICKS, MANY = 7, 1000  # so many values, and below this, are all labelled
 
 
 def panels(
@@ -57,6 +58,10 @@ def panels(
         if log:
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter(NullFormatter())
+            ticks = sorted({row[x] for row in table if row[by] == name})
+            if len(ticks) <= FEW_TICKS and ticks[-1] < MANY:  # batch sizes
+                axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+                axes.xaxis.set_minor_locator(NullLocator())
         if log_y:
             axes.set_yscale("log")
         axes.grid(alpha=0.3)

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import robatch
 from paper_repro.common import plots
 from paper_repro.common.csv_tables import Table, by_table
 from paper_repro.common.curves import area, bootstrap, budget_range, divide, held_out_mean, interval
@@ -50,8 +49,8 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
         arena = Arena(found, train, test, budget_range(found.problem.take(test), settings["budgets"]), seed)
         for name, strategy in PARTS.items():
             areas[name][seed, test] = area(strategy(arena).truth)
-        for place, budget in enumerate(arena.budgets if seed < settings["bill_splits"] else ()):
-            bills[place].append(_billed(arena, float(budget)))
+        for place, bill in enumerate(_billed(arena) if seed < settings["bill_splits"] else ()):
+            bills[place].append(bill)
     rows: Table = []
     full = bootstrap(areas[FULL])
     for name in PARTS:
@@ -61,35 +60,38 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
                      "behind": held_out_mean(areas[FULL]) - mean,
                      "behind_low": low, "behind_high": high})  # fmt: skip
     for place, records in bills.items():
-        known = {key: [record[key] for record in records if record[key] is not None] for key in records[0]}
+        counts = {key: sum(record[key] for record in records) for key in ("overspent", "silent")}
+        means = {key: float(np.mean([record[key] for record in records])) for key in records[0] if key not in counts}
+        most = max(record["amortized_billed"] for record in records)
         rows.append({"table": "bills", "dataset": cell["dataset"], "budget": place, "splits": len(records),
-                     "overspent": sum(value > 1 + ROUNDING for value in known["amortized_billed"]),
-                     "no_plan": len(records) - len(known["realized_utility"]),
-                     **{key: float(np.mean(values)) if values else None for key, values in known.items()}})  # fmt: skip
+                     **counts, "most_billed": most, **means})  # fmt: skip
     return rows
 
 
-def _billed(arena: Arena, budget: float) -> dict[str, float | None]:
-    """Bill and true mean utility of the greedy plans for amortized and for realized cost."""
+def _billed(arena: Arena) -> Table:
+    """Bill and true mean utility of the greedy plans for amortized and for realized cost, a row a budget."""
     guess = arena.guessed(arena.predicted)
-    on_paper = robatch.solve(guess, budget, "greedy")
-    in_fact = robatch.solve(guess, budget, "greedy", cost="realized", seed=arena.seed)
-    assert on_paper.assignment is not None
-    assert on_paper.realized_cost is not None
-    count = len(arena.test)
-    utility = arena.problem.total_utility(on_paper.assignment) / count
-    kept = None if in_fact.assignment is None else arena.problem.total_utility(in_fact.assignment) / count
-    return {
-        "amortized_billed": on_paper.realized_cost / budget,
-        "amortized_utility": utility,
-        "realized_billed": None if in_fact.realized_cost is None else in_fact.realized_cost / budget,
-        "realized_utility": kept,
-        "given_up": None if kept is None else utility - kept,
-    }
+    on_paper, in_fact = (arena.solved(guess, "greedy", cost) for cost in ("amortized", "realized"))
+    return [
+        {
+            "overspent": int(on_paper.billed[place] > budget * (1 + ROUNDING)),
+            "silent": int(np.isnan(in_fact.predicted[place])),
+            "amortized_billed": float(on_paper.billed[place] / budget),
+            "realized_billed": float(in_fact.billed[place] / budget),
+            "amortized_utility": float(on_paper.mean[place]),
+            "realized_utility": float(in_fact.mean[place]),
+            "given_up": float(on_paper.mean[place] - in_fact.mean[place]),
+        }
+        for place, budget in enumerate(arena.budgets)
+    ]
 
 
 def tables(settings: Settings, rows: Table) -> dict[str, Table]:
-    """Give areas by part, and bills by budget."""
+    """Give areas by part, and bills by budget: means, ``most_billed`` of one plan, and counts of splits.
+
+    ``overspent``: where the plan for amortized cost bills more than the budget; ``silent``: where the one for realized
+    cost leaves queries without an answer, as no plan for all of them was found.
+    """
     return by_table(rows, ("areas", "bills"))
 
 

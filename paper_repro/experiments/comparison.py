@@ -1,7 +1,8 @@
 """The main comparison: RoBatch and its peers on queries held out, scored on the truth.
 
 Each dataset is divided by query, several times by seed: a half to train on, the other to plan for. At each of some
-budgets, every strategy of `paper_repro.common.strategies` plans for the queries held out.
+budgets, every strategy of `paper_repro.common.strategies` plans for the queries held out. The plans of RoBatch, by
+three schedulers, are each compared with those of all strategies.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from paper_repro.common.csv_tables import Table, by_table
 from paper_repro.common.curves import area, bootstrap, budget_range, divide, field_figures, held_out_mean, interval
 from paper_repro.common.datasets import dataset
 from paper_repro.common.datasets import missing as missing_data
-from paper_repro.common.strategies import EXACT, STRATEGIES, Arena, check_predicted
+from paper_repro.common.strategies import ROBATCH, STRATEGIES, Arena, check_predicted
 
 FloatArray = npt.NDArray[np.float64]
 Settings = dict[str, Any]
 
 
 class Split(NamedTuple):
-    """What a strategy did on one split: figures of the field; predicted mean utility, and bill over budget: (G,)."""
+    """What a strategy did on one split: figures of the field; predicted mean utility, and bill over budget: (G,).
+
+    Predicted is NaN where the plan leaves queries without an answer.
+    """
 
     figures: dict[str, float | None]
     predicted: FloatArray
@@ -93,69 +97,75 @@ def _rows(
     label: dict[str, Any], at: FloatArray, records: Records, fractions: FloatArray, paid: npt.NDArray[np.bool_]
 ) -> Table:
     rows: Table = []
+    label = dict(label)
     areas = area(np.moveaxis(at, 1, 0))
     upper = area(np.moveaxis(at[:, paid], 1, 0))
     drawn_at, drawn_areas, drawn_upper = bootstrap(at), bootstrap(areas), bootstrap(upper)
-    exact = list(records).index(EXACT)
+    names = list(records)
     for place, (strategy, found) in enumerate(records.items()):
+        label["strategy"] = strategy
         low, high = interval(drawn_areas[place])
-        behind = interval(drawn_areas[exact] - drawn_areas[place])
-        behind_upper = interval(drawn_upper[exact] - drawn_upper[place])
-        rows.append(
-            {
-                "table": "areas", **label, "strategy": strategy, "area": held_out_mean(areas[place]),
-                "low": low, "high": high,
-                "exact_ahead": held_out_mean(areas[exact] - areas[place]),
-                "ahead_low": behind[0], "ahead_high": behind[1],
-                "upper_area": held_out_mean(upper[place]), "upper_ahead": held_out_mean(upper[exact] - upper[place]),
-                "upper_ahead_low": behind_upper[0], "upper_ahead_high": behind_upper[1],
-                **{key: _middle([split.figures[key] for split in found]) for key in found[0].figures},
-            }
-        )  # fmt: skip
+        rows.append({"table": "areas", **label, "area": held_out_mean(areas[place]), "low": low, "high": high,
+                     "upper_area": held_out_mean(upper[place])})  # fmt: skip
+        rows += [{"table": "field", **label, "split": seed, **split.figures} for seed, split in enumerate(found)]
         for budget, fraction in enumerate(fractions):
-            lead = interval(drawn_at[exact, budget] - drawn_at[place, budget])
             rows.append(
                 {
-                    "table": "curves", **label, "strategy": strategy, "budget": budget, "fraction": float(fraction),
+                    "table": "curves", **label, "budget": budget, "fraction": float(fraction),
                     "utility": held_out_mean(at[place, budget]),
-                    "predicted": _middle([_known(split.predicted[budget]) for split in found]),
-                    "billed": _middle([_known(split.billed[budget]) for split in found]),
-                    "exact_ahead": held_out_mean(at[exact, budget] - at[place, budget]),
-                    "ahead_low": lead[0], "ahead_high": lead[1],
+                    "predicted": _middle([split.predicted[budget] for split in found]),
+                    "billed": _middle([split.billed[budget] for split in found]),
                 }
             )  # fmt: skip
+        for plan in ROBATCH:
+            if plan == strategy:
+                continue
+            mine = names.index(plan)
+            over = [np.nan_to_num(split.predicted / own.predicted - 1, nan=-1.0).max()
+                    for split, own in zip(found, records[plan], strict=True)]  # fmt: skip
+            lead = _lead(areas[mine] - areas[place], drawn_areas[mine] - drawn_areas[place])
+            upper_lead = _lead(upper[mine] - upper[place], drawn_upper[mine] - drawn_upper[place])
+            rows.append({"table": "area_leads", **label, "plan": plan, **lead,
+                         **{f"upper_{key}": value for key, value in upper_lead.items()},
+                         "behind_predicted": max(0.0, float(max(over)))})  # fmt: skip
+            for budget, fraction in enumerate(fractions):
+                lead = _lead(at[mine, budget] - at[place, budget], drawn_at[mine, budget] - drawn_at[place, budget])
+                rows.append({"table": "leads", **label, "plan": plan, "budget": budget, "fraction": float(fraction),
+                             **lead})  # fmt: skip
     return rows
 
 
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _lead(ahead: FloatArray, drawn: FloatArray) -> dict[str, float]:
+    low, high = interval(drawn)
+    return {"ahead": held_out_mean(ahead), "low": low, "high": high}
 
 
-def _middle(values: list[float | None]) -> float | None:
+def _middle(values: list[float]) -> float | None:
     """Mean of the splits' figures; None if a split has none."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if len(known) == len(values) else None
+    mean = float(np.mean(values))
+    return None if np.isnan(mean) else mean
 
 
 def tables(settings: Settings, rows: Table) -> dict[str, Table]:
-    """Give areas and curves, and wins and losses of the exact plans against each strategy on the truth."""
-    found = by_table(rows, ("areas", "curves", "states"))
+    """Give areas, curves and figures of the field, and what RoBatch's plans lead by.
+
+    ``leads`` are on the truth, by budget, and ``area_leads`` of areas, with 95 % intervals; the latter's
+    ``behind_predicted`` is the most, as a part, that the strategy's plans are ahead of RoBatch's by predicted utility.
+    ``wins`` counts leads above and below 0 beyond their intervals.
+    """
+    found = by_table(rows, ("areas", "area_leads", "curves", "leads", "field", "states"))
     wins: Table = []
-    for strategy in dict.fromkeys(row["strategy"] for row in found["curves"]):
-        if strategy == EXACT:
-            continue
-        for kind in dict.fromkeys(row["kind"] for row in found["curves"]):
-            here = [row for row in found["curves"] if row["strategy"] == strategy and row["kind"] == kind]
-            wins.append(
-                {
-                    "kind": kind, "strategy": strategy, "budgets": len(here),
-                    "exact_better": sum(row["ahead_low"] > TIE for row in here),
-                    "exact_worse": sum(row["ahead_high"] < -TIE for row in here),
-                    "mean_ahead": float(np.mean([row["exact_ahead"] for row in here])),
-                    "best_ahead": max(row["exact_ahead"] for row in here),
-                    "worst_ahead": min(row["exact_ahead"] for row in here),
-                }
-            )  # fmt: skip
+    for key in dict.fromkeys((row["kind"], row["plan"], row["strategy"]) for row in found["leads"]):
+        here = [row for row in found["leads"] if (row["kind"], row["plan"], row["strategy"]) == key]
+        ahead = [row["ahead"] for row in here]
+        wins.append(
+            dict(zip(("kind", "plan", "strategy"), key, strict=True))
+            | {
+                "budgets": len(here),
+                "better": sum(row["low"] > TIE for row in here), "worse": sum(row["high"] < -TIE for row in here),
+                "mean_ahead": float(np.mean(ahead)), "most_ahead": max(ahead), "least_ahead": min(ahead),
+            }
+        )  # fmt: skip
     return found | {"wins": wins}
 
 
@@ -167,6 +177,6 @@ def draw(tables: dict[str, Table], folder: Path) -> None:
     )  # fmt: skip
 
 
-DRAWN = ("exact", "pareto", "tradeoff, no batching", "cascade, no batching", "router-only", "batch-only",
+DRAWN = ("exact", "greedy", "pareto", "tradeoff, no batching", "cascade, no batching", "router-only", "batch-only",
          "state means", "single model", "random", "oracle")  # fmt: skip
 """The strategies of the figure; all are in the tables."""

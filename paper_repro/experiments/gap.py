@@ -1,8 +1,9 @@
 """When, and by how much, does a scheduler miss the optimum? The question that the paper leaves open.
 
 One dimension at a time is moved away from a base case: the family, the number of queries, of models, of batch sizes.
-Every instance is solved at all budgets by all schedulers, and by `exact`, whose optimum is the yardstick; the linear
-bound where it proves none in its time.
+Every instance is solved at all budgets by all schedulers, and by `exact`, whose optimum is the yardstick. Where it
+proves none in its time, that is the linear bound: what a scheduler misses is then less than the gap, which counts in
+means and medians, not in the worst.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from paper_repro.common.csv_tables import Table
 Settings = dict[str, Any]
 
 BASE_FAMILY = "realistic"
+ROUNDING = 1e-9
 
 
 def cells(settings: Settings) -> Table:
@@ -61,14 +63,16 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
             assert bound is not None
             for solver in settings["solvers"]:
                 plan = robatch.solve(problem, budget, solver, seed=seed)
-                gap = None if plan.utility is None else max(0.0, (bound - plan.utility) / max(bound, 1e-12))
+                gap = None if plan.utility is None else (bound - plan.utility) / max(bound, 1e-12)
+                assert gap is None or gap >= -ROUNDING, f"{solver} beats a proven bound by {-gap:.3g}: a bug"
+                gap = None if gap is None else max(0.0, gap)
                 rows.append(label | {"seed": seed, "fraction": fraction, "solver": solver, "gap": gap,
                                      "proven": proven})  # fmt: skip
     return rows
 
 
 def tables(settings: Settings, rows: Table) -> dict[str, Table]:
-    """Give gaps by each dimension: mean, median, worst, and how often the optimum was found."""
+    """Give gaps by each dimension: mean, median, worst of those to a proven optimum, and how often it was found."""
     base = _base(settings) | {"batch_sizes": " ".join(map(str, settings["batch_sizes"][-1]))}
     found = {}
     for key in ("family", "queries", "models", "batch_sizes", "fraction"):
@@ -88,6 +92,7 @@ def _summed(rows: Table, keys: tuple[str, ...]) -> Table:
     found = []
     for key, members in groups.items():
         gaps = [row["gap"] for row in members if row["gap"] is not None]
+        proven = [row["gap"] for row in members if row["gap"] is not None and row["proven"]]
         found.append(
             dict(zip(keys, key, strict=True))
             | {
@@ -95,7 +100,7 @@ def _summed(rows: Table, keys: tuple[str, ...]) -> Table:
                 "none": len(members) - len(gaps),
                 "mean_gap": float(np.mean(gaps)) if gaps else None,
                 "median_gap": float(np.median(gaps)) if gaps else None,
-                "worst_gap": max(gaps) if gaps else None,
+                "worst_gap": max(proven) if proven else None,
                 "optimal_share": float(np.mean([gap <= 1e-9 for gap in gaps])) if gaps else None,
                 "proven_share": float(np.mean([row["proven"] for row in members])),
             }

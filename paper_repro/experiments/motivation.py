@@ -1,10 +1,13 @@
 """The motivating studies: utility by model, and the shared prompt's part of the cost, against batch size.
 
-From the recorded profile (`paper_repro/PROFILE_TASKS.md`), with 95 % intervals.
+From the recorded profile (`paper_repro/PROFILE_TASKS.md`), with 95 % intervals. A model that is not clearly better than
+guessing when queries go alone has little to lose. Guessing is always to give the one answer that is right most often,
+as far as any model found right answers, or to choose evenly, if that is better.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     measurements, task = Measurements.read(PROFILE), cell["task"]
     rows = [{"table": "states"} | {name: row[name] for name in COLUMNS} for row in measurements.summary(task)]
     described = next(entry for entry in measurements.provenance["tasks"] if entry["name"] == task)
-    guess = 1 / len(described["choices"]) if described["choices"] else 0.0
+    guess = max(_commonest(measurements, task), 1 / len(described["choices"]) if described["choices"] else 0.0)
     states = measurements.states
     for model in dict.fromkeys(name for name, _ in states):
         columns = [s for s, (name, _) in enumerate(states) if name == model]
@@ -39,7 +42,6 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
         rows.append(
             {
                 "table": "models", "task": task, "model": model, "guess": guess,
-                # a model that may be guessing alone has nothing to lose
                 "guesses": int(mine[0]["low"] <= guess), "accuracy_alone": mine[0]["accuracy"],
                 "largest": states[columns[-1]][1], "accuracy_largest": mine[-1]["accuracy"],
                 "loses_from": None if lost is None else states[columns[lost]][1],
@@ -48,6 +50,15 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
             }
         )  # fmt: skip
     return rows
+
+
+def _commonest(measurements: Measurements, task: str) -> float:
+    """Return the share of queries that the commonest right answer answers, as far as right answers were given."""
+    columns = (measurements.table[name].to_pylist() for name in ("task", "query_id", "answer", "score"))
+    right = {
+        (answer, query) for name, query, answer, score in zip(*columns, strict=True) if name == task and score == 1
+    }
+    return max(Counter(answer for answer, _ in right).values(), default=0) / len(measurements.query_ids(task))
 
 
 def tables(settings: Settings, rows: Table) -> dict[str, Table]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import t
 
 import robatch
 from paper_repro.common import plots
@@ -55,24 +56,41 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
 
 
 def tables(settings: Settings, rows: Table) -> dict[str, Table]:
-    """Give mean loss against the true optimum, and what better solving saves of it."""
+    """Give mean loss against the true optimum, and what more others lose than `exact`, by budget and over all budgets.
+
+    Intervals are of 95 % over the instances (paired t).
+    """
+    names = (*settings["fractions"], "all")
+    losses = [_summed(rows, fraction, error, settings) for fraction in names for error in settings["errors"]]
+    return {"losses": [row for part in losses[: -len(settings["errors"])] for row in part],
+            "overall": [row for part in losses[-len(settings["errors"]) :] for row in part]}  # fmt: skip
+
+
+def _summed(rows: Table, fraction: float | str, error: float, settings: Settings) -> Table:
+    here = [row for row in rows if row["error"] == error and fraction in ("all", row["fraction"])]
     found: Table = []
-    for fraction in settings["fractions"]:
-        for error in settings["errors"]:
-            here = [row for row in rows if (row["fraction"], row["error"]) == (fraction, error)]
-            losses = {solver: np.array([row["loss"] for row in here if row["solver"] == solver])
-                      for solver in settings["solvers"]}  # fmt: skip
-            for solver, loss in losses.items():
-                ahead = loss - losses["exact"]
-                found.append(
-                    {
-                        "fraction": fraction, "error": error, "solver": solver, "mean_loss": float(loss.mean()),
-                        "behind_exact": float(ahead.mean()), "worse_than_exact": int((ahead > 1e-12).sum()),
-                        "better_than_exact": int((ahead < -1e-12).sum()), "instances": len(loss),
-                        "optimism": float(np.mean([row["optimism"] for row in here if row["solver"] == solver])),
-                    }
-                )  # fmt: skip
-    return {"losses": found}
+    seeds = range(settings["seeds"])
+    means = {
+        (solver, key): np.array(
+            [np.mean([row[key] for row in here if (row["solver"], row["seed"]) == (solver, seed)]) for seed in seeds]
+        )
+        for solver in settings["solvers"]
+        for key in ("loss", "optimism")
+    }
+    for solver in settings["solvers"]:
+        loss = means[solver, "loss"]
+        ahead = loss - means["exact", "loss"]
+        width = float(t.ppf(0.975, len(ahead) - 1) * ahead.std(ddof=1) / np.sqrt(len(ahead)))
+        found.append(
+            {
+                "fraction": fraction, "error": error, "solver": solver, "mean_loss": float(loss.mean()),
+                "behind_exact": float(ahead.mean()), "behind_low": float(ahead.mean()) - width,
+                "behind_high": float(ahead.mean()) + width, "worse_than_exact": int((ahead > 1e-12).sum()),
+                "better_than_exact": int((ahead < -1e-12).sum()), "instances": len(loss),
+                "optimism": float(means[solver, "optimism"].mean()),
+            }
+        )  # fmt: skip
+    return found
 
 
 def draw(tables: dict[str, Table], folder: Path) -> None:

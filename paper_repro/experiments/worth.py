@@ -48,9 +48,8 @@ def cells(settings: Settings) -> Table:
 
 def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     """Plan with every proxy and scheduler, on some splits of one dataset."""
-    found = dataset(cell["dataset"])
-    count = found.problem.n_queries
-    splits = settings["splits"] if found.task is not None else settings["table_splits"]
+    found = dataset(cell["dataset"], settings.get("queries"))
+    count, splits = found.problem.n_queries, settings["splits"]
     at: dict[tuple[str, str], FloatArray] = {}
     fractions = []
     for seed in range(splits):
@@ -105,9 +104,9 @@ def _across(arena: Arena, scores: FloatArray, scheduler: str) -> FloatArray:
     rows = np.arange(scores.shape[1])
     total = np.zeros((len(arena.budgets), len(rows)))
     for repeat in range(len(scores)):
-        states, answered = arena.planned(arena.guessed(scores[repeat]), scheduler)
-        others = np.delete(scores, repeat, axis=0).mean(axis=0)
-        total += others[rows, states] * answered[:, None] / len(scores)
+        states = arena.planned(arena.guessed(scores[repeat]), scheduler)
+        others = np.pad(np.delete(scores, repeat, axis=0).mean(axis=0), ((0, 0), (0, 1)))  # no answer is worth nothing
+        total += others[rows, states] / len(scores)
     return total
 
 

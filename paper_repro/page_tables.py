@@ -1,0 +1,256 @@
+"""The tables and sentences of README.md and SUMMARY.md, made of the recorded results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from paper_repro.claims import CLOSE, Results
+from paper_repro.common.csv_tables import Table
+from paper_repro.common.strategies import ALONE, EXACT, ROBATCH
+from paper_repro.experiments.comparison import TIE
+
+MEASURED = "measured"
+KINDS = {MEASURED: "five measured tasks", "semi-synthetic": "three routing tables *"}
+WORTH = {"worth": "measured tasks", "worth_tables": "routing tables *"}
+STEP_WORDS = {
+    "pareto to greedy": "upgrades along hulls",
+    "greedy to exact": "the proven optimum",
+    "state means to proxy": "single queries told apart",
+    "four times the profile": "the proxy fitted to all training queries instead of a quarter",
+    "proxy to another measurement": "planned for another run's answers to the same queries",
+    "proxy to hindsight": "planned for the very answers that count",
+}
+
+
+def _grid(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _both(results: Results, name: str) -> Table:
+    """Return a table of both comparisons."""
+    return [*results["comparison"][name], *results["routing_tables"][name]]
+
+
+def _titles(rows: Table) -> dict[str, str]:
+    """Return the datasets of a table with their titles; semi-synthetic ones have a star."""
+    return {
+        row["dataset"]: row["dataset"].replace("_", " ") + ("" if row["kind"] == MEASURED else " *") for row in rows
+    }
+
+
+SHORT = ("exact", "greedy", "pareto", "tradeoff", "router-only", "cascade, no batching", "batch-only", "state means",
+         "single model", "random", "oracle")  # fmt: skip
+
+
+def comparison(results: Results, short: bool = False) -> str:
+    """Give areas by strategy and dataset; the second figure of a cell is for the upper budgets."""
+    areas = _both(results, "areas")
+    titles = _titles(areas)
+    rows = []
+    for strategy in dict.fromkeys(row["strategy"] for row in areas):
+        if short and strategy not in SHORT:
+            continue
+        here = {row["dataset"]: row for row in areas if row["strategy"] == strategy}
+        rows.append([strategy, *[_area(here.get(name), short) for name in titles]])
+    return _grid(["strategy", *titles.values()], rows)
+
+
+def _area(row: dict[str, Any] | None, short: bool) -> str:
+    if row is None:
+        return "not run"
+    return f"{row['area']:.3f}" + ("" if short else f", {row['upper_area']:.3f}")
+
+
+def wins(results: Results) -> str:
+    """Give how often RoBatch's plans are clearly better and worse than a strategy's."""
+    counted, rows = _both(results, "wins"), []
+    for kind, strategy in dict.fromkeys((row["kind"], row["strategy"]) for row in counted):
+        here = {row["plan"]: row for row in counted if (row["kind"], row["strategy"]) == (kind, strategy)}
+        counts = [f"{here[plan]['better']:.0f}, {here[plan]['worse']:.0f}" if plan in here else "" for plan in ROBATCH]
+        of = f"{next(iter(here.values()))['budgets']:.0f}"
+        lead = here.get(EXACT)
+        ahead = [f"{lead[key]:+.4f}" if lead else "" for key in ("mean_ahead", "least_ahead", "most_ahead")]
+        rows.append([strategy, KINDS[kind], *counts, of, *ahead])
+    head = ["against", "on", *[f"`{plan}` better, worse" for plan in ROBATCH], "of", "ahead, mean", "least", "most"]
+    return _grid(head, rows)
+
+
+def greedy(results: Results) -> str:
+    """Say how far greedy is from the optimum by predicted utility, as it proves none."""
+    leads = [row for row in _both(results, "area_leads") if row["plan"] == "greedy" and row["strategy"] != EXACT]
+    ahead = [row for row in leads if row["behind_predicted"] > TIE]
+    if not ahead:
+        return "So far as plans that answer all queries go, none is ahead of `greedy` either."
+    most = max(ahead, key=lambda row: row["behind_predicted"])
+    pairs = len({(row["dataset"], row["strategy"]) for row in ahead})
+    return (
+        f"`greedy` is not optimal: at some budget in some split, plans of another strategy are ahead of it in {pairs} of "
+        f"{len(leads)} pairs of dataset and strategy, at most by {100 * most['behind_predicted']:.2g} % (`{most['strategy']}`)."
+    )
+
+
+def billed(results: Results) -> str:
+    """Say how much more than the budget plans of batches bill."""
+    curves = [row for row in results["comparison"]["curves"] if row["strategy"] == EXACT]
+    over = [row["billed"] for row in curves if row["billed"] > 1 + TIE]
+    return (
+        f"As billed, exact plans for the measured tasks exceed it at {len(over)} of {len(curves)} budgets (mean of the "
+        f"splits), by {100 * (np.mean(over) - 1):.0f} % on average there and {100 * (max(over) - 1):.0f} % at most."
+    )
+
+
+def short(results: Results) -> str:
+    """Say at how many budgets queries cannot be answered one by one."""
+    curves = [row for row in _both(results, "curves") if row["strategy"] == ALONE]
+    said = []
+    for kind, words in KINDS.items():
+        here = [row for row in curves if row["kind"] == kind]
+        counts = [sum(row["predicted"] is None for row in here if row["dataset"] == name) for name in _titles(here)]
+        of = len({row["budget"] for row in here})
+        said.append(f"{_span(counts)} of the {of} budgets of each of the {words}")
+    return " and ".join(said)
+
+
+def _span(counts: list[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def apgr(results: Results) -> str:
+    """Say in how many splits the best model is dearer than the cheapest."""
+    figures = [row for row in _both(results, "field") if row["strategy"] == EXACT]
+    said = []
+    for kind, words in KINDS.items():
+        here = [row for row in figures if row["kind"] == kind]
+        said.append(f"{sum(row['apgr'] is not None for row in here)} of {len(here)} on the {words}")
+    return ", ".join(said)
+
+
+def field(results: Results) -> str:
+    """Give the metrics of the field by strategy and kind of dataset."""
+    figures = _both(results, "field")
+    head = ["strategy", "on", "AIQ", "APGR", "cost at 95 %", "cost at 99 %", "peak"]
+    rows = []
+    for strategy in dict.fromkeys(row["strategy"] for row in figures):
+        for kind, words in KINDS.items():
+            here = [row for row in figures if (row["strategy"], row["kind"]) == (strategy, kind)]
+            if here:
+                costs = [_median([row[key] for row in here]) for key in ("cost_at_95", "cost_at_99")]
+                aiq, apgr, peak = (_mean([row[key] for row in here]) for key in ("aiq", "apgr", "peak"))
+                rows.append([strategy, words, aiq, apgr, *costs, peak])
+    return _grid(head, rows)
+
+
+def _mean(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{np.mean(known):.3f}"
+
+
+def _median(values: list[float | None]) -> str:
+    middle = float(np.median([np.inf if value is None else value for value in values]))
+    reached = np.mean([value is not None for value in values])
+    return ("not reached" if np.isinf(middle) else f"{middle:.3f}") + f" ({100 * reached:.0f} %)"
+
+
+def enough(results: Results) -> str:
+    """Answer whether greedy scheduling is enough, by what its plans give up on the truth."""
+    said = [
+        f"on {words} {_step(results, name, 'pareto to greedy'):+.4f} and {_step(results, name, 'greedy to exact'):+.4f}"
+        for name, words in WORTH.items()
+    ]
+    found = "In true utility per query, going from `pareto` to `greedy`, and from `greedy` to `exact`, is worth "
+    little = all(_step(results, name, "greedy to exact") < CLOSE for name in WORTH)
+    return found + "; ".join(said) + (": there, `greedy` is enough." if little else ".")
+
+
+def _step(results: Results, name: str, step: str) -> float:
+    return float(np.mean([row["worth"] for row in results[name]["overall"] if row["step"] == step]))
+
+
+def better(results: Results) -> str:
+    """Answer which is worth more, by what it is worth on the truth."""
+    solver = {
+        name: _step(results, name, "pareto to greedy") + _step(results, name, "greedy to exact") for name in WORTH
+    }
+    profile = {name: _step(results, name, "four times the profile") for name in WORTH}
+    said = [
+        f"on {words} {solver[name]:+.4f} per query for the optimum instead of `pareto`, {profile[name]:+.4f} for four times "
+        "the profile"
+        for name, words in WORTH.items()
+    ]
+    return f"True utility: {'; '.join(said)}. Once greedy climbs along hulls, a better solver adds next to nothing."
+
+
+def noise(rows: Table) -> str:
+    """Give losses by the error of predictions."""
+    solvers = [solver for solver in dict.fromkeys(row["solver"] for row in rows) if solver != EXACT]
+    lines = []
+    for error in dict.fromkeys(row["error"] for row in rows):
+        here = {row["solver"]: row for row in rows if row["error"] == error}
+        behind = [
+            f"{100 * here[name]['behind_exact']:+.2f} % ({100 * here[name]['behind_low']:+.2f} to "
+            f"{100 * here[name]['behind_high']:+.2f})"
+            for name in solvers
+        ]
+        lines.append([f"{error:g}", f"{100 * here[EXACT]['mean_loss']:.1f} %", *behind])
+    return _grid(["standard deviation", "`exact` loses", *[f"`{name}` loses more by" for name in solvers]], lines)
+
+
+def worth(results: Results) -> str:
+    """Give what each step is worth: mean, and in how many datasets it is clearly better and worse."""
+    lines = []
+    overall = {name: results[name]["overall"] for name in WORTH}
+    for step in dict.fromkeys(row["step"] for row in overall["worth"]):
+        cells = []
+        for rows in overall.values():
+            here = [row for row in rows if row["step"] == step]
+            better, worse = (sum(sign * row[key] > TIE for row in here) for key, sign in (("low", 1), ("high", -1)))
+            cells += [
+                f"{np.mean([row['worth'] for row in here]):+.4f}, {better}, {worse}" if here else "one measurement only"
+            ]
+        lines.append([f"{step}: {STEP_WORDS[step]}", *cells])
+    counts = [len({row["dataset"] for row in rows}) for rows in overall.values()]
+    head = [
+        f"{count} {words}: gained per query, better, worse" for count, words in zip(counts, WORTH.values(), strict=True)
+    ]
+    return _grid(["step", *head], lines)
+
+
+def worth_by_budget(results: Results) -> str:
+    """Give what each step is worth at each budget."""
+    rows = [row for name in WORTH for row in results[name]["by_budget"]]
+    budgets = sorted({int(row["budget"]) for row in rows})
+    lines = []
+    for kind, step in dict.fromkeys((row["kind"], row["step"]) for row in rows):
+        here = {int(row["budget"]): row["mean_worth"] for row in rows if (row["kind"], row["step"]) == (kind, step)}
+        lines.append([f"{step}, {KINDS[kind]}", *[f"{here[b]:+.3f}" for b in budgets]])
+    return _grid(["step", *[str(b + 1) for b in budgets]], lines)
+
+
+def ablations(tables: Any) -> str:
+    """Give areas with one part changed, and how bills compare with budgets."""
+    areas, bills = tables["areas"], tables["bills"]
+    tasks = list(dict.fromkeys(row["dataset"] for row in areas))
+    rows = []
+    for part in dict.fromkeys(row["part"] for row in areas):
+        here = {row["dataset"]: row for row in areas if row["part"] == part}
+        cells = [f"{here[task]['area']:.3f}" + _mark(here[task]) for task in tasks]
+        rows.append([part, *cells])
+    over, silent, count = (sum(row[key] for row in bills) for key in ("overspent", "silent", "splits"))
+    most = max(row["most_billed"] for row in bills)
+    less = float(np.average([row["given_up"] for row in bills], weights=[row["splits"] for row in bills]))
+    return (
+        "Area under the curve of RoBatch with `greedy` (first row), and with one part changed; - where that is clearly "
+        "worse, + where clearly better:\n\n"
+        + _grid(["", *[task.replace("_", " ") for task in tasks]], rows)
+        + f"\n\nOf {count:.0f} plans of `greedy` that keep the budget on paper, {over:.0f} broke it as billed, by up to "
+        f"{100 * (most - 1):.0f} %. Plans that keep it in fact are worth {less:.4f} less per query on average; {silent:.0f} "
+        "of them leave queries without an answer, at the least budgets."
+    )
+
+
+def _mark(row: dict[str, Any]) -> str:
+    return " -" if row["behind_low"] > TIE else " +" if row["behind_high"] < -TIE else ""
