@@ -31,6 +31,7 @@ STABLE = 8
 
 SAME, SAME_DIRECTION, IN_PART = "same", "same direction, other figures", "same in part"
 DIFFERENT, UNTESTED = "different", "not testable here"
+VERDICTS = (SAME, SAME_DIRECTION, IN_PART, DIFFERENT, UNTESTED)
 Found = tuple[str, str]
 """A verdict, and what was found."""
 

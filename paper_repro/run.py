@@ -181,16 +181,16 @@ def _computed(module: ModuleType, settings: dict[str, Any], record: Record[Part]
                 yield Part(cell, module.compute(settings, cell))
                 bar.advance(doing)
             return
+        failed = None
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             later = {pool.submit(module.compute, settings, cell): cell for cell in left}
-            failed = None
             for done in as_completed(later):  # what is finished does not wait, and is not lost with another's error
                 failed = failed or done.exception()
                 if done.exception() is None:
                     yield Part(later[done], done.result())
                 bar.advance(doing)
-            if failed is not None:
-                raise failed
+        if failed is not None:
+            raise failed
 
 
 def _sources() -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +14,7 @@ from click.testing import CliRunner
 from paper_repro.common.curves import Curve, area, bootstrap, budget_range
 from paper_repro.common.datasets import TASKS, dataset
 from paper_repro.common.strategies import STRATEGIES, Arena, check_predicted
-from paper_repro.run import NAMES, experiment, main, run
+from paper_repro.run import NAMES, experiment, main, missing, run
 from robatch.instances.errors import InputError
 
 
@@ -41,6 +43,10 @@ def test_the_exact_plan_is_worth_most_by_the_predictions_and_a_better_one_is_a_b
     better = replace(curves["tradeoff"], predicted=curves["exact"].predicted + 0.1)
     with pytest.raises(AssertionError, match="tradeoff beats exact"):
         check_predicted(curves | {"tradeoff": better})
+    name = "threshold, no batching"
+    better = replace(curves[name], predicted=curves["router-only"].predicted + 1e-3)
+    with pytest.raises(AssertionError, match=f"{name} beats router-only"):
+        check_predicted(curves | {name: better})
 
 
 def test_hindsight_bounds_every_plan(curves):
@@ -49,12 +55,38 @@ def test_hindsight_bounds_every_plan(curves):
         assert (curve.mean[whole] <= curves["oracle"].mean[whole] + 1e-9).all(), name
 
 
-def test_a_budget_that_pays_for_a_part_answers_that_part(arena, curves):
-    alone = arena.problem.amortized_costs()[:, arena.dataset.smallest].sum(axis=0).min()
-    shares = np.minimum(1.0, arena.budgets / alone)
-    assert (shares < 1).any(), "the range begins below the price of every query alone"
-    short = shares < 1
-    assert curves["single model"].cost[short] == pytest.approx(arena.budgets[short])
+def test_a_budget_that_pays_for_a_part_answers_the_best_part(arena, curves):
+    alone, costs = arena.dataset.smallest, arena.problem.amortized_costs()
+    short = arena.budgets < costs[:, alone].min(axis=1).sum()
+    assert short.any(), "the range begins below the price of every query alone"
+    assert not short.all()
+    curve = curves["router-only"]
+    assert (np.isnan(curve.predicted) == short).all()
+    guess = arena.guessed(arena.predictions().test, alone)
+    for budget, mean in zip(arena.budgets[short], curve.mean[short], strict=True):
+        rows = np.arange(len(arena.test))
+        best = guess.utilities()[:, alone].argmax(axis=1)
+        gain, price = guess.utilities()[rows, alone[best]], costs[rows, alone[best]]
+        order, spent, naive = np.argsort(-gain / price), 0.0, 0.0
+        for i in order:  # each query's best model, while the budget lasts
+            if spent + price[i] <= budget:
+                spent, naive = spent + price[i], naive + gain[i]
+        chosen = arena.planned(guess, "exact")[list(arena.budgets).index(budget)]
+        answered = chosen < arena.problem.n_states
+        assert 0 < answered.sum() < len(rows)
+        believed = guess.utilities()[rows, np.minimum(chosen, arena.problem.n_states - 1)]
+        assert believed[answered].sum() >= naive - 1e-9
+        assert costs[rows[answered], chosen[answered]].sum() <= budget * (1 + 1e-9)
+        assert mean == pytest.approx(arena.truth[rows[answered], chosen[answered]].sum() / len(rows))
+
+
+def test_a_cascade_spends_its_budget(arena, curves):
+    cascade = curves["cascade, no batching"]
+    dearest = arena.problem.amortized_costs()[:, arena.dataset.smallest].sum(axis=0).max()
+    low = arena.budgets < 0.2 * dearest
+    assert (cascade.cost[low] >= 0.8 * arena.budgets[low]).all()
+    assert (np.diff(cascade.cost) >= -1e-12).all()
+    assert cascade.mean[0] > 0, "a budget that is short buys a share of the best cascade"
 
 
 def test_plans_as_billed_keep_the_budget_in_fact(arena, curves):
@@ -107,18 +139,101 @@ def test_an_experiment_run_twice_gives_the_same_tables_and_goes_on_where_it_ende
     assert (tmp_path / "a" / "noise" / "losses.png").stat().st_size > 0
 
 
-def test_wrong_calls_are_one_sentence_and_exit_code_2():
-    for arguments, message in (([], "name experiments"), (["no-such"], "experiment is 'no-such'")):
+def test_wrong_calls_are_one_sentence_and_exit_code_2(tmp_path, monkeypatch):
+    monkeypatch.setattr("paper_repro.common.datasets.DATA", tmp_path / "nowhere")
+    for arguments, message in (
+        ([], "name experiments"),
+        (["no-such"], "experiment is 'no-such'"),
+        (["routing_tables", "--quick", "-o", str(tmp_path)], "routing_tables: not run: gsm8k needs"),
+    ):
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 2
-        assert message in result.output
-    assert "Traceback" not in result.output
+        assert isinstance(result.exception, SystemExit)
+        assert message in " ".join(result.output.split())
     with pytest.raises(InputError):
         experiment("no-such")
 
 
 def test_data_that_are_not_here_are_said_to_be_missing(tmp_path, monkeypatch):
-    monkeypatch.setattr("paper_repro.common.datasets.DATA", tmp_path / "nowhere")
-    said = run("routing_tables", quick=True, folder=tmp_path)
-    assert "not run: the routing tables are not in" in said
-    assert "ROBATCH_DATA" in said
+    monkeypatch.setattr("paper_repro.common.datasets.DATA", tmp_path)
+    with pytest.raises(InputError, match=r"gsm8k_zeroeval.parquet.*ROBATCH_DATA"):
+        run("routing_tables", quick=True, folder=tmp_path)
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "gsm8k_zeroeval.parquet").touch()
+    assert "tasks/gsm8k.jsonl" in str(missing("routing_tables", quick=True))
+    assert missing("worth") is None
+    with pytest.raises(InputError, match="dataset is 'nope'"):
+        dataset("nope")
+
+
+def test_configurations_that_are_damaged_are_named(tmp_path, monkeypatch):
+    (tmp_path / "experiments").mkdir()
+    path = tmp_path / "experiments" / "noise.toml"
+    monkeypatch.setattr("paper_repro.run.HERE", tmp_path)
+    for text, message in (
+        ("title = ", "noise.toml is no TOML"),
+        ("[settings]\nseeds = 1\n", "title of noise.toml is None"),
+        ('title = "noise"\n[settings]\nseeds = 0\n', "leave nothing to compute"),
+        ('title = "noise"\n[settings]\nseeds = 1\n', "setting 'queries' is not there"),
+    ):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=message):
+            run("noise", folder=tmp_path, workers=1)
+
+
+@pytest.fixture
+def small_experiment(tmp_path, monkeypatch):
+    """An experiment of four cells, one of which fails while a file is there."""
+    (tmp_path / "small_experiment.py").write_text(
+        """
+from pathlib import Path
+
+def cells(settings):
+    return [{"cell": cell} for cell in range(4)]
+
+def compute(settings, cell):
+    if cell["cell"] == 1 and Path(settings["fails"]).exists():
+        raise RuntimeError("cell 1 failed")
+    return [{"cell": cell["cell"], "square": cell["cell"] ** 2}]
+
+def tables(settings, rows):
+    return {"squares": rows}
+
+def draw(tables, folder):
+    if Path(settings_of_draw).exists():
+        raise RuntimeError("no figure")
+
+settings_of_draw = Path(__file__).with_name("draw-fails")
+""",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = {"fails": str(tmp_path / "fails")}
+    module = importlib.import_module("small_experiment")
+    monkeypatch.setattr("paper_repro.run.experiment", lambda name, quick=False: (module, settings, "squares"))
+    yield tmp_path
+    del sys.modules["small_experiment"]
+
+
+def test_a_cell_that_fails_loses_no_other(small_experiment):
+    (small_experiment / "fails").touch()
+    with pytest.raises(RuntimeError, match="cell 1 failed"):
+        run("small", folder=small_experiment, workers=2)
+    rows = small_experiment / "small" / "rows.jsonl"
+    kept = [json.loads(line)["row"]["cell"]["cell"] for line in rows.read_text(encoding="utf-8").splitlines()[1:]]
+    assert sorted(kept) == [0, 2, 3]
+    assert not (small_experiment / "small" / "run.json").exists()
+    (small_experiment / "fails").unlink()
+    assert "4 cells" in run("small", folder=small_experiment, workers=2)
+    about = json.loads((small_experiment / "small" / "run.json").read_text(encoding="utf-8"))
+    assert about["seconds"] is None, "a part was there already"
+
+
+def test_results_never_stand_beside_the_record_of_others(small_experiment):
+    run("small", folder=small_experiment, workers=1)
+    about = small_experiment / "small" / "run.json"
+    assert about.exists()
+    (small_experiment / "draw-fails").touch()
+    with pytest.raises(RuntimeError, match="no figure"):
+        run("small", folder=small_experiment, workers=1)
+    assert not about.exists()
