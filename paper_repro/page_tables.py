@@ -78,6 +78,25 @@ def wins(results: Results) -> str:
     return _grid(head, rows)
 
 
+def losses(results: Results) -> str:
+    """Say where exact plans lose clearly, to whom, and what of it is that they answer every query."""
+    curves = {(row["dataset"], row["strategy"], row["budget"]): row for row in _both(results, "curves")}
+    lost = [row for row in _both(results, "leads")
+            if row["plan"] == EXACT and row["strategy"] != "oracle" and row["high"] < -TIE]  # fmt: skip
+
+    def silent(row: dict[str, Any]) -> bool:
+        strategy = ALONE if row["strategy"].startswith("cascade") else row["strategy"]  # a mix predicts nothing
+        return curves[row["dataset"], strategy, row["budget"]]["predicted"] is None
+
+    left = [row for row in lost if not silent(row)]
+    most = min((row["ahead"] for row in left), default=0.0)
+    return (
+        f"`{EXACT}` is clearly worse in {len(lost)} pairs. In {len(lost) - len(left)} of them the other plan leaves queries "
+        "without an answer, at budgets where that is worth more than to answer all, as RoBatch does at every budget; in the "
+        f"other {len(left)} it is behind by up to {-most:.3f}."
+    )
+
+
 def greedy(results: Results) -> str:
     """Say how far greedy is from the optimum by predicted utility, as it proves none."""
     leads = [row for row in _both(results, "area_leads") if row["plan"] == "greedy" and row["strategy"] != EXACT]

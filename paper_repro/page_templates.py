@@ -69,7 +69,7 @@ is ahead of `router-only`. {greedy} On the truth:
 {wins}
 
 "better" and "worse" count pairs of dataset and budget where the 95 % interval of the difference is on one side of 0;
-"ahead" is the lead of `exact` in utility per query.
+"ahead" is the lead of `exact` in utility per query. {losses}
 
 What to bear in mind:
 

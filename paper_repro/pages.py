@@ -77,6 +77,7 @@ def readme_page(results: Results) -> str:
         comparison=page_tables.comparison(results),
         greedy=page_tables.greedy(results),
         wins=page_tables.wins(results),
+        losses=page_tables.losses(results),
         billed=page_tables.billed(results),
         short=page_tables.short(results),
         few=FEW,
