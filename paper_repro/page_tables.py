@@ -157,18 +157,14 @@ def field(results: Results) -> str:
         for kind, words in KINDS.items():
             here = [row for row in figures if (row["strategy"], row["kind"]) == (strategy, kind)]
             if here:
-                costs = [_median([row[key] for row in here]) for key in ("cost_at_95", "cost_at_99")]
-                aiq, apgr, peak = (_mean([row[key] for row in here]) for key in ("aiq", "apgr", "peak"))
-                rows.append([strategy, words, aiq, apgr, *costs, peak])
+                costs = [_reached([row[key] for row in here]) for key in ("cost_at_95", "cost_at_99")]
+                aiq, peak = (f"{np.mean([row[key] for row in here]):.3f}" for key in ("aiq", "peak"))
+                gaps = [row["apgr"] for row in here if row["apgr"] is not None]
+                rows.append([strategy, words, aiq, f"{np.median(gaps):.3f}", *costs, peak])
     return _grid(head, rows)
 
 
-def _mean(values: list[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    return f"{np.mean(known):.3f}"
-
-
-def _median(values: list[float | None]) -> str:
+def _reached(values: list[float | None]) -> str:
     middle = float(np.median([np.inf if value is None else value for value in values]))
     reached = np.mean([value is not None for value in values])
     return ("not reached" if np.isinf(middle) else f"{middle:.3f}") + f" ({100 * reached:.0f} %)"
@@ -218,6 +214,20 @@ def noise(rows: Table) -> str:
     return _grid(["standard deviation", "`exact` loses", *[f"`{name}` loses more by" for name in solvers]], lines)
 
 
+def noise_told(rows: Table) -> str:
+    """Say how much is lost where predictions are off a little, and much."""
+    errors = list(dict.fromkeys(row["error"] for row in rows))
+    said = []
+    for error in (errors[len(errors) // 2 - 1], errors[-2]):
+        here = {row["solver"]: row for row in rows if row["error"] == error}
+        said.append(
+            f"with a standard deviation of {error:g} `exact` loses {100 * here[EXACT]['mean_loss']:.1f} % against the true "
+            f"optimum, `pareto` {100 * here['pareto']['behind_exact']:.1f} % more, `greedy` "
+            f"{100 * here['greedy']['behind_exact']:+.2f} %"
+        )
+    return "; ".join(said)
+
+
 def worth(results: Results) -> str:
     """Give what each step is worth: mean, and in how many datasets it is clearly better and worse."""
     lines = []
@@ -250,24 +260,32 @@ def worth_by_budget(results: Results) -> str:
 
 
 def ablations(tables: Any) -> str:
-    """Give areas with one part changed, and how bills compare with budgets."""
-    areas, bills = tables["areas"], tables["bills"]
+    """Give areas with one part changed."""
+    areas = tables["areas"]
     tasks = list(dict.fromkeys(row["dataset"] for row in areas))
     rows = []
     for part in dict.fromkeys(row["part"] for row in areas):
         here = {row["dataset"]: row for row in areas if row["part"] == part}
-        cells = [f"{here[task]['area']:.3f}" + _mark(here[task]) for task in tasks]
-        rows.append([part, *cells])
+        rows.append([part, *[f"{here[task]['area']:.3f}" + _mark(here[task]) for task in tasks]])
+    return _grid(["", *[task.replace("_", " ") for task in tasks]], rows)
+
+
+def without(tables: Any) -> str:
+    """Say what each part is worth on average, and how bills compare with budgets."""
+    areas, bills = tables["areas"], tables["bills"]
+    behind = {
+        part: float(np.mean([row["behind"] for row in areas if row["part"] == part]))
+        for part in dict.fromkeys(row["part"] for row in areas)
+    }
+    parts = "; ".join(f"{part} {-value:+.3f}" for part, value in list(behind.items())[1:])
     over, silent, count = (sum(row[key] for row in bills) for key in ("overspent", "silent", "splits"))
     most = max(row["most_billed"] for row in bills)
-    less = float(np.average([row["given_up"] for row in bills], weights=[row["splits"] for row in bills]))
+    more = -float(np.average([row["given_up"] for row in bills], weights=[row["splits"] for row in bills]))
     return (
-        "Area under the curve of RoBatch with `greedy` (first row), and with one part changed; - where that is clearly "
-        "worse, + where clearly better:\n\n"
-        + _grid(["", *[task.replace("_", " ") for task in tasks]], rows)
-        + f"\n\nOf {count:.0f} plans of `greedy` that keep the budget on paper, {over:.0f} broke it as billed, by up to "
-        f"{100 * (most - 1):.0f} %. Plans that keep it in fact are worth {less:.4f} less per query on average; {silent:.0f} "
-        "of them leave queries without an answer, at the least budgets."
+        f"Mean change of the area under the curve over the measured tasks, against RoBatch with `greedy`: {parts}. Of "
+        f"{count:.0f} plans of `greedy` that keep the budget on paper, {over:.0f} broke it as billed, by up to "
+        f"{100 * (most - 1):.0f} %. Plans that keep it in fact change the true utility per query by {more:+.4f} on average; "
+        f"{silent:.0f} of them leave queries without an answer, where the budget is least."
     )
 
 

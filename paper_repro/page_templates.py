@@ -7,7 +7,8 @@ What the RoBatch paper ([arXiv 2605.28268](https://arxiv.org/abs/2605.28268)) cl
 what was found here. Its full text was not at hand: claims are from its abstract, or second-hand. `pareto` is its
 scheduler **as reconstructed from the abstract**; `greedy`, which climbs along each query's concave hull instead, and
 `exact`, the proven optimum, are this project's own. For the figures that a reader wants first, see the
-[summary](SUMMARY.md). Verdicts follow from the figures by the rules in [claims.py](claims.py).
+[summary](SUMMARY.md). Verdicts follow from the figures by the rules in [claims.py](claims.py). Where plans are judged it
+is those of `pareto`, so that a difference may be one of the reconstruction; those of `exact` stand beside them.
 
 | the paper claims | known from | verdict | what was found | made by |
 | --- | --- | --- | --- | --- |
@@ -92,10 +93,10 @@ What to bear in mind:
 - Features of the measured tasks are a reduction that saw the texts, never an answer, of queries held out.
 
 The metrics of the field, over the splits of all datasets of a kind. AIQ (area under the non-decreasing convex hull,
-RouterBench) and peak are means. APGR (performance gap recovered, RouteLLM, here over cost) is the mean of the splits in
-which the best model is dearer than the cheapest: {apgr}. The cost at 95 % and 99 % of the best model's quality is the
-median, in parts of that model's cost; where the quality is not reached it counts as infinite, and the share of splits
-that reach it stands behind.
+RouterBench) and peak are means. APGR (performance gap recovered, RouteLLM, here over cost) is the median of the splits
+in which the best model is better and dearer than the cheapest: {apgr}. The cost at 95 % and 99 % of the best model's
+quality is the median, in parts of that model's cost; where the quality is not reached it counts as infinite, and the
+share of splits that reach it stands behind.
 
 {field}
 
@@ -105,6 +106,24 @@ True utility gained per query by each step of [worth.py](experiments/worth.py), 
 budgets from the cheapest plan's (1) by equal factors to the dearest state's for all queries ({budgets}):
 
 {worth}
+
+## Predictions that are off
+
+On generated problems ({noise_of}) whose utilities the planner sees with a normal error: the loss of true utility against
+the true optimum, and how much more a scheduler loses than `exact`, with 95 % intervals over the instances.
+
+{noise}
+
+## Without one part
+
+Area under the curve on measured tasks, of RoBatch with `greedy` (first row) and with one part changed; - where that is
+clearly worse, + where clearly better.
+
+{ablations}
+
+{without}
+
+## More figures
 
 ![Shared prompt's part of the cost](results/motivation/cost_share.png)
 
@@ -154,19 +173,14 @@ Mean true utility per query over all budgets:
 
 ![Gap to the optimum by family and number of queries](results/gap/by_family_and_queries.png)
 
-With predictions that are off by a normal error, on generated problems ({noise_of}), the loss of true utility against the
-true optimum, and how much more a scheduler loses than `exact` does, with 95 % intervals:
-
-{noise}
+With predictions that are off by a normal error, on generated problems, {noise} ([all](README.md#predictions-that-are-off)).
 
 ## A better solver or a better proxy?
 
-{better} Each row is a step from one way of planning to another; `worse` and `better` count datasets where the 95 %
-interval is on one side of 0.
+{better} Each row is a step from one way of planning to another, with its mean gain in true utility per query; "better" and
+"worse" count datasets where the 95 % interval is on one side of 0.
 
 {worth}
-
-{proxy}
 
 ## What scheduling costs
 
@@ -174,7 +188,7 @@ interval is on one side of 0.
 
 ## The parts
 
-{ablations}
+{without}
 """
 
 PAGE = """\

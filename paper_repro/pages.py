@@ -68,6 +68,7 @@ def readme_page(results: Results) -> str:
         minutes = "" if made["seconds"] is None else f"{made['seconds'] / 60:.1f}"
         rows.append(f"| `{name}` | {experiment(name)[2]} | {where} | {made['commit']}, {made['date']} | {minutes} |")
     settings = {name: about(name)["settings"] for name in NAMES}
+    noise = settings["noise"]
     return README.format(
         claims="\n".join(claims),
         experiments="\n".join(rows),
@@ -87,23 +88,25 @@ def readme_page(results: Results) -> str:
         field=page_tables.field(results),
         budgets=settings["worth"]["budgets"],
         worth=page_tables.worth_by_budget(results),
+        noise_of=f"`realistic`, {noise['queries']:,} queries, {noise['seeds']} instances, "
+        f"{len(noise['fractions'])} budgets",
+        noise=page_tables.noise(results["noise"]["overall"]),
+        ablations=page_tables.ablations(results["ablations"]),
+        without=page_tables.without(results["ablations"]),
     )
 
 
 def summary_page(results: Results) -> str:
     """Return SUMMARY.md."""
     found = {claim.found.__name__: claim.found(results)[1] for claim in CLAIMS}
-    noise = about("noise")["settings"]
     return SUMMARY.format(
         **found,
         comparison=page_tables.comparison(results, short=True),
         enough=page_tables.enough(results),
-        noise_of=f"`realistic`, {noise['queries']:,} queries, {noise['seeds']} instances, "
-        f"{len(noise['fractions'])} budgets",
-        noise=page_tables.noise(results["noise"]["overall"]),
+        noise=page_tables.noise_told(results["noise"]["overall"]),
         better=page_tables.better(results),
         worth=page_tables.worth(results),
-        ablations=page_tables.ablations(results["ablations"]),
+        without=page_tables.without(results["ablations"]),
     )
 
 
