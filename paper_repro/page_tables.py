@@ -65,16 +65,18 @@ def _area(row: dict[str, Any] | None, short: bool) -> str:
 
 
 def wins(results: Results) -> str:
-    """Give how often RoBatch's plans are clearly better and worse than a strategy's."""
+    """Give how often RoBatch's plans are clearly better and worse than a strategy's, and by how much on average."""
     counted, rows = _both(results, "wins"), []
     for kind, strategy in dict.fromkeys((row["kind"], row["strategy"]) for row in counted):
         here = {row["plan"]: row for row in counted if (row["kind"], row["strategy"]) == (kind, strategy)}
-        counts = [f"{here[plan]['better']:.0f}, {here[plan]['worse']:.0f}" if plan in here else "" for plan in ROBATCH]
+        cells = [f"{here[plan]['better']:.0f}, {here[plan]['worse']:.0f}, {here[plan]['mean_ahead']:+.4f}"
+                 if plan in here else "" for plan in ROBATCH]  # fmt: skip
         of = f"{next(iter(here.values()))['budgets']:.0f}"
         lead = here.get(EXACT)
-        ahead = [f"{lead[key]:+.4f}" if lead else "" for key in ("mean_ahead", "least_ahead", "most_ahead")]
-        rows.append([strategy, KINDS[kind], *counts, of, *ahead])
-    head = ["against", "on", *[f"`{plan}` better, worse" for plan in ROBATCH], "of", "ahead, mean", "least", "most"]
+        ends = [f"{lead[key]:+.4f}" if lead else "" for key in ("least_ahead", "most_ahead")]
+        rows.append([strategy, KINDS[kind], of, *cells, *ends])
+    head = ["against", "on", "cases", *[f"`{plan}` better, worse, mean" for plan in ROBATCH],
+            f"`{EXACT}` least", "most"]  # fmt: skip
     return _grid(head, rows)
 
 
@@ -83,31 +85,28 @@ def losses(results: Results) -> str:
     curves = {(row["dataset"], row["strategy"], row["budget"]): row for row in _both(results, "curves")}
     lost = [row for row in _both(results, "leads")
             if row["plan"] == EXACT and row["strategy"] != "oracle" and row["high"] < -TIE]  # fmt: skip
-
-    def silent(row: dict[str, Any]) -> bool:
-        strategy = ALONE if row["strategy"].startswith("cascade") else row["strategy"]  # a mix predicts nothing
-        return curves[row["dataset"], strategy, row["budget"]]["predicted"] is None
-
-    left = [row for row in lost if not silent(row)]
+    left = [row for row in lost if curves[row["dataset"], row["strategy"], row["budget"]]["answered"] == 1]
     most = min((row["ahead"] for row in left), default=0.0)
     return (
-        f"`{EXACT}` is clearly worse in {len(lost)} pairs. In {len(lost) - len(left)} of them the other plan leaves queries "
-        "without an answer, at budgets where that is worth more than to answer all, as RoBatch does at every budget; in the "
-        f"other {len(left)} it is behind by up to {-most:.3f}."
+        f"Apart from `oracle`, `{EXACT}` is clearly worse in {len(lost)} cases of strategy, dataset and budget. In "
+        f"{len(lost) - len(left)} of them the other plan leaves queries without an answer where that is worth more, while "
+        f"`{EXACT}` answers all at every budget; in the other {len(left)} it is behind by up to {-most:.3f}."
     )
 
 
 def greedy(results: Results) -> str:
     """Say how far greedy is from the optimum by predicted utility, as it proves none."""
-    leads = [row for row in _both(results, "area_leads") if row["plan"] == "greedy" and row["strategy"] != EXACT]
+    known = {(row["dataset"], row["strategy"]) for row in _both(results, "curves") if row["predicted"] is not None}
+    leads = [row for row in _both(results, "area_leads") if row["plan"] == "greedy" and row["strategy"] != EXACT
+             and (row["dataset"], row["strategy"]) in known]  # fmt: skip
     ahead = [row for row in leads if row["behind_predicted"] > TIE]
     if not ahead:
-        return "So far as plans that answer all queries go, none is ahead of `greedy` either."
+        return "None is ahead of `greedy` either."
     most = max(ahead, key=lambda row: row["behind_predicted"])
-    pairs = len({(row["dataset"], row["strategy"]) for row in ahead})
     return (
-        f"`greedy` is not optimal: at some budget in some split, plans of another strategy are ahead of it in {pairs} of "
-        f"{len(leads)} pairs of dataset and strategy, at most by {100 * most['behind_predicted']:.2g} % (`{most['strategy']}`)."
+        f"`greedy` is not optimal: at some budget in some split, plans of another strategy that answer all queries are ahead "
+        f"of it in {len(ahead)} of {len(leads)} pairs of dataset and strategy, by at most "
+        f"{100 * most['behind_predicted']:.2g} % (`{most['strategy']}`)."
     )
 
 
@@ -127,7 +126,7 @@ def short(results: Results) -> str:
     said = []
     for kind, words in KINDS.items():
         here = [row for row in curves if row["kind"] == kind]
-        counts = [sum(row["predicted"] is None for row in here if row["dataset"] == name) for name in _titles(here)]
+        counts = [sum(row["answered"] < 1 for row in here if row["dataset"] == name) for name in _titles(here)]
         of = len({row["budget"] for row in here})
         said.append(f"{_span(counts)} of the {of} budgets of each of the {words}")
     return " and ".join(said)
@@ -187,16 +186,14 @@ def _step(results: Results, name: str, step: str) -> float:
 
 def better(results: Results) -> str:
     """Answer which is worth more, by what it is worth on the truth."""
-    solver = {
-        name: _step(results, name, "pareto to greedy") + _step(results, name, "greedy to exact") for name in WORTH
-    }
-    profile = {name: _step(results, name, "four times the profile") for name in WORTH}
-    said = [
-        f"on {words} {solver[name]:+.4f} per query for the optimum instead of `pareto`, {profile[name]:+.4f} for four times "
-        "the profile"
-        for name, words in WORTH.items()
-    ]
-    return f"True utility: {'; '.join(said)}. Once greedy climbs along hulls, a better solver adds next to nothing."
+    said = []
+    for name, words in WORTH.items():
+        solver = _step(results, name, "pareto to greedy") + _step(results, name, "greedy to exact")
+        profile = _step(results, name, "four times the profile")
+        said.append(
+            f"on {words} {solver:+.3f} for the optimum instead of `pareto`, {profile:+.3f} for four times the profile"
+        )
+    return f"True utility per query: {'; '.join(said)}."
 
 
 def noise(rows: Table) -> str:
@@ -206,12 +203,12 @@ def noise(rows: Table) -> str:
     for error in dict.fromkeys(row["error"] for row in rows):
         here = {row["solver"]: row for row in rows if row["error"] == error}
         behind = [
-            f"{100 * here[name]['behind_exact']:+.2f} % ({100 * here[name]['behind_low']:+.2f} to "
+            f"{100 * here[name]['behind_exact']:+.2f} ({100 * here[name]['behind_low']:+.2f} to "
             f"{100 * here[name]['behind_high']:+.2f})"
             for name in solvers
         ]
         lines.append([f"{error:g}", f"{100 * here[EXACT]['mean_loss']:.1f} %", *behind])
-    return _grid(["standard deviation", "`exact` loses", *[f"`{name}` loses more by" for name in solvers]], lines)
+    return _grid(["standard deviation", "`exact` loses", *[f"`{name}` more, points" for name in solvers]], lines)
 
 
 def noise_told(rows: Table) -> str:
@@ -222,8 +219,8 @@ def noise_told(rows: Table) -> str:
         here = {row["solver"]: row for row in rows if row["error"] == error}
         said.append(
             f"with a standard deviation of {error:g} `exact` loses {100 * here[EXACT]['mean_loss']:.1f} % against the true "
-            f"optimum, `pareto` {100 * here['pareto']['behind_exact']:.1f} % more, `greedy` "
-            f"{100 * here['greedy']['behind_exact']:+.2f} %"
+            f"optimum, `pareto` {100 * here['pareto']['behind_exact']:.1f} points more, `greedy` "
+            f"{100 * here['greedy']['behind_exact']:+.2f} points"
         )
     return "; ".join(said)
 
@@ -280,12 +277,13 @@ def without(tables: Any) -> str:
     parts = "; ".join(f"{part} {-value:+.3f}" for part, value in list(behind.items())[1:])
     over, silent, count = (sum(row[key] for row in bills) for key in ("overspent", "silent", "splits"))
     most = max(row["most_billed"] for row in bills)
-    more = -float(np.average([row["given_up"] for row in bills], weights=[row["splits"] for row in bills]))
+    whole = [row for row in bills if not row["silent"]]
+    change = -float(np.average([row["given_up"] for row in whole], weights=[row["splits"] for row in whole]))
     return (
         f"Mean change of the area under the curve over the measured tasks, against RoBatch with `greedy`: {parts}. Of "
         f"{count:.0f} plans of `greedy` that keep the budget on paper, {over:.0f} broke it as billed, by up to "
-        f"{100 * (most - 1):.0f} %. Plans that keep it in fact change the true utility per query by {more:+.4f} on average; "
-        f"{silent:.0f} of them leave queries without an answer, where the budget is least."
+        f"{100 * (most - 1):.0f} %. To keep it in fact changes the true utility per query by {change:+.4f} on average; at the "
+        f"least budgets {silent:.0f} plans then leave queries without an answer, and are not in that mean."
     )
 
 

@@ -9,6 +9,8 @@ scheduler **as reconstructed from the abstract**; `greedy`, which climbs along e
 `exact`, the proven optimum, are this project's own. For the figures that a reader wants first, see the
 [summary](SUMMARY.md). Verdicts follow from the figures by the rules in [claims.py](claims.py). Where plans are judged it
 is those of `pareto`, so that a difference may be one of the reconstruction; those of `exact` stand beside them.
+**Clearly** better or worse means that the 95 % interval of the paired difference is on one side of 0, however small the
+difference; for a model against guessing, that the interval of its accuracy is.
 
 | the paper claims | known from | verdict | what was found | made by |
 | --- | --- | --- | --- | --- |
@@ -34,12 +36,13 @@ how many those are hangs on the machine, and there a gap is to the linear bound.
 | --- | --- | --- | --- | ---: |
 {experiments}
 
-Minutes are of {machine}, two processes. `routing_tables` and `worth_tables` need three public tables that are not part
+Minutes are of {machine}, in two processes, `scheduling` in one. `routing_tables` and `worth_tables` need three public tables that are not part
 of this project, in the folder that the environment variable `ROBATCH_DATA` names; without them they are not run, and
 say so. They are [MMLU-Pro](https://github.com/TIGER-AI-Lab/MMLU-Pro) and
 [ZeroEval](https://github.com/WildEval/ZeroEval)'s GSM8K (Apache-2.0; Parquet files with query_id, model, correct,
-input_tokens, output_tokens, and for MMLU-Pro category) and [LLMRouter](https://github.com/ulab-uiuc/LLMRouter) (MIT):
-{files}.
+input_tokens, output_tokens, category; the questions of GSM8K as JSON lines with id and question) and
+[LLMRouter](https://github.com/ulab-uiuc/LLMRouter) (MIT; scores with query_id, model, score; queries with query_id, query;
+prices as JSON of model to price_in and price_out, USD per million tokens): {files}.
 
 The pages below say how the rest was recorded.
 
@@ -57,9 +60,12 @@ The pages below say how the rest was recorded.
 
 ## The main comparison
 
-Mean area under the curve of true utility over the logarithm of the budget, queries held out: over all budgets, and over
-those that pay for every query alone. Strategies are explained in
-[strategies.py](common/strategies.py), with the sources of the peers in the solvers' docstrings.
+Area under the curve of true utility over the logarithm of the budget, queries held out, mean of {splits} splits ({budgets_here}
+budgets): over all budgets, and over those that pay for every query alone. Strategies are explained in
+[strategies.py](common/strategies.py), with the sources of the peers in the solvers' docstrings. Each state for all queries
+(one model at one batch size) is in the `states.csv` of the results. [PROXY.md](PROXY.md) has strategies of like names, on
+20 splits with 90 % intervals, whose `batch-only` is one model for all budgets and whose plans may not choose whom to leave
+without an answer: figures differ.
 
 {comparison}
 
@@ -69,17 +75,17 @@ is ahead of `router-only`. {greedy} On the truth:
 
 {wins}
 
-"better" and "worse" count pairs of dataset and budget where the 95 % interval of the difference is on one side of 0;
-"ahead" is the lead of `exact` in utility per query. {losses}
+Cases, pairs of dataset and budget, in which plans are clearly better and worse; their mean lead in utility per query, and
+the least and the most of `exact`. {losses}
 
 What to bear in mind:
 
 - Budgets hold for amortized cost. {billed} The strategy `greedy, as billed` keeps the budget in fact.
 - Input tokens, and the output tokens that each answer had, are known to every strategy in advance; only the cascade
   learns its costs from training queries.
-- Strategies without batching cannot answer all queries at {short}. At such budgets a strategy leaves queries
-  of its choice without an answer, which costs nothing and is worth nothing. The second figure in each cell of the first
-  table is for the other budgets.
+- Strategies without batching cannot answer all queries at {short}. At budgets that do not pay for its
+  cheapest plan a strategy leaves queries of its choice without an answer, which costs nothing and is worth nothing. The
+  second figure in each cell of the first table is for budgets that pay for every query alone.
 - The `cascade` sees an answer's tokens, whether it could be read and what it says; on routing tables its tokens alone,
   and on `llmrouter` nothing. Cascades exist without batching only.
 - `window-ilp` and `online-duals` work on windows of 32 queries and observe a quarter where fewer than {few:,} are held
@@ -94,7 +100,7 @@ What to bear in mind:
 
 The metrics of the field, over the splits of all datasets of a kind. AIQ (area under the non-decreasing convex hull,
 RouterBench) and peak are means. APGR (performance gap recovered, RouteLLM, here over cost) is the median of the splits
-in which the best model is better and dearer than the cheapest: {apgr}. The cost at 95 % and 99 % of the best model's
+in which the model that is best on the queries held out is better and dearer than the cheapest: {apgr}. The cost at 95 % and 99 % of the best model's
 quality is the median, in parts of that model's cost; where the quality is not reached it counts as infinite, and the
 share of splits that reach it stands behind.
 
@@ -102,8 +108,8 @@ share of splits that reach it stands behind.
 
 ## A better solver or a better proxy, by budget
 
-True utility gained per query by each step of [worth.py](experiments/worth.py), mean over the datasets of a kind, at
-budgets from the cheapest plan's (1) by equal factors to the dearest state's for all queries ({budgets}):
+True utility gained per query by each step of [worth.py](experiments/worth.py), mean over the datasets of a kind ({worth_splits}
+splits of measured tasks), at budgets from the cheapest plan's (1) by equal factors to the dearest state's for all queries ({budgets}):
 
 {worth}
 
@@ -116,8 +122,8 @@ the true optimum, and how much more a scheduler loses than `exact`, with 95 % in
 
 ## Without one part
 
-Area under the curve on measured tasks, of RoBatch with `greedy` (first row) and with one part changed; - where that is
-clearly worse, + where clearly better.
+Area under the curve on measured tasks ({ablation_splits} splits, {bill_splits} of them billed), of RoBatch with `greedy` (first row) and
+with one part changed; - where that is clearly worse, + where clearly better.
 
 {ablations}
 
@@ -145,7 +151,8 @@ and many prices are taken from other publications. Prices of the small models ar
 `exact`, `greedy` and `pareto` are RoBatch: a proxy predicts each query's utility in every state, and a scheduler chooses:
 the proven optimum, upgrades along each query's concave hull, or the paper's upgrades along its Pareto frontier.
 `state means` knows no single queries, `router-only` no batches, `batch-only` one model at a time. `tradeoff` is CARROT's
-rule with batches given to it. `oracle` plans for the very answers that it is scored on.
+rule with batches given to it. `oracle` plans for the very answers that it is scored on. **Clearly** better or worse means
+that the 95 % interval of the paired difference is on one side of 0.
 
 ## Batches
 
@@ -161,7 +168,7 @@ The shared prompt is {share}
 
 ![True utility of queries held out, by budget](results/comparison/curves.png)
 
-Mean true utility per query over all budgets:
+Area under these curves, over all budgets:
 
 {comparison}
 
@@ -178,7 +185,7 @@ With predictions that are off by a normal error, on generated problems, {noise} 
 ## A better solver or a better proxy?
 
 {better} Each row is a step from one way of planning to another, with its mean gain in true utility per query; "better" and
-"worse" count datasets where the 95 % interval is on one side of 0.
+"worse" count datasets where that is clear.
 
 {worth}
 

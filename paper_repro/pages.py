@@ -2,8 +2,8 @@
 
 usage: python -m paper_repro.pages
 
-Figures are not typed: those on the pages are read from `paper_repro/results`, which `python -m paper_repro.run
---all` makes, and a test compares them.
+What was found is not typed: it is read from `paper_repro/results`, which `python -m paper_repro.run --all` makes, and a
+test compares the pages with it.
 """
 
 from __future__ import annotations
@@ -83,6 +83,10 @@ def readme_page(results: Results) -> str:
         short=page_tables.short(results),
         few=FEW,
         splits=settings["comparison"]["splits"],
+        budgets_here=settings["comparison"]["budgets"],
+        worth_splits=settings["worth"]["splits"],
+        ablation_splits=settings["ablations"]["splits"],
+        bill_splits=settings["ablations"]["bill_splits"],
         shared=" or ".join(f"{tokens:,.0f}" for tokens in sorted(set(SHARED_TOKENS.values()))),
         apgr=page_tables.apgr(results),
         field=page_tables.field(results),

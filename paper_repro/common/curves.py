@@ -22,6 +22,8 @@ class Curve:
     ----------
     truth
         True utility of each query, 0 where the budget does not pay for its answer: (G, n).
+    answered
+        Part of the queries that get an answer: (G,).
     predicted
         Total utility by the proxy's predictions: (G,), NaN where there is no plan that answers all queries.
     cost
@@ -31,6 +33,7 @@ class Curve:
     """
 
     truth: FloatArray
+    answered: FloatArray
     predicted: FloatArray
     cost: FloatArray
     billed: FloatArray

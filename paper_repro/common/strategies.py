@@ -126,11 +126,12 @@ class Arena:
         """Return the curve of assignments (G, n) to states, or to none: the number of states."""
         rows, silent = np.arange(len(self.test)), self.silent
         costs, truth = silent.amortized_costs(), np.asarray(silent.utilities(), dtype=np.float64)
-        whole = (assignments < self.problem.n_states).all(axis=1)
+        answered = (assignments < self.problem.n_states).mean(axis=1)
         believed = self.predicted[rows, np.minimum(assignments, self.problem.n_states - 1)].sum(axis=1)
         return Curve(
             truth[rows, assignments],
-            np.where(whole, believed, np.nan),
+            answered,
+            np.where(answered == 1.0, believed, np.nan),
             np.array([costs[rows, states].sum() for states in assignments]),
             np.array([silent.realized_cost(states) for states in assignments]),
         )
@@ -224,7 +225,9 @@ def _one_model(alone: bool) -> Strategy:
             for k in range(arena.problem.n_models)
         ]
         plans = np.array([arena.planned(arena.guessed(alike, states), "exact") for states in columns])
-        best = worth[plans].mean(axis=2).argmax(axis=0)
+        silent = (plans == arena.problem.n_states).any(axis=2)
+        silent &= ~silent.all(axis=0)  # a plan that answers all queries comes first
+        best = np.where(silent, -1.0, worth[plans].mean(axis=2)).argmax(axis=0)
         return arena.curve(plans[best, np.arange(len(arena.budgets))])
 
     return strategy
@@ -238,7 +241,7 @@ def _random(arena: Arena) -> Curve:
     share = np.clip((arena.budgets - least) / max(even - least, 1e-300), 0.0, 1.0)[:, None]
     truth = (1 - share) * arena.truth[rows, cheap] + share * arena.truth.mean(axis=1)
     unknown = np.full(len(share), np.nan)  # a mean over draws is no plan
-    return Curve(truth, unknown, least + share[:, 0] * (even - least), unknown)
+    return Curve(truth, np.ones(len(share)), unknown, least + share[:, 0] * (even - least), unknown)
 
 
 def _cascade(arena: Arena) -> Curve:
@@ -264,7 +267,7 @@ def _cascade(arena: Arena) -> Curve:
         done = fitted.run(scores, utility[test], costs[test])
         corners[float(known.cost.mean())] = float(known.utility.mean()), done.utility, float(done.cost.mean())
     hull, _ = non_decreasing_hull(list(corners), [utility for utility, _, _ in corners.values()])
-    truth, spent = [], []
+    truth, spent, answered = [], [], []
     for budget in each:
         last = min(int(np.searchsorted(hull, budget, side="right")), len(hull) - 1)
         (_, less, low), (_, more, high) = corners[hull[max(last - 1, 0)]], corners[hull[last]]
@@ -273,8 +276,10 @@ def _cascade(arena: Arena) -> Curve:
         paid = min(1.0, budget / cost) if cost > 0 else 1.0  # new queries may cost more than those trained on
         truth.append(paid * ((1 - share) * less + share * more))
         spent.append(paid * cost * len(test))
+        answered.append(paid * ((1 - share) * (low > 0) + share * (high > 0)))
     unknown = np.full(len(each), np.nan)  # a mix by coins is no plan
-    return Curve(np.array(truth), unknown, np.array(spent), np.array(spent))  # every query goes alone
+    bill = np.array(spent)  # every query goes alone
+    return Curve(np.array(truth), np.array(answered), unknown, bill, bill)
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -302,7 +307,7 @@ STRATEGIES: dict[str, Strategy] = {
     "random": _random,
     "oracle": _oracle,
 }
-"""By name. The first four are RoBatch: the proxy, and schedulers of its problem.
+"""By name. The first four are RoBatch: the proxy, and schedulers of its problem, the fourth for realized cost.
 
 Those of the proxy's predictions: ``threshold`` (RouteLLM), ``tradeoff`` (CARROT), ``destroy-rebuild`` (OptLLM),
 ``window-ilp`` (batch-level ILP; ``robust``: on lower bounds), ``online-duals`` (PORT), with all states, which gives
@@ -328,10 +333,15 @@ LONE_PEERS = ("threshold, no batching", "tradeoff, no batching", "cascade, no ba
 """What others published, every query alone."""
 
 
+LONE = (*BASELINES[1:3], "single model", *LONE_PEERS)
+"""Strategies that ask every query alone, other than ``router-only``."""
+
+
 def check_predicted(curves: dict[str, Curve]) -> None:
     """Fail if a plan is worth more by the predictions than the optimum is proven to be: a bug.
 
-    Plans that answer all queries are held against the exact one, those without batching against ``router-only``, too.
+    Plans that answer all queries are held against the exact one, those without batching (`LONE`) against
+    ``router-only``, too.
 
     Raises
     ------
@@ -339,7 +349,7 @@ def check_predicted(curves: dict[str, Curve]) -> None:
         If one is.
     """
     for name, curve in curves.items():
-        for yardstick in (EXACT, ALONE) if name.endswith("no batching") else (EXACT,):
+        for yardstick in (EXACT, ALONE) if name in LONE else (EXACT,):
             best = curves[yardstick].predicted
             ahead = np.nan_to_num(curve.predicted - best, nan=-np.inf)
             if (ahead > ROUNDING * (1 + np.nan_to_num(best))).any():

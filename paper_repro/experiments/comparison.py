@@ -25,12 +25,13 @@ Settings = dict[str, Any]
 
 
 class Split(NamedTuple):
-    """What a strategy did on one split: figures of the field; predicted mean utility, and bill over budget: (G,).
+    """What a strategy did on one split: figures of the field; part answered, predicted mean, bill over budget: (G,).
 
     Predicted is NaN where the plan leaves queries without an answer.
     """
 
     figures: dict[str, float | None]
+    answered: FloatArray
     predicted: FloatArray
     billed: FloatArray
 
@@ -75,7 +76,9 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
         for place, (name, curve) in enumerate(curves.items()):
             at[place][:, seed, test] = curve.truth
             records[name].append(
-                Split(field_figures(curve, *models), curve.predicted / len(test), curve.billed / budgets)
+                Split(
+                    field_figures(curve, *models), curve.answered, curve.predicted / len(test), curve.billed / budgets
+                )
             )
     label = {"dataset": cell["dataset"], "kind": found.kind}
     states = [
@@ -113,6 +116,7 @@ def _rows(
                 {
                     "table": "curves", **label, "budget": budget, "fraction": float(fraction),
                     "utility": held_out_mean(at[place, budget]),
+                    "answered": _middle([split.answered[budget] for split in found]),
                     "predicted": _middle([split.predicted[budget] for split in found]),
                     "billed": _middle([split.billed[budget] for split in found]),
                 }

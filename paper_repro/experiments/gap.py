@@ -1,6 +1,7 @@
 """When, and by how much, does a scheduler miss the optimum? The question that the paper leaves open.
 
-One dimension at a time is moved away from a base case: the family, the number of queries, of models, of batch sizes.
+One dimension at a time is moved away from a base case: the family, the number of queries, of models, of batch sizes;
+and families and numbers of queries together.
 Every instance is solved at all budgets by all schedulers, and by `exact`, whose optimum is the yardstick. Where it
 proves none in its time, that is the linear bound: what a scheduler misses is then less than the gap, which counts in
 means and medians, not in the worst.
@@ -24,7 +25,7 @@ ROUNDING = 1e-9
 
 
 def cells(settings: Settings) -> Table:
-    """Give one cell a family, size, number of models and batch sizes: all that differ from the base case in one."""
+    """Give one cell a family, size, number of models and batch sizes: the base case but for one, or the first two."""
     base = _base(settings)
     found = [base]
     for key, values in (("family", settings["families"]), ("queries", settings["queries"]),

@@ -62,6 +62,7 @@ def test_a_budget_that_pays_for_a_part_answers_the_best_part(arena, curves):
     assert not short.all()
     curve = curves["router-only"]
     assert (np.isnan(curve.predicted) == short).all()
+    assert ((curve.answered < 1) == short).all()
     guess = arena.guessed(arena.predictions().test, alone)
     for budget, mean in zip(arena.budgets[short], curve.mean[short], strict=True):
         rows = np.arange(len(arena.test))
@@ -80,12 +81,25 @@ def test_a_budget_that_pays_for_a_part_answers_the_best_part(arena, curves):
         assert mean == pytest.approx(arena.truth[rows[answered], chosen[answered]].sum() / len(rows))
 
 
+def test_whoever_can_answer_all_queries_does(arena, curves):
+    costs, alone = arena.problem.amortized_costs(), arena.dataset.smallest
+    for name, least in (
+        ("single model", costs[:, alone].sum(axis=0).min()),
+        ("batch-only", min(costs[:, arena.problem.state_model == k].min(axis=1).sum() for k in range(4))),
+        ("exact", costs.min(axis=1).sum()),
+    ):
+        paid = arena.budgets >= least
+        assert (curves[name].answered[paid] == 1).all(), name
+        assert (curves[name].answered[~paid] < 1).all(), name
+
+
 def test_a_cascade_spends_its_budget(arena, curves):
     cascade = curves["cascade, no batching"]
     dearest = arena.problem.amortized_costs()[:, arena.dataset.smallest].sum(axis=0).max()
     low = arena.budgets < 0.2 * dearest
     assert (cascade.cost[low] >= 0.8 * arena.budgets[low]).all()
     assert (np.diff(cascade.cost) >= -1e-12).all()
+    assert 0 < cascade.answered[0] < 1 == cascade.answered[-1]
     assert cascade.mean[0] > 0, "a budget that is short buys a share of the best cascade"
 
 
@@ -95,7 +109,8 @@ def test_plans_as_billed_keep_the_budget_in_fact(arena, curves):
 
 
 def test_curves_by_hand():
-    curve = Curve(np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([1.0, 2.0]), np.array([0.5, 1.0]), np.array([0.5, 1.0]))
+    cost = np.array([0.5, 1.0])
+    curve = Curve(np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([0.5, 1.0]), np.array([np.nan, 2.0]), cost, cost)
     assert curve.mean.tolist() == [0.5, 1.0]
     assert area(curve.mean) == pytest.approx(0.75)
 
