@@ -72,7 +72,8 @@ def _names(names: Iterable[str]) -> str:
 
 def _counts(rows: Table, low: str = "low", high: str = "high") -> tuple[int, int]:
     """Count rows whose interval is above 0, and below 0."""
-    return sum(row[low] > TIE for row in rows), sum(row[high] < -TIE for row in rows)
+    known = [row for row in rows if row[low] is not None]
+    return sum(row[low] > TIE for row in known), sum(row[high] < -TIE for row in known)
 
 
 def _verdict(better: int, worse: int, enough: float) -> str:
@@ -105,7 +106,8 @@ def stability(results: Results) -> Found:
     """Judge where models begin to lose, among those that are clearly better than guessing.
 
     Stable: nobody loses at `STABLE` or below. Small first: of two models on a task the smaller loses from a smaller batch size
-    on, or is the only one to lose. The same if both hold throughout, different if neither does in most cases.
+    on, or is the only one to lose. The same if all are stable, a smaller one loses first somewhere and a larger one
+    nowhere; different if most are not stable and as many larger ones lose first as smaller ones.
     """
     models = results["motivation"]["models"]
     judged = [row | {"from": np.inf if row["loses_from"] is None else row["loses_from"]} for row in models

@@ -61,7 +61,8 @@ def comparison(results: Results, short: bool = False) -> str:
 def _area(row: dict[str, Any] | None, short: bool) -> str:
     if row is None:
         return "not run"
-    return f"{row['area']:.3f}" + ("" if short else f", {row['upper_area']:.3f}")
+    upper = "-" if row["upper_area"] is None else f"{row['upper_area']:.3f}"
+    return f"{row['area']:.3f}" + ("" if short else f", {upper}")
 
 
 def wins(results: Results) -> str:
@@ -101,11 +102,11 @@ def greedy(results: Results) -> str:
              and (row["dataset"], row["strategy"]) in known]  # fmt: skip
     ahead = [row for row in leads if row["behind_predicted"] > TIE]
     if not ahead:
-        return "None is ahead of `greedy` either."
+        return "None other than `exact` is ahead of `greedy` either."
     most = max(ahead, key=lambda row: row["behind_predicted"])
     return (
-        f"`greedy` is not optimal: at some budget in some split, plans of another strategy that answer all queries are ahead "
-        f"of it in {len(ahead)} of {len(leads)} pairs of dataset and strategy, by at most "
+        f"`greedy` is not optimal: at some budget in some split, plans of a strategy other than `exact` that answer all "
+        f"queries are ahead of it in {len(ahead)} of {len(leads)} pairs of dataset and strategy, by at most "
         f"{100 * most['behind_predicted']:.2g} % (`{most['strategy']}`)."
     )
 

@@ -19,10 +19,11 @@ import hashlib
 import json
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -132,15 +133,21 @@ def run(
         raise InputError(f"the settings of {name} leave nothing to compute: {settings}")
     began = time.perf_counter()
     place = (folder or (QUICK_RESULTS if quick else RESULTS)) / name
-    made_by = {"experiment": name, "settings": settings, "sources": _sources()}
+    made_by = {"experiment": name, "settings": settings, "sources": _sources(settings)}
     described = machine.describe()
     commit = commit or machine.commit()  # before results in the repository change
     record = Record(place, Part, made_by, described, resume=not fresh)
     resumed = bool(record.rows)
     workers = settings.get("workers", workers)
+    failed = None
     try:
-        for part in _computed(module, settings, record, workers):
-            record.append(part)
+        for cell, result in _computed(module, settings, record, workers):
+            try:
+                record.append(Part(cell, result()))
+            except Exception as error:  # what other cells give is kept before it ends the run
+                failed = failed or error
+        if failed is not None:
+            raise failed
         rows = [row for key in cells for row in record.rows[key].rows]
     finally:
         record.close()
@@ -171,37 +178,37 @@ def missing(name: str, quick: bool = False) -> str | None:
     return None if said is None else f"{name}: not run: {said}"
 
 
-def _computed(module: ModuleType, settings: dict[str, Any], record: Record[Part], workers: int) -> Iterator[Part]:
-    """Compute the cells that are not recorded yet, and yield them as they are done."""
+def _computed(
+    module: ModuleType, settings: dict[str, Any], record: Record[Part], workers: int
+) -> Iterator[tuple[dict[str, Any], Callable[[], Table]]]:
+    """Compute the cells that are not recorded yet; yield them as they are done, with what returns or raises."""
     left = [cell for cell in module.cells(settings) if Part(cell, []).key not in record.rows]
     with Progress(*Progress.get_default_columns(), disable=not left) as bar:
         doing = bar.add_task(module.__name__.rpartition(".")[2], total=len(left))
         if workers == 1 or len(left) < 2:
             for cell in left:
-                yield Part(cell, module.compute(settings, cell))
+                yield cell, partial(module.compute, settings, cell)
                 bar.advance(doing)
             return
-        failed = None
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        pool = ProcessPoolExecutor(workers, get_context("spawn"))
+        try:
             later = {pool.submit(module.compute, settings, cell): cell for cell in left}
-            for done in as_completed(later):  # what is finished does not wait, and is not lost with another's error
-                failed = failed or done.exception()
-                if done.exception() is None:
-                    yield Part(later[done], done.result())
+            for done in as_completed(later):
+                yield later[done], done.result
                 bar.advance(doing)
-        if failed is not None:
-            raise failed
+        finally:
+            pool.shutdown(cancel_futures=True)  # who interrupts does not wait for cells that have not begun
 
 
-def _sources() -> str:
-    """Hash what rows depend on besides the settings: code and data here, the package, the public tables."""
+def _sources(settings: dict[str, Any]) -> str:
+    """Hash what rows depend on besides the settings: code and data here, the package, their public tables."""
     package = Path(robatch.instances.__file__).parent.parent
     parts = [
         (HERE, pattern) for pattern in ("*.parquet", "tables/*.csv", "common/*.py", "experiments/*.py", "proxy/*.py")
     ]
     parts += [(HERE, "tasks_page.py"), *((package, f"{part}/**/*.py") for part in ("instances", "solvers", "proxies"))]
     parts += [(package, "bench/field_metrics.py"), (package, "bench/oracle.py")]
-    parts += [(DATA, file) for files in FILES.values() for file in files]
+    parts += [(DATA, file) for name in settings.get("datasets", ()) for file in FILES.get(name, ())]
     digest = hashlib.sha256()
     for root, pattern in parts:
         for path in sorted(root.glob(pattern)):

@@ -102,14 +102,15 @@ def _rows(
     rows: Table = []
     label = dict(label)
     areas = area(np.moveaxis(at, 1, 0))
-    upper = area(np.moveaxis(at[:, paid], 1, 0))
+    several = int(paid.sum()) > 1  # an area needs two budgets
+    upper = area(np.moveaxis(at[:, paid], 1, 0)) if several else np.zeros_like(areas)
     drawn_at, drawn_areas, drawn_upper = bootstrap(at), bootstrap(areas), bootstrap(upper)
     names = list(records)
     for place, (strategy, found) in enumerate(records.items()):
         label["strategy"] = strategy
         low, high = interval(drawn_areas[place])
         rows.append({"table": "areas", **label, "area": held_out_mean(areas[place]), "low": low, "high": high,
-                     "upper_area": held_out_mean(upper[place])})  # fmt: skip
+                     "upper_area": held_out_mean(upper[place]) if several else None})  # fmt: skip
         rows += [{"table": "field", **label, "split": seed, **split.figures} for seed, split in enumerate(found)]
         for budget, fraction in enumerate(fractions):
             rows.append(
@@ -130,7 +131,7 @@ def _rows(
             lead = _lead(areas[mine] - areas[place], drawn_areas[mine] - drawn_areas[place])
             upper_lead = _lead(upper[mine] - upper[place], drawn_upper[mine] - drawn_upper[place])
             rows.append({"table": "area_leads", **label, "plan": plan, **lead,
-                         **{f"upper_{key}": value for key, value in upper_lead.items()},
+                         **{f"upper_{key}": value if several else None for key, value in upper_lead.items()},
                          "behind_predicted": max(0.0, float(max(over)))})  # fmt: skip
             for budget, fraction in enumerate(fractions):
                 lead = _lead(at[mine, budget] - at[place, budget], drawn_at[mine, budget] - drawn_at[place, budget])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,12 @@ FloatArray = npt.NDArray[np.float64]
 class Predicts(Protocol):
     """What is needed of a proxy: `robatch.proxies.UtilityProxy` does it.
 
-    One that has `UtilityProxy.vectors` and `UtilityProxy.pool`, too, is asked for those.
+    One that has `UtilityProxy.vectors`, too, is asked for those.
     """
+
+    def pool(self) -> Sequence[Model]:
+        """Return the models, as the problems have them."""
+        ...
 
     def to_problem(self, queries: Sequence[Any]) -> Problem:
         """Return the problem of some queries: utilities and tokens."""
@@ -40,11 +44,3 @@ def output_limit_of(proxy: Any) -> FloatArray | None:
     facts = getattr(proxy, "facts_", None)
     limit = None if facts is None else facts.task.get("max_output_tokens")
     return None if limit is None else np.array([float(limit)])
-
-
-def models_of(proxy: Any) -> Sequence[Model]:
-    """Return the models of a proxy, as a problem made by it has them."""
-    from robatch.proxies.tasks.queries import Query
-
-    made: Any = proxy.pool() if hasattr(proxy, "pool") else proxy.to_problem([Query("0", "?", "1", "number")]).models
-    return cast(Sequence[Model], made)

@@ -17,7 +17,7 @@ from robatch.instances.scalars import number, whole
 from robatch.proxies.online.deciding import Chooser
 from robatch.proxies.online.filling import Filler, OnlineCall
 from robatch.proxies.online.pacing import Pacer, Unit
-from robatch.proxies.online.predicting import Predicts, models_of, output_limit_of, predicted
+from robatch.proxies.online.predicting import Predicts, output_limit_of, predicted
 from robatch.proxies.online.saved_state import SavedState
 from robatch.proxies.online.state_table import StateTable, Vectors
 
@@ -49,7 +49,8 @@ class OnlineRouter:
     Parameters
     ----------
     pool
-        A fitted proxy, such as a `UtilityProxy`, or the models, where the vectors of each query are given.
+        A fitted proxy, such as a `UtilityProxy` (what it needs: `pool` and `to_problem`), or the models, where the
+        vectors of each query are given.
     shadow_price
         Utility per USD: of an offline plan (`Plan.shadow_price`), or of a sample (`sample_price`). With a budget and
         a horizon the price to start from; None to guess it from the first query.
@@ -95,7 +96,9 @@ class OnlineRouter:
         window_margin: float = 0.0,
     ) -> None:
         self._proxy = cast(Predicts, pool) if hasattr(pool, "to_problem") else None
-        models = checks.models(cast(Sequence[Model], pool) if self._proxy is None else models_of(self._proxy))
+        if self._proxy is not None and not hasattr(pool, "pool"):
+            raise InputError(f"pool is a {type(pool).__name__} without the method pool: models or a proxy are needed")
+        models = checks.models(cast(Sequence[Model], pool) if self._proxy is None else self._proxy.pool())
         above = "a finite number above 0"
         if shadow_price is not None:
             shadow_price = number("shadow_price", shadow_price)

@@ -22,7 +22,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from robatch.instances.errors import InputError
 from robatch.instances.problem import IntArray
+from robatch.instances.scalars import whole
 from robatch.solvers.plan import Limit
 from robatch.solvers.registry import Answer, Request, get
 from robatch.solvers.relaxation import EDGE
@@ -32,9 +34,17 @@ WINDOW = 256  # queries
 
 
 def run(request: Request, window: int = WINDOW, solver: str = "exact") -> Answer:
-    """Solve window after window, each of `window` queries, with a `solver` that proves optima."""
-    problem = request.problem
-    solve_window = get(solver).load()
+    """Solve window after window, each of `window` queries, with a `solver` that proves optima.
+
+    Raises
+    ------
+    InputError
+        If the window is no whole number of at least 1, or the solver proves no optima.
+    """
+    problem, window, entry = request.problem, whole("window", window, 1), get(solver)
+    if entry.proves != "optimum":
+        raise InputError(f"solver of the windows is {solver!r}: one that proves optima is needed")
+    solve_window = entry.load()
     deadline = math.inf if request.time_limit is None else time.perf_counter() + request.time_limit
     windows = [
         problem.take(np.arange(begin, min(begin + window, problem.n_queries)))

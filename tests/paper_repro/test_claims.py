@@ -50,12 +50,12 @@ def test_models_that_guess_are_not_judged():
     assert "Of 4 pairs of model and task, 2 are not clearly better than guessing" in found[1]
 
 
-def leads(pareto, exact=BETTER, strategies=("router-only", "batch-only")):
+def leads(pareto, strategies=("router-only", "batch-only")):
     return [
         {"dataset": task, "kind": "measured", "plan": plan, "strategy": strategy,
          "low": low, "high": high, "upper_low": low, "upper_high": high}
         for strategy in strategies
-        for plan, found in (("pareto", pareto), ("exact", [exact] * 3))
+        for plan, found in (("pareto", pareto), ("exact", [BETTER] * 3))
         for task, (low, high) in zip(TASKS, found, strict=True)
     ]  # fmt: skip
 
@@ -72,6 +72,16 @@ def leads(pareto, exact=BETTER, strategies=("router-only", "batch-only")):
 )
 def test_both_parts_together_are_judged_by_the_paper_s_scheduler(pareto, verdict):
     assert claims.parts({"comparison": {"area_leads": leads(pareto)}})[0] == verdict
+
+
+@pytest.mark.parametrize("strategy", ["router-only", "batch-only"])
+@pytest.mark.parametrize("part", ["", "upper_"])
+def test_one_part_that_is_better_alone_decides(strategy, part):
+    rows = leads([BETTER] * 3)
+    for row in rows:
+        if (row["strategy"], row["plan"]) == (strategy, "pareto"):
+            row[f"{part}low"], row[f"{part}high"] = WORSE
+    assert claims.parts({"comparison": {"area_leads": rows}})[0] == DIFFERENT
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from paper_repro.common.curves import Curve, area, bootstrap, budget_range
-from paper_repro.common.datasets import TASKS, dataset
+from paper_repro.common.datasets import TASKS, _tasks, dataset
 from paper_repro.common.strategies import STRATEGIES, Arena, check_predicted
 from paper_repro.run import NAMES, experiment, main, missing, run
 from robatch.instances.errors import InputError
@@ -43,15 +43,19 @@ def test_the_exact_plan_is_worth_most_by_the_predictions_and_a_better_one_is_a_b
     better = replace(curves["tradeoff"], predicted=curves["exact"].predicted + 0.1)
     with pytest.raises(AssertionError, match="tradeoff beats exact"):
         check_predicted(curves | {"tradeoff": better})
-    name = "threshold, no batching"
-    better = replace(curves[name], predicted=curves["router-only"].predicted + 1e-3)
-    with pytest.raises(AssertionError, match=f"{name} beats router-only"):
-        check_predicted(curves | {name: better})
+    for name in ("threshold, no batching", "router-only, kNN", "single model"):
+        better = replace(curves[name], predicted=curves["router-only"].predicted + 1e-3)
+        with pytest.raises(AssertionError, match=f"{name} beats router-only"):
+            check_predicted(curves | {name: better})
+    lost = replace(curves["exact"], predicted=np.full(4, np.nan))
+    with pytest.raises(AssertionError, match="beats exact"):
+        check_predicted(curves | {"exact": lost})
 
 
 def test_hindsight_bounds_every_plan(curves):
     for name, curve in curves.items():
-        whole = ~np.isnan(curve.predicted)  # a budget that pays for a part may buy better answers to fewer queries
+        whole = curve.answered == 1  # a budget that pays for a part may buy better answers to fewer queries
+        assert whole.any(), name
         assert (curve.mean[whole] <= curves["oracle"].mean[whole] + 1e-9).all(), name
 
 
@@ -133,8 +137,7 @@ def test_every_experiment_has_a_title_and_cells_in_both_sizes():
 
 
 def test_tasks_are_those_of_the_recorded_profile():
-    for name in TASKS:
-        assert dataset(name).kind == "measured"
+    assert tuple(_tasks()) == TASKS
 
 
 def test_an_experiment_run_twice_gives_the_same_tables_and_goes_on_where_it_ended(tmp_path):
@@ -209,6 +212,8 @@ def cells(settings):
 def compute(settings, cell):
     if cell["cell"] == 1 and Path(settings["fails"]).exists():
         raise RuntimeError("cell 1 failed")
+    if cell["cell"] == 2 and Path(settings["fails"]).exists():
+        return [{"cell": 2, "square": float("nan")}]  # JSON has no such number
     return [{"cell": cell["cell"], "square": cell["cell"] ** 2}]
 
 def tables(settings, rows):
@@ -230,16 +235,17 @@ settings_of_draw = Path(__file__).with_name("draw-fails")
     del sys.modules["small_experiment"]
 
 
-def test_a_cell_that_fails_loses_no_other(small_experiment):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_cell_that_fails_loses_no_other(small_experiment, workers):
     (small_experiment / "fails").touch()
-    with pytest.raises(RuntimeError, match="cell 1 failed"):
-        run("small", folder=small_experiment, workers=2)
+    with pytest.raises((RuntimeError, ValueError), match=r"cell 1 failed|not JSON"):
+        run("small", folder=small_experiment, workers=workers)
     rows = small_experiment / "small" / "rows.jsonl"
     kept = [json.loads(line)["row"]["cell"]["cell"] for line in rows.read_text(encoding="utf-8").splitlines()[1:]]
-    assert sorted(kept) == [0, 2, 3]
+    assert sorted(kept) == [0, 3]
     assert not (small_experiment / "small" / "run.json").exists()
     (small_experiment / "fails").unlink()
-    assert "4 cells" in run("small", folder=small_experiment, workers=2)
+    assert "4 cells" in run("small", folder=small_experiment, workers=workers)
     about = json.loads((small_experiment / "small" / "run.json").read_text(encoding="utf-8"))
     assert about["seconds"] is None, "a part was there already"
 

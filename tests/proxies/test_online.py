@@ -452,11 +452,13 @@ def test_a_call_that_was_open_when_saved_is_settled_once_it_was_answered():
 class StandIn:
     """A proxy that knows two models and reads the utility of the dear one from the text."""
 
+    def pool(self):
+        return [Model("cheap", 1.0, 1.0, batch_sizes=(1,)), Model("dear", 10.0, 10.0, batch_sizes=(1,))]
+
     def to_problem(self, queries):
-        models = [Model("cheap", 1.0, 1.0, batch_sizes=(1,)), Model("dear", 10.0, 10.0, batch_sizes=(1,))]
         utility = [[0.5, 0.9 if "hard" in query.text else 0.5] for query in queries]
         n = len(queries)
-        return Problem(models, [100.0] * n, [10.0] * n, utility, query_ids=[query.id for query in queries])
+        return Problem(self.pool(), [100.0] * n, [10.0] * n, utility, query_ids=[query.id for query in queries])
 
 
 def test_the_proxy_predicts_what_is_not_given():
@@ -506,10 +508,14 @@ def test_wrong_vectors_are_refused_and_nothing_is_billed():
 
 
 def test_a_text_is_no_query_of_a_proxy() -> None:
-    class Never:
-        def to_problem(self, queries: object) -> Problem:
-            return generate("realistic", queries=1, models=2, batch_sizes=(1, 2), seed=0)
-
-    router = OnlineRouter(Never(), 1.0)
+    router = OnlineRouter(StandIn(), 1.0)
     with pytest.raises(InputError, match="is the text 'how many'"):
         router.add("how many", 0.0)
+
+
+def test_a_proxy_without_a_pool_is_refused() -> None:
+    class NoPool:
+        to_problem = StandIn.to_problem
+
+    with pytest.raises(InputError, match="pool is a NoPool without the method pool"):
+        OnlineRouter(NoPool(), 1.0)

@@ -426,3 +426,19 @@ def test_queries_that_the_prompt_does_not_ask_are_refused() -> None:
             with pytest.raises(InputError, match=words):
                 ask(query)
     assert router.count == 1
+
+
+def test_queries_are_routed_online_on_lower_bounds() -> None:
+    measured: Any = Measured()
+    queries = [Query(f"q{i}", text, "red", "choice", ("red", "blue")) for i, text in enumerate(measured.texts)]
+    proxy = UtilityProxy.from_measurements(measured, queries)
+
+    class Cautious:
+        pool = staticmethod(proxy.pool)
+
+        def to_problem(self, queries: Any) -> Any:
+            return proxy.to_problem(queries, robust=0.9)
+
+    state = OnlineRouter(Cautious(), 1.0).route(queries[0])
+    net = proxy.to_problem(queries[:1], robust=0.9)
+    assert state == int((net.utilities() - net.amortized_costs())[0].argmax())

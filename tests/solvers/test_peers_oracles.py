@@ -9,13 +9,13 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from robatch.instances import FAMILIES, generate
+from robatch.instances import FAMILIES, InputError, generate
 from robatch.instances.kernels import flat
 from robatch.solvers import registry, solve, verify
 from robatch.solvers.kernels import frontiers
 from robatch.solvers.peers import online_duals, window_ilp
 from robatch.solvers.peers.kernels import rebuild
-from robatch.solvers.registry import Solver, register
+from robatch.solvers.registry import Request, Solver, register
 
 # where many steps have equal ratios, rounding decides which of them a lambda takes
 UNTIED = sorted(set(FAMILIES) - {"ties", "subset-sum", "adversarial"})
@@ -208,6 +208,20 @@ def test_windows_hand_on_what_they_leave(monkeypatch, backend):
         late = solve(problem, budget, "window-ilp-10", time_limit=1e-9)
         assert late.limit == "time"
         assert late.utility == problem.total_utility(problem.cheapest_assignment)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"window": 0}, "window is 0"),
+        ({"solver": "greedy"}, "'greedy': one that proves optima"),
+        ({"solver": "x"}, "'x'"),
+    ],
+)
+def test_windows_that_are_none_and_solvers_that_prove_nothing_are_refused(arguments, message):
+    problem = generate("realistic", queries=5, models=2, batch_sizes=(1, 2), seed=0)
+    with pytest.raises(InputError, match=message):
+        window_ilp.run(Request(problem, problem.budget_at(0.5), "amortized"), **arguments)
 
 
 def naive_online(problem, budget, seed):
