@@ -38,7 +38,8 @@ the tokens measured at batch size 1, known to every strategy alike.
 - `random`: as many queries as the budget pays for go to a state drawn evenly, the others to the cheapest.
 
 Where a strategy cannot pay for all queries, it answers as many as it can, and the others are worth 0. As this weighs on
-those that do not batch, the second table has only the budgets that pay for every query alone.
+those that do not batch, the second table has only the budgets that pay for every query alone. [README.md](README.md)
+compares more strategies, which there choose whom to leave without an answer, on other splits: its figures differ.
 
 ![Utility of held-out queries by budget](proxy_curves.png)
 
