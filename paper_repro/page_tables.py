@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from paper_repro.claims import CLOSE, Results
+from paper_repro.claims import CLOSE, COMPARISONS, Results, grouped
 from paper_repro.common.csv_tables import Table
-from paper_repro.common.strategies import ALONE, EXACT, ROBATCH
+from paper_repro.common.strategies import ALONE, BASELINES, EXACT, LONE_PEERS, PEERS, ROBATCH
 from paper_repro.experiments.comparison import TIE
 
 MEASURED = "measured"
@@ -79,6 +79,32 @@ def wins(results: Results) -> str:
     head = ["against", "on", "cases", *[f"`{plan}` better, worse, mean" for plan in ROBATCH],
             f"`{EXACT}` least", "most"]  # fmt: skip
     return _grid(head, rows)
+
+
+def groups(results: Results) -> str:
+    """Give how often RoBatch's plans are clearly better and worse than each group of strategies."""
+    rows = []
+    for name, words in COMPARISONS.items():
+        for group, members in (("baselines", BASELINES), ("peers that batch", PEERS),
+                               ("peers without batching", LONE_PEERS)):  # fmt: skip
+            counts = grouped(results[name], members)
+            cases, upper = (counts[EXACT][part].cases for part in (0, 1))
+            cells = [
+                f"{one.better}, {one.worse}" for part in (0, 1) for one in (counts[plan][part] for plan in ROBATCH)
+            ]
+            rows.append([f"{group}, {words}", str(cases), *cells[:3], str(upper), *cells[3:]])
+    plans = [f"`{plan}`" for plan in ROBATCH]
+    return _grid(["better, worse than", "cases", *plans, "upper budgets", *plans], rows)
+
+
+def close(results: Results) -> str:
+    """Say which peers are close to exact plans, on average."""
+    said = []
+    for name, words in COMPARISONS.items():
+        wins = [row for row in results[name]["wins"] if row["plan"] == EXACT and row["strategy"] in PEERS]
+        names = [f"`{row['strategy']}`" for row in wins if abs(row["mean_ahead"]) < CLOSE]
+        said.append(f"on {words} {', '.join(names) or 'none'}")
+    return f"Peers within {CLOSE:g} of `{EXACT}` in utility per query, on average: {'; '.join(said)}."
 
 
 def losses(results: Results) -> str:

@@ -76,7 +76,7 @@ is ahead of `router-only`. {greedy} On the truth:
 {wins}
 
 Cases, pairs of dataset and budget, in which plans are clearly better and worse; their mean lead in utility per query, and
-the least and the most of `exact`. {losses}
+the least and the most of `exact`. {losses} {close}
 
 What to bear in mind:
 
@@ -172,7 +172,12 @@ Area under these curves, over all budgets:
 
 {comparison}
 
-{peers}
+Cases of strategy, dataset and budget in which RoBatch's plans are clearly better, and clearly worse, at all budgets and at
+the upper ones, which pay for every query alone:
+
+{groups}
+
+{close}
 
 ## Is the greedy scheduler enough?
 

@@ -79,6 +79,7 @@ def readme_page(results: Results) -> str:
         greedy=page_tables.greedy(results),
         wins=page_tables.wins(results),
         losses=page_tables.losses(results),
+        close=page_tables.close(results),
         billed=page_tables.billed(results),
         short=page_tables.short(results),
         few=FEW,
@@ -106,6 +107,8 @@ def summary_page(results: Results) -> str:
     return SUMMARY.format(
         **found,
         comparison=page_tables.comparison(results, short=True),
+        groups=page_tables.groups(results),
+        close=page_tables.close(results),
         enough=page_tables.enough(results),
         noise=page_tables.noise_told(results["noise"]["overall"]),
         better=page_tables.better(results),

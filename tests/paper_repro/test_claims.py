@@ -96,24 +96,22 @@ def test_one_part_that_is_better_alone_decides(strategy, part):
     ],
 )
 def test_budgets_are_judged_by_the_paper_s_scheduler_against_baselines(pareto, verdict):
-    wins = [{"plan": "exact", "strategy": name, "mean_ahead": ahead}
-            for name, ahead in (("tradeoff", 0.001), ("threshold", -0.2))]  # fmt: skip
     found = leads(pareto, strategies=BASELINES) + leads([WORSE] * 3, strategies=(*PEERS, *LONE_PEERS))
     curves = [{"strategy": "router-only", "dataset": task, "budget": 0, "answered": 1.0} for task in TASKS]
-    one = {"leads": [row | {"budget": 0} for row in found], "wins": wins, "curves": curves}
-    said = claims.peers({"comparison": one, "routing_tables": one})
-    assert said[0] == verdict
-    assert "budgets: `tradeoff`." in said[1], "one that is far ahead is not close"
+    one = {"leads": [row | {"budget": 0} for row in found], "curves": curves}
+    assert claims.baselines({"comparison": one, "routing_tables": one})[0] == verdict
 
 
-def test_budgets_that_do_not_pay_for_every_query_alone_decide_nothing_alone():
-    found = leads([BETTER] * 3, strategies=BASELINES) + leads([BETTER] * 3, strategies=(*PEERS, *LONE_PEERS))
-    low = [row | {"budget": 0} for row in found]
-    high = [row | {"budget": 1, "low": -0.2, "high": -0.1} for row in found[: len(found) // 2]]
+def test_the_budgets_that_pay_for_every_query_alone_count_by_themselves():
+    found = leads([BETTER] * 3, strategies=BASELINES)
+    low = [row | {"budget": budget} for row in found for budget in (0, 1)]
+    high = [row | {"budget": 2, "low": -0.2, "high": -0.1} for row in found]
     curves = [{"strategy": "router-only", "dataset": task, "budget": budget, "answered": share}
-              for task in TASKS for budget, share in ((0, 0.5), (1, 1.0))]  # fmt: skip
-    one = {"leads": low + high, "wins": [], "curves": curves}
-    assert claims.peers({"comparison": one, "routing_tables": one})[0] == DIFFERENT
+              for task in TASKS for budget, share in ((0, 0.5), (1, 0.9), (2, 1.0))]  # fmt: skip
+    one = {"leads": low + high, "curves": curves}
+    cases = len(TASKS) * len(BASELINES)
+    assert claims.grouped(one, BASELINES)["pareto"] == ((2 * cases, cases, 3 * cases), (0, cases, cases))
+    assert claims.baselines({"comparison": one, "routing_tables": one})[0] == DIFFERENT
 
 
 @pytest.mark.parametrize(("gap", "verdict"), [(0.1, SAME), (0.0, DIFFERENT)])
