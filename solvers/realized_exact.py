@@ -41,7 +41,7 @@ def run(request: Request) -> Answer:
     known = [states for states in (answer.assignment, request.initial) if states is not None]
     known = [states for states in known if problem.realized_cost(states) <= request.budget]
     if not known:  # the scheduler found nothing where something may be: the whole program decides
-        return replace(keep_budget(request, run_once), shadow_price=answer.shadow_price)
+        return _no_worse_bound(request, keep_budget(request, run_once), answer)
     search = Search(request, max(known, key=problem.total_utility), answer.bound)
     if search.open and problem.n_queries * problem.n_states > MOST_PAIRS:
         search.limit = "memory"
@@ -54,6 +54,15 @@ def run(request: Request) -> Answer:
         shadow_price=answer.shadow_price,
         statistics={"cores": search.cores, "pairs": search.pairs},
     )
+
+
+def _no_worse_bound(request: Request, found: Answer, scheduled: Answer) -> Answer:
+    """Return what the whole program found, bounded by the scheduler, too: a search that is cut short may prove less."""
+    if found.infeasible:
+        return found
+    bounds = [bound for bound in (found.bound, scheduled.bound) if bound is not None]
+    least = 0.0 if found.assignment is None else request.problem.total_utility(found.assignment)
+    return replace(found, bound=max(min(bounds), least), shadow_price=scheduled.shadow_price)
 
 
 class Search:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -10,6 +11,7 @@ import pytest
 
 from robatch.instances import FAMILIES, Model, Problem, generate
 from robatch.solvers import budget_check, realized, realized_exact, solve, verify
+from robatch.solvers.registry import Answer
 
 NAMES = sorted(FAMILIES)
 CHUNKS, EACH = 16, 25  # 400 problems
@@ -179,6 +181,26 @@ def test_gaps_and_limits_are_told():
     for plan in (loose, short):
         verify(problem, plan)
         assert plan.statistics.keys() >= {"cores", "pairs"}
+
+
+@pytest.mark.parametrize("told", [None, 1e9])
+def test_a_search_that_is_cut_short_keeps_the_bound_of_the_scheduler(monkeypatch, told):
+    problem, schedule = generate("realistic", queries=40, models=3, batch_sizes=(1, 4), seed=0), realized_exact.schedule
+    bounds = []
+
+    def finds_nothing(request):
+        answer = schedule(request)
+        bounds.append(answer.bound)
+        return dataclasses.replace(answer, assignment=None)
+
+    monkeypatch.setattr(realized_exact, "schedule", finds_nothing)
+    monkeypatch.setattr(budget_check, "greedy", lambda request: Answer())
+    monkeypatch.setattr(realized_exact, "run_once", lambda *_: budget_check.Outcome(bound=told, limit="time"))
+    plan = solve(problem, problem.budget_at(0.3), "exact", cost="realized")
+    verify(problem, plan)
+    assert plan.status == "no_solution"
+    assert plan.limit == "time"
+    assert plan.bound == bounds[0]
 
 
 def test_an_initial_plan_that_is_better_is_kept(poor):
