@@ -17,7 +17,7 @@ from robatch.solvers.least_cost import cheapest_realized_assignment
 from robatch.solvers.registry import Request
 
 NAMES = sorted(FAMILIES)
-CHUNKS, EACH = 40, 50  # 2,000 problems
+CHUNKS, EACH = 24, 50  # 1,200 problems
 SIZES = ((1, 2), (1, 3), (2, 4), (1, 2, 4, 8), (1, 4, 16, 64), (1, 2, 4, 8, 16, 32))
 
 
@@ -174,7 +174,7 @@ def check_with_optimum(problem: Problem, budget: float, plan) -> None:
         assert plan.utility == pytest.approx(best.utility, rel=1e-9, abs=1e-11)
 
 
-# ---- 2,000 problems
+# ---- 1,200 problems
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
