@@ -486,6 +486,8 @@ def test_kill_9_loses_nothing_and_pays_only_calls_in_flight_twice(tmp_path):
             str(output),
             "--concurrency",
             "4",
+            "--overrun",  # calls lost to a kill are charged in full, and all queries are to be answered
+            str(routed.planned_cost),
         ]
         kills = 0
         for target in (6, 20):
@@ -499,7 +501,7 @@ def test_kill_9_loses_nothing_and_pays_only_calls_in_flight_twice(tmp_path):
         time.sleep(0.3)  # calls in flight at the kill are answered to nobody
         assert kills == 2
         answered = {line["id"] for line in lines(output)}
-        made = execute(routed, output, concurrency=4)
+        made = execute(routed, output, concurrency=4, overrun=routed.planned_cost)
     assert made.answered == 80
     assert [line["id"] for line in lines(output)][: len(answered)] == [
         line["id"] for line in lines(output) if line["id"] in answered
@@ -507,7 +509,7 @@ def test_kill_9_loses_nothing_and_pays_only_calls_in_flight_twice(tmp_path):
     times = [texts for _, texts in server.asked]
     assert sum(times.count(texts) - 1 for texts in set(times)) <= 4 * kills
     assert made.lost_calls <= 4 * kills
-    assert billed(server) <= routed.plan.budget
+    assert billed(server) <= routed.plan.budget + routed.planned_cost
     assert made.billed <= billed(server) <= made.billed + made.lost
 
 
