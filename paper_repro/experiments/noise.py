@@ -6,6 +6,8 @@ a normal error. Plans are made for the moved utilities and scored on the true on
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +62,12 @@ def tables(settings: Settings, rows: Table) -> dict[str, Table]:
 
     Intervals are of 95 % over the instances (paired t).
     """
-    names = (*settings["fractions"], "all")
-    losses = [_summed(rows, fraction, error, settings) for fraction in names for error in settings["errors"]]
-    return {"losses": [row for part in losses[: -len(settings["errors"])] for row in part],
-            "overall": [row for part in losses[-len(settings["errors"]) :] for row in part]}  # fmt: skip
+
+    def summed(fractions: Iterable[float | str]) -> Table:
+        pairs = product(fractions, settings["errors"])
+        return [row for fraction, error in pairs for row in _summed(rows, fraction, error, settings)]
+
+    return {"losses": summed(settings["fractions"]), "overall": summed(["all"])}
 
 
 def _summed(rows: Table, fraction: float | str, error: float, settings: Settings) -> Table:
