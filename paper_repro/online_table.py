@@ -18,6 +18,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
+from paper_repro.common.csv_tables import markdown
 from robatch.bench.machine import describe
 from robatch.instances import generate
 from robatch.instances.files import write_text
@@ -103,12 +104,6 @@ def outcomes(problem: Problem, order: IntArray, budget: float, hindsight: float,
         OnlineRouter(models, budget=budget, horizon=n),
     )
     return [*(routed(problem, order, router) for router in routers), budget_a_query(problem, order, budget)]
-
-
-def markdown(lines: Sequence[Sequence[str]], left: int) -> str:
-    """Return rows as a Markdown table whose first columns are text."""
-    rule = ["---"] * left + ["---:"] * (len(lines[0]) - left)
-    return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
 
 
 def streams_table(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from paper_repro.claims import CLOSE, COMPARISONS, Results, grouped
-from paper_repro.common.csv_tables import Table
+from paper_repro.common.csv_tables import Table, markdown
 from paper_repro.common.strategies import ALONE, BASELINES, EXACT, LONE_PEERS, PEERS, ROBATCH
 from paper_repro.experiments.comparison import TIE
 
@@ -22,11 +22,6 @@ STEP_WORDS = {
     "proxy to another measurement": "planned for another run's answers to the same queries",
     "proxy to hindsight": "planned for the very answers that count",
 }
-
-
-def _grid(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _both(results: Results, name: str) -> Table:
@@ -55,7 +50,7 @@ def comparison(results: Results, short: bool = False) -> str:
             continue
         here = {row["dataset"]: row for row in areas if row["strategy"] == strategy}
         rows.append([strategy, *[_area(here.get(name), short) for name in titles]])
-    return _grid(["strategy", *titles.values()], rows)
+    return markdown([["strategy", *titles.values()], *rows], 1)
 
 
 def _area(row: dict[str, Any] | None, short: bool) -> str:
@@ -78,7 +73,7 @@ def wins(results: Results) -> str:
         rows.append([strategy, KINDS[kind], of, *cells, *ends])
     head = ["against", "on", "cases", *[f"`{plan}` better, worse, mean" for plan in ROBATCH],
             f"`{EXACT}` least", "most"]  # fmt: skip
-    return _grid(head, rows)
+    return markdown([head, *rows], 1)
 
 
 def groups(results: Results) -> str:
@@ -94,7 +89,7 @@ def groups(results: Results) -> str:
             ]
             rows.append([f"{group}, {words}", str(cases), *cells[:3], str(upper), *cells[3:]])
     plans = [f"`{plan}`" for plan in ROBATCH]
-    return _grid(["better, worse than", "cases", *plans, "upper budgets", *plans], rows)
+    return markdown([["better, worse than", "cases", *plans, "upper budgets", *plans], *rows], 1)
 
 
 def close(results: Results) -> str:
@@ -187,7 +182,7 @@ def field(results: Results) -> str:
                 aiq, peak = (f"{np.mean([row[key] for row in here]):.3f}" for key in ("aiq", "peak"))
                 gaps = [row["apgr"] for row in here if row["apgr"] is not None]
                 rows.append([strategy, words, aiq, f"{np.median(gaps):.3f}", *costs, peak])
-    return _grid(head, rows)
+    return markdown([head, *rows], 1)
 
 
 def _reached(values: list[float | None]) -> str:
@@ -235,7 +230,9 @@ def noise(rows: Table) -> str:
             for name in solvers
         ]
         lines.append([f"{error:g}", f"{100 * here[EXACT]['mean_loss']:.1f} %", *behind])
-    return _grid(["standard deviation", "`exact` loses", *[f"`{name}` more, points" for name in solvers]], lines)
+    return markdown(
+        [["standard deviation", "`exact` loses", *[f"`{name}` more, points" for name in solvers]], *lines], 1
+    )
 
 
 def noise_told(rows: Table) -> str:
@@ -269,7 +266,7 @@ def worth(results: Results) -> str:
     head = [
         f"{count} {words}: gained per query, better, worse" for count, words in zip(counts, WORTH.values(), strict=True)
     ]
-    return _grid(["step", *head], lines)
+    return markdown([["step", *head], *lines], 1)
 
 
 def worth_by_budget(results: Results) -> str:
@@ -280,7 +277,7 @@ def worth_by_budget(results: Results) -> str:
     for kind, step in dict.fromkeys((row["kind"], row["step"]) for row in rows):
         here = {int(row["budget"]): row["mean_worth"] for row in rows if (row["kind"], row["step"]) == (kind, step)}
         lines.append([f"{step}, {KINDS[kind]}", *[f"{here[b]:+.3f}" for b in budgets]])
-    return _grid(["step", *[str(b + 1) for b in budgets]], lines)
+    return markdown([["step", *[str(b + 1) for b in budgets]], *lines], 1)
 
 
 def ablations(tables: Any) -> str:
@@ -291,7 +288,7 @@ def ablations(tables: Any) -> str:
     for part in dict.fromkeys(row["part"] for row in areas):
         here = {row["dataset"]: row for row in areas if row["part"] == part}
         rows.append([part, *[f"{here[task]['area']:.3f}" + _mark(here[task]) for task in tasks]])
-    return _grid(["", *[task.replace("_", " ") for task in tasks]], rows)
+    return markdown([["", *[task.replace("_", " ") for task in tasks]], *rows], 1)
 
 
 def without(tables: Any) -> str:

@@ -1,10 +1,10 @@
-"""Tables of rows, as the experiments write and read them: CSV."""
+"""Tables of rows, as the experiments write and read them, CSV, and as the pages show them, Markdown."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,12 @@ def by_table(rows: Table, names: tuple[str, ...]) -> dict[str, Table]:
         name: [{key: value for key, value in row.items() if key != "table"} for row in rows if row["table"] == name]
         for name in names
     }
+
+
+def markdown(lines: Sequence[Sequence[str]], left: int) -> str:
+    """Return rows as a Markdown table whose first `left` columns are text."""
+    rule = ["---"] * left + ["---:"] * (len(lines[0]) - left)
+    return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
 
 
 def as_csv(table: Table, digits: int | None = 6) -> str:
