@@ -28,57 +28,57 @@ if TYPE_CHECKING:
     from robatch.instances.tables import from_table
     from robatch.proxies.profiling.measurements import Measurements
     from robatch.proxies.profiling.run import profile
-    from robatch.solvers.cheapest import Cheapest, cheapest
-    from robatch.solvers.explain import Explanation, explain
-    from robatch.solvers.export import export
-    from robatch.solvers.frontier import Frontier, frontier
-    from robatch.solvers.packing import Call, Calls
-    from robatch.solvers.plan import Plan
+    from robatch.solvers.analysis.frontier import Frontier, frontier
+    from robatch.solvers.analysis.sensitivity import Sensitivity, sensitivity
+    from robatch.solvers.cheapest.cheapest import Cheapest, cheapest
+    from robatch.solvers.check.verify import VerificationError, Verified, verify
+    from robatch.solvers.check.verify_cheapest import verify_cheapest
+    from robatch.solvers.infeasible.explain import Explanation, explain
+    from robatch.solvers.mip.export import export
+    from robatch.solvers.plan.packing import Call, Calls
+    from robatch.solvers.plan.plan import Plan
     from robatch.solvers.registry import Answer, Request, Solver, register
-    from robatch.solvers.sensitivity import Sensitivity, sensitivity
     from robatch.solvers.solve import solve
-    from robatch.solvers.verify import VerificationError, Verified, verify
-    from robatch.solvers.verify_cheapest import verify_cheapest
 
     __version__: str
 
 _HOME = {
     "Answer": "solvers.registry",
-    "Call": "solvers.packing",
-    "Calls": "solvers.packing",
-    "Cheapest": "solvers.cheapest",
+    "Call": "solvers.plan.packing",
+    "Calls": "solvers.plan.packing",
+    "Cheapest": "solvers.cheapest.cheapest",
     "Constraints": "instances.constraints",
-    "Explanation": "solvers.explain",
+    "Explanation": "solvers.infeasible.explain",
     "FAMILIES": "instances.families",
-    "Frontier": "solvers.frontier",
+    "Frontier": "solvers.analysis.frontier",
     "InputError": "instances.errors",
     "Knapsack": "instances.knapsack",
     "Measurements": "proxies.profiling.measurements",
     "MissingExtraError": "instances.errors",
     "Model": "instances.model",
-    "Plan": "solvers.plan",
+    "Plan": "solvers.plan.plan",
     "Problem": "instances.problem",
     "Request": "solvers.registry",
-    "Sensitivity": "solvers.sensitivity",
+    "Sensitivity": "solvers.analysis.sensitivity",
     "Solver": "solvers.registry",
     "State": "instances.model",
-    "VerificationError": "solvers.verify",
-    "Verified": "solvers.verify",
-    "cheapest": "solvers.cheapest",
-    "explain": "solvers.explain",
-    "export": "solvers.export",
+    "VerificationError": "solvers.check.verify",
+    "Verified": "solvers.check.verify",
+    "cheapest": "solvers.cheapest.cheapest",
+    "explain": "solvers.infeasible.explain",
+    "export": "solvers.mip.export",
     "from_knapsack": "instances.knapsack",
     "from_table": "instances.tables",
-    "frontier": "solvers.frontier",
+    "frontier": "solvers.analysis.frontier",
     "generate": "instances.families",
     "load": "instances.bundled",
     "profile": "proxies.profiling.run",
     "read": "instances.problem_file",
     "register": "solvers.registry",
-    "sensitivity": "solvers.sensitivity",
+    "sensitivity": "solvers.analysis.sensitivity",
     "solve": "solvers.solve",
-    "verify": "solvers.verify",
-    "verify_cheapest": "solvers.verify_cheapest",
+    "verify": "solvers.check.verify",
+    "verify_cheapest": "solvers.check.verify_cheapest",
 }
 _PACKAGES = ("bench", "instances", "proxies", "solvers")
 

@@ -6,63 +6,63 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robatch.bench.field_metrics import aiq, apgr, cost_at_quality, non_decreasing_hull, peak, pgr
-    from robatch.bench.gap import gap_benchmark
-    from robatch.bench.presets import Preset, default_preset, parse_instance, quick_preset
-    from robatch.bench.ratios import Ratio, Ratios, measure_ratios
-    from robatch.bench.realized import realized_benchmark
-    from robatch.bench.realized_cells import Instance, given_instance, instances_of
-    from robatch.bench.realized_presets import RealizedPreset, default_realized_preset, quick_realized_preset
-    from robatch.bench.realized_results import RealizedResults
-    from robatch.bench.realized_rows import RealizedRow
-    from robatch.bench.results import GapResults
-    from robatch.bench.rows import Row
-    from robatch.bench.scale import scale_benchmark
-    from robatch.bench.scale_cells import Series, series_of
-    from robatch.bench.scale_presets import (
+    from robatch.bench.common.field_metrics import aiq, apgr, cost_at_quality, non_decreasing_hull, peak, pgr
+    from robatch.bench.common.rows import Row
+    from robatch.bench.gap.benchmark import gap_benchmark
+    from robatch.bench.gap.presets import Preset, default_preset, parse_instance, quick_preset
+    from robatch.bench.gap.results import GapResults
+    from robatch.bench.realized.benchmark import realized_benchmark
+    from robatch.bench.realized.cells import Instance, given_instance, instances_of
+    from robatch.bench.realized.presets import RealizedPreset, default_realized_preset, quick_realized_preset
+    from robatch.bench.realized.results import RealizedResults
+    from robatch.bench.realized.rows import RealizedRow
+    from robatch.bench.scale.benchmark import scale_benchmark
+    from robatch.bench.scale.cells import Series, series_of
+    from robatch.bench.scale.presets import (
         ScalePreset,
         default_scale_preset,
         full_scale_preset,
         quick_scale_preset,
     )
-    from robatch.bench.scale_results import ScaleResults
-    from robatch.bench.scale_rows import ScaleRow
+    from robatch.bench.scale.ratios import Ratio, Ratios, measure_ratios
+    from robatch.bench.scale.results import ScaleResults
+    from robatch.bench.scale.rows import ScaleRow
 
 _HOME = {
-    "GapResults": "results",
-    "Instance": "realized_cells",
-    "Preset": "presets",
-    "Ratio": "ratios",
-    "Ratios": "ratios",
-    "RealizedPreset": "realized_presets",
-    "RealizedResults": "realized_results",
-    "RealizedRow": "realized_rows",
-    "Row": "rows",
-    "ScalePreset": "scale_presets",
-    "ScaleResults": "scale_results",
-    "ScaleRow": "scale_rows",
-    "Series": "scale_cells",
-    "aiq": "field_metrics",
-    "apgr": "field_metrics",
-    "cost_at_quality": "field_metrics",
-    "default_preset": "presets",
-    "default_realized_preset": "realized_presets",
-    "default_scale_preset": "scale_presets",
-    "full_scale_preset": "scale_presets",
-    "gap_benchmark": "gap",
-    "given_instance": "realized_cells",
-    "instances_of": "realized_cells",
-    "measure_ratios": "ratios",
-    "non_decreasing_hull": "field_metrics",
-    "parse_instance": "presets",
-    "peak": "field_metrics",
-    "pgr": "field_metrics",
-    "quick_preset": "presets",
-    "quick_realized_preset": "realized_presets",
-    "quick_scale_preset": "scale_presets",
-    "realized_benchmark": "realized",
-    "scale_benchmark": "scale",
-    "series_of": "scale_cells",
+    "GapResults": "gap.results",
+    "Instance": "realized.cells",
+    "Preset": "gap.presets",
+    "Ratio": "scale.ratios",
+    "Ratios": "scale.ratios",
+    "RealizedPreset": "realized.presets",
+    "RealizedResults": "realized.results",
+    "RealizedRow": "realized.rows",
+    "Row": "common.rows",
+    "ScalePreset": "scale.presets",
+    "ScaleResults": "scale.results",
+    "ScaleRow": "scale.rows",
+    "Series": "scale.cells",
+    "aiq": "common.field_metrics",
+    "apgr": "common.field_metrics",
+    "cost_at_quality": "common.field_metrics",
+    "default_preset": "gap.presets",
+    "default_realized_preset": "realized.presets",
+    "default_scale_preset": "scale.presets",
+    "full_scale_preset": "scale.presets",
+    "gap_benchmark": "gap.benchmark",
+    "given_instance": "realized.cells",
+    "instances_of": "realized.cells",
+    "measure_ratios": "scale.ratios",
+    "non_decreasing_hull": "common.field_metrics",
+    "parse_instance": "gap.presets",
+    "peak": "common.field_metrics",
+    "pgr": "common.field_metrics",
+    "quick_preset": "gap.presets",
+    "quick_realized_preset": "realized.presets",
+    "quick_scale_preset": "scale.presets",
+    "realized_benchmark": "realized.benchmark",
+    "scale_benchmark": "scale.benchmark",
+    "series_of": "scale.cells",
 }
 
 __all__ = [

@@ -22,7 +22,7 @@ import numpy as np
 
 from paper_repro.bill_page import SOURCES, page
 from paper_repro.common.csv_tables import Table, as_csv
-from robatch.bench.machine import describe
+from robatch.bench.common.machine import describe
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
 from robatch.proxies.execution.plan import RoutedPlan

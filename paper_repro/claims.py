@@ -14,7 +14,7 @@ import numpy as np
 from paper_repro.common.csv_tables import Table
 from paper_repro.common.strategies import ALONE, BASELINES, EXACT
 from paper_repro.experiments.comparison import TIE
-from robatch.bench import oracle
+from robatch.bench.common import heap_baseline as oracle
 
 Results = Mapping[str, Mapping[str, Table]]
 """Recorded tables by experiment and name."""

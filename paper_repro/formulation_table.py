@@ -4,8 +4,8 @@ usage: python -m paper_repro.formulation_table [SIZES [SEEDS [TIME_LIMIT]]]     
 
 All begin with the greedy plan. "all pairs" is the program with whole numbers of calls, aggregated by state; "linear
 fixing" leaves out the pairs whose reduced cost in the linear relaxation reaches the distance from plan to bound;
-"whole calls" those whose loss against the bound of `robatch.solvers.call_bound` does, too; "and linked" adds a row
-for each pair that is left, x <= y: no answer without a call.
+"whole calls" those whose loss against the bound of `robatch.solvers.bounds.whole_call_dual` does, too; "and linked" adds
+a row for each pair that is left, x <= y: no answer without a call.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from dataclasses import replace
 import numpy as np
 
 import robatch
-from robatch.solvers import cpsat, highs, scip
-from robatch.solvers.call_bound import Fixing, strengthened
-from robatch.solvers.model import MipModel, build
+from robatch.solvers.bounds.relaxation import Relaxer
+from robatch.solvers.bounds.whole_call_dual import Fixing, strengthened
+from robatch.solvers.mip import cpsat, highs, scip
+from robatch.solvers.mip.formulation import MipModel, build
 from robatch.solvers.registry import Request
-from robatch.solvers.relaxation import Relaxer
 
 BACKENDS = {"highs": highs.run_once, "scip": scip.run_once, "cpsat": cpsat.run_once}
 FORMS = ("all pairs", "linear fixing", "whole calls", "and linked")

@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from paper_repro.common.csv_tables import markdown
-from robatch.bench.machine import describe
+from robatch.bench.common.machine import describe
 from robatch.instances import generate
 from robatch.instances.files import write_text
 from robatch.instances.problem import IntArray, Problem
-from robatch.proxies.online.filling import Filler, OnlineCall
+from robatch.proxies.online.call_buffer import Filler, OnlineCall
 from robatch.proxies.online.pacing import sample_price
 from robatch.proxies.online.router import OnlineRouter
 from robatch.proxies.profiling.measurements import Measurements

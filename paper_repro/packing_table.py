@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 
+from paper_repro.common.exact_packing import fewest_calls
 from robatch.instances.conflicts import seated
 from robatch.instances.problem import IntArray
-from robatch.solvers.exact_packing import fewest_calls
 
 KINDS = ("10 % of pairs", "30 % of pairs", "60 % of pairs", "duplicates")
 SIZES = (12, 20, 40, 100)

@@ -37,8 +37,8 @@ from rich.progress import Progress
 import robatch
 from paper_repro.common.csv_tables import Table, as_csv, parsed
 from paper_repro.common.datasets import DATA, FILES
-from robatch.bench import machine
-from robatch.bench.record import Record
+from robatch.bench.common import machine
+from robatch.bench.common.record import Record
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from robatch.proxies.execution.report import ExecutionReport
     from robatch.proxies.execution.routing import route
     from robatch.proxies.execution.run import execute
-    from robatch.proxies.online.filling import OnlineCall
+    from robatch.proxies.online.call_buffer import OnlineCall
     from robatch.proxies.online.pacing import sample_price
     from robatch.proxies.online.router import OnlineRouter
     from robatch.proxies.profiling.config import ModelConfig, ProfileConfig, read_config
@@ -51,7 +51,7 @@ _HOME = {
     "ModelCall": "engines.engine",
     "ModelConfig": "profiling.config",
     "OfflineEngine": "engines.offline",
-    "OnlineCall": "online.filling",
+    "OnlineCall": "online.call_buffer",
     "OnlineRouter": "online.router",
     "PoolModel": "execution.pool",
     "ProfileConfig": "profiling.config",

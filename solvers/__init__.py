@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from robatch.solvers.cheapest import Cheapest, cheapest
-from robatch.solvers.explain import Clash, Explanation, explain
-from robatch.solvers.export import export
-from robatch.solvers.frontier import Frontier, frontier
-from robatch.solvers.packing import Call, Calls
-from robatch.solvers.plan import Cost, Limit, Plan, Status
+from robatch.solvers.analysis.frontier import Frontier, frontier
+from robatch.solvers.analysis.sensitivity import Sensitivity, sensitivity
+from robatch.solvers.cheapest.cheapest import Cheapest, cheapest
+from robatch.solvers.check.verify import VerificationError, Verified, verify
+from robatch.solvers.check.verify_cheapest import verify_cheapest
+from robatch.solvers.infeasible.explain import Clash, Explanation, explain
+from robatch.solvers.mip.export import export
+from robatch.solvers.plan.packing import Call, Calls
+from robatch.solvers.plan.plan import Cost, Limit, Plan, Status
 from robatch.solvers.registry import Answer, Request, Solver, register, solvers
-from robatch.solvers.sensitivity import Sensitivity, sensitivity
 from robatch.solvers.solve import solve
-from robatch.solvers.verify import VerificationError, Verified, verify
-from robatch.solvers.verify_cheapest import verify_cheapest
 
 __all__ = [
     "Answer",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from robatch.instances.money import times
 from robatch.instances.problem import IntArray, Problem
-from robatch.solvers.plan import Cost
+from robatch.solvers.plan.plan import Cost
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 from robatch.instances.errors import InputError, MissingExtraError
 from robatch.instances.problem import IntArray, Problem
-from robatch.solvers.coupled import KINDS, needs
-from robatch.solvers.plan import Cost, Limit
+from robatch.solvers.limits import KINDS, needs
+from robatch.solvers.plan.plan import Cost, Limit
 
 if TYPE_CHECKING:
-    from robatch.solvers.relaxation import Relaxer
+    from robatch.solvers.bounds.relaxation import Relaxer
 
 Proves = Literal["optimum", "bound", "nothing"]
 
@@ -256,54 +256,83 @@ def _builtin(
 _builtin(
     "exact",
     "optimum",
-    "exact:run",
+    "exact.amortized:run",
     "optimum or a proven gap: amortized at any size by core search, realized by an expanding core",
     constraints=frozenset({"conflicts"}),
 )
 _builtin(
-    "greedy", "bound", "greedy:run", "concave hulls, upgrades by utility per USD; linear bound", constraints=COUPLED
+    "greedy",
+    "bound",
+    "greedy.amortized:run",
+    "concave hulls, upgrades by utility per USD; linear bound",
+    constraints=COUPLED,
 )
-_builtin("pareto", "nothing", "pareto:run", "the paper's scheduler, reconstructed from its abstract")
-_builtin("highs", "optimum", "highs:run", "HiGHS, mixed-integer", "highspy", constraints=COUPLED)
-_builtin("cpsat", "optimum", "cpsat:run", "OR-Tools CP-SAT, whole-number coefficients", "ortools", constraints=COUPLED)
-_builtin("scip", "optimum", "scip:run", "SCIP through OR-Tools MathOpt, mixed-integer", "ortools", constraints=COUPLED)
-_builtin("cbc", "optimum", "pulp_backend:run_cbc", "CBC through PuLP, mixed-integer", "pulp", constraints=COUPLED)
+_builtin("pareto", "nothing", "reference.pareto:run", "the paper's scheduler, reconstructed from its abstract")
+_builtin("highs", "optimum", "mip.highs:run", "HiGHS, mixed-integer", "highspy", constraints=COUPLED)
 _builtin(
-    "pulp-highs", "optimum", "pulp_backend:run_highs", "HiGHS through PuLP, mixed-integer", "pulp", constraints=COUPLED
+    "cpsat", "optimum", "mip.cpsat:run", "OR-Tools CP-SAT, whole-number coefficients", "ortools", constraints=COUPLED
+)
+_builtin(
+    "scip", "optimum", "mip.scip:run", "SCIP through OR-Tools MathOpt, mixed-integer", "ortools", constraints=COUPLED
+)
+_builtin("cbc", "optimum", "mip.pulp_solvers:run_cbc", "CBC through PuLP, mixed-integer", "pulp", constraints=COUPLED)
+_builtin(
+    "pulp-highs",
+    "optimum",
+    "mip.pulp_solvers:run_highs",
+    "HiGHS through PuLP, mixed-integer",
+    "pulp",
+    constraints=COUPLED,
 )
 _builtin(
     "lp",
     "bound",
-    "lp:run",
+    "mip.lp:run",
     "linear relaxation by HiGHS: bound and shadow price, no plan",
     "highspy",
     constraints=COUPLED,
 )
-_builtin("router-only", "nothing", "baselines:run_router_only", "baseline: greedy at the smallest batch sizes")
-_builtin("batch-only", "nothing", "baselines:run_batch_only", "baseline: one model, one batch size for all")
-_builtin("cheapest", "nothing", "baselines:run_cheapest", "baseline: the cheapest plan")
-_builtin("best", "bound", "baselines:run_best", "baseline: the greatest utility, if the budget pays for it")
-_builtin("brute-force", "optimum", "brute_force:run", "every assignment of a tiny problem", constraints=COUPLED)
-_builtin("threshold", "nothing", "peers.threshold:run", "peer: RouteLLM, a weak and a strong state, threshold on gain")
-_builtin("tradeoff", "nothing", "peers.tradeoff:run", "peer: CARROT, one trade-off of utility and cost for all")
+_builtin(
+    "router-only", "nothing", "reference.baselines:run_router_only", "baseline: greedy at the smallest batch sizes"
+)
+_builtin("batch-only", "nothing", "reference.baselines:run_batch_only", "baseline: one model, one batch size for all")
+_builtin("cheapest", "nothing", "reference.baselines:run_cheapest", "baseline: the cheapest plan")
+_builtin("best", "bound", "reference.baselines:run_best", "baseline: the greatest utility, if the budget pays for it")
+_builtin(
+    "brute-force", "optimum", "reference.brute_force:run", "every assignment of a tiny problem", constraints=COUPLED
+)
+_builtin(
+    "threshold",
+    "nothing",
+    "reference.peers.threshold:run",
+    "peer: RouteLLM, a weak and a strong state, threshold on gain",
+)
+_builtin(
+    "tradeoff", "nothing", "reference.peers.tradeoff:run", "peer: CARROT, one trade-off of utility and cost for all"
+)
 _builtin(
     "hull-mix",
     "nothing",
-    "peers.hull_mix:run",
+    "reference.peers.hull_mix:run",
     "peer: RouterBench's zero router, a random mix of two states",
     costs=("amortized",),
 )
 _builtin(
     "destroy-rebuild",
     "nothing",
-    "peers.destroy_rebuild:run",
+    "reference.peers.destroy_rebuild:run",
     "peer: OptLLM, parts of a plan destroyed and rebuilt greedily",
 )
-_builtin("window-ilp", "nothing", "peers.window_ilp:run", "peer: batch-level ILP (2603.26796), windows of 256 queries")
+_builtin(
+    "window-ilp",
+    "nothing",
+    "reference.peers.window_ilp:run",
+    "peer: batch-level ILP (2603.26796), windows of 256 queries",
+)
 _builtin(
     "online-duals",
     "nothing",
-    "peers.online_duals:run",
+    "reference.peers.online_duals:run",
     "peer: PORT, queries one at a time at a price from the first few",
     costs=("amortized",),
 )

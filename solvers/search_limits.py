@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from robatch.solvers.plan import Limit
+from robatch.solvers.plan.plan import Limit
 
 SUMS = ("nodes", "branches")
 

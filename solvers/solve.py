@@ -12,12 +12,12 @@ import numpy.typing as npt
 from robatch.instances.errors import InputError
 from robatch.instances.problem import IntArray, Problem
 from robatch.instances.scalars import number, whole
-from robatch.solvers.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status, ids_of
+from robatch.solvers.check.verify import verify
+from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status, ids_of
 from robatch.solvers.registry import Answer, Request, Solver, chosen
-from robatch.solvers.verify import verify
 
 if TYPE_CHECKING:
-    from robatch.solvers.relaxation import Relaxer
+    from robatch.solvers.bounds.relaxation import Relaxer
 
 ROUNDING = 1e-11  # utility, whose greatest value is 1 a query
 EXPLAIN = 10.0  # seconds, at most, to find how far too small a budget is
@@ -187,7 +187,7 @@ def _explained(answer: Answer, problem: Problem, budget: float, cost: Cost, time
     missed = answer.assignment is None and answer.message is not None and entry.proves != "optimum"
     if not (answer.infeasible or missed):
         return answer
-    from robatch.solvers.explain import explain
+    from robatch.solvers.infeasible.explain import explain
 
     found = explain(problem, budget, cost, time_limit)
     if found.feasible is False or answer.infeasible:
@@ -199,7 +199,7 @@ def _why_infeasible(problem: Problem, budget: float, cost: Cost, time_limit: flo
     """Say by how much the budget is too small and what the cheapest plan costs."""
     least, known = problem.cheapest_budget, "the cheapest plan, which costs"
     if cost == "realized":
-        from robatch.solvers.least_cost import least_realized_cost
+        from robatch.solvers.infeasible.least_cost import least_realized_cost
 
         least, proven = least_realized_cost(problem, time_limit)
         known = "the cheapest plan, which bills" if proven else "the cheapest plan that was found, which bills"

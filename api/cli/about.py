@@ -32,7 +32,7 @@ def solvers(as_json: bool) -> None:
         return
     from rich.table import Table
 
-    from robatch.bench import terminal
+    from robatch.instances.display import terminal
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("solver", no_wrap=True)
@@ -52,7 +52,7 @@ def solvers(as_json: bool) -> None:
 @json_option
 def version(as_json: bool) -> None:
     """Show the versions of robatch, Python, the platform and every backend, for bug reports."""
-    from robatch.bench import machine
+    from robatch.bench.common import machine
 
     described = {**machine.describe(), "packages": machine.package_versions()}
     if as_json:

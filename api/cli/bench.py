@@ -25,7 +25,7 @@ from robatch.instances.errors import InputError
 
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
-    from robatch.solvers.plan import Cost
+    from robatch.solvers.plan.plan import Cost
 
 
 @click.group(short_help="Benchmarks.")
@@ -84,9 +84,9 @@ def gap(
     robatch bench gap --quick
     robatch bench gap --instance measured --instance realistic:10000 --cost amortized --cost realized
     """
-    from robatch.bench.gap import gap_benchmark
-    from robatch.bench.presets import default_preset, quick_preset
-    from robatch.bench.tables import Terminal
+    from robatch.bench.gap.benchmark import gap_benchmark
+    from robatch.bench.gap.presets import default_preset, quick_preset
+    from robatch.bench.gap.tables import Terminal
 
     preset = quick_preset() if quick else default_preset()
     check_folder(output)
@@ -127,7 +127,7 @@ def _instances(
     names: tuple[str, ...], seed: int, table: Path | None, table_settings: dict[str, Any]
 ) -> tuple[dict[str, Problem], dict[str, str]]:
     """Return problems and where they come from, by name."""
-    from robatch.bench.presets import parse_instance
+    from robatch.bench.gap.presets import parse_instance
 
     if table is None and table_settings["prices"] is not None:
         raise InputError("--prices belongs to a routing table: give --table")

@@ -10,7 +10,7 @@ import click
 from robatch.cli.support import FILE, check_folder, given_command, json_option, print_json, read_problem
 
 if TYPE_CHECKING:
-    from robatch.bench.ratios import Ratio
+    from robatch.bench.scale.ratios import Ratio
 
 QUICK = 10_000
 
@@ -44,7 +44,7 @@ def ratios(
     robatch bench ratios --quick
     robatch bench ratios --table mine.parquet -o mine
     """
-    from robatch.bench.ratios import figure, measure_ratios
+    from robatch.bench.scale.ratios import figure, measure_ratios
 
     check_folder(output)
 

@@ -20,8 +20,8 @@ from robatch.cli.support import (
 )
 
 if TYPE_CHECKING:
-    from robatch.bench.realized_cells import Instance
-    from robatch.bench.realized_presets import RealizedPreset
+    from robatch.bench.realized.cells import Instance
+    from robatch.bench.realized.presets import RealizedPreset
 
 
 @click.command(short_help="Broken budgets, utility lost and times under realized cost.")
@@ -70,9 +70,9 @@ def realized(
     robatch bench realized --quick
     robatch bench realized --sizes 20,100 --families realistic,measured --solvers greedy,highs --time-limit 10
     """
-    from robatch.bench.realized import realized_benchmark
-    from robatch.bench.realized_presets import default_realized_preset, quick_realized_preset
-    from robatch.bench.realized_tables import RealizedTerminal
+    from robatch.bench.realized.benchmark import realized_benchmark
+    from robatch.bench.realized.presets import default_realized_preset, quick_realized_preset
+    from robatch.bench.realized.tables import RealizedTerminal
 
     preset = quick_realized_preset() if quick else default_realized_preset()
     check_folder(output)
@@ -114,7 +114,7 @@ def _instances(
     seeds: tuple[int, ...] | None,
 ) -> list[Instance]:
     """Return the problems; files stand alone unless families or sizes are given too."""
-    from robatch.bench.realized_cells import given_instance, instances_of
+    from robatch.bench.realized.cells import given_instance, instances_of
 
     seeds = preset.seeds if seeds is None else seeds
     made = [given_instance(name, seeds[0] if seeds else 0) for name in files]

@@ -19,7 +19,7 @@ from robatch.cli.support import (
 )
 
 if TYPE_CHECKING:
-    from robatch.bench.scale_cells import Series
+    from robatch.bench.scale.cells import Series
 
 OF_SERIES = ("families", "shapes", "forms", "dtypes", "threads")
 
@@ -74,9 +74,9 @@ def scale(
     robatch bench scale --quick
     robatch bench scale --sizes 1000,100000 --families realistic,ties --solvers greedy,exact --threads 1,2
     """
-    from robatch.bench.scale import MEMORY_FROM, scale_benchmark
-    from robatch.bench.scale_presets import default_scale_preset, full_scale_preset, quick_scale_preset
-    from robatch.bench.scale_tables import ScaleTerminal
+    from robatch.bench.scale.benchmark import MEMORY_FROM, scale_benchmark
+    from robatch.bench.scale.presets import default_scale_preset, full_scale_preset, quick_scale_preset
+    from robatch.bench.scale.tables import ScaleTerminal
 
     if quick and full:
         raise click.UsageError("--quick and --full exclude each other.")
@@ -115,7 +115,7 @@ def scale(
 
 def _chosen(of_series: dict[str, Any]) -> tuple[Series, ...]:
     """Return every combination of what was given; nothing if nothing was."""
-    from robatch.bench.scale_cells import series_of
+    from robatch.bench.scale.cells import series_of
 
     given = {name: of_series[name] for name in OF_SERIES if of_series[name] is not None}
     return series_of(**given) if given else ()

@@ -15,8 +15,8 @@ from robatch.cli.support import FILE, check_file, read_problem
 from robatch.instances.errors import InputError, why_unreadable
 
 if TYPE_CHECKING:
-    from robatch.solvers.packing import Calls
-    from robatch.solvers.plan import Plan
+    from robatch.solvers.plan.packing import Calls
+    from robatch.solvers.plan.plan import Plan
 
 KINDS = (".jsonl", ".csv")
 
@@ -41,7 +41,7 @@ def calls(plan: Path, policy: str, seed: int, problem: str | None, vectors: Path
     robatch calls plan.parquet --policy length --problem problem.parquet -o calls.csv
     """
     from robatch.instances.files import replacing
-    from robatch.solvers.plan import Plan
+    from robatch.solvers.plan.plan import Plan
 
     if output is not None and output.suffix not in KINDS:
         raise InputError(f"output is {str(output)!r}: a name that ends in {' or '.join(KINDS)} is needed")

@@ -11,8 +11,8 @@ from robatch.cli.solve import states_used
 from robatch.cli.support import FILE, check_file, cost_choice, json_option, print_json, read_problem
 
 if TYPE_CHECKING:
-    from robatch.solvers.cheapest import Cheapest
-    from robatch.solvers.plan import Cost
+    from robatch.solvers.cheapest.cheapest import Cheapest
+    from robatch.solvers.plan.plan import Cost
 
 
 @click.command(short_help="Find the least cost of a utility.")
@@ -59,7 +59,7 @@ def cheapest(
     robatch cheapest measured --mean 0.7 --cost realized --solver highs --time-limit 10
     """
     from robatch.instances.errors import InputError
-    from robatch.solvers.cheapest import cheapest as run
+    from robatch.solvers.cheapest.cheapest import cheapest as run
 
     if sum(value is not None for value in (utility, mean, of_best)) != 1:
         raise InputError("exactly one of --utility, --mean and --of-best is needed")
@@ -91,7 +91,7 @@ def show(found: Cheapest, output: Path | None) -> None:
     """Print the figures of a plan of least cost, and its states."""
     from rich.table import Table
 
-    from robatch.bench import terminal, wording
+    from robatch.instances.display import terminal, wording
 
     plan = found.plan
     assert plan is not None

@@ -167,7 +167,7 @@ def _show_dry_run(routed: RoutedPlan, rows: Sequence[Mapping[str, Any]], as_json
 def _show(made: ExecutionReport) -> None:
     from rich.table import Table
 
-    from robatch.bench import terminal
+    from robatch.instances.display import terminal
 
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(style="bold")
@@ -205,7 +205,7 @@ def _show(made: ExecutionReport) -> None:
 def _table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     from rich.table import Table
 
-    from robatch.bench import terminal
+    from robatch.instances.display import terminal
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in titles:

@@ -79,7 +79,7 @@ def fit(
     from robatch.proxies.profiling.query_files import query_files
     from robatch.proxies.tasks.queries import read_queries
     from robatch.proxies.utility.diagnostics import diagnose
-    from robatch.proxies.utility.facts import sample, task_of
+    from robatch.proxies.utility.fit_context import sample, task_of
     from robatch.proxies.utility.utility_proxy import UtilityProxy
 
     measured = Measurements.read(measurements)
@@ -125,7 +125,7 @@ def _show(diagnosis: Diagnosis) -> None:
     """Print the figures of each state and of all."""
     from rich.table import Table
 
-    from robatch.bench import terminal
+    from robatch.instances.display import terminal
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("model", "batch size", "queries", "measured", "predicted", "Brier", "log loss", "ECE", "AUC"):

@@ -16,7 +16,7 @@ from robatch.instances.scalars import whole
 
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
-    from robatch.solvers.frontier import Frontier
+    from robatch.solvers.analysis.frontier import Frontier
 
 Rows = list[dict[str, float | None]]
 
@@ -53,7 +53,7 @@ def frontier(
     robatch frontier measured --budgets 0.001,0.002 --exact
     """
     from robatch.instances.files import replacing, write_text
-    from robatch.solvers.frontier import frontier as compute
+    from robatch.solvers.analysis.frontier import frontier as compute
 
     check_file(output)
     check_file(plot)
@@ -77,7 +77,7 @@ def frontier(
     if output is not None:
         write_text(output, _csv(rows))
     if plot is not None:
-        from robatch.bench.frontier_plot import frontier_plot
+        from robatch.bench.common.frontier_plot import frontier_plot
 
         with replacing(plot) as temporary:
             temporary.write_bytes(frontier_plot(curve, rows if exact else None))

@@ -99,7 +99,7 @@ def _show_estimate(found: tuple[Estimate, ...], adaptive: bool) -> None:
     """Print calls, tokens and USD by model and task, and in total."""
     from rich.table import Table
 
-    from robatch.bench import terminal
+    from robatch.instances.display import terminal
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("model", "task", "done", "calls", "input tokens", "output tokens, at most", "USD, estimated"):
@@ -161,7 +161,7 @@ def _show_memory(found: tuple[GpuMemory, ...], gpu_gib: float | None) -> None:
     """Print what each model needs on a GPU, and whether it is there."""
     from rich.table import Table
 
-    from robatch.bench import terminal
+    from robatch.instances.display import terminal
 
     if gpu_gib is None and all(row.weights is None for row in found):
         click.echo("\nGPU memory: the size of no model is known.")
@@ -195,7 +195,7 @@ def _show(measurements: Measurements) -> None:
     """Print accuracy and cost by task, model and batch size."""
     from rich.table import Table
 
-    from robatch.bench import terminal
+    from robatch.instances.display import terminal
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     several = len(measurements.tasks) > 1

@@ -108,8 +108,8 @@ def _states(made: RoutedPlan) -> list[dict[str, Any]]:
 def _show(made: RoutedPlan, output: Path) -> None:
     from rich.table import Table
 
-    from robatch.bench import terminal
     from robatch.cli.solve import show_plan
+    from robatch.instances.display import terminal
 
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(style="bold")

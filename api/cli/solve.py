@@ -19,7 +19,7 @@ from robatch.cli.support import (
 from robatch.instances.errors import InputError
 
 if TYPE_CHECKING:
-    from robatch.solvers.plan import Cost, Plan
+    from robatch.solvers.plan.plan import Cost, Plan
 
 
 @click.command(short_help="Solve a problem within a budget.")
@@ -67,7 +67,7 @@ def solve(
     robatch solve problem.parquet --budget 0.25 --solver greedy
     robatch solve measured --budget-fraction 0.3 --solver highs --time-limit 10 -o plan.parquet
     """
-    from robatch.solvers.plan import Plan
+    from robatch.solvers.plan.plan import Plan
     from robatch.solvers.registry import get
     from robatch.solvers.solve import solve as run
 
@@ -82,7 +82,7 @@ def solve(
     usd = task.budget_at(budget_fraction) if budget is None and budget_fraction is not None else budget
     assert usd is not None
     if write_model is not None:
-        from robatch.solvers.export import export
+        from robatch.solvers.mip.export import export
 
         export(task, usd, write_model, cost=cost)
     plan = run(
@@ -142,7 +142,7 @@ def show_plan(plan: Plan, output: Path | None) -> None:
     """Print a plan's figures and its states."""
     from rich.table import Table
 
-    from robatch.bench import terminal, wording
+    from robatch.instances.display import terminal, wording
 
     console = terminal.console()
     facts = Table(box=None, show_header=False, pad_edge=False)

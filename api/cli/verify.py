@@ -18,9 +18,9 @@ def verify(problem: str, plan: Path, as_json: bool) -> None:
 
     Exit code 0: all is true. Exit code 1: something is not.
     """
-    from robatch.solvers.plan import Plan
-    from robatch.solvers.verify import VerificationError
-    from robatch.solvers.verify import verify as check
+    from robatch.solvers.check.verify import VerificationError
+    from robatch.solvers.check.verify import verify as check
+    from robatch.solvers.plan.plan import Plan
 
     task, checked = read_problem(problem), Plan.read(plan)
     try:

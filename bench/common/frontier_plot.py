@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from robatch.solvers.frontier import Frontier
+    from robatch.solvers.analysis.frontier import Frontier
 
 MOST_POINTS = 2_000  # of a curve; more are not told apart
 

@@ -15,8 +15,8 @@ import numpy as np
 from robatch.instances.errors import InputError
 from robatch.instances.problem import IntArray, Problem
 from robatch.solvers import registry
+from robatch.solvers.bounds.fit_to_budget import within
 from robatch.solvers.registry import Answer, Request, Solver
-from robatch.solvers.schedule import within
 
 MOST_QUERIES = 100_000
 """More would only take long."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from robatch.bench.rows import PROVEN
+from robatch.bench.common.rows import PROVEN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,10 +11,8 @@ from itertools import groupby
 from statistics import fmean, median
 from typing import Any, ClassVar, TypeVar
 
-from robatch.solvers.plan import Cost
-
-PROVEN = 1e-9
-"""A relative gap up to this counts as none: the plan is proven best."""
+from robatch.instances.display.wording import PROVEN
+from robatch.solvers.plan.plan import Cost
 
 Cell = tuple[str, Cost, float]
 Key = tuple[str, Cost, float, str]

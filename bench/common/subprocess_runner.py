@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from robatch.bench import oracle
-from robatch.bench.scale_cells import Series
-from robatch.bench.scale_measure import Bench, warm_up
-from robatch.bench.scale_room import Room
+from robatch.bench.common import heap_baseline as oracle
+from robatch.bench.scale.cells import Series
+from robatch.bench.scale.measure import Bench, warm_up
+from robatch.bench.scale.memory_limit import Room
 
 GRACE_S = 60.0  # besides the runs, to import, compile and make the problem ...
 GRACE_PER_QUERY_S = 20e-6  # ... and this for each query

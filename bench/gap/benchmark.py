@@ -12,16 +12,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any, get_args
 
-from robatch.bench import machine, wording
-from robatch.bench.record import Record
-from robatch.bench.results import GapResults
-from robatch.bench.rows import Key, Row, compare
-from robatch.bench.tables import Terminal
-from robatch.bench.terminal import Display, Silent
+from robatch.bench.common import machine
+from robatch.bench.common.record import Record
+from robatch.bench.common.rows import Key, Row, compare
+from robatch.bench.gap.results import GapResults
+from robatch.bench.gap.tables import Terminal
+from robatch.instances.display import wording
+from robatch.instances.display.terminal import Display, Silent
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number, whole
-from robatch.solvers.plan import Cost, Plan
+from robatch.solvers.plan.plan import Cost, Plan
 from robatch.solvers.registry import get
 from robatch.solvers.solve import solve
 

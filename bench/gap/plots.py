@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
-from robatch.bench import wording
-from robatch.bench.panels import WITHOUT_FACE, draw_line, figure, gap_axis, gap_foot, png, style
-from robatch.bench.rows import Row
+from robatch.bench.common.panels import WITHOUT_FACE, draw_line, figure, gap_axis, gap_foot, png, style
+from robatch.bench.common.rows import Row
+from robatch.instances.display import wording
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

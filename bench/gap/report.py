@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from robatch.bench import gap, tables, wording
-from robatch.bench.rows import PROVEN, by_cell
+from robatch.bench.common.rows import PROVEN, by_cell
+from robatch.bench.gap import benchmark as gap
+from robatch.bench.gap import tables
+from robatch.instances.display import wording
 
 if TYPE_CHECKING:
-    from robatch.bench.results import GapResults
+    from robatch.bench.gap.results import GapResults
 
 
 def page(results: GapResults, plots: Mapping[str, bytes]) -> str:
@@ -26,7 +28,7 @@ def page(results: GapResults, plots: Mapping[str, bytes]) -> str:
         The PNG images ``gap.png`` and ``runtime.png``, which the page holds inline.
     """
     return render(
-        "report.html.jinja",
+        "gap/report.html.jinja",
         plots,
         results=results,
         panels=_panels(results),
@@ -43,8 +45,9 @@ def render(template: str, plots: Mapping[str, bytes], **values: Any) -> str:
     """Return the page that a template of this folder makes of some values and of images, which it holds inline."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+    folder = files("robatch.bench")
     environment = Environment(
-        loader=FunctionLoader(lambda name: (files("robatch.bench") / name).read_text(encoding="utf-8")),
+        loader=FunctionLoader(lambda name: folder.joinpath(*name.split("/")).read_text(encoding="utf-8")),
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     images = {name: base64.b64encode(image).decode() for name, image in plots.items()}

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from robatch.bench import rows as rows_
-from robatch.bench.rows import COLUMNS, Row
+from robatch.bench.common import rows as rows_
+from robatch.bench.common.rows import COLUMNS, Row
 from robatch.instances.errors import InputError
 from robatch.instances.files import replacing, write_text
 
@@ -38,7 +38,7 @@ class GapResults:
     rows: tuple[Row, ...]
 
     def summary(self) -> list[dict[str, Any]]:
-        """Sum up each solver under each cost model, see `robatch.bench.rows.summary`."""
+        """Sum up each solver under each cost model, see `robatch.bench.common.rows.summary`."""
         return rows_.summary(self.rows)
 
     def contradictions(self) -> list[str]:
@@ -77,8 +77,8 @@ class GapResults:
         InputError
             If they cannot be written.
         """
-        from robatch.bench.plots import gap_plot, runtime_plot
-        from robatch.bench.report import page
+        from robatch.bench.gap.plots import gap_plot, runtime_plot
+        from robatch.bench.gap.report import page
 
         plots = {"gap.png": gap_plot(self.rows), "runtime.png": runtime_plot(self.rows)}
         return write_files(folder, {"results.csv": self.csv(), **plots, "report.html": page(self, plots)})

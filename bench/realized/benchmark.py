@@ -8,17 +8,21 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from robatch.bench import gap, machine, oracle, repair, wording
-from robatch.bench.realized_cells import Instance
-from robatch.bench.realized_results import RealizedResults
-from robatch.bench.realized_rows import RealizedRow, compare
-from robatch.bench.realized_tables import RealizedTerminal
-from robatch.bench.record import Record
-from robatch.bench.rows import COLUMNS, Key, Row
-from robatch.bench.terminal import Display, Silent
+from robatch.bench.common import heap_baseline as oracle
+from robatch.bench.common import machine
+from robatch.bench.common.record import Record
+from robatch.bench.common.rows import COLUMNS, Key, Row
+from robatch.bench.gap import benchmark as gap
+from robatch.bench.realized import repair
+from robatch.bench.realized.cells import Instance
+from robatch.bench.realized.results import RealizedResults
+from robatch.bench.realized.rows import RealizedRow, compare
+from robatch.bench.realized.tables import RealizedTerminal
+from robatch.instances.display import wording
+from robatch.instances.display.terminal import Display, Silent
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import number, whole
-from robatch.solvers.plan import Cost
+from robatch.solvers.plan.plan import Cost
 from robatch.solvers.registry import get
 
 BILLED: tuple[Cost, str] = ("amortized", "exact")  # cost model and solver of the plans that are billed in each cell

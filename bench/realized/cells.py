@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robatch.bench.presets import parse_instance
+from robatch.bench.gap.presets import parse_instance
 from robatch.instances.bundled import BUNDLED, load
 from robatch.instances.errors import InputError
 from robatch.instances.families import FAMILIES, generate

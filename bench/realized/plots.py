@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from robatch.bench import wording
-from robatch.bench.panels import draw_hollow, draw_line, figure, gap_axis, gap_foot, png, style
-from robatch.bench.realized_rows import RealizedRow
-from robatch.bench.realized_sums import losses, overspends, times
+from robatch.bench.common.panels import draw_hollow, draw_line, figure, gap_axis, gap_foot, png, style
+from robatch.bench.realized.rows import RealizedRow
+from robatch.bench.realized.sums import losses, overspends, times
+from robatch.instances.display import wording
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robatch.bench.repair import NAME as REDUCED_BUDGET
+from robatch.bench.realized.repair import NAME as REDUCED_BUDGET
 from robatch.instances.bundled import BUNDLED
 from robatch.instances.families import FAMILIES
 from robatch.solvers.registry import solvers

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from robatch.solvers import registry
+from robatch.solvers.bounds.relaxation import Relaxer
 from robatch.solvers.registry import Answer, Request, Solver
-from robatch.solvers.relaxation import Relaxer
 
 NAME = "reduced-budget"
 STEPS = 20  # budgets that are tried; each halves what is left of the range

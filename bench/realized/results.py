@@ -10,12 +10,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from robatch.bench import realized_rows, realized_tables, wording
-from robatch.bench.realized_rows import COLUMNS, RealizedRow
-from robatch.bench.realized_sheets import Sheet, sheets
-from robatch.bench.realized_sums import against_backends, losses, overspends, times
-from robatch.bench.report import render
-from robatch.bench.results import csv_text, measured_on, write_files
+from robatch.bench.gap.report import render
+from robatch.bench.gap.results import csv_text, measured_on, write_files
+from robatch.bench.realized import rows as realized_rows
+from robatch.bench.realized import tables as realized_tables
+from robatch.bench.realized.rows import COLUMNS, RealizedRow
+from robatch.bench.realized.sheets import Sheet, sheets
+from robatch.bench.realized.sums import against_backends, losses, overspends, times
+from robatch.instances.display import wording
 
 PLOTS = {
     "overspend.png": "How often and how far the bill of the amortized optimum exceeds its budget, by size",
@@ -140,12 +142,12 @@ class RealizedResults:
         InputError
             If they cannot be written.
         """
-        from robatch.bench.realized_plots import loss_plot, overspend_plot, time_plot
+        from robatch.bench.realized.plots import loss_plot, overspend_plot, time_plot
 
         drawn = (overspend_plot(self.rows), loss_plot(self.rows), time_plot(self.rows))
         plots = dict(zip(PLOTS, drawn, strict=True))
         page = render(
-            "realized.html.jinja",
+            "realized/realized.html.jinja",
             plots,
             results=self,
             sheets=self.sheets(),

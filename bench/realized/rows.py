@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
-from robatch.bench import rows as rows_
-from robatch.bench.rows import PROVEN, Row, gap_to
+from robatch.bench.common import rows as rows_
+from robatch.bench.common.rows import PROVEN, Row, gap_to
 
 Reference = Literal["optimum", "bound"]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from robatch.bench import wording
-from robatch.bench.realized_rows import RealizedRow
-from robatch.bench.realized_sums import against_backends, losses, overspends, times
+from robatch.bench.realized.rows import RealizedRow
+from robatch.bench.realized.sums import against_backends, losses, overspends, times
+from robatch.instances.display import wording
 
 ALL = "all"
 

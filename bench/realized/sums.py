@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
-from robatch.bench.realized_rows import RealizedRow, cells, is_proven
+from robatch.bench.realized.rows import RealizedRow, cells, is_proven
 
 
 def overspends(rows: Iterable[RealizedRow], *by: str) -> list[dict[str, Any]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from robatch.bench import wording
-from robatch.bench.realized_rows import RealizedRow
-from robatch.bench.realized_sheets import Sheet, sheets
-from robatch.bench.terminal import PLAIN_WIDTH, LiveTerminal, fixed_table
+from robatch.bench.realized.rows import RealizedRow
+from robatch.bench.realized.sheets import Sheet, sheets
+from robatch.instances.display import wording
+from robatch.instances.display.terminal import PLAIN_WIDTH, LiveTerminal, fixed_table
 
 if TYPE_CHECKING:
     from rich.table import Table

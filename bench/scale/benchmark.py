@@ -7,16 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from robatch.bench import machine, oracle, wording
-from robatch.bench.apart import OverranError, SolverDiedError, measure_apart
-from robatch.bench.record import Record
-from robatch.bench.scale_cells import Series, sizes_of
-from robatch.bench.scale_measure import Bench, warm_up
-from robatch.bench.scale_results import ScaleResults
-from robatch.bench.scale_room import APART_FROM, Room, is_foreign, refusal
-from robatch.bench.scale_rows import Key, ScaleRow, compare
-from robatch.bench.scale_tables import ScaleTerminal
-from robatch.bench.terminal import Display, Silent
+from robatch.bench.common import heap_baseline as oracle
+from robatch.bench.common import machine
+from robatch.bench.common.record import Record
+from robatch.bench.common.subprocess_runner import OverranError, SolverDiedError, measure_apart
+from robatch.bench.scale.cells import Series, sizes_of
+from robatch.bench.scale.measure import Bench, warm_up
+from robatch.bench.scale.memory_limit import APART_FROM, Room, is_foreign, refusal
+from robatch.bench.scale.results import ScaleResults
+from robatch.bench.scale.rows import Key, ScaleRow, compare
+from robatch.bench.scale.tables import ScaleTerminal
+from robatch.instances.display import wording
+from robatch.instances.display.terminal import Display, Silent
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import number, whole
 from robatch.solvers.registry import get

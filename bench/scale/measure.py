@@ -9,13 +9,13 @@ from contextlib import suppress
 from statistics import median
 from typing import Any
 
-from robatch.bench import wording
-from robatch.bench.memory import peak_beyond, reset_peak
-from robatch.bench.passes import Pass, dense_utilities
-from robatch.bench.scale_cells import Series, input_bytes
-from robatch.bench.scale_room import Room
+from robatch.bench.common.memory import peak_beyond, reset_peak
+from robatch.bench.common.passes import Pass, dense_utilities
+from robatch.bench.scale.cells import Series, input_bytes
+from robatch.bench.scale.memory_limit import Room
+from robatch.instances.display import wording
 from robatch.instances.problem import Problem
-from robatch.solvers.plan import Plan
+from robatch.solvers.plan.plan import Plan
 from robatch.solvers.solve import solve
 
 ENOUGH_S = 0.1  # a solver is run again until its runs in a cell took this long together ...

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robatch.bench import oracle, wording
-from robatch.bench.scale_cells import Series
-from robatch.bench.scale_rows import ScaleRow
+from robatch.bench.common import heap_baseline as oracle
+from robatch.bench.scale.cells import Series
+from robatch.bench.scale.rows import ScaleRow
+from robatch.instances.display import wording
 from robatch.solvers.registry import get
 
 MEMORY_SHARE = 0.6

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from robatch.bench.panels import draw_hollow, draw_line, figure, gap_axis, gap_foot, png
-from robatch.bench.scale_cells import Series
-from robatch.bench.scale_rows import ScaleRow
+from robatch.bench.common.panels import draw_hollow, draw_line, figure, gap_axis, gap_foot, png
+from robatch.bench.scale.cells import Series
+from robatch.bench.scale.rows import ScaleRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

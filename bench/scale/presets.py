@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from robatch.bench.oracle import NAME as PYTHON_HEAP
-from robatch.bench.scale_cells import Series, series_of, sizes_of
+from robatch.bench.common.heap_baseline import NAME as PYTHON_HEAP
+from robatch.bench.scale.cells import Series, series_of, sizes_of
 from robatch.solvers.registry import solvers
 
 HARD = ("ties", "strongly-correlated", "subset-sum")

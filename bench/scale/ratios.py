@@ -15,16 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from robatch.bench import machine, oracle, wording
-from robatch.bench.apart import measure_apart
-from robatch.bench.passes import Pass, dense_utilities, greatest
-from robatch.bench.results import csv_text, write_files
-from robatch.bench.scale_cells import Series
-from robatch.bench.scale_room import Room
+from robatch.bench.common import heap_baseline as oracle
+from robatch.bench.common import machine
+from robatch.bench.common.passes import Pass, dense_utilities, greatest
+from robatch.bench.common.subprocess_runner import measure_apart
+from robatch.bench.gap.results import csv_text, write_files
+from robatch.bench.scale.cells import Series
+from robatch.bench.scale.memory_limit import Room
+from robatch.instances.display import wording
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import whole
-from robatch.solvers.frontier import frontier
-from robatch.solvers.plan import Plan
+from robatch.solvers.analysis.frontier import frontier
+from robatch.solvers.plan.plan import Plan
 from robatch.solvers.solve import solve
 
 TARGETS: dict[str, dict[str, float]] = {"dense": {"greedy": 4, "exact": 6}, "factored": {"greedy": 4, "exact": 2}}

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from robatch.bench import scale_rows
-from robatch.bench.results import csv_text, measured_on, write_files
-from robatch.bench.scale_rows import COLUMNS, ScaleRow
-from robatch.bench.scale_tables import markdown
+from robatch.bench.gap.results import csv_text, measured_on, write_files
+from robatch.bench.scale import rows as scale_rows
+from robatch.bench.scale.rows import COLUMNS, ScaleRow
+from robatch.bench.scale.tables import markdown
 
 FILES = ("results.csv", "time.png", "gap.png", "scale.md")
 
@@ -99,7 +99,7 @@ class ScaleResults:
         InputError
             If they cannot be written.
         """
-        from robatch.bench.scale_plots import gap_plot, time_plot
+        from robatch.bench.scale.plots import gap_plot, time_plot
 
         plots = {"time.png": time_plot(self.rows), "gap.png": gap_plot(self.rows)}
         return write_files(folder, {"results.csv": self.csv(), **plots, "scale.md": self.markdown()})

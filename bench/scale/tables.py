@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from robatch.bench import wording
-from robatch.bench.scale_cells import Series
-from robatch.bench.scale_rows import ScaleRow
-from robatch.bench.terminal import PLAIN_WIDTH, LiveTerminal, fixed_table
+from robatch.bench.scale.cells import Series
+from robatch.bench.scale.rows import ScaleRow
+from robatch.instances.display import wording
+from robatch.instances.display.terminal import PLAIN_WIDTH, LiveTerminal, fixed_table
 
 if TYPE_CHECKING:
     from rich.table import Table

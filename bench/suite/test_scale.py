@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from robatch.bench import Series, oracle
-from robatch.bench.passes import best, dense_utilities
+from robatch.bench import Series
+from robatch.bench.common import heap_baseline as oracle
+from robatch.bench.common.passes import best, dense_utilities
 from robatch.solvers import solve
 
 QUERIES = 3000

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from robatch.bench import field_metrics
+from robatch.bench.common import field_metrics
 from robatch.instances.problem import Problem
 
 FloatArray = npt.NDArray[np.float64]

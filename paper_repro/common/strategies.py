@@ -21,14 +21,14 @@ import numpy.typing as npt
 import robatch
 from paper_repro.common.curves import Curve
 from paper_repro.common.datasets import Dataset, Predictions
-from robatch.bench.field_metrics import non_decreasing_hull
-from robatch.bench.oracle import registered
+from robatch.bench.common.field_metrics import non_decreasing_hull
+from robatch.bench.common.heap_baseline import registered
 from robatch.instances.model import Model
 from robatch.instances.problem import Problem
 from robatch.proxies.utility.answer_scorer import AnswerScorer
 from robatch.proxies.utility.cascade import fit_cascade
-from robatch.solvers.peers import online_duals, window_ilp
-from robatch.solvers.plan import Cost
+from robatch.solvers.plan.plan import Cost
+from robatch.solvers.reference.peers import online_duals, window_ilp
 from robatch.solvers.registry import Solver
 
 FloatArray = npt.NDArray[np.float64]

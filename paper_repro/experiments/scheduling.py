@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 import robatch
 from paper_repro.common import plots
 from paper_repro.common.csv_tables import Table, by_table
-from robatch.bench import oracle
+from robatch.bench.common import heap_baseline as oracle
 from robatch.proxies.profiling.measurements import Measurements
 from robatch.proxies.tasks.queries import generate_task
 from robatch.proxies.utility.utility_proxy import UtilityProxy

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.proxies.profiling.measurements import Measurements
-from robatch.proxies.utility.facts import single_answers
+from robatch.proxies.utility.fit_context import single_answers
 from robatch.proxies.utility.uncertainty import Answers
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 

@@ -135,7 +135,7 @@ class Dispatcher:
         rows, fits = rows[sendable], fits[sendable]
         calls: list[list[Any]] = []
         if len(rows):
-            from robatch.solvers.packing import pack
+            from robatch.solvers.plan.packing import pack
 
             problem = self._corrected(rows, fits)
             kept, columns = self._chosen(problem)

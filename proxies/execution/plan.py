@@ -20,8 +20,8 @@ from robatch.instances.problem_file import KEY, read, read_table
 from robatch.proxies.execution.pool import PoolModel, named_fields, override, pool_model
 from robatch.proxies.tasks.prompts import Template
 from robatch.proxies.tasks.queries import Query, read_queries
-from robatch.solvers.packing import Calls
-from robatch.solvers.plan import Plan
+from robatch.solvers.plan.packing import Calls
+from robatch.solvers.plan.plan import Plan
 
 VERSION = 1
 _KIND = "routed plan"
@@ -38,7 +38,7 @@ class RoutedPlan:
     plan
         The plan, held to realized cost.
     order, starts, columns
-        The calls, as `robatch.solvers.packing.Calls` has them: queries call by call (N,), where each call begins
+        The calls, as `robatch.solvers.plan.packing.Calls` has them: queries call by call (N,), where each call begins
         (calls + 1,), and each call's state (calls,).
     queries_path, queries_sha256
         The file with the texts, and the hash that it must still have. A plan's file names it by its path from there.

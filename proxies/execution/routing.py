@@ -17,9 +17,9 @@ from robatch.proxies.execution.pool import override, pool_model
 from robatch.proxies.tasks.prompts import Template
 from robatch.proxies.tasks.queries import read_queries
 from robatch.proxies.tasks.recorded import check_askable
-from robatch.solvers.call_bound import strengthened
-from robatch.solvers.policies import Policy
-from robatch.solvers.relaxation import Relaxer
+from robatch.solvers.bounds.relaxation import Relaxer
+from robatch.solvers.bounds.whole_call_dual import strengthened
+from robatch.solvers.plan.grouping import Policy
 from robatch.solvers.solve import solve
 
 

@@ -14,11 +14,11 @@ from robatch.instances.errors import InputError
 from robatch.instances.model import Model
 from robatch.instances.problem import IntArray
 from robatch.instances.scalars import number, whole
-from robatch.proxies.online.deciding import Chooser
-from robatch.proxies.online.filling import Filler, OnlineCall
+from robatch.proxies.online.call_buffer import Filler, OnlineCall
 from robatch.proxies.online.pacing import Pacer, Unit
 from robatch.proxies.online.predicting import Predicts, output_limit_of, predicted
 from robatch.proxies.online.saved_state import SavedState
+from robatch.proxies.online.state_choice import Chooser
 from robatch.proxies.online.state_table import StateTable, Vectors
 
 ROUNDING = 1e-12  # part of the budget that is never spent: the bills' rounding in float64 stays below it
@@ -211,7 +211,7 @@ class OnlineRouter:
         input_tokens, output_tokens
             (N,), or (N, K).
         """
-        from robatch.proxies.online import choosing
+        from robatch.proxies.online import kernels as choosing
 
         block = np.ascontiguousarray(utilities, dtype=np.float64)
         if block.ndim != 2 or block.shape[1] != len(self.states):

@@ -10,7 +10,7 @@ from typing import Any
 from robatch.instances.errors import InputError
 from robatch.instances.model import State
 from robatch.instances.scalars import number, whole
-from robatch.proxies.online.filling import Unsettled
+from robatch.proxies.online.call_buffer import Unsettled
 
 FORMAT = 2
 KIND = "online-router"

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from robatch.proxies.online.filling import Filler
+from robatch.proxies.online.call_buffer import Filler
 from robatch.proxies.online.pacing import Pacer
 from robatch.proxies.online.state_table import GroupCounts, StateTable, Vectors
 
@@ -102,7 +102,7 @@ class Chooser:
         now
             Seconds.
         """
-        from robatch.proxies.online import choosing
+        from robatch.proxies.online import kernels as choosing
 
         table, model, share = self._table.arrays
         entry, more = self._filler.entry(group, now), None

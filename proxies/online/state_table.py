@@ -122,7 +122,7 @@ class StateTable:
 
     def refuse(self, code: int, vectors: Vectors) -> None:
         """Raise the error that a code of the kernels stands for."""
-        from robatch.proxies.online import choosing
+        from robatch.proxies.online import kernels as choosing
 
         if code == choosing.WRONG_TOKENS:
             held = [*vectors.input_tokens.tolist(), *vectors.output_tokens.tolist()]

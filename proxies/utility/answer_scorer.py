@@ -15,11 +15,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import whole
-from robatch.proxies.utility.arrays import as_measured
 from robatch.proxies.utility.crossfit import cross_fit, deal
 from robatch.proxies.utility.decomposition import Layout
+from robatch.proxies.utility.estimators import DENSE, make_router, router_scores
 from robatch.proxies.utility.features import Features, as_rows, check_source
-from robatch.proxies.utility.routers import DENSE, make_router, router_scores
+from robatch.proxies.utility.validation import as_measured
 
 FloatArray = npt.NDArray[np.float64]
 

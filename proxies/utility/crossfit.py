@@ -12,8 +12,8 @@ from scipy.sparse.csgraph import connected_components
 
 from robatch.instances.errors import InputError
 from robatch.proxies.utility.decomposition import Decomposition, Layout, router_targets
+from robatch.proxies.utility.estimators import fit_router, router_scores
 from robatch.proxies.utility.features import as_rows
-from robatch.proxies.utility.routers import fit_router, router_scores
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -87,7 +87,7 @@ def cross_fit(
     Parameters
     ----------
     make
-        Returns an unfitted router for the weights of the queries (see `robatch.proxies.utility.routers.make_router`).
+        Returns an unfitted router for the weights of the queries (see `estimators.make_router`).
     layout
         Which states each router predicts.
     seen

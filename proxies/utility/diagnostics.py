@@ -17,11 +17,11 @@ from sklearn.metrics import roc_auc_score
 from robatch.instances.errors import InputError
 from robatch.instances.files import replacing
 from robatch.instances.scalars import whole
-from robatch.proxies.utility.arrays import as_measured
 from robatch.proxies.utility.crossfit import deal
 from robatch.proxies.utility.decision_value import DecisionValue, decision_value
 from robatch.proxies.utility.features import as_rows, embedded
 from robatch.proxies.utility.utility_proxy import UtilityProxy
+from robatch.proxies.utility.validation import as_measured
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -99,7 +99,7 @@ def diagnose(
 ) -> Diagnosis:
     """Cross-validate a proxy by query, or by task.
 
-    Leaving out one task at a time, of the measurements of several (`robatch.proxies.utility.facts.stack_tasks`)::
+    Leaving out one task at a time, of the measurements of several (`robatch.proxies.utility.fit_context.stack_tasks`)::
 
         found = stack_tasks(measurements, {"sort": sort_queries, "sums": sums_queries})
         diagnose(proxy, found.texts, found.utility, groups=found.tasks, folds=2)

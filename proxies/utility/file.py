@@ -18,7 +18,7 @@ from skops import io  # type: ignore[import-untyped]
 
 from robatch.instances.errors import InputError, why_unreadable
 from robatch.instances.files import replacing
-from robatch.proxies.utility.router_parts import from_parts, to_parts
+from robatch.proxies.utility.estimator_parts import from_parts, to_parts
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 KIND = "robatch utility proxy"
@@ -35,12 +35,12 @@ _OWN = frozenset(
         "robatch.proxies.utility.features.Features",
         "robatch.proxies.utility.features.HashedTfidf",
         "robatch.proxies.utility.uncertainty.Uncertainty",
-        "robatch.proxies.utility.facts.Facts",
+        "robatch.proxies.utility.fit_context.Facts",
         "robatch.proxies.utility.scaling.Curve",
         "robatch.proxies.utility.token_counts.TokenCounts",
     }
 )
-"""The classes of robatch that a proxy is made of; routers are rebuilt (see `robatch.proxies.utility.router_parts`)."""
+"""The classes of robatch that a proxy is made of; routers are rebuilt (see `utility.estimator_parts`)."""
 
 _SCALERS = frozenset(
     {

@@ -17,15 +17,15 @@ from robatch.instances.errors import InputError
 from robatch.instances.scalars import number, whole
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.tasks.recorded import check_askable
-from robatch.proxies.utility.arrays import as_measured, as_tokens, validated
 from robatch.proxies.utility.crossfit import cross_fit, deal, left_out
 from robatch.proxies.utility.decomposition import Decomposition, Layout
-from robatch.proxies.utility.facts import Facts, sample
+from robatch.proxies.utility.estimators import DENSE, make_router, router_scores
 from robatch.proxies.utility.features import Features, as_rows, check_source
-from robatch.proxies.utility.routers import DENSE, make_router, router_scores
+from robatch.proxies.utility.fit_context import Facts, sample
 from robatch.proxies.utility.scaling import SCALINGS
 from robatch.proxies.utility.token_counts import TokenCounts, characters, looks
 from robatch.proxies.utility.uncertainty import Answers, Total, Uncertainty
+from robatch.proxies.utility.validation import as_measured, as_tokens, validated
 
 if TYPE_CHECKING:
     from robatch.instances.model import Model
@@ -446,7 +446,7 @@ class UtilityProxy(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         ------
         InputError
             If its features are a callable, or its router is another estimator than files hold (see
-            `robatch.proxies.utility.router_parts.CLASSES`).
+            `robatch.proxies.utility.estimator_parts.CLASSES`).
         """
         from robatch.proxies.utility.file import save
 

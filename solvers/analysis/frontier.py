@@ -13,13 +13,13 @@ import numpy.typing as npt
 from robatch.instances.errors import require
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number, whole
-from robatch.solvers.coupled import needs
-from robatch.solvers.plan import Plan
+from robatch.solvers.limits import needs
+from robatch.solvers.plan.plan import Plan
 from robatch.solvers.registry import check_constraints
 from robatch.solvers.solve import solve
 
 if TYPE_CHECKING:
-    from robatch.solvers.relaxation import Relaxer, Steps
+    from robatch.solvers.bounds.relaxation import Relaxer, Steps
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -148,7 +148,7 @@ def frontier(problem: Problem, resolution: float | None = None, threads: int | N
         If an argument is not allowed, or the problem has constraints that couple queries.
     """
     from robatch.instances.kernels import flat
-    from robatch.solvers.relaxation import Relaxer, find_steps, thread_count
+    from robatch.solvers.bounds.relaxation import Relaxer, find_steps, thread_count
 
     check_constraints("the frontier", frozenset(), needs(problem, "amortized"), "amortized")
 
@@ -175,7 +175,7 @@ def _curve(
 
 def _binned(problem: Problem, relaxer: Relaxer, resolution: float) -> Frontier:
     """Count the steps by slope, in finer bins until the error is small enough."""
-    from robatch.solvers.relaxation import DIRECT, find_steps, sample
+    from robatch.solvers.bounds.relaxation import DIRECT, find_steps, sample
 
     rows = sample(problem.n_queries, min(problem.n_queries, DIRECT))
     some = find_steps(relaxer.flat.take(rows), np.inf, 0.0)
@@ -224,8 +224,8 @@ def _leading_bits(slopes: FloatArray, shift: int) -> npt.NDArray[np.int64]:
 
 def _count(relaxer: Relaxer, shift: int, lowest: int, bins: int) -> tuple[float, float, FloatArray]:
     """Return USD and utility of the cheapest plan, and what `sweeps.histogram` counts in each bin: (bins, 4)."""
-    from robatch.solvers import sweeps
-    from robatch.solvers.relaxation import over_ranges
+    from robatch.solvers.bounds import relaxation_kernels as sweeps
+    from robatch.solvers.bounds.relaxation import over_ranges
 
     rows = relaxer.flat.n_queries
 

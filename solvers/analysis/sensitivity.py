@@ -10,8 +10,8 @@ import numpy.typing as npt
 from robatch.instances.errors import InputError
 from robatch.instances.problem import IntArray, Problem
 from robatch.instances.scalars import whole
-from robatch.solvers.coupled import needs
-from robatch.solvers.plan import Plan
+from robatch.solvers.limits import needs
+from robatch.solvers.plan.plan import Plan
 from robatch.solvers.registry import check_constraints
 
 
@@ -54,8 +54,8 @@ def sensitivity(problem: Problem, plan: Plan, threads: int | None = None) -> Sen
         the problem has constraints that couple queries: their prices are not known.
     """
     from robatch.instances.kernels import flat
-    from robatch.solvers import sweeps
-    from robatch.solvers.relaxation import over_chunks, thread_count
+    from robatch.solvers.bounds import relaxation_kernels as sweeps
+    from robatch.solvers.bounds.relaxation import over_chunks, thread_count
 
     check_constraints("sensitivity", frozenset(), needs(problem, "amortized"), "amortized")
     if plan.assignment is None or plan.shadow_price is None or not np.isfinite(plan.shadow_price):

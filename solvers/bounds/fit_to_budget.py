@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from robatch.instances.problem import IntArray
-from robatch.solvers.least_cost import cheapest_realized_assignment
+from robatch.solvers.bounds.relaxation import EDGE
+from robatch.solvers.infeasible.least_cost import cheapest_realized_assignment
 from robatch.solvers.registry import Request
-from robatch.solvers.relaxation import EDGE
 
 Scheduler = Callable[[float], IntArray]  # from amortized USD to an assignment, the cheapest one if they are too few
 

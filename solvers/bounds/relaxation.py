@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from robatch.instances.kernels import Flat, flat
 from robatch.instances.problem import IntArray
-from robatch.solvers import sweeps
+from robatch.solvers.bounds import relaxation_kernels as sweeps
 from robatch.solvers.registry import Request
 
 FloatArray = npt.NDArray[np.float64]

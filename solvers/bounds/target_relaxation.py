@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.problem import IntArray, Problem
-from robatch.solvers.relaxation import DIRECT, FARTHEST, ROUNDING, SAMPLE, Relaxer, Steps, find_steps, sample
+from robatch.solvers.bounds.relaxation import DIRECT, FARTHEST, ROUNDING, SAMPLE, Relaxer, Steps, find_steps, sample
 
 FloatArray = npt.NDArray[np.float64]
 

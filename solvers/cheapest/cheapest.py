@@ -12,15 +12,15 @@ import numpy as np
 from robatch.instances.errors import InputError
 from robatch.instances.problem import BoolArray, IntArray, Problem
 from robatch.instances.scalars import number, whole
-from robatch.solvers.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status
+from robatch.solvers.cheapest.targets import reachable, target_utility
+from robatch.solvers.check.verify_cheapest import verify_cheapest
+from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status
 from robatch.solvers.registry import AUTO, Answer, Request, get
 from robatch.solvers.solve import EXPLAIN, _plan, solve
-from robatch.solvers.targets import reachable, target_utility
-from robatch.solvers.verify_cheapest import verify_cheapest
 
 if TYPE_CHECKING:
-    from robatch.solvers.reach import Reach
-    from robatch.solvers.relaxation import Relaxer
+    from robatch.solvers.bounds.relaxation import Relaxer
+    from robatch.solvers.bounds.target_relaxation import Reach
 
 PROGRAMS = ("highs", "cpsat", "scip", "cbc", "pulp-highs")  # mixed-integer programs with a floor of utility
 KNOWN = ("greedy", "exact", *PROGRAMS)
@@ -200,9 +200,9 @@ def cheapest(
 def _find(request: Request, name: str, target: float) -> tuple[_Found, float | None, Relaxer]:
     """Run a solver; return also the shadow price, if it is known, and the relaxation for further budgets."""
     from robatch.instances.kernels import flat
-    from robatch.solvers.grades import raise_to_grade
-    from robatch.solvers.reach import reach, reaching
-    from robatch.solvers.relaxation import Relaxer, thread_count
+    from robatch.solvers.bounds.granularity import raise_to_grade
+    from robatch.solvers.bounds.relaxation import Relaxer, thread_count
+    from robatch.solvers.bounds.target_relaxation import reach, reaching
 
     problem, begin = request.problem, time.perf_counter()
     relaxer = Relaxer(flat(problem), thread_count(request.threads))
@@ -223,7 +223,7 @@ def _find(request: Request, name: str, target: float) -> tuple[_Found, float | N
         if name == "exact":
             return _exact(request, relaxer, relaxed, states, target, aim, bound, begin), price, relaxer
     elif problem.constraints is None:
-        from robatch.solvers.cheapest_realized import reaching_realized
+        from robatch.solvers.cheapest.realized import reaching_realized
 
         share, solves = (1.0, SOLVES) if name == "greedy" else (START, FEW)
         limited = None if request.time_limit is None else request.time_limit * share
@@ -245,7 +245,7 @@ def _exact(
     bound: float,
     begin: float,
 ) -> _Found:
-    from robatch.solvers.cheapest_exact import Search
+    from robatch.solvers.cheapest.exact import Search
 
     problem = request.problem
     search = Search(problem, relaxer, target, aim, relaxed.price, states, problem.amortized_cost(states), bound)
@@ -275,7 +275,7 @@ def _program(
     begin: float,
 ) -> _Found:
     """Solve the mixed-integer program with a floor of utility."""
-    from robatch.solvers.cheapest_mip import run, worth_keeping
+    from robatch.solvers.cheapest.mip import run, worth_keeping
 
     problem, cost = request.problem, request.cost
     start = kept = None

@@ -13,10 +13,10 @@ import time
 from dataclasses import dataclass
 
 from robatch.instances.problem import IntArray, Problem
-from robatch.solvers.exact import run
-from robatch.solvers.plan import Limit
+from robatch.solvers.bounds.relaxation import Relaxer
+from robatch.solvers.exact.amortized import run
+from robatch.solvers.plan.plan import Limit
 from robatch.solvers.registry import Request
-from robatch.solvers.relaxation import Relaxer
 
 FINEST = 4e-16  # relative gap in cost that budgets in float64 can tell apart
 SHARE = 0.1  # of the gap in cost: the gap in utility that is asked for first, counted at the shadow price

@@ -9,18 +9,18 @@ from dataclasses import replace
 import numpy as np
 
 from robatch.instances.problem import BoolArray, IntArray, Problem
-from robatch.solvers.budget_check import ENOUGH, EXCLUSIONS, PROOF, RECOUNTS, ROUNDS, Outcome, Run, recounted
-from robatch.solvers.coupled import excess
-from robatch.solvers.model import MipModel, build
-from robatch.solvers.plan import OPTIMAL_GAP, Cost, Limit
+from robatch.solvers.limits import excess
+from robatch.solvers.mip.cut_loop import ENOUGH, EXCLUSIONS, PROOF, RECOUNTS, ROUNDS, Outcome, Run, recounted
+from robatch.solvers.mip.formulation import MipModel, build
+from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Limit
 from robatch.solvers.registry import Request, get
 
 RUNS = {
-    "highs": "highs:run_once",
-    "cpsat": "cpsat:run_once",
-    "scip": "scip:run_once",
-    "cbc": "pulp_backend:run_cbc_once",
-    "pulp-highs": "pulp_backend:run_highs_once",
+    "highs": "mip.highs:run_once",
+    "cpsat": "mip.cpsat:run_once",
+    "scip": "mip.scip:run_once",
+    "cbc": "mip.pulp_solvers:run_cbc_once",
+    "pulp-highs": "mip.pulp_solvers:run_highs_once",
 }
 TINY = 1e-300
 TRIED = 32  # moves of one query that are evaluated

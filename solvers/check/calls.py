@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.problem import Problem
-from robatch.solvers.plan import Plan
+from robatch.solvers.plan.plan import Plan
 
 FIGURES = 1e-9  # relative: a mean utility may miss its limit by no more than this
 MONEY = 1e-12  # relative: USD may exceed a limit by no more than rounding of the sums here

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.problem import Problem
-from robatch.solvers.plan import Plan
-from robatch.solvers.recheck import (
+from robatch.solvers.check.calls import (
     NO_CODES,
     VerificationError,
     broken,
@@ -22,6 +21,7 @@ from robatch.solvers.recheck import (
     masked,
     prompts,
 )
+from robatch.solvers.plan.plan import Plan
 
 __all__ = ["NO_CODES", "VerificationError", "Verified", "verify"]
 
@@ -93,7 +93,7 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
     is never below amortized cost, so this bounds plans that keep a realized budget too. Constraints and conflicts only
     take plans away.
     """
-    from robatch.solvers.recount import recount  # here, as it loads numba
+    from robatch.solvers.check.kernels import recount  # here, as it loads numba
 
     _check_names(problem, plan)
     arrays = _arrays(problem)
@@ -228,7 +228,7 @@ def _check_missing(problem: Problem, plan: Plan, arrays: tuple[Array, ...]) -> V
         raise VerificationError(f"bound is {plan.bound}, which no utility can have")
     if plan.status == "no_solution":
         return Verified(None, None, None, _check_by_duality(problem, plan, NO_CODES, 0.0, 0.0, arrays))
-    from robatch.solvers.recount import cheapest, recount
+    from robatch.solvers.check.kernels import cheapest, recount
 
     states, (groups, n_groups) = frozen(cheapest(*arrays)), _groups(problem, plan)
     wrong, _, own, amortized, realized = recount(states, groups, n_groups, *arrays)
@@ -270,7 +270,7 @@ def _check_by_duality(
     optimal = plan.status == "optimal" and not coupled
     if not priced and not optimal:
         return None
-    from robatch.solvers.recount import weigh
+    from robatch.solvers.check.kernels import weigh
 
     found, query, state, gain = weigh(
         spend if priced else 0.0,

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from robatch.instances.problem import Problem
-from robatch.solvers.verify import (
+from robatch.solvers.check.verify import (
     BOUND,
     FIGURES,
     MICRO,
@@ -19,7 +19,7 @@ from robatch.solvers.verify import (
 )
 
 if TYPE_CHECKING:
-    from robatch.solvers.cheapest import Cheapest
+    from robatch.solvers.cheapest.cheapest import Cheapest
 
 REACHED = 1e-12  # relative: what the sum of utilities here and the problem's may differ by
 
@@ -97,7 +97,7 @@ def verify_cheapest(problem: Problem, found: Cheapest, calls: bool = True) -> fl
 
 def _check_out_of_reach(problem: Problem, found: Cheapest) -> None:
     """Check that every query in its best state misses the target; constraints may put it further out of reach."""
-    from robatch.solvers.recount import weigh
+    from robatch.solvers.check.kernels import weigh
 
     greatest = float(weigh(0.0, 0.0, NO_CODES, 0.0, 0.0, True, *_arrays(problem))[0])
     if problem.constraints is None and greatest > found.target * (1 + FIGURES):
@@ -106,7 +106,7 @@ def _check_out_of_reach(problem: Problem, found: Cheapest) -> None:
 
 def _dual(problem: Problem, found: Cheapest) -> float | None:
     """Return the lower bound that the shadow price proves: None without one, or if rounding may change nine digits."""
-    from robatch.solvers.recount import weigh
+    from robatch.solvers.check.kernels import weigh
 
     price = found.shadow_price
     if price is None or not 0.0 < price < math.inf:

@@ -22,12 +22,12 @@ import numpy.typing as npt
 from robatch.instances.kernels import Flat, tally
 from robatch.instances.money import Money, Whole, times
 from robatch.instances.problem import IntArray
-from robatch.solvers import sweeps
-from robatch.solvers.core_search import Core
-from robatch.solvers.grades import lower_to_grade
+from robatch.solvers.bounds import relaxation_kernels as sweeps
+from robatch.solvers.bounds.granularity import lower_to_grade
+from robatch.solvers.bounds.relaxation import EDGE, ROUNDING, Relaxation, Relaxer, at_budget, over_chunks
+from robatch.solvers.exact.core import Core
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.relaxation import EDGE, ROUNDING, Relaxation, Relaxer, at_budget, over_chunks
-from robatch.solvers.work import Work
+from robatch.solvers.search_limits import Work
 
 FIRST_CUT = 8  # the first search leaves out states whose loss is above the shortfall over this ...
 AT_ONCE = 500  # ... if there are more queries than these
@@ -95,7 +95,7 @@ def run(request: Request) -> Answer:
     """Return a plan that is proven best to the requested gap, or the best one found and its bound."""
     prompts = (request.problem.call_price > 0.0) & (request.problem.state_batch_size > 1)
     if request.cost == "realized" and prompts.any():  # otherwise both cost models are the same
-        from robatch.solvers import realized_exact
+        from robatch.solvers.exact import realized as realized_exact
 
         return realized_exact.run(request)
     problem, budget = request.problem, request.budget

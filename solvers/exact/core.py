@@ -12,10 +12,10 @@ import numpy.typing as npt
 from robatch.instances.kernels import Flat
 from robatch.instances.money import Money, Whole
 from robatch.instances.problem import IntArray
-from robatch.solvers import core
-from robatch.solvers.bundles import bundle
-from robatch.solvers.relaxation import EDGE
-from robatch.solvers.work import Work
+from robatch.solvers.bounds.relaxation import EDGE
+from robatch.solvers.exact import core_kernels as core
+from robatch.solvers.exact.item_aggregation import bundle
+from robatch.solvers.search_limits import Work
 
 FloatArray = npt.NDArray[np.float64]
 Items = tuple[IntArray, FloatArray, FloatArray, FloatArray]

@@ -16,13 +16,13 @@ from dataclasses import replace
 import numpy as np
 
 from robatch.instances.problem import IntArray
-from robatch.solvers.budget_check import keep_budget
-from robatch.solvers.call_bound import Fixing
-from robatch.solvers.coupled import legal
-from robatch.solvers.highs import run_once
-from robatch.solvers.model import build
-from robatch.solvers.plan import Limit
-from robatch.solvers.realized import run as schedule
+from robatch.solvers.bounds.whole_call_dual import Fixing
+from robatch.solvers.greedy.realized import run as schedule
+from robatch.solvers.limits import legal
+from robatch.solvers.mip.cut_loop import keep_budget
+from robatch.solvers.mip.formulation import build
+from robatch.solvers.mip.highs import run_once
+from robatch.solvers.plan.plan import Limit
 from robatch.solvers.registry import Answer, Request
 
 FIRST = 4  # the first core leaves out pairs that lose more than the distance from plan to bound over this

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from robatch.solvers.bounds.fit_to_budget import within
+from robatch.solvers.bounds.relaxation import EDGE, Relaxer
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.relaxation import EDGE, Relaxer
-from robatch.solvers.schedule import within
 
 
 def run(request: Request) -> Answer:
@@ -14,11 +14,11 @@ def run(request: Request) -> Answer:
     Research 27(3), 1979). Realized cost, and constraints that couple queries, have schedulers of their own.
     """
     if request.problem.constraints is not None:
-        from robatch.solvers import constrained
+        from robatch.solvers.greedy import constrained
 
         return constrained.run(request)
     if request.cost == "realized":
-        from robatch.solvers import realized
+        from robatch.solvers.greedy import realized
 
         return realized.run(request)
     relaxer = Relaxer.of(request)

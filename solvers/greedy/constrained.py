@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from robatch.instances.kernels import flat
 from robatch.instances.problem import IntArray
-from robatch.solvers.constrained_dual import Dual, minimize
-from robatch.solvers.constrained_rows import Rows, rows_of, sides_of
-from robatch.solvers.constrained_search import MARGIN, Found, Search
-from robatch.solvers.coupled import legal
-from robatch.solvers.least_cost import cheapest_realized_assignment
+from robatch.solvers.bounds.relaxation import Relaxer, thread_count
+from robatch.solvers.greedy.constrained_dual import Dual, minimize
+from robatch.solvers.greedy.constrained_rows import Rows, rows_of, sides_of
+from robatch.solvers.greedy.constrained_search import MARGIN, Found, Search
+from robatch.solvers.infeasible.least_cost import cheapest_realized_assignment
+from robatch.solvers.limits import legal
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.relaxation import Relaxer, thread_count
 
 FloatArray = npt.NDArray[np.float64]
 

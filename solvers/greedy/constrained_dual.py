@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from robatch.instances.kernels import Flat
 from robatch.instances.problem import BoolArray, IntArray
-from robatch.solvers import constrained_kernels as kernels
-from robatch.solvers.constrained_kernels import Sides
-from robatch.solvers.relaxation import over_ranges, sample
+from robatch.solvers.bounds.relaxation import over_ranges, sample
+from robatch.solvers.greedy import constrained_kernels as kernels
+from robatch.solvers.greedy.constrained_kernels import Sides
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -77,7 +77,7 @@ class Dual:
     flat, sides
         The problem.
     most, scale
-        Right-hand sides and scales of the rows, see `robatch.solvers.constrained_rows`.
+        Right-hand sides and scales of the rows, see `robatch.solvers.greedy.constrained_rows`.
     threads
         Threads of each pass.
     """

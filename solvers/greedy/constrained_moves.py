@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numba import njit
 
 from robatch.instances.kernels import Flat
-from robatch.solvers.constrained_kernels import Sides
+from robatch.solvers.greedy.constrained_kernels import Sides
 
 Array = npt.NDArray[Any]
 

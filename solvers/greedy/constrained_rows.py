@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from robatch.instances.constraints import Constraints
 from robatch.instances.problem import BoolArray, IntArray, Problem
-from robatch.solvers.constrained_kernels import Sides
-from robatch.solvers.coupled import ROUNDING
-from robatch.solvers.plan import Cost
+from robatch.solvers.greedy.constrained_kernels import Sides
+from robatch.solvers.limits import ROUNDING
+from robatch.solvers.plan.plan import Cost
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.problem import IntArray
-from robatch.solvers import constrained_moves as moves
-from robatch.solvers.constrained_dual import Dual
-from robatch.solvers.constrained_kernels import losses
-from robatch.solvers.constrained_moves import Tally
-from robatch.solvers.constrained_rows import Rows
+from robatch.solvers.greedy import constrained_moves as moves
+from robatch.solvers.greedy.constrained_dual import Dual
+from robatch.solvers.greedy.constrained_kernels import losses
+from robatch.solvers.greedy.constrained_moves import Tally
+from robatch.solvers.greedy.constrained_rows import Rows
 
 FloatArray = npt.NDArray[np.float64]
 

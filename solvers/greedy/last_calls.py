@@ -62,7 +62,7 @@ def shrunk(problem: Problem, assignment: IntArray, budget: float | None, cost: s
 def _round(problem: Problem, states: IntArray, room: float, amortized: bool) -> float | None:
     """Move each cell's last call at most once, in place; return the room that is left, None if nothing moved."""
     from robatch.instances.kernels import flat
-    from robatch.solvers.last_call_kernels import choose, movers
+    from robatch.solvers.greedy.last_call_kernels import choose, movers
 
     width, sizes = problem.n_states, problem.state_batch_size
     groups = np.empty(0, dtype=np.int64) if problem.groups is None else problem.group_codes

@@ -16,13 +16,25 @@ import numpy.typing as npt
 
 from robatch.instances.kernels import Flat
 from robatch.instances.problem import IntArray, Problem
-from robatch.solvers import call_bound, seats, shuffle, sweeps
-from robatch.solvers.call_bound import dense, strengthened
-from robatch.solvers.last_calls import shrunk
-from robatch.solvers.plan import OPTIMAL_GAP
+from robatch.solvers.bounds import relaxation_kernels as sweeps
+from robatch.solvers.bounds import whole_call_dual as call_bound
+from robatch.solvers.bounds.fit_to_budget import within
+from robatch.solvers.bounds.relaxation import (
+    DIRECT,
+    EDGE,
+    SAMPLE,
+    Relaxer,
+    find_steps,
+    over_chunks,
+    sample,
+    thread_count,
+)
+from robatch.solvers.bounds.whole_call_dual import dense, strengthened
+from robatch.solvers.greedy import annealing_kernels as shuffle
+from robatch.solvers.greedy import call_count_kernels as seats
+from robatch.solvers.greedy.last_calls import shrunk
+from robatch.solvers.plan.plan import OPTIMAL_GAP
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.relaxation import DIRECT, EDGE, SAMPLE, Relaxer, find_steps, over_chunks, sample, thread_count
-from robatch.solvers.schedule import within
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from robatch.instances.constraints import Constraints
 from robatch.instances.problem import IntArray, Problem
-from robatch.solvers.budget_check import excluded, recounted
-from robatch.solvers.coupled import Entry, amounts, entries, legal
-from robatch.solvers.highs import outcome, run_once, solver
-from robatch.solvers.model import MipModel, build
-from robatch.solvers.plan import Cost
+from robatch.solvers.limits import Entry, amounts, entries, legal
+from robatch.solvers.mip.constraints import uses
+from robatch.solvers.mip.cut_loop import excluded, recounted
+from robatch.solvers.mip.formulation import MipModel, build
+from robatch.solvers.mip.highs import outcome, run_once, solver
+from robatch.solvers.plan.plan import Cost
 from robatch.solvers.registry import Request
-from robatch.solvers.rows import uses
 
 ROUNDS = 40  # solves that look for a plan which keeps its limits in float64
 GAP = 1e-7  # relative, of the least use

@@ -12,11 +12,11 @@ import numpy as np
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number
-from robatch.solvers.coupled import OF_GROUPS, Entry, Kind
-from robatch.solvers.plan import Cost
+from robatch.solvers.limits import OF_GROUPS, Entry, Kind
+from robatch.solvers.plan.plan import Cost
 
 if TYPE_CHECKING:
-    from robatch.solvers.clashes import Limits, Search
+    from robatch.solvers.infeasible.conflict_set import Limits, Search
 
 DIGITS = 6  # of numbers in messages; they are rounded to the safe side
 MOST_PAIRS = 2_000_000  # queries times states, beyond which building the programs alone takes too long
@@ -136,7 +136,7 @@ def explain(problem: Problem, budget: float, cost: Cost = "amortized", time_limi
     time_limit = number("time_limit", time_limit, most=1e9, needed="a number of seconds above 0", above=True)
     if problem.n_queries * problem.n_states > MOST_PAIRS:
         return Explanation(None, (), False, _undecided("the problem is too large to say which of them conflict"))
-    from robatch.solvers.clashes import LAST, SHARE, Search  # here, as it loads numba and HiGHS
+    from robatch.solvers.infeasible.conflict_set import LAST, SHARE, Search  # here, as it loads numba and HiGHS
 
     search = Search(problem, budget, cost, time_limit)
     few = search.prices()

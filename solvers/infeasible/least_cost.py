@@ -31,7 +31,7 @@ def least_realized_cost(problem: Problem, time_limit: float = 10.0) -> tuple[flo
     least = problem.realized_cost(assignment)
     if problem.n_queries * problem.n_states > MOST_PAIRS:
         return least, least <= problem.cheapest_budget * (1 + 1e-12)
-    from robatch.solvers.highs import minimize_cost
+    from robatch.solvers.mip.highs import minimize_cost
 
     found, bound = minimize_cost(problem, time_limit, assignment)
     if found is not None:

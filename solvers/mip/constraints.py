@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.problem import IntArray
-from robatch.solvers.columns import Columns, conflicts_within_groups
-from robatch.solvers.coupled import OF_GROUPS, OF_MONEY, Entry, entries
+from robatch.solvers.limits import OF_GROUPS, OF_MONEY, Entry, entries
+from robatch.solvers.mip.variables import Columns, conflicts_within_groups
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from ortools.sat.python import cp_model
 
-from robatch.solvers.budget_check import Outcome, keep_budget
-from robatch.solvers.model import MipModel
+from robatch.solvers.mip.cut_loop import Outcome, keep_budget
+from robatch.solvers.mip.formulation import MipModel
 from robatch.solvers.registry import Answer, Request
 
 FloatArray = npt.NDArray[np.float64]

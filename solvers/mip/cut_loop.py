@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.problem import BoolArray, IntArray, Problem
-from robatch.solvers.call_bound import Fixing, strengthened
-from robatch.solvers.coupled import OF_MONEY, broken, excess, legal
-from robatch.solvers.greedy import run as greedy
-from robatch.solvers.model import MipModel, build
-from robatch.solvers.plan import OPTIMAL_GAP, Cost, Limit
+from robatch.solvers.bounds.relaxation import Relaxer
+from robatch.solvers.bounds.whole_call_dual import Fixing, strengthened
+from robatch.solvers.greedy.amortized import run as greedy
+from robatch.solvers.limits import OF_MONEY, broken, excess, legal
+from robatch.solvers.mip.formulation import MipModel, build
+from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Limit
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.relaxation import Relaxer
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -9,8 +9,8 @@ from robatch.instances.errors import InputError
 from robatch.instances.files import replacing
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number
-from robatch.solvers.model import build
-from robatch.solvers.plan import Cost
+from robatch.solvers.mip.formulation import build
+from robatch.solvers.plan.plan import Cost
 
 
 def export(problem: Problem, budget: float, path: str | os.PathLike[str], cost: Cost = "amortized") -> None:
@@ -41,7 +41,7 @@ def export(problem: Problem, budget: float, path: str | os.PathLike[str], cost: 
     """
     import highspy
 
-    from robatch.solvers.highs import linear_program
+    from robatch.solvers.mip.highs import linear_program
 
     suffix = Path(path).suffix.lower()
     if suffix not in (".mps", ".lp"):

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.problem import BoolArray, IntArray, Problem
-from robatch.solvers.columns import Columns, call_entries, make_columns
-from robatch.solvers.coupled import OF_GROUPS, OF_MONEY, Entry
-from robatch.solvers.plan import Cost
-from robatch.solvers.rows import conflict_rows, constraint_rows, money_row, utility_row
+from robatch.solvers.limits import OF_GROUPS, OF_MONEY, Entry
+from robatch.solvers.mip.constraints import conflict_rows, constraint_rows, money_row, utility_row
+from robatch.solvers.mip.variables import Columns, call_entries, make_columns
+from robatch.solvers.plan.plan import Cost
 
 FloatArray = npt.NDArray[np.float64]
 

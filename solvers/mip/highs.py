@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.problem import IntArray, Problem
-from robatch.solvers.budget_check import Outcome, keep_budget
-from robatch.solvers.model import MipModel, build
-from robatch.solvers.plan import Limit
+from robatch.solvers.mip.cut_loop import Outcome, keep_budget
+from robatch.solvers.mip.formulation import MipModel, build
+from robatch.solvers.mip.highs_watchdog import Watch, until_progress
+from robatch.solvers.plan.plan import Limit
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.stall import Watch, until_progress
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from robatch.solvers.budget_check import Outcome
+from robatch.solvers.mip.cut_loop import Outcome
 from robatch.solvers.registry import Request
 
 CHECKS = 10_000  # of the limits, at one node and the same bounds: below 200 in ordinary runs, 8,000 a second in a loop

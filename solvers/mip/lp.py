@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from robatch.solvers.highs import outcome, solver
-from robatch.solvers.model import MipModel, build
+from robatch.solvers.mip.formulation import MipModel, build
+from robatch.solvers.mip.highs import outcome, solver
 from robatch.solvers.registry import Answer, Request
 
 ROUNDING = 1e-12  # relative; more than the sums of a bound can err

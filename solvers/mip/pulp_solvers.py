@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pulp
 
-from robatch.solvers.budget_check import Outcome, keep_budget
-from robatch.solvers.highs import use_threads
-from robatch.solvers.model import MipModel
+from robatch.solvers.mip.cut_loop import Outcome, keep_budget
+from robatch.solvers.mip.formulation import MipModel
+from robatch.solvers.mip.highs import use_threads
+from robatch.solvers.mip.highs_watchdog import Watch, until_progress
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.stall import Watch, until_progress
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 from ortools.math_opt.python import mathopt
 from ortools.math_opt.solvers.gscip import gscip_pb2
 
-from robatch.solvers.budget_check import Outcome, keep_budget
-from robatch.solvers.model import MipModel
-from robatch.solvers.plan import Limit
+from robatch.solvers.mip.cut_loop import Outcome, keep_budget
+from robatch.solvers.mip.formulation import MipModel
+from robatch.solvers.plan.plan import Limit
 from robatch.solvers.registry import Answer, Request
 
 FloatArray = npt.NDArray[np.float64]

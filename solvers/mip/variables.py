@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.problem import BoolArray, IntArray, Problem
-from robatch.solvers.plan import Cost
+from robatch.solvers.plan.plan import Cost
 
 FloatArray = npt.NDArray[np.float64]
 

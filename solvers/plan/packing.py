@@ -190,7 +190,7 @@ def _by_cell(
         found = groups[order] * n_states + states[order]
         begins = np.flatnonzero(np.diff(found, prepend=-1))
         return order, np.append(begins, len(order)), found[begins]
-    from robatch.solvers.packing_kernels import by_cell  # here, as it loads numba
+    from robatch.solvers.plan.packing_kernels import by_cell  # here, as it loads numba
 
     given = np.empty(0, dtype=np.int64) if sequence is None else sequence
     order, ends = by_cell(*(_frozen(array) for array in (states, groups)), n_groups, n_states, _frozen(given))

@@ -16,8 +16,8 @@ from robatch.instances.files import replacing
 from robatch.instances.model import State
 from robatch.instances.problem import IntArray, Problem
 from robatch.instances.problem_file import KEY, read_table
-from robatch.solvers import policies
-from robatch.solvers.packing import Calls, pack
+from robatch.solvers.plan import grouping as policies
+from robatch.solvers.plan.packing import Calls, pack
 
 Cost = Literal["amortized", "realized"]
 Status = Literal["optimal", "feasible", "infeasible", "no_solution"]
@@ -117,7 +117,7 @@ class Plan:
         """Return the physical calls: at most b queries of one state and one group each, and no two that conflict.
 
         Every policy forms the same number of calls of each group and state, the one that the plan's realized cost
-        counts. In a group and state with conflicts it is a wish: see `robatch.solvers.packing.pack`.
+        counts. In a group and state with conflicts it is a wish: see `robatch.solvers.plan.packing.pack`.
 
         Parameters
         ----------
@@ -132,7 +132,7 @@ class Plan:
         similarity
             For ``"similarity"``: vectors of the queries (N, d), such as TF-IDF or embeddings, dense or scipy sparse;
             or a networkx graph of queries, by id (by position without ids), with similarities as edge weights. What is
-            done with them, and its limits: `robatch.solvers.similarity`.
+            done with them, and its limits: `robatch.solvers.plan.similarity`.
 
         Returns
         -------
@@ -150,7 +150,7 @@ class Plan:
         sequence = policies.sequence(policy, seed, self.assignment, self.states, lengths)
         arrange = None
         if similarity is not None:
-            from robatch.solvers.similarity import Similarity
+            from robatch.solvers.plan.similarity import Similarity
 
             arrange = Similarity(similarity, len(self.assignment), self.query_ids, self.conflicts)
         return pack(self.assignment, self.states, self.group_codes, self.conflicts, sequence, arrange)

@@ -63,7 +63,7 @@ class Similarity:
         """Return the queries of a cell in the order in which its calls take them."""
         if size == 2 and len(queries) <= MATCHING:
             return queries[_paired(self._weights(queries), self._barred(queries))]
-        from robatch.solvers.packing_kernels import grown, grown_on_graph
+        from robatch.solvers.plan.packing_kernels import grown, grown_on_graph
 
         if self.vectors is None:
             return grown_on_graph(queries, size, *self.edges, self.place, self.near)  # type: ignore[no-any-return]

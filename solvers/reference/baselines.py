@@ -6,10 +6,10 @@ import numpy as np
 
 from robatch.instances.kernels import flat
 from robatch.instances.problem import IntArray, Problem
-from robatch.solvers.least_cost import cheapest_realized_assignment
+from robatch.solvers.bounds.fit_to_budget import within
+from robatch.solvers.bounds.relaxation import Relaxer, thread_count
+from robatch.solvers.infeasible.least_cost import cheapest_realized_assignment
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.relaxation import Relaxer, thread_count
-from robatch.solvers.schedule import within
 
 
 def run_router_only(request: Request) -> Answer:

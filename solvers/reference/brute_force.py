@@ -10,8 +10,8 @@ from numba import njit
 
 from robatch.instances.errors import InputError
 from robatch.instances.problem import IntArray, Problem
-from robatch.solvers.coupled import entries, legal, needs
-from robatch.solvers.plan import Cost
+from robatch.solvers.limits import entries, legal, needs
+from robatch.solvers.plan.plan import Cost
 from robatch.solvers.registry import Answer, Request
 
 Array = npt.NDArray[Any]

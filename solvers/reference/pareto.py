@@ -12,9 +12,9 @@ import numpy as np
 
 from robatch.instances.kernels import flat
 from robatch.instances.problem import IntArray
-from robatch.solvers import kernels
+from robatch.solvers.bounds.fit_to_budget import within
+from robatch.solvers.reference import pareto_kernels as kernels
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.schedule import within
 
 
 def run(request: Request) -> Answer:

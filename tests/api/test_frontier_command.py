@@ -199,7 +199,7 @@ def test_a_plot_that_fails_leaves_no_half_written_file(monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     Path("curve.png").write_bytes(b"old")
-    monkeypatch.setattr("robatch.bench.frontier_plot.frontier_plot", broken)
+    monkeypatch.setattr("robatch.bench.common.frontier_plot.frontier_plot", broken)
     assert robatch("p.parquet", "--plot", "curve.png").exit_code != 0
     assert Path("curve.png").read_bytes() == b"old"
     assert sorted(os.listdir()) == ["curve.png", "p.parquet"]

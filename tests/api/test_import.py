@@ -41,7 +41,7 @@ def test_public_names(name: str) -> None:
 
 
 def test_functions_stay_functions_after_their_modules_are_imported() -> None:
-    code = "import robatch.solvers.solve, robatch.solvers.verify, robatch; assert callable(robatch.solve); "
+    code = "import robatch.solvers.solve, robatch.solvers.check.verify, robatch; assert callable(robatch.solve); "
     code += "from robatch import solve, verify; assert callable(solve) and callable(verify)"
     modules_after(code)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from robatch.bench import scale_measure
+from robatch.bench.scale import measure as scale_measure
 from robatch.solvers import Answer, Request, Solver, register, registry
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from robatch.bench import gap as gap_module
 from robatch.bench import gap_benchmark
-from robatch.bench.results import FILES
-from robatch.bench.rows import COLUMNS
+from robatch.bench.common.rows import COLUMNS
+from robatch.bench.gap import benchmark as gap_module
+from robatch.bench.gap.results import FILES
 from robatch.instances import InputError, Problem, generate
 from robatch.instances.constraints import Constraints
 from robatch.solvers import Answer, Request, Solver, register, registry
@@ -134,8 +134,8 @@ def test_a_foreign_record_is_refused(tiny: dict[str, Problem], tmp_path: Path, c
 
 
 def test_one_run_at_a_time(tiny: dict[str, Problem], tmp_path: Path) -> None:
-    from robatch.bench.record import Record
-    from robatch.bench.rows import Row
+    from robatch.bench.common.record import Record
+    from robatch.bench.common.rows import Row
 
     settings = {"a": 1}
     record = Record(tmp_path, Row, settings, {"cpu": 1})
@@ -192,7 +192,7 @@ def test_results_are_written_whole_or_not_at_all(
     results = gap_benchmark(tiny, FRACTIONS, ("greedy",))
     results.write(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    monkeypatch.setattr("robatch.bench.plots.runtime_plot", lambda rows: 1 / 0)
+    monkeypatch.setattr("robatch.bench.gap.plots.runtime_plot", lambda rows: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         replace(results, rows=results.rows[:1]).write(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

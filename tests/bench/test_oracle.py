@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robatch.bench import oracle
+from robatch.bench.common import heap_baseline as oracle
 from robatch.instances import InputError, Problem, generate
 from robatch.solvers import Request, solve
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from robatch.bench.presets import Preset, default_preset, parse_instance, quick_preset
+from robatch.bench.gap.presets import Preset, default_preset, parse_instance, quick_preset
 from robatch.instances import InputError, generate
 from robatch.solvers import registry
 

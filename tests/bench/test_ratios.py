@@ -9,8 +9,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from robatch.bench import ratios as module
-from robatch.bench.ratios import FILES, HELD_AT, Ratio, Ratios, figure, measure_ratios
+from robatch.bench.scale import ratios as module
+from robatch.bench.scale.ratios import FILES, HELD_AT, Ratio, Ratios, figure, measure_ratios
 from robatch.cli import main
 from robatch.instances import InputError, generate
 

@@ -18,14 +18,14 @@ from robatch.bench import (
     instances_of,
     quick_realized_preset,
     realized_benchmark,
-    repair,
 )
-from robatch.bench import realized as realized_module
-from robatch.bench.oracle import registered
-from robatch.bench.realized_cells import given_instance
-from robatch.bench.realized_results import FILES
-from robatch.bench.realized_rows import COLUMNS
-from robatch.bench.realized_tables import RealizedTerminal
+from robatch.bench.common.heap_baseline import registered
+from robatch.bench.realized import benchmark as realized_module
+from robatch.bench.realized import repair
+from robatch.bench.realized.cells import given_instance
+from robatch.bench.realized.results import FILES
+from robatch.bench.realized.rows import COLUMNS
+from robatch.bench.realized.tables import RealizedTerminal
 from robatch.instances import InputError, generate
 from robatch.instances.bundled import load
 from robatch.solvers import Answer, Request, Solver, register, registry, solve

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from robatch.bench import realized_presets
-from robatch.bench.realized_presets import RealizedPreset
-from robatch.bench.realized_results import FILES
+from robatch.bench.realized import presets as realized_presets
+from robatch.bench.realized.presets import RealizedPreset
+from robatch.bench.realized.results import FILES
 from robatch.cli import main
 from robatch.instances import generate
 from robatch.solvers import Answer, Request, Solver, register, registry

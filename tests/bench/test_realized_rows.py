@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from robatch.bench import RealizedRow
-from robatch.bench.realized_rows import COLUMNS, compare, contradictions
-from robatch.bench.realized_sheets import sheets
-from robatch.bench.realized_sums import against_backends, losses, overspends, times
+from robatch.bench.realized.rows import COLUMNS, compare, contradictions
+from robatch.bench.realized.sheets import sheets
+from robatch.bench.realized.sums import against_backends, losses, overspends, times
 
 
 def row(solver: str = "greedy", **changes: Any) -> RealizedRow:

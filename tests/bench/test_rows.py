@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from robatch.bench import wording
-from robatch.bench.rows import Row, compare, contradictions, summary
+from robatch.bench.common.rows import Row, compare, contradictions, summary
+from robatch.instances.display import wording
 
 
 def row(solver: str, utility: float | None, bound: float | None, runtime: float | None = 1.0, **more: object) -> Row:

@@ -15,17 +15,13 @@ from typing import Any
 
 import pytest
 
-from robatch.bench import (
-    Series,
-    machine,
-    scale_benchmark,
-    scale_room,
-    series_of,
-)
-from robatch.bench import scale as scale_module
-from robatch.bench.scale_results import FILES
-from robatch.bench.scale_room import Room
-from robatch.bench.scale_rows import COLUMNS
+from robatch.bench import Series, scale_benchmark, series_of
+from robatch.bench.common import machine
+from robatch.bench.scale import benchmark as scale_module
+from robatch.bench.scale import memory_limit as scale_room
+from robatch.bench.scale.memory_limit import Room
+from robatch.bench.scale.results import FILES
+from robatch.bench.scale.rows import COLUMNS
 from robatch.instances import InputError
 from robatch.solvers import Answer, Request, registry
 

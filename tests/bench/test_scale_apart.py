@@ -14,9 +14,9 @@ from robatch.bench import (
     scale_benchmark,
     series_of,
 )
-from robatch.bench import scale as scale_module
-from robatch.bench.apart import OverranError, SolverDiedError, measure_apart
-from robatch.bench.scale_room import Room
+from robatch.bench.common.subprocess_runner import OverranError, SolverDiedError, measure_apart
+from robatch.bench.scale import benchmark as scale_module
+from robatch.bench.scale.memory_limit import Room
 
 SERIES = series_of(("realistic", "ties"), shapes=("2x2",), forms=("dense", "factored"))
 QUICK = {"time_limit": 5.0, "repeats": 1}
@@ -40,7 +40,7 @@ def test_solvers_of_others_run_in_another_process(monkeypatch: pytest.MonkeyPatc
     assert highs.status == "optimal"
     assert len(highs.passes) == len(highs.runtimes) + 1
     assert greedy.gap is not None
-    monkeypatch.setattr("robatch.bench.apart.GRACE_S", -14.9)
+    monkeypatch.setattr("robatch.bench.common.subprocess_runner.GRACE_S", -14.9)
     results = scale_benchmark((SERIES[0],), (20, 30), ("highs",), **QUICK)
     assert (results.rows[0].status, results.rows[0].limit) == ("no_solution", "time")
     assert "ignored its time limit" in str(results.rows[0].message)
@@ -57,7 +57,7 @@ def test_a_process_that_dies_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_another_process_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("robatch.bench.apart.GRACE_S", -14.99)
+    monkeypatch.setattr("robatch.bench.common.subprocess_runner.GRACE_S", -14.99)
     with pytest.raises(OverranError):
         measure_apart(Series(), 5, "greedy", SETTINGS, Room(None), memory_only=True)
 

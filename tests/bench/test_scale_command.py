@@ -17,9 +17,9 @@ from robatch.bench import (
     scale_benchmark,
     series_of,
 )
-from robatch.bench import scale as scale_module
-from robatch.bench.scale_presets import ScalePreset
-from robatch.bench.scale_results import FILES
+from robatch.bench.scale import benchmark as scale_module
+from robatch.bench.scale.presets import ScalePreset
+from robatch.bench.scale.results import FILES
 from robatch.cli import main
 from robatch.instances import InputError
 from robatch.solvers import Answer, Request, registry

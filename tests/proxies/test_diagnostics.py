@@ -12,7 +12,7 @@ from robatch.instances.errors import InputError
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.utility.decision_value import PRICES, decision_value
 from robatch.proxies.utility.diagnostics import compare_with_per_state, diagnose, judge, reliability
-from robatch.proxies.utility.facts import stack_tasks
+from robatch.proxies.utility.fit_context import stack_tasks
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 STATES = [("a", 1), ("a", 8), ("b", 1), ("b", 8)]

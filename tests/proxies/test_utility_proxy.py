@@ -22,8 +22,8 @@ from robatch.instances.errors import InputError
 from robatch.proxies.online.router import OnlineRouter
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.utility import file as proxy_file
-from robatch.proxies.utility.router_parts import from_parts, to_parts
-from robatch.proxies.utility.routers import ROUTERS
+from robatch.proxies.utility.estimator_parts import from_parts, to_parts
+from robatch.proxies.utility.estimators import ROUTERS
 from robatch.proxies.utility.scaling import SCALINGS
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 

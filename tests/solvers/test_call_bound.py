@@ -11,8 +11,8 @@ import pytest
 from robatch.instances import FAMILIES, Problem, generate
 from robatch.instances.kernels import flat
 from robatch.solvers import solve
-from robatch.solvers.call_bound import Dual, Fixing, Pairs, dense, send, strengthened
-from robatch.solvers.relaxation import Relaxer
+from robatch.solvers.bounds.relaxation import Relaxer
+from robatch.solvers.bounds.whole_call_dual import Dual, Fixing, Pairs, dense, send, strengthened
 
 NAMES = sorted(FAMILIES)
 EDGE = 1e-12  # relative: sums in another order

@@ -13,13 +13,13 @@ from robatch.instances import FAMILIES, InputError, Model, Problem, generate
 from robatch.instances.constraints import Constraints
 from robatch.instances.kernels import flat
 from robatch.solvers import Cheapest, VerificationError, cheapest, solve, verify, verify_cheapest
-from robatch.solvers.cheapest_exact import Search
-from robatch.solvers.cheapest_mip import excluding, worth_keeping
-from robatch.solvers.grades import raise_to_grade
-from robatch.solvers.model import build
-from robatch.solvers.reach import reach, reaching
-from robatch.solvers.relaxation import Relaxer, find_steps
-from robatch.solvers.targets import best_model
+from robatch.solvers.bounds.granularity import raise_to_grade
+from robatch.solvers.bounds.relaxation import Relaxer, find_steps
+from robatch.solvers.bounds.target_relaxation import reach, reaching
+from robatch.solvers.cheapest.exact import Search
+from robatch.solvers.cheapest.mip import excluding, worth_keeping
+from robatch.solvers.cheapest.targets import best_model
+from robatch.solvers.mip.formulation import build
 
 COSTS = ("amortized", "realized")
 PROGRAMS = ("highs", "cpsat", "scip", "cbc", "pulp-highs")

@@ -10,10 +10,10 @@ import pytest
 
 from robatch.instances import Constraints, Model, Problem, generate
 from robatch.instances.kernels import flat
-from robatch.solvers.constrained import run
-from robatch.solvers.constrained_dual import Dual, minimize
-from robatch.solvers.constrained_kernels import dual as dual_kernel
-from robatch.solvers.constrained_rows import rows_of, sides_of
+from robatch.solvers.greedy.constrained import run
+from robatch.solvers.greedy.constrained_dual import Dual, minimize
+from robatch.solvers.greedy.constrained_kernels import dual as dual_kernel
+from robatch.solvers.greedy.constrained_rows import rows_of, sides_of
 from robatch.solvers.registry import Request
 
 KINDS = ("max_queries", "max_calls", "max_cost", "min_group_utility", "group_budget")
@@ -316,7 +316,7 @@ def test_large_problems_go_by_a_sample(cost):
 def test_constraints_that_do_not_bind_change_no_bound():
     problem = generate("realistic", queries=3000, models=3, batch_sizes=(1, 4), seed=1)
     budget = problem.budget_at(0.4)
-    from robatch.solvers.relaxation import Relaxer
+    from robatch.solvers.bounds.relaxation import Relaxer
 
     relaxed = Relaxer.of(Request(problem, budget, "amortized")).at(budget)
     problem = problem.replace(constraints=Constraints(max_queries={problem.models[0].name: 3000}))

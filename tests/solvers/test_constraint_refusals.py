@@ -9,7 +9,7 @@ import pytest
 
 from robatch.instances import Constraints, InputError, generate
 from robatch.solvers import Solver, frontier, register, registry, sensitivity, solve, solvers, verify
-from robatch.solvers.coupled import excess, needs
+from robatch.solvers.limits import excess, needs
 
 COSTS = ["amortized", "realized"]
 KINDS = ["max_queries", "max_calls", "max_cost", "min_group_utility", "group_budget"]

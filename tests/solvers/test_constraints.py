@@ -13,11 +13,11 @@ import pytest
 
 from robatch.instances import Constraints, Model, Problem, generate
 from robatch.solvers import export, registry, solve, verify
-from robatch.solvers.coupled import amounts, entries, legal
-from robatch.solvers.model import build
-from robatch.solvers.rows import cliques
+from robatch.solvers.limits import amounts, entries, legal
+from robatch.solvers.mip.constraints import cliques
+from robatch.solvers.mip.formulation import build
 
-budget_check = importlib.import_module("robatch.solvers.budget_check")
+budget_check = importlib.import_module("robatch.solvers.mip.cut_loop")
 
 BACKENDS = ["highs", "cpsat", "scip", "cbc", "pulp-highs"]
 COSTS = ["amortized", "realized"]

@@ -10,10 +10,10 @@ import pytest
 
 from robatch.instances import Model, Problem, generate
 from robatch.instances.kernels import flat
-from robatch.solvers import core
-from robatch.solvers.bundles import bundle
-from robatch.solvers.grades import lower_to_grade
-from robatch.solvers.relaxation import ROUNDING  # bounds stand above sums by that much
+from robatch.solvers.bounds.granularity import lower_to_grade
+from robatch.solvers.bounds.relaxation import ROUNDING  # bounds stand above sums by that much
+from robatch.solvers.exact import core_kernels as core
+from robatch.solvers.exact.item_aggregation import bundle
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -12,10 +12,10 @@ import pytest
 from robatch.instances import Constraints, InputError, Model, Problem, generate
 from robatch.solvers import Clash, explain, solve
 
-clashes = importlib.import_module("robatch.solvers.clashes")
+clashes = importlib.import_module("robatch.solvers.infeasible.conflict_set")
 explaining = importlib.import_module(
-    "robatch.solvers.explain"
-)  # by full name: `robatch.solvers.explain` is the function
+    "robatch.solvers.infeasible.explain"
+)  # by full name: `robatch.solvers.infeasible.explain` is the function
 
 COSTS = ["amortized", "realized"]
 

@@ -13,10 +13,17 @@ from robatch.instances import Model, Problem
 from robatch.instances.kernels import flat
 from robatch.solvers import solve, verify
 
-# by full name: `robatch.solvers.frontier` is the function
+# by full name: `robatch.solvers.analysis.frontier` is the function
 relaxation, exact, core, core_search, frontier, sweeps = (
     importlib.import_module(f"robatch.solvers.{name}")
-    for name in ("relaxation", "exact", "core", "core_search", "frontier", "sweeps")
+    for name in (
+        "bounds.relaxation",
+        "exact.amortized",
+        "exact.core_kernels",
+        "exact.core",
+        "analysis.frontier",
+        "bounds.relaxation_kernels",
+    )
 )
 
 SIZES = (

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from robatch.instances import InputError, Model, Problem, generate
-from robatch.solvers import frontier, solve, sweeps
-from robatch.solvers.relaxation import DIRECT, sample
+from robatch.solvers import frontier, solve
+from robatch.solvers.bounds import relaxation_kernels as sweeps
+from robatch.solvers.bounds.relaxation import DIRECT, sample
 
 FAMILIES = ("realistic", "uncorrelated", "weakly-correlated", "subset-sum", "ties", "adversarial")
 SPREAD = ("realistic", "uncorrelated", "weakly-correlated")  # families whose steps have many different slopes

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robatch.instances import Constraints, Model, Problem, generate
-from robatch.solvers.last_calls import shrunk
+from robatch.solvers.greedy.last_calls import shrunk
 
 PROMPT = 1000 * 1e-6  # USD of a call's shared prompt
 

@@ -10,11 +10,11 @@ import pytest
 
 from robatch.instances import InputError, generate
 from robatch.solvers import export, solve, solvers, verify
-from robatch.solvers.budget_check import repair
-from robatch.solvers.highs import run_once
-from robatch.solvers.least_cost import cheapest_realized_assignment, least_realized_cost
-from robatch.solvers.lp import dual_bound
-from robatch.solvers.model import build
+from robatch.solvers.infeasible.least_cost import cheapest_realized_assignment, least_realized_cost
+from robatch.solvers.mip.cut_loop import repair
+from robatch.solvers.mip.formulation import build
+from robatch.solvers.mip.highs import run_once
+from robatch.solvers.mip.lp import dual_bound
 from robatch.solvers.registry import Request
 
 MIP = ["highs", "cpsat", "scip", "cbc", "pulp-highs"]

@@ -11,12 +11,12 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paper_repro.common.exact_packing import fewest_calls
 from robatch.instances import InputError, Model, Problem, State
 from robatch.solvers import Call, Plan
-from robatch.solvers import similarity as similar
-from robatch.solvers.exact_packing import fewest_calls
-from robatch.solvers.packing import pack
-from robatch.solvers.plan import ids_of
+from robatch.solvers.plan import similarity as similar
+from robatch.solvers.plan.packing import pack
+from robatch.solvers.plan.plan import ids_of
 
 STATES = (State("a", 1), State("a", 3), State("b", 2))
 POLICIES = ("order", "length", "vectors", "sparse", "graph", "random")

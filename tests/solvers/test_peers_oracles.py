@@ -12,9 +12,9 @@ import pytest
 from robatch.instances import FAMILIES, InputError, generate
 from robatch.instances.kernels import flat
 from robatch.solvers import registry, solve, verify
-from robatch.solvers.kernels import frontiers
-from robatch.solvers.peers import online_duals, window_ilp
-from robatch.solvers.peers.kernels import rebuild
+from robatch.solvers.reference.pareto_kernels import frontiers
+from robatch.solvers.reference.peers import online_duals, window_ilp
+from robatch.solvers.reference.peers.kernels import rebuild
 from robatch.solvers.registry import Request, Solver, register
 
 # where many steps have equal ratios, rounding decides which of them a lambda takes

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from robatch.instances import FAMILIES, Model, Problem, generate
-from robatch.solvers import budget_check, realized, realized_exact, solve, verify
+from robatch.solvers import solve, verify
+from robatch.solvers.exact import realized as realized_exact
+from robatch.solvers.greedy import realized
+from robatch.solvers.mip import cut_loop as budget_check
 from robatch.solvers.registry import Answer
 
 NAMES = sorted(FAMILIES)

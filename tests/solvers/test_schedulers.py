@@ -11,7 +11,7 @@ import pytest
 from robatch.instances import FAMILIES, Model, Problem, generate
 from robatch.instances.kernels import flat
 from robatch.solvers import solve
-from robatch.solvers.relaxation import find_steps
+from robatch.solvers.bounds.relaxation import find_steps
 
 
 def frontier(problem, query):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from robatch.solvers import seats, shuffle
+from robatch.solvers.greedy import annealing_kernels as shuffle
+from robatch.solvers.greedy import call_count_kernels as seats
 
 NEVER = -1e9  # stands for a pair that is not allowed
 

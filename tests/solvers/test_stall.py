@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from robatch.instances import generate
-from robatch.solvers import solve, stall, verify
-from robatch.solvers.budget_check import Outcome
+from robatch.solvers import solve, verify
+from robatch.solvers.mip import highs_watchdog as stall
+from robatch.solvers.mip.cut_loop import Outcome
 from robatch.solvers.registry import Request
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from robatch.instances import Model, Problem
 from robatch.instances.kernels import flat
-from robatch.solvers import sweeps
+from robatch.solvers.bounds import relaxation_kernels as sweeps
 
 SCALES = [1.0, 1.0, 1.0, 1e-290, 1e-33, 1e-25, 1e10]  # of prices
 SEEDS = range(60)

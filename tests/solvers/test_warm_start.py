@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from robatch.instances import InputError, Problem, generate
-from robatch.solvers import Answer, Request, Solver, register, registry, solve, sweeps
+from robatch.solvers import Answer, Request, Solver, register, registry, solve
+from robatch.solvers.bounds import relaxation_kernels as sweeps
 
 ROWS = 3000  # more than are sorted at once
 

@@ -24,11 +24,11 @@ import numpy as np
 
 from robatch.instances.kernels import flat
 from robatch.instances.problem import IntArray
-from robatch.solvers.kernels import frontiers
-from robatch.solvers.peers.kernels import rebuild
+from robatch.solvers.bounds.fit_to_budget import within
+from robatch.solvers.reference.pareto_kernels import frontiers
+from robatch.solvers.reference.peers.kernels import rebuild
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.schedule import within
-from robatch.solvers.work import Work
+from robatch.solvers.search_limits import Work
 
 ROUNDS = 100  # from each of the two plans
 PART = 0.1  # of the queries, destroyed in a round

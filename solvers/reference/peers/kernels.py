@@ -136,7 +136,7 @@ def rebuild(
     room
         USD that are left.
     first, costs, utilities
-        Frontier points, see `robatch.solvers.kernels.frontiers`.
+        Frontier points, see `robatch.solvers.reference.pareto_kernels.frontiers`.
     point
         Point of each query (N,). It is changed, and left as it was if utility would fall.
 

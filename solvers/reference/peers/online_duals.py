@@ -22,10 +22,10 @@ import numpy as np
 
 from robatch.instances.kernels import flat
 from robatch.instances.problem import IntArray
-from robatch.solvers.peers import kernels
+from robatch.solvers.bounds.fit_to_budget import within
+from robatch.solvers.bounds.relaxation import EDGE, Relaxer, thread_count
+from robatch.solvers.reference.peers import kernels
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.relaxation import EDGE, Relaxer, thread_count
-from robatch.solvers.schedule import within
 
 OBSERVED = 0.025  # of the queries
 HIGHEST = 1e200  # utility per USD; at an infinite price, what costs nothing would be worth nothing definite

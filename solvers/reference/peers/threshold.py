@@ -18,10 +18,10 @@ from itertools import combinations
 import numpy as np
 
 from robatch.instances.problem import IntArray
-from robatch.solvers.peers.uniform import Uniform, uniform_hull
+from robatch.solvers.bounds.fit_to_budget import within
+from robatch.solvers.bounds.relaxation import EDGE
+from robatch.solvers.reference.peers.uniform import Uniform, uniform_hull
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.relaxation import EDGE
-from robatch.solvers.schedule import within
 
 
 def run(request: Request) -> Answer:

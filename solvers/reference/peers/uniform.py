@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from robatch.instances.kernels import flat
 from robatch.instances.problem import IntArray, Problem
-from robatch.solvers.peers import kernels
-from robatch.solvers.relaxation import EDGE
+from robatch.solvers.bounds.relaxation import EDGE
+from robatch.solvers.reference.peers import kernels
 
 FloatArray = npt.NDArray[np.float64]
 

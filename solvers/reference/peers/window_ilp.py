@@ -25,10 +25,10 @@ import numpy as np
 from robatch.instances.errors import InputError
 from robatch.instances.problem import IntArray
 from robatch.instances.scalars import whole
-from robatch.solvers.plan import Limit
+from robatch.solvers.bounds.fit_to_budget import within
+from robatch.solvers.bounds.relaxation import EDGE
+from robatch.solvers.plan.plan import Limit
 from robatch.solvers.registry import Answer, Request, get
-from robatch.solvers.relaxation import EDGE
-from robatch.solvers.schedule import within
 
 WINDOW = 256  # queries
 

@@ -1,0 +1,4 @@
+"""Proven optima: search of the core under amortized cost, an expanding core under realized cost.
+
+Code here may stop only with a proof, or with the limit that stopped it.
+"""
