@@ -4,8 +4,8 @@ usage: python -m paper_repro.formulation_table [SIZES [SEEDS [TIME_LIMIT]]]     
 
 All begin with the greedy plan. "all pairs" is the program with whole numbers of calls, aggregated by state; "linear
 fixing" leaves out the pairs whose reduced cost in the linear relaxation reaches the distance from plan to bound;
-"whole calls" those whose loss against the bound of `robatch.solvers.bounds.whole_call_dual` does, too; "and linked" adds
-a row for each pair that is left, x <= y: no answer without a call.
+"whole calls" those whose loss against the bound of `robatch.solvers.bounds.whole_call_dual` does, too; "and linked"
+adds a row for each pair that is left, x <= y: no answer without a call.
 """
 
 from __future__ import annotations

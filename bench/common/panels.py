@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from robatch.bench.common.rows import PROVEN
+from robatch.instances.display.wording import PROVEN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

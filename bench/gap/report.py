@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from robatch.bench.common.rows import PROVEN, by_cell
+from robatch.bench.common.rows import by_cell
 from robatch.bench.gap import benchmark as gap
 from robatch.bench.gap import tables
 from robatch.instances.display import wording
+from robatch.instances.display.wording import PROVEN
 
 if TYPE_CHECKING:
     from robatch.bench.gap.results import GapResults

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from robatch.bench.common.rows import PROVEN, Row, summary
+from robatch.bench.common.rows import Row, summary
 from robatch.instances.display import wording
 from robatch.instances.display.terminal import PLAIN_WIDTH, LiveTerminal, fixed_table
+from robatch.instances.display.wording import PROVEN
 
 if TYPE_CHECKING:
     from rich.table import Table

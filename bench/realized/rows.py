@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal
 
 from robatch.bench.common import rows as rows_
-from robatch.bench.common.rows import PROVEN, Row, gap_to
+from robatch.bench.common.rows import Row, gap_to
+from robatch.instances.display.wording import PROVEN
 
 Reference = Literal["optimum", "bound"]
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
-from robatch.bench.common.rows import PROVEN, gap_to
+from robatch.bench.common.rows import gap_to
 from robatch.bench.scale.cells import Dtype, Form, Series
+from robatch.instances.display.wording import PROVEN
 
 Cell = tuple[Series, int]
 Key = tuple[Series, int, str]
