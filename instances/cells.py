@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.arrow_tables import encode, numbers, require_columns
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import number
@@ -15,8 +16,6 @@ from robatch.instances.scalars import number
 QUERY_COLUMNS = ("query_id", "query", "sample_id")
 SCORE_COLUMNS = ("correct", "score", "utility")
 COST_SUFFIX = "|total_cost"
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,11 @@ since a compiled cache does not see changes in other files.
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-Array = npt.NDArray[Any]
+from robatch.instances.arrays import Array
 
 EXACT = 12  # conflicting queries of a cell up to which the search always runs to its end
 MOST = 60  # conflicting queries of a cell up to which there is a search: they are the bits of a whole number

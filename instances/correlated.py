@@ -19,19 +19,16 @@ equal sums that make these classes hard. Utilities are scaled by their largest p
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import RealArray
 from robatch.instances.problem import BLOCK_ROWS, Problem
 from robatch.instances.sizes import Sizes
 
 RANGE = 1000  # largest output, tokens: Pisinger's R
 SHARED_TOKENS = 960
 LARGEST = float(RANGE + SHARED_TOKENS)  # micro-dollars: no state costs more
-
-FloatArray = npt.NDArray[np.floating[Any]]
 
 
 def _tokens(sizes: Sizes, rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -45,7 +42,7 @@ def _costs(sizes: Sizes, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float6
     return own
 
 
-def _problem(sizes: Sizes, tokens: npt.NDArray[np.int64], utilities: FloatArray) -> Problem:
+def _problem(sizes: Sizes, tokens: npt.NDArray[np.int64], utilities: RealArray) -> Problem:
     pool = sizes.pool(shared_tokens=SHARED_TOKENS)
     return Problem(pool, np.zeros(sizes.queries), tokens, utility=utilities.astype(sizes.dtype, copy=False))
 

@@ -7,17 +7,17 @@ Costs are computed from the model table, never stored.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from robatch.instances.arrays import Array, FloatArray
+
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
 
-Array = npt.NDArray[Any]
-Float64Array = npt.NDArray[np.float64]
 
 BLOCK = 4096  # rows that are summed by themselves, so that a sum over millions of rows keeps its last digits
 
@@ -30,10 +30,10 @@ class Flat(NamedTuple):
     retention: Array
     inputs: Array
     outputs: Array
-    prices: Float64Array
+    prices: FloatArray
     state_model: npt.NDArray[np.int64]
-    share: Float64Array
-    limit: Float64Array
+    share: FloatArray
+    limit: FloatArray
 
     @property
     def n_queries(self) -> int:

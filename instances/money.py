@@ -13,14 +13,13 @@ from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.model import Model
 
 MILLION = 1_000_000
 HAIR = Fraction(1, 2**200)  # of a number that lies in the middle between two floats, and rounds up
 
-FloatArray = npt.NDArray[np.float64]
 
 Whole = int | Fraction
 """A number of units: whole where all tokens are."""

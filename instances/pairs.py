@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import BoolArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model, State
 from robatch.instances.scalars import whole
 
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
-
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 class Names:

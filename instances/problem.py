@@ -14,15 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances import checks, pairs
+from robatch.instances.arrays import BoolArray, IntArray, RealArray
 from robatch.instances.constraints import Constraints
 from robatch.instances.errors import InputError
 from robatch.instances.model import MOST, Model, State
 from robatch.instances.money import Money, Whole, times
 from robatch.instances.scalars import number
-
-FloatArray = npt.NDArray[np.floating[Any]]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 BLOCK_ROWS = 65_536  # rows of (N, S) arrays made at a time, so that passes need little memory
 
@@ -86,11 +83,11 @@ class Problem:
     """
 
     models: tuple[Model, ...]
-    input_tokens: FloatArray
-    output_tokens: FloatArray
-    utility: FloatArray | None = None
-    base_utility: FloatArray | None = None
-    retention: FloatArray | None = None
+    input_tokens: RealArray
+    output_tokens: RealArray
+    utility: RealArray | None = None
+    base_utility: RealArray | None = None
+    retention: RealArray | None = None
     query_ids: npt.NDArray[Any] | None = None
     groups: npt.NDArray[Any] | None = None
     forbidden: BoolArray | None = None
@@ -289,13 +286,13 @@ class Problem:
         for start in range(0, self.n_queries, BLOCK_ROWS):
             yield slice(start, min(start + BLOCK_ROWS, self.n_queries))
 
-    def _raw_utilities(self, rows: slice) -> FloatArray:
+    def _raw_utilities(self, rows: slice) -> RealArray:
         if self.utility is not None:
             return self.utility[rows]
-        base, kept = cast(FloatArray, self.base_utility), cast(FloatArray, self.retention)
+        base, kept = cast(RealArray, self.base_utility), cast(RealArray, self.retention)
         return base[rows][:, self.state_model] * (kept if len(kept) == 1 else kept[rows])
 
-    def utilities(self, rows: slice = slice(None)) -> FloatArray:
+    def utilities(self, rows: slice = slice(None)) -> RealArray:
         """Return the utility of each query in each state: (N, S), in the problem's floating-point type."""
         utilities = self._raw_utilities(rows)
         return utilities if self.utility is not None else np.minimum(utilities, 1.0, dtype=self.dtype)
@@ -331,7 +328,7 @@ class Problem:
         return self.query_costs(rows)[:, self.state_model] + share
 
     @cached_property
-    def masked_utility(self) -> FloatArray | None:
+    def masked_utility(self) -> RealArray | None:
         """Utilities with -inf where a pair is forbidden: (N, S); None where none is. A copy, for kernels."""
         if self.forbidden is None:
             return None

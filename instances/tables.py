@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances import checks
+from robatch.instances.arrays import FloatArray
 from robatch.instances.arrow_tables import to_arrow
-from robatch.instances.cells import COST_SUFFIX, Cells, FloatArray, Options, long_cells, wide_cells
+from robatch.instances.cells import COST_SUFFIX, Cells, Options, long_cells, wide_cells
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
 from robatch.instances.price_tables import price_models, retentions

@@ -16,13 +16,13 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import numpy.typing as npt
 
 from paper_repro.common.csv_tables import markdown
 from robatch.bench.common.machine import describe
 from robatch.instances import generate
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.files import write_text
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.proxies.online.call_buffer import Filler, OnlineCall
 from robatch.proxies.online.pacing import sample_price
 from robatch.proxies.online.router import OnlineRouter
@@ -42,7 +42,6 @@ WAITS = (math.inf, 10.0, 1.0, 0.1)
 SEED = 5
 PROFILE = Path(__file__).parents[1] / "instances" / "data" / "measured_profile.parquet"
 
-FloatArray = npt.NDArray[np.float64]
 
 Outcome = tuple[float, float, int]
 """Utility, USD billed, and queries refused."""

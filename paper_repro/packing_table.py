@@ -10,8 +10,8 @@ import sys
 import numpy as np
 
 from paper_repro.common.exact_packing import fewest_calls
+from robatch.instances.arrays import IntArray
 from robatch.instances.conflicts import seated
-from robatch.instances.problem import IntArray
 
 KINDS = ("10 % of pairs", "30 % of pairs", "60 % of pairs", "duplicates")
 SIZES = (12, 20, 40, 100)

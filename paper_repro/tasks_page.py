@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.compute as pc
 
 from paper_repro.profile_page import Record, draw_accuracy, draw_shares, how, markdown, new_figure, save, table
+from robatch.instances.arrays import FloatArray
 from robatch.instances.files import write_text
 from robatch.proxies.profiling.measurements import Measurements
-
-FloatArray = npt.NDArray[np.float64]
 
 HERE = Path(__file__).parent
 PROFILE = HERE / "profile_tasks.parquet"

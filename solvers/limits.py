@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.money import times
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.solvers.plan.plan import Cost
-
-FloatArray = npt.NDArray[np.float64]
 
 Kind = Literal["max_queries", "max_calls", "max_cost", "min_group_utility", "group_budget"]
 KINDS: tuple[Kind, ...] = ("max_queries", "max_calls", "max_cost", "min_group_utility", "group_budget")

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError, MissingExtraError
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.solvers.limits import KINDS, needs
 from robatch.solvers.plan.plan import Cost, Limit
 

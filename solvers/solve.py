@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.instances.scalars import number, whole
 from robatch.solvers.check.verify import verify
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status, ids_of

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from typing import overload
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import number
 
-FloatArray = npt.NDArray[np.float64]
 Floats = Sequence[float] | FloatArray
 
 

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.solvers import registry
 from robatch.solvers.bounds.fit_to_budget import within
 from robatch.solvers.registry import Answer, Request, Solver

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
+from robatch.instances.arrays import Array
 from robatch.instances.problem import Problem
 
 LEAST_S = 0.002  # small arrays are passed over again and again until it took this long
-
-Array = npt.NDArray[Any]
 
 
 def _best(utility: Array) -> float:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.decomposition import TruncatedSVD
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from paper_repro.proxy.data import TaskData, read_tasks
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.instances.tables import from_table
@@ -32,8 +32,6 @@ HERE = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("ROBATCH_DATA", HERE.parents[1] / "shared" / "data"))
 """The folder of the routing tables, which are not part of the project."""
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 TASKS = ("reviews", "arithmetic", "boolean_expressions", "sports_understanding", "object_counting")
 FILES = {

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError
-from robatch.instances.problem import IntArray
 from robatch.instances.scalars import whole
 
 GRAIN = 1024  # tokens are counted in whole numbers of this part of a token, rounded up

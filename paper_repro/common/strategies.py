@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import numpy as np
-import numpy.typing as npt
 
 import robatch
 from paper_repro.common.curves import Curve
 from paper_repro.common.datasets import Dataset, Predictions
 from robatch.bench.common.field_metrics import non_decreasing_hull
 from robatch.bench.common.heap_baseline import registered
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.model import Model
 from robatch.instances.problem import Problem
 from robatch.proxies.utility.answer_scorer import AnswerScorer
@@ -30,9 +30,6 @@ from robatch.proxies.utility.cascade import fit_cascade
 from robatch.solvers.plan.plan import Cost
 from robatch.solvers.reference.peers import online_duals, window_ilp
 from robatch.solvers.registry import Solver
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 LOWER_LEVEL = 0.8
 """Level of the lower bounds on which the robust strategies plan."""

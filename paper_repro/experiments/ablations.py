@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from paper_repro.common import plots
 from paper_repro.common.csv_tables import Table, by_table
@@ -20,7 +19,6 @@ from paper_repro.common.datasets import dataset
 from paper_repro.common.strategies import ROUNDING, STRATEGIES, Arena, solver_strategy
 
 Settings = dict[str, Any]
-FloatArray = npt.NDArray[np.float64]
 
 FULL = "hull upgrades (greedy)"
 PARTS = {

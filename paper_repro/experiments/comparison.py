@@ -19,8 +19,8 @@ from paper_repro.common.curves import area, bootstrap, budget_range, divide, fie
 from paper_repro.common.datasets import dataset
 from paper_repro.common.datasets import missing as missing_data
 from paper_repro.common.strategies import ROBATCH, STRATEGIES, Arena, check_predicted
+from robatch.instances.arrays import FloatArray
 
-FloatArray = npt.NDArray[np.float64]
 Settings = dict[str, Any]
 
 

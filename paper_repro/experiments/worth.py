@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from paper_repro.common import plots
 from paper_repro.common.csv_tables import Table, by_table
@@ -20,9 +19,9 @@ from paper_repro.common.curves import bootstrap, budget_range, divide, held_out_
 from paper_repro.common.datasets import dataset
 from paper_repro.common.datasets import missing as missing_data
 from paper_repro.common.strategies import Arena
+from robatch.instances.arrays import FloatArray
 
 Settings = dict[str, Any]
-FloatArray = npt.NDArray[np.float64]
 
 SCHEDULERS = ("pareto", "greedy", "exact")
 STEPS = {

@@ -11,15 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.proxies.profiling.measurements import Measurements
 from robatch.proxies.utility.fit_context import single_answers
 from robatch.proxies.utility.uncertainty import Answers
 from robatch.proxies.utility.utility_proxy import UtilityProxy
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

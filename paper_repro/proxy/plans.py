@@ -9,14 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 import robatch
 from paper_repro.common.curves import area
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.problem import Problem
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 BUDGETS = 12
 """Budgets of the range, each dearer than the one before by the same factor."""

@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from paper_repro.common.curves import area, budget_range, divide
 from paper_repro.proxy.data import TaskData
 from paper_repro.proxy.plans import BUDGETS, planned, values
+from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.instances.problem import Problem
 from robatch.proxies.utility.utility_proxy import UtilityProxy
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 ROUTERS = ("logistic", "knn", "mlp", "boosting", "constant")
 SCALINGS = ("isotonic", "exponential", "logistic-drop", "table")

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from paper_repro.common.curves import bootstrap
 from paper_repro.proxy.checks import ALL
 from paper_repro.proxy.plans import STRATEGIES
 from paper_repro.proxy.splits import DESIGNS, SCALINGS, SHARES, Split
+from robatch.instances.arrays import FloatArray
 from robatch.proxies.utility.diagnostics import Diagnosis
 
-FloatArray = npt.NDArray[np.float64]
 Row = dict[str, Any]
 Figures = Mapping[tuple[str, ...], FloatArray]
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from robatch.instances.problem import BoolArray, IntArray, Problem
+from robatch.instances.arrays import BoolArray, IntArray
+from robatch.instances.problem import Problem
 from robatch.proxies.engines.engine import ModelCall
 from robatch.proxies.execution.bounds import InputBounds
 from robatch.proxies.execution.plan import RoutedPlan

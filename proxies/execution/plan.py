@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError, why_unreadable
 from robatch.instances.files import replacing
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.instances.problem_file import KEY, read, read_table
 from robatch.proxies.execution.pool import PoolModel, named_fields, override, pool_model
 from robatch.proxies.tasks.prompts import Template

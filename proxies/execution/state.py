@@ -31,14 +31,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
 from robatch.proxies.execution.meter import Meter
 from robatch.proxies.execution.plan import RoutedPlan
 
 Event = dict[str, Any]
-FloatArray = npt.NDArray[np.float64]
 JOURNAL = 2  # version of the events
 READ_PRIOR = 4.0  # slots of each state that count as read, so that one bad call does not condemn it
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model, State
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class Unsettled(NamedTuple):

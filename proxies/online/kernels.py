@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-Array = npt.NDArray[Any]
+from robatch.instances.arrays import Array
 
 NONE = -1  # no state is allowed, or none is affordable
 WRONG_UTILITY, WRONG_TOKENS = -2, -3  # the vectors hold a number that is not allowed

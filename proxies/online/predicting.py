@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.model import Model
 from robatch.instances.problem import Problem
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class Predicts(Protocol):

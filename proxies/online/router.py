@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances import checks
+from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
-from robatch.instances.problem import IntArray
 from robatch.instances.scalars import number, whole
 from robatch.proxies.online.call_buffer import Filler, OnlineCall
 from robatch.proxies.online.pacing import Pacer, Unit

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import NamedTuple, cast
 
-import numpy as np
-import numpy.typing as npt
-
+from robatch.instances.arrays import FloatArray
 from robatch.proxies.online.call_buffer import Filler
 from robatch.proxies.online.pacing import Pacer
 from robatch.proxies.online.state_table import GroupCounts, StateTable, Vectors
-
-FloatArray = npt.NDArray[np.float64]
 
 _GROUP_PART = 1.0 / 3.0  # of a group's queries that one state is expected to get: they spread over several
 

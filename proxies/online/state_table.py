@@ -9,11 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
-from robatch.instances.problem import IntArray, Problem
-
-FloatArray = npt.NDArray[np.float64]
+from robatch.instances.problem import Problem
 
 _DOUBT = 10.0  # queries that weigh as much as all groups together do
 SETTLING = 0.05  # weight of the last call in the mean fill of a state's calls

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.special import expit
 from sklearn.base import BaseEstimator
@@ -13,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import whole
 from robatch.proxies.utility.crossfit import cross_fit, deal
@@ -20,8 +20,6 @@ from robatch.proxies.utility.decomposition import Layout
 from robatch.proxies.utility.estimators import DENSE, make_router, router_scores
 from robatch.proxies.utility.features import Features, as_rows, check_source
 from robatch.proxies.utility.validation import as_measured
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class AnswerScorer(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types

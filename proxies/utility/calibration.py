@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-FloatArray = npt.NDArray[np.float64]
+from robatch.instances.arrays import FloatArray
 
 EPSILON = 0.005
 """Probabilities are kept this far from 0 and 1 before their logit is taken, so that no query outweighs all others."""

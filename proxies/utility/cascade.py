@@ -9,12 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.checks import in_range, matrix
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import number, whole
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 MOST_CANDIDATES = 30
 """States among which `fit_cascade` seeks unless told others."""

@@ -6,17 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.proxies.utility.decomposition import Decomposition, Layout, router_targets
 from robatch.proxies.utility.estimators import fit_router, router_scores
 from robatch.proxies.utility.features import as_rows
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 MOST_FOLDS = 50
 """Folds that may be asked for whatever the number of queries; more only as far as each leaves out something."""

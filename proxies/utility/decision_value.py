@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
-
-FloatArray = npt.NDArray[np.float64]
 
 PRICES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 """Prices at which choices are made, as the utility that the dearest state costs there."""

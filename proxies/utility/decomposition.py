@@ -10,13 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import whole
 from robatch.proxies.utility.calibration import Calibrator, fit_calibrators, fit_logit
 from robatch.proxies.utility.scaling import Curve, estimate_floor, fit_curve, paired_retention
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

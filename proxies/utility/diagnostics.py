@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
 from robatch.instances.files import replacing
 from robatch.instances.scalars import whole
@@ -22,8 +23,6 @@ from robatch.proxies.utility.decision_value import DecisionValue, decision_value
 from robatch.proxies.utility.features import as_rows, embedded
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 from robatch.proxies.utility.validation import as_measured
-
-FloatArray = npt.NDArray[np.float64]
 
 BINS = 10
 """Bins of equal width of a reliability table."""

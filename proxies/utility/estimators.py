@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -17,10 +16,9 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
 from robatch.proxies.utility.calibration import to_logit
-
-FloatArray = npt.NDArray[np.float64]
 
 ROUTERS = ("logistic", "knn", "mlp", "boosting", "constant")
 """The routers, by name."""

@@ -8,18 +8,15 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.errors import InputError, require
 from robatch.proxies.engines.address import check_base_url
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _BUCKETS = 2**18
 _ENDPOINT_BATCH = 64  # texts a request

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
 from robatch.proxies.tasks.queries import Query, query_ids
@@ -17,8 +17,6 @@ from robatch.proxies.utility.uncertainty import Answers
 
 if TYPE_CHECKING:
     from robatch.proxies.profiling.measurements import Measurements
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

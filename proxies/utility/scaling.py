@@ -11,7 +11,7 @@ from scipy.optimize import least_squares
 from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 
-FloatArray = npt.NDArray[np.float64]
+from robatch.instances.arrays import FloatArray
 
 SCALINGS = ("isotonic", "exponential", "logistic-drop", "table")
 """The scaling functions, by name."""

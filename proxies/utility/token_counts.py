@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.optimize import nnls
 
+from robatch.instances.arrays import FloatArray
 from robatch.proxies.utility.features import surface
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from robatch.instances.arrays import FloatArray, IntArray
 
 GRID = np.linspace(0.0, 1.0, 41)
 """Predictions at which standard errors are kept; between them they are interpolated."""

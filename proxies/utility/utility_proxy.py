@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import norm
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import number, whole
 from robatch.proxies.tasks.queries import Query
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from robatch.instances.problem import Problem
     from robatch.proxies.profiling.measurements import Measurements
 
-FloatArray = npt.NDArray[np.float64]
 
 _BLOCK = 16_384  # queries predicted at a time, so that features need little memory
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def as_measured(y: Any) -> FloatArray:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import require
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number, whole
@@ -21,7 +22,6 @@ from robatch.solvers.solve import solve
 if TYPE_CHECKING:
     from robatch.solvers.bounds.relaxation import Relaxer, Steps
 
-FloatArray = npt.NDArray[np.float64]
 
 ALL_STEPS = 100_000  # queries up to which every breakpoint is kept unless told otherwise
 RESOLUTION = 1e-8  # beyond: error allowed in utility, relative to the greatest

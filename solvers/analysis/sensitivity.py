@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.instances.scalars import whole
 from robatch.solvers.limits import needs
 from robatch.solvers.plan.plan import Plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from robatch.instances.problem import IntArray
+from robatch.instances.arrays import IntArray
 from robatch.solvers.bounds.relaxation import EDGE
 from robatch.solvers.infeasible.least_cost import cheapest_realized_assignment
 from robatch.solvers.registry import Request

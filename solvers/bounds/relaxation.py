@@ -19,12 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.kernels import Flat, flat
-from robatch.instances.problem import IntArray
 from robatch.solvers.bounds import relaxation_kernels as sweeps
 from robatch.solvers.registry import Request
-
-FloatArray = npt.NDArray[np.float64]
 
 CHUNK = 32_768  # rows that a thread takes at a time
 DIRECT = 2_048  # queries up to which all steps are sorted

@@ -10,13 +10,10 @@ hundred, are looked at again in float64. All sums, and all that is found, are in
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-Array = npt.NDArray[Any]
+from robatch.instances.arrays import Array
 
 TILE = 64  # rows
 SECOND, REACH, STATE = TILE, 2 * TILE, 3 * TILE  # where what is kept of each lane begins, after its best

@@ -13,12 +13,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.arrays import FloatArray, IntArray
+from robatch.instances.problem import Problem
 from robatch.solvers.bounds.relaxation import DIRECT, FARTHEST, ROUNDING, SAMPLE, Relaxer, Steps, find_steps, sample
-
-FloatArray = npt.NDArray[np.float64]
 
 ATTEMPTS = 12  # plans made for a target raised by what rounding took, before the best plan stands in
 ROUNDS = 64  # changes of a single query that bring the cost down

@@ -11,17 +11,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
+from robatch.instances.arrays import Array, BoolArray, FloatArray, IntArray
 from robatch.instances.kernels import Flat, flat
-from robatch.instances.problem import BoolArray, IntArray, Problem
-
-Array = npt.NDArray[Any]
-FloatArray = npt.NDArray[np.float64]
+from robatch.instances.problem import Problem
 
 STEPS = 1_000
 PATIENCE = 40  # steps without a lower bound after which they are halved ...

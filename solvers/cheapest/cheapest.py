@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from robatch.instances.arrays import BoolArray, IntArray
 from robatch.instances.errors import InputError
-from robatch.instances.problem import BoolArray, IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.instances.scalars import number, whole
 from robatch.solvers.cheapest.targets import reachable, target_utility
 from robatch.solvers.check.verify_cheapest import verify_cheapest

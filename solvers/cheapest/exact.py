@@ -12,7 +12,8 @@ import math
 import time
 from dataclasses import dataclass
 
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.arrays import IntArray
+from robatch.instances.problem import Problem
 from robatch.solvers.bounds.relaxation import Relaxer
 from robatch.solvers.exact.amortized import run
 from robatch.solvers.plan.plan import Limit

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from robatch.instances.problem import BoolArray, IntArray, Problem
+from robatch.instances.arrays import BoolArray, IntArray
+from robatch.instances.problem import Problem
 from robatch.solvers.limits import excess
 from robatch.solvers.mip.cut_loop import ENOUGH, EXCLUSIONS, PROOF, RECOUNTS, ROUNDS, Outcome, Run, recounted
 from robatch.solvers.mip.formulation import MipModel, build

@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import replace
 
-from robatch.instances.problem import IntArray
+from robatch.instances.arrays import IntArray
 from robatch.solvers.greedy.amortized import run as greedy
 from robatch.solvers.infeasible.least_cost import cheapest_realized_assignment
 from robatch.solvers.registry import Request

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.instances.scalars import number
 
 ROUNDING = 1e-12  # relative: what two sums of the same utilities may differ by

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import Array, FloatArray, IntArray
 from robatch.instances.problem import Problem
 from robatch.solvers.plan.plan import Plan
 
@@ -15,10 +14,6 @@ FIGURES = 1e-9  # relative: a mean utility may miss its limit by no more than th
 MONEY = 1e-12  # relative: USD may exceed a limit by no more than rounding of the sums here
 ROWS = 1 << 16  # queries whose utilities are laid out at a time
 MICRO = 1_000_000
-
-Array = npt.NDArray[Any]
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 
 class VerificationError(Exception):

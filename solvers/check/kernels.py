@@ -12,15 +12,13 @@ of states; `sizes` (S,), the batch size of each state.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from numba import njit
+
+from robatch.instances.arrays import Array
 
 # mypy: disable-error-code="untyped-decorator"
 
-Array = npt.NDArray[Any]
 
 LENIENT = 1 + 1e-12  # tokens need not be whole: a window may be exceeded by rounding where that hides no mistake
 TILE = 64  # queries at a time, state by state: loops of fixed length without branches, which become vector instructions

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import Array, IntArray
 from robatch.instances.problem import Problem
 from robatch.solvers.check.calls import (
     NO_CODES,
@@ -33,9 +32,6 @@ GAIN = 1e-11  # utility, which goes up to 1 a query: what a query alone gains be
 ROUNDING = 64 * float(np.finfo(np.float64).eps)  # of costs, relative; more than a solver and the check can differ by
 DUALS = 1e-10  # accuracy of an LP solver's duals, relative to what the budget is worth at the price
 MICRO = 1_000_000  # costs in `recount` are in millionths of a USD
-
-Array = npt.NDArray[Any]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

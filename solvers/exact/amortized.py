@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.kernels import Flat, tally
 from robatch.instances.money import Money, Whole, times
-from robatch.instances.problem import IntArray
 from robatch.solvers.bounds import relaxation_kernels as sweeps
 from robatch.solvers.bounds.granularity import lower_to_grade
 from robatch.solvers.bounds.relaxation import EDGE, ROUNDING, Relaxation, Relaxer, at_budget, over_chunks

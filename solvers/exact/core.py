@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.kernels import Flat
 from robatch.instances.money import Money, Whole
-from robatch.instances.problem import IntArray
 from robatch.solvers.bounds.relaxation import EDGE
 from robatch.solvers.exact import core_kernels as core
 from robatch.solvers.exact.item_aggregation import bundle
 from robatch.solvers.search_limits import Work
 
-FloatArray = npt.NDArray[np.float64]
 Items = tuple[IntArray, FloatArray, FloatArray, FloatArray]
 
 PARTS = (1, 4096)  # of a unit of money in which costs are counted: tokens may be whole, or halves, quarters ...

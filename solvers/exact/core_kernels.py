@@ -16,13 +16,10 @@ Mathematics 58, 1995; expanding the core: Pisinger, European Journal of Operatio
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-Array = npt.NDArray[Any]
+from robatch.instances.arrays import Array
 
 WORK = 20_000_000  # list entries looked at before the search comes back to look at the clock
 

@@ -11,11 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from robatch.instances.problem import IntArray
-
-FloatArray = npt.NDArray[np.float64]
+from robatch.instances.arrays import FloatArray, IntArray
 
 ALIKE = 1e-13  # items of equal cost whose utilities differ by less are one type, of the greater utility
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from robatch.instances.problem import IntArray
+from robatch.instances.arrays import IntArray
 from robatch.solvers.bounds.whole_call_dual import Fixing
 from robatch.solvers.greedy.realized import run as schedule
 from robatch.solvers.limits import legal

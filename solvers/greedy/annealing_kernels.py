@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-Array = npt.NDArray[Any]
+from robatch.instances.arrays import Array
 
 BLOCKS = 0.2  # of all moves are blocks
 

@@ -13,13 +13,10 @@ cell, those included that are not searched over.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-Array = npt.NDArray[Any]
+from robatch.instances.arrays import Array
 
 FAR = 1e300
 NOISE = 1e-13  # a shorter path is shorter by more than this

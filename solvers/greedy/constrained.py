@@ -6,10 +6,9 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.kernels import flat
-from robatch.instances.problem import IntArray
 from robatch.solvers.bounds.relaxation import Relaxer, thread_count
 from robatch.solvers.greedy.constrained_dual import Dual, minimize
 from robatch.solvers.greedy.constrained_rows import Rows, rows_of, sides_of
@@ -17,8 +16,6 @@ from robatch.solvers.greedy.constrained_search import MARGIN, Found, Search
 from robatch.solvers.infeasible.least_cost import cheapest_realized_assignment
 from robatch.solvers.limits import legal
 from robatch.solvers.registry import Answer, Request
-
-FloatArray = npt.NDArray[np.float64]
 
 WORK = 80_000  # queries times changes: small plans are changed and repaired more often
 CHANGES = 300

@@ -16,15 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.instances.kernels import Flat
-from robatch.instances.problem import BoolArray, IntArray
 from robatch.solvers.bounds.relaxation import over_ranges, sample
 from robatch.solvers.greedy import constrained_kernels as kernels
 from robatch.solvers.greedy.constrained_kernels import Sides
-
-FloatArray = npt.NDArray[np.float64]
 
 PARTS = 16  # ranges of queries at most: they do not depend on the threads
 ROUNDING = 16 * float(np.finfo(np.float64).eps)  # relative to all magnitudes in a bound: what it can err at most

@@ -5,15 +5,13 @@ All kernels of a file and their helpers share it, since a compiled cache does no
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
+from robatch.instances.arrays import Array
 from robatch.instances.kernels import Flat
-
-Array = npt.NDArray[Any]
 
 TILE = 64  # rows that are summed by themselves, before a sum that carries its rounding error
 FAR = 36.0  # temperatures below the best at which a state counts for nothing: exp(-36) is below rounding

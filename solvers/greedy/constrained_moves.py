@@ -7,16 +7,14 @@ does not see changes in other files.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
+from robatch.instances.arrays import Array
 from robatch.instances.kernels import Flat
 from robatch.solvers.greedy.constrained_kernels import Sides
-
-Array = npt.NDArray[Any]
 
 LOOKED_AT = 256  # queries of a group and state that are looked at for one call
 ANY = 1e-3  # what any violation counts, however small, so that it is not worth keeping

@@ -10,15 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.instances.constraints import Constraints
-from robatch.instances.problem import BoolArray, IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.solvers.greedy.constrained_kernels import Sides
 from robatch.solvers.limits import ROUNDING
 from robatch.solvers.plan.plan import Cost
-
-FloatArray = npt.NDArray[np.float64]
 
 SMALL = 1e-3  # of the budget, or one query or call: rows of a smaller right-hand side are scaled by this
 

@@ -10,16 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from robatch.instances.problem import IntArray
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.solvers.greedy import constrained_moves as moves
 from robatch.solvers.greedy.constrained_dual import Dual
 from robatch.solvers.greedy.constrained_kernels import losses
 from robatch.solvers.greedy.constrained_moves import Tally
 from robatch.solvers.greedy.constrained_rows import Rows
-
-FloatArray = npt.NDArray[np.float64]
 
 MARGIN = 1e-12  # relative: what sums kept move by move may err
 RHO = 0.01  # first price of a violation as large as what one query uses on average, in utility

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.arrays import IntArray
+from robatch.instances.problem import Problem
 
 ROUNDS = 16  # a call that moved may move on, and calls may merge; rounds end sooner when nothing moves
 LEAST = 1e-12  # utility: a gain below this is rounding

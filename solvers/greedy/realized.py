@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.kernels import Flat
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.solvers.bounds import relaxation_kernels as sweeps
 from robatch.solvers.bounds import whole_call_dual as call_bound
 from robatch.solvers.bounds.fit_to_budget import within
@@ -35,8 +35,6 @@ from robatch.solvers.greedy import call_count_kernels as seats
 from robatch.solvers.greedy.last_calls import shrunk
 from robatch.solvers.plan.plan import OPTIMAL_GAP
 from robatch.solvers.registry import Answer, Request
-
-FloatArray = npt.NDArray[np.float64]
 
 CORE = 1_000  # queries in the core, but for many groups
 EACH = 32  # queries in the core of each group, on average

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.constraints import Constraints
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.solvers.limits import Entry, amounts, entries, legal
 from robatch.solvers.mip.constraints import uses
 from robatch.solvers.mip.cut_loop import excluded, recounted

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.arrays import FloatArray, IntArray
+from robatch.instances.problem import Problem
 
 MOST_PAIRS = 50_000  # queries times states up to which the least realized cost is searched for exactly
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def least_realized_cost(problem: Problem, time_limit: float = 10.0) -> tuple[float, bool]:

@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from robatch.instances.problem import IntArray
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.solvers.limits import OF_GROUPS, OF_MONEY, Entry, entries
 from robatch.solvers.mip.variables import Columns, conflicts_within_groups
-
-FloatArray = npt.NDArray[np.float64]
 
 TOO_DEAR = 100.0  # times the limit: coefficients are cut there, which allows no plan more
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from ortools.sat.python import cp_model
 
+from robatch.instances.arrays import FloatArray
 from robatch.solvers.mip.cut_loop import Outcome, keep_budget
 from robatch.solvers.mip.formulation import MipModel
 from robatch.solvers.registry import Answer, Request
-
-FloatArray = npt.NDArray[np.float64]
 
 FINEST = 40  # bits after the point: 1e-12 of the greatest utility, far below what makes a plan optimal
 MOST = 2.0**60  # no sum of coefficients may come near 2^63

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances.problem import BoolArray, IntArray, Problem
+from robatch.instances.arrays import BoolArray, FloatArray, IntArray
+from robatch.instances.problem import Problem
 from robatch.solvers.bounds.relaxation import Relaxer
 from robatch.solvers.bounds.whole_call_dual import Fixing, strengthened
 from robatch.solvers.greedy.amortized import run as greedy
@@ -21,8 +22,6 @@ from robatch.solvers.limits import OF_MONEY, broken, excess, legal
 from robatch.solvers.mip.formulation import MipModel, build
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Limit
 from robatch.solvers.registry import Answer, Request
-
-FloatArray = npt.NDArray[np.float64]
 
 PROOF = 1e-10  # least relative gap at which solvers stop: below, their own tolerances decide
 ENOUGH = 5e-10  # relative gap at which a repaired plan is not improved any more

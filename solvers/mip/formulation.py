@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances.problem import BoolArray, IntArray, Problem
+from robatch.instances.arrays import BoolArray, FloatArray, IntArray
+from robatch.instances.problem import Problem
 from robatch.solvers.limits import OF_GROUPS, OF_MONEY, Entry
 from robatch.solvers.mip.constraints import conflict_rows, constraint_rows, money_row, utility_row
 from robatch.solvers.mip.variables import Columns, call_entries, make_columns
 from robatch.solvers.plan.plan import Cost
-
-FloatArray = npt.NDArray[np.float64]
 
 SLACK = 1e-11  # relative: soft rows let rounding pass; what exceeds a limit in fact is rejected later
 

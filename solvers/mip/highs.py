@@ -6,16 +6,14 @@ from typing import Any
 
 import highspy
 import numpy as np
-import numpy.typing as npt
 
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.arrays import FloatArray, IntArray
+from robatch.instances.problem import Problem
 from robatch.solvers.mip.cut_loop import Outcome, keep_budget
 from robatch.solvers.mip.formulation import MipModel, build
 from robatch.solvers.mip.highs_watchdog import Watch, until_progress
 from robatch.solvers.plan.plan import Limit
 from robatch.solvers.registry import Answer, Request
-
-FloatArray = npt.NDArray[np.float64]
 
 TOLERANCE = 1e-10  # the least that HiGHS allows
 SMALLEST = 1e-12  # coefficients below are dropped

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pulp
 
+from robatch.instances.arrays import FloatArray
 from robatch.solvers.mip.cut_loop import Outcome, keep_budget
 from robatch.solvers.mip.formulation import MipModel
 from robatch.solvers.mip.highs import use_threads
 from robatch.solvers.mip.highs_watchdog import Watch, until_progress
 from robatch.solvers.registry import Answer, Request
-
-FloatArray = npt.NDArray[np.float64]
 
 # CBC stops improving by less than its increment, and rounds within its tolerances: none may reach 1e-9.
 # Preprocessing and knapsack cover cuts of the CBC that PuLP brings (2.10.3) lose optima: with either of them,

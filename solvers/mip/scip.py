@@ -5,16 +5,14 @@ from __future__ import annotations
 import datetime
 
 import numpy as np
-import numpy.typing as npt
 from ortools.math_opt.python import mathopt
 from ortools.math_opt.solvers.gscip import gscip_pb2
 
+from robatch.instances.arrays import FloatArray
 from robatch.solvers.mip.cut_loop import Outcome, keep_budget
 from robatch.solvers.mip.formulation import MipModel
 from robatch.solvers.plan.plan import Limit
 from robatch.solvers.registry import Answer, Request
-
-FloatArray = npt.NDArray[np.float64]
 
 NUMERICS = {
     "numerics/feastol": 1e-10,

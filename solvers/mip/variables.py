@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from robatch.instances.problem import BoolArray, IntArray, Problem
+from robatch.instances.arrays import BoolArray, FloatArray, IntArray
+from robatch.instances.problem import Problem
 from robatch.solvers.plan.plan import Cost
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.model import State
-from robatch.instances.problem import IntArray
 from robatch.instances.scalars import whole
 
 Policy = Literal["order", "length", "similarity", "random"]

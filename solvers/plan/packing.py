@@ -8,10 +8,10 @@ from typing import overload
 
 import numpy as np
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.conflicts import seated
 from robatch.instances.errors import InputError
 from robatch.instances.model import State
-from robatch.instances.problem import IntArray
 
 MANY = 8  # cells a query from which queries are sorted instead of counted by cell
 Arrange = Callable[[IntArray, int], IntArray]  # from a cell's queries and its batch size to another order of them

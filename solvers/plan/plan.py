@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.files import replacing
 from robatch.instances.model import State
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.instances.problem_file import KEY, read_table
 from robatch.solvers.plan import grouping as policies
 from robatch.solvers.plan.packing import Calls, pack

@@ -14,13 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import Array, IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.pairs import Names
-from robatch.instances.problem import IntArray
-
-Array = npt.NDArray[Any]
 
 MATCHING = 100  # queries of a cell that are paired by matching, which takes a second at this size
 BLOCK = 512  # queries whose similarities are held as one matrix

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
+from robatch.instances.arrays import Array, IntArray
 from robatch.instances.errors import InputError
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.solvers.limits import entries, legal, needs
 from robatch.solvers.plan.plan import Cost
 from robatch.solvers.registry import Answer, Request
-
-Array = npt.NDArray[Any]
 
 MOST = 50_000_000  # assignments
 MOST_COUPLED = 5_000_000  # where constraints or conflicts are to be kept

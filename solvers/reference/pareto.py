@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.kernels import flat
-from robatch.instances.problem import IntArray
 from robatch.solvers.bounds.fit_to_budget import within
 from robatch.solvers.reference import pareto_kernels as kernels
 from robatch.solvers.registry import Answer, Request

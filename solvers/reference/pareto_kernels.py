@@ -5,14 +5,10 @@ A problem reaches them as flat arrays, see `robatch.instances.kernels`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-Array = npt.NDArray[Any]
-Float64Array = npt.NDArray[np.float64]
+from robatch.instances.arrays import Array, FloatArray
 
 
 @njit(cache=True, nogil=True)
@@ -142,7 +138,7 @@ def frontiers(
 
 
 @njit(cache=True, nogil=True)
-def slopes(first: Array, costs: Array, utilities: Array) -> Float64Array:
+def slopes(first: Array, costs: Array, utilities: Array) -> FloatArray:
     """Return utility per USD of each point over the one before it; inf at each query's first point."""
     slope = np.empty(costs.size, dtype=np.float64)
     for i in range(first.size - 1):

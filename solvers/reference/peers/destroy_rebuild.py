@@ -22,8 +22,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.kernels import flat
-from robatch.instances.problem import IntArray
 from robatch.solvers.bounds.fit_to_budget import within
 from robatch.solvers.reference.pareto_kernels import frontiers
 from robatch.solvers.reference.peers.kernels import rebuild

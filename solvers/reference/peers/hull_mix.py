@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from robatch.instances.problem import IntArray
+from robatch.instances.arrays import IntArray
 from robatch.solvers.bounds.fit_to_budget import within
 from robatch.solvers.bounds.relaxation import EDGE
 from robatch.solvers.reference.peers.uniform import uniform_hull

@@ -5,13 +5,10 @@ A problem reaches them as flat arrays, see `robatch.instances.kernels`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-Array = npt.NDArray[Any]
+from robatch.instances.arrays import Array
 
 
 @njit(cache=True, nogil=True)

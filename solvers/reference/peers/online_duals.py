@@ -20,8 +20,8 @@ import math
 
 import numpy as np
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.kernels import flat
-from robatch.instances.problem import IntArray
 from robatch.solvers.bounds.fit_to_budget import within
 from robatch.solvers.bounds.relaxation import EDGE, Relaxer, thread_count
 from robatch.solvers.reference.peers import kernels

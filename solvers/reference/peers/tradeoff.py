@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robatch.instances.problem import IntArray
+from robatch.instances.arrays import IntArray
 from robatch.solvers.bounds.fit_to_budget import within
 from robatch.solvers.bounds.relaxation import EDGE, Relaxer
 from robatch.solvers.registry import Answer, Request

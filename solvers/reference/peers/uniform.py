@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.kernels import flat
-from robatch.instances.problem import IntArray, Problem
+from robatch.instances.problem import Problem
 from robatch.solvers.bounds.relaxation import EDGE
 from robatch.solvers.reference.peers import kernels
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError
-from robatch.instances.problem import IntArray
 from robatch.instances.scalars import whole
 from robatch.solvers.bounds.fit_to_budget import within
 from robatch.solvers.bounds.relaxation import EDGE
