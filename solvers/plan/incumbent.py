@@ -43,7 +43,7 @@ class Incumbent:
     def offered(
         self, assignment: IntArray | None, utility: float, cost: float = math.inf, ties: bool = False
     ) -> Incumbent:
-        """Return what is known once another plan is found: the better one stays, of equal ones the older but for `ties`."""
+        """Return what is known once a plan is found: the better one stays, of equal ones the older but for `ties`."""
         if assignment is None or not (utility > self.utility or (ties and utility == self.utility)):
             return self
         return replace(self, assignment=assignment, utility=utility, cost=cost)
