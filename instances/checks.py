@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import RealArray
+from robatch.instances.constraints import Constraints
 from robatch.instances.errors import InputError
-from robatch.instances.model import Model
+from robatch.instances.model import MOST, Model
 
 
 def models(pool: Sequence[Model]) -> tuple[Model, ...]:
@@ -41,6 +43,45 @@ def floating(value: npt.DTypeLike) -> np.dtype[Any]:
     if value is None or kind not in (np.float32, np.float64):
         raise InputError(f"dtype is {value!r}: float32 or float64 is needed")
     return kind
+
+
+def utilities(
+    utility: npt.ArrayLike | None,
+    base_utility: npt.ArrayLike | None,
+    retention: npt.ArrayLike | None,
+    n_models: int,
+    n_states: int,
+) -> dict[str, RealArray | None]:
+    """Check the utilities of a problem, which are given either dense or as factors, and return all three fields."""
+    if (utility is None) == (base_utility is None):
+        raise InputError("a problem needs either utility, or base_utility with retention, and not both")
+    if (base_utility is None) != (retention is None):
+        raise InputError("base_utility and retention belong together: give both or neither")
+    if base_utility is None:
+        dense = matrix("utility", utility, dtype(utility), None, (n_states,))
+        in_range("utility", dense, 0.0, 1.0)
+        return {"utility": dense, "base_utility": None, "retention": None}
+    base = matrix("base_utility", base_utility, dtype(base_utility), None, (n_models,))
+    in_range("base_utility", base, 0.0, 1.0)
+    kept = matrix("retention", retention, base.dtype, len(base), (n_states,), one_row=True)
+    in_range("retention", kept, 0.0, np.inf)
+    return {"utility": None, "base_utility": base, "retention": kept}
+
+
+def tokens(name: str, value: npt.ArrayLike, kind: np.dtype[Any], rows: int, n_models: int) -> RealArray:
+    """Check the tokens of every query, (N,) or (N, K), and return them as (N, 1) or (N, K)."""
+    array = matrix(name, value, kind, rows, (1, n_models), column=True)
+    in_range(name, array, 0.0, MOST)
+    return array
+
+
+def constraints(value: Any, pool: Sequence[Model], groups: Sequence[Any]) -> Constraints | None:
+    """Check that constraints name models and groups of the problem; None if they limit nothing."""
+    if value is not None and not isinstance(value, Constraints):
+        raise InputError(f"constraints is {value!r}: robatch.Constraints is needed")
+    if value:
+        value.check([model.name for model in pool], groups)
+    return value or None
 
 
 def matrix(

@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.arrays import RealArray
-from robatch.instances.problem import BLOCK_ROWS, Problem
+from robatch.instances.problem import Problem
+from robatch.instances.problem_arrays import BLOCK_ROWS
 from robatch.instances.sizes import Sizes
 
 RANGE = 1000  # largest output, tokens: Pisinger's R

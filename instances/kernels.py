@@ -16,7 +16,7 @@ from numba import njit
 from robatch.instances.arrays import Array, FloatArray
 
 if TYPE_CHECKING:
-    from robatch.instances.problem import Problem
+    from robatch.instances.problem_arrays import ProblemArrays
 
 
 BLOCK = 4096  # rows that are summed by themselves, so that a sum over millions of rows keeps its last digits
@@ -66,7 +66,7 @@ def frozen(array: Array) -> Array:
     return array
 
 
-def flat(problem: Problem, states: npt.NDArray[np.bool_] | None = None) -> Flat:
+def flat(problem: ProblemArrays, states: npt.NDArray[np.bool_] | None = None) -> Flat:
     """Return a problem as flat arrays, with only some of its states allowed if a mask (S,) is given."""
     none = frozen(np.empty((0, 0), dtype=problem.dtype))
     masked = problem.masked_utility  # where pairs are forbidden, utilities are dense, and -inf there
