@@ -47,7 +47,7 @@ def test_functions_stay_functions_after_their_modules_are_imported() -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'nix'"):
+    with pytest.raises(AttributeError, match="No robatch attribute nix"):
         robatch.nix  # noqa: B018
 
 
