@@ -1,11 +1,13 @@
-"""Turn a results.csv of `robatch bench gap` into the table of the README.
+"""Turn a results.csv of `robatch bench gap` into the tables of the README and of docs/optimality-gap.md.
 
-usage: python -m paper_repro.gap_table [RESULTS.csv]     (default: the recorded paper_repro/results/gap.csv)
+usage: python -m paper_repro.gap_table [RESULTS.csv] [--budget FRACTION]
+
+Without a file it is the recorded paper_repro/results/gap.csv, and without a budget all of them.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ SHOWN = ("greedy", "pareto", "router-only", "batch-only")
 OPTIMAL = 1e-9
 
 
-def table(path: Path) -> str:
-    """Return gaps by instance and budget as Markdown."""
+def table(path: Path, budget: float | None = None) -> str:
+    """Return gaps by instance and budget fraction, or those of one budget fraction, as Markdown."""
     cells: dict[tuple[str, int, float], dict[str, dict[str, Any]]] = {}
     for row in csv.read_csv(path).to_pylist():
+        if budget not in (None, row["budget_fraction"]):
+            continue
         cell = (row["instance"], row["queries"], row["budget_fraction"])
         cells.setdefault(cell, {})[row["solver"]] = row
     titles = ["instance", "queries", "budget", *(f"`{name}`" for name in SHOWN), "what is proven"]
@@ -49,4 +53,8 @@ def _proof(rows: dict[str, dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    print(table(Path(sys.argv[1]) if len(sys.argv) > 1 else RECORDED))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("results", type=Path, nargs="?", default=RECORDED)
+    parser.add_argument("--budget", type=float)
+    given = parser.parse_args()
+    print(table(given.results, given.budget))
