@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.arrays import RealArray
-from robatch.instances.constraints import Constraints
 from robatch.instances.errors import InputError
 from robatch.instances.model import MOST, Model
+from robatch.instances.scalars import finite_range, repeated
 
 
 def models(pool: Sequence[Model]) -> tuple[Model, ...]:
@@ -22,8 +22,7 @@ def models(pool: Sequence[Model]) -> tuple[Model, ...]:
     for model in pool:
         if not isinstance(model, Model):
             raise InputError(f"models holds {model!r}: only robatch.instances.Model is allowed")
-    names = [model.name for model in pool]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = repeated([model.name for model in pool])
     if twice is not None:
         raise InputError(f"models holds {twice!r} twice: every model needs a name of its own")
     return pool
@@ -75,15 +74,6 @@ def tokens(name: str, value: npt.ArrayLike, kind: np.dtype[Any], rows: int, n_mo
     return array
 
 
-def constraints(value: Any, pool: Sequence[Model], groups: Sequence[Any]) -> Constraints | None:
-    """Check that constraints name models and groups of the problem; None if they limit nothing."""
-    if value is not None and not isinstance(value, Constraints):
-        raise InputError(f"constraints is {value!r}: robatch.Constraints is needed")
-    if value:
-        value.check([model.name for model in pool], groups)
-    return value or None
-
-
 def matrix(
     name: str,
     value: npt.ArrayLike | None,
@@ -128,8 +118,7 @@ def in_range(name: str, array: npt.NDArray[Any], low: float, high: float) -> Non
         return
     wrong = ~((array >= low) & (array <= high) & np.isfinite(array))
     row, column = (int(i) for i in np.argwhere(wrong)[0])
-    allowed = f"from {low:g} to {high:g}" if high < np.inf else f"of at least {low:g}"
-    raise InputError(f"{name}[{row}, {column}] is {array[row, column]}: a finite number {allowed} is needed")
+    raise InputError(f"{name}[{row}, {column}] is {array[row, column]}: {finite_range(low, high)} is needed")
 
 
 def labels(name: str, value: Any, rows: int, unique: bool) -> npt.NDArray[Any] | None:

@@ -10,7 +10,7 @@ weights w from 1 to R (here: costs) and profits p (here: utilities):
   no item of a class dominates another;
 * subset-sum: w random, p = w.
 
-Here costs are no free numbers: ``c[i, (k, b)] = price * (T / b + output[i, k])``. The random weights enter
+Here costs are not free numbers: ``c[i, (k, b)] = price * (T / b + output[i, k])``. The random weights enter
 as output tokens, whole numbers from 1 to `RANGE` for each query and model; models differ in nothing else.
 All prices are 1 USD per million tokens, so that costs are micro-dollars a token. The shared prompt of
 T = 960 tokens divides by 2, 4, ... 64: costs of those batch sizes are whole micro-dollars, with the many

@@ -7,16 +7,14 @@ comes from, stands in the docstring of its maker: `realistic`, `correlated`, `ha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances import checks, correlated, hard_cases, knapsack, realistic
+from robatch.instances import checks, correlated, hard_cases, knapsack, realistic, scalars
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
-from robatch.instances.scalars import whole
 from robatch.instances.sizes import Sizes
 
 _MAKERS: dict[str, tuple[str, Callable[[Sizes, np.random.Generator], Problem]]] = {
@@ -103,25 +101,11 @@ def generate(
     if factored and family != "realistic":
         raise InputError(f"factored is True for family {family!r}: only 'realistic' has factored utilities")
     sizes = Sizes(
-        queries=whole("queries", queries, least, needed),
-        models=whole("models", models, least, needed),
-        batch_sizes=_batch_sizes(batch_sizes),
+        queries=scalars.whole("queries", queries, least, needed),
+        models=scalars.whole("models", models, least, needed),
+        batch_sizes=scalars.batch_sizes(batch_sizes),
         dtype=checks.floating(dtype),
         factored=factored is not False,
     )
-    rng = np.random.default_rng(whole("seed", seed, most=2**63 - 1))
+    rng = np.random.default_rng(scalars.whole("seed", seed, most=2**63 - 1))
     return _MAKERS[family][1](sizes, rng)
-
-
-def _batch_sizes(value: Sequence[int]) -> tuple[int, ...]:
-    try:
-        sizes = tuple(value)
-    except TypeError:
-        sizes = ()
-    if not sizes or any(isinstance(b, bool) or not isinstance(b, Integral) or b < 1 for b in sizes):
-        raise InputError(f"batch_sizes is {value!r}: at least one whole number of at least 1 is needed")
-    if max(sizes) >= 2**31:
-        raise InputError(f"batch_sizes is {value!r}: whole numbers below 2**31 are needed")
-    if len(set(sizes)) < len(sizes):
-        raise InputError(f"batch_sizes is {value!r}: each batch size may stand only once")
-    return tuple(sorted(int(size) for size in sizes))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from robatch.instances.model import Model
 from robatch.instances.problem import Problem
 from robatch.instances.sizes import Sizes
 
@@ -20,16 +19,9 @@ def ties(sizes: Sizes, rng: np.random.Generator) -> Problem:
     with batch size. Queries come from six classes of token counts, models from up to three prices.
     """
     n, k, b = sizes.queries, sizes.models, len(sizes.batch_sizes)
-    models = [
-        Model(
-            f"model-{j + 1}",
-            TIE_PRICES[j % 4],
-            TIE_PRICES[j % 4],
-            TIE_SHARED_TOKENS,
-            batch_sizes=sizes.batch_sizes,
-        )
-        for j in range(k)
-    ]
+    pool = sizes.pool(shared_tokens=TIE_SHARED_TOKENS)
+    prices = np.resize(TIE_PRICES, k).tolist()
+    models = [model.replace(price_in=price, price_out=price) for model, price in zip(pool, prices, strict=True)]
     accuracy = np.resize(TIE_ACCURACIES, k)
     right = rng.random((n, k)) < accuracy
     # Number of batch sizes, from the smallest, at which a query is answered right: 1 to b, or none.

@@ -122,7 +122,7 @@ def items(problem: Problem, assignment: npt.ArrayLike) -> npt.NDArray[np.int64]:
     Raises
     ------
     InputError
-        If the problem is no reduced knapsack, or the assignment does not fit it.
+        If the problem is not a reduced knapsack, or the assignment does not fit it.
     """
     if problem.states != (("skip", 1), ("take", 1)):
         raise InputError(f"{problem!r} was not made by from_knapsack: the states 'skip x 1' and 'take x 1' are needed")

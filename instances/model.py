@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 from robatch.instances.errors import InputError
-from robatch.instances.scalars import number, whole
+from robatch.instances.scalars import batch_sizes, number, whole
 
 MOST = 1e12  # of prices and tokens: what is beyond is a mistake, and its products would overflow
 
@@ -61,18 +61,7 @@ class Model:
             needed = "a whole number of at least 1, or None,"
             window = whole(f"context_window of model {name!r}", self.context_window, 1, needed)
             object.__setattr__(self, "context_window", window)
-        try:
-            sizes = tuple(self.batch_sizes)
-        except TypeError:
-            raise InputError(
-                f"batch_sizes of model {name!r} is {self.batch_sizes!r}: whole numbers are needed"
-            ) from None
-        sizes = tuple(whole(f"a batch size of model {name!r}", size, 1) for size in sizes)
-        if not sizes:
-            raise InputError(f"batch_sizes of model {name!r} is empty: at least one batch size is needed")
-        if len(set(sizes)) < len(sizes):
-            raise InputError(f"batch_sizes of model {name!r} is {sizes}: each batch size may stand only once")
-        object.__setattr__(self, "batch_sizes", tuple(sorted(sizes)))
+        object.__setattr__(self, "batch_sizes", batch_sizes(self.batch_sizes, f" of model {name!r}"))
 
     @property
     def call_price(self) -> float:

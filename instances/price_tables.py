@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from robatch.instances.arrow_tables import encode, numbers, read_json, require_columns, to_arrow
+from robatch.instances.arrays import FloatArray
+from robatch.instances.arrow_tables import Table, table_or_mapping
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
-from robatch.instances.scalars import number, whole
+from robatch.instances.scalars import number, repeated, whole
 
 OTHERS = "*"  # name of the degradation curve of all models that have none of their own
+MOST_NAMED = 5  # models without a price that a message names
 
 
 def price_models(
@@ -49,83 +48,63 @@ def price_models(
     rows, where = _price_rows(prices)
     missing = [name for name in names if name not in rows]
     if missing:
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        raise InputError(f"{where} has no price of {', '.join(map(repr, missing[:5]))}{more}")
+        more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+        raise InputError(f"{where} has no price of {', '.join(map(repr, missing[:MOST_NAMED]))}{more}")
     models = []
     for name in names:
-        row = rows[name]
-        fields: dict[str, Any] = {}
+        row = {field: value for field, value in rows[name].items() if not _is_missing(value)}
         for field in ("price_in", "price_out"):
-            if _absent(row.get(field)):
+            if field not in row:
                 raise InputError(f"{field} of model {name!r} is missing in {where}")
-            fields[field] = row[field]
-        shared = row.get("shared_tokens")
-        shared = shared_tokens if _absent(shared) else shared
+        shared = row.get("shared_tokens", shared_tokens)
         if shared is None:
             raise InputError(
                 f"shared_tokens of model {name!r} is not known: give shared_tokens (--shared-tokens), the tokens of "
                 f"the shared prompt that every call pays once, or a column of that name in {where}"
             )
-        window = row.get("context_window")
-        if _absent(window):
-            window = None
-        elif isinstance(window, float) and window.is_integer():
-            window = int(window)
-        models.append(
-            Model(
-                name,
-                **fields,
-                shared_tokens=shared,
-                context_window=window,
-                batch_sizes=tuple(batch_sizes),
-            )
-        )
+        window = _plain(row.get("context_window"))
+        models.append(Model(name, row["price_in"], row["price_out"], shared, window, tuple(batch_sizes)))
     return models
 
 
-def _absent(value: Any) -> bool:
+def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _plain(value: Any) -> Any:
+    """Return a whole number that a table holds as a float as an int."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _price_rows(prices: Any) -> tuple[dict[str, Mapping[str, Any]], str]:
     """Return the fields of each model by name, and how messages name the source."""
-    where = "the price table"
-    if isinstance(prices, str | os.PathLike) and Path(prices).suffix.lower() == ".json":
-        content = read_json(prices, where)
-        if isinstance(content, Mapping):
-            prices, where = content, f"{where} {os.fspath(prices)!r}"
-    if isinstance(prices, Mapping):
-        rows = {}
-        for name, row in prices.items():
-            if isinstance(row, Sequence) and not isinstance(row, str) and len(row) == 2:
-                row = {"price_in": row[0], "price_out": row[1]}
-            if not isinstance(row, Mapping):
-                raise InputError(
-                    f"{where} has {row!r} for model {name!r}: an object with price_in and price_out is needed"
-                )
-            rows[str(name)] = row
-        return rows, where
-    table, where = to_arrow(prices, where)
-    require_columns(table, where, ("model", "price_in", "price_out"))
-    codes, names = encode(table, "model", where, as_text=True)
-    _no_twice(names[codes].tolist(), where)
-    fields = [
-        column
-        for column in ("price_in", "price_out", "shared_tokens", "context_window")
-        if column in table.column_names
-    ]
-    return dict(zip(names[codes].tolist(), table.select(fields).to_pylist(), strict=True)), where
+    source, where = table_or_mapping(prices, "the price table")
+    if isinstance(source, Table):
+        for column in ("model", "price_in", "price_out"):
+            source.column(column)
+        names = _names(source)
+        twice = repeated(names)
+        if twice is not None:
+            raise InputError(f"{where} holds model {twice!r} twice: one row a model is needed")
+        fields = {"price_in", "price_out", "shared_tokens", "context_window"} & set(source.columns)
+        return dict(zip(names, source.data.select(sorted(fields)).to_pylist(), strict=True)), where
+    rows: dict[str, Mapping[str, Any]] = {}
+    for name, row in source.items():
+        if isinstance(row, Sequence) and not isinstance(row, str) and len(row) == 2:
+            row = {"price_in": row[0], "price_out": row[1]}
+        if not isinstance(row, Mapping):
+            raise InputError(f"{where} has {row!r} for model {name!r}: an object with price_in and price_out is needed")
+        rows[str(name)] = row
+    return rows, where
 
 
-def _no_twice(names: Iterable[str], where: str) -> None:
-    seen = set()
-    for name in names:
-        if name in seen:
-            raise InputError(f"{where} holds model {name!r} twice: one row a model is needed")
-        seen.add(name)
+def _names(table: Table) -> list[str]:
+    codes, names = table.codes("model", as_text=True)
+    found: list[str] = names[codes].tolist()
+    return found
 
 
-def retentions(degradation: Any, models: Sequence[Model]) -> npt.NDArray[np.float64]:
+def retentions(degradation: Any, models: Sequence[Model]) -> FloatArray:
     """Return what each state keeps of its model's utility at batch size 1: (S,).
 
     Parameters
@@ -163,47 +142,36 @@ def retentions(degradation: Any, models: Sequence[Model]) -> npt.NDArray[np.floa
 
 def _curves(degradation: Any) -> tuple[dict[str, dict[int, float]], str]:
     """Return the retention of each model by batch size, and how messages name the source."""
-    where = "the degradation table"
-    if isinstance(degradation, str | os.PathLike) and Path(degradation).suffix.lower() == ".json":
-        content = read_json(degradation, where)
-        if isinstance(content, Mapping):
-            degradation, where = content, f"{where} {os.fspath(degradation)!r}"
+    source, where = table_or_mapping(degradation, "the degradation table")
     curves: dict[str, dict[int, float]] = {}
-    if isinstance(degradation, Mapping):
-        for name, curve in degradation.items():
-            if not isinstance(curve, Mapping):
-                raise InputError(
-                    f"{where} has {curve!r} for model {name!r}: an object {{batch size: retention}} is needed"
-                )
-            for size, value in curve.items():
-                _add(curves, str(name), size, value, where)
-    else:
-        table, where = to_arrow(degradation, where)
-        require_columns(table, where, ("model", "batch_size", "retention"))
-        codes, names = encode(table, "model", where, as_text=True)
-        sizes = numbers(table, "batch_size", where, 1.0, np.inf).tolist()
-        values = numbers(table, "retention", where, 0.0, 1.0).tolist()
-        for code, size, value in zip(codes.tolist(), sizes, values, strict=True):
-            _add(curves, str(names[code]), size, value, where)
+    for name, size, value in _points(source, where):
+        if isinstance(size, str) and size.isdecimal():  # keys of JSON objects are strings
+            size = int(size)
+        size = whole(f"batch size of model {name!r} in {where}", _plain(size), 1)
+        value = number(f"retention of model {name!r} at batch size {size} in {where}", value, 0.0, 1.0)
+        curve = curves.setdefault(name, {})
+        if size in curve:
+            raise InputError(f"{where} holds model {name!r} at batch size {size} twice: one row of each is needed")
+        curve[size] = value
     if not curves:
         raise InputError(f"{where} is empty: at least one curve is needed")
-    for name, points in curves.items():
-        if points.setdefault(1, 1.0) != 1.0:
+    for name, curve in curves.items():
+        if curve.setdefault(1, 1.0) != 1.0:
             raise InputError(
-                f"retention of model {name!r} at batch size 1 is {points[1]:g} in {where}: "
+                f"retention of model {name!r} at batch size 1 is {curve[1]:g} in {where}: "
                 "it is 1 there by definition, divide the curve by it"
             )
     return curves, where
 
 
-def _add(curves: dict[str, dict[int, float]], name: str, size: Any, value: Any, where: str) -> None:
-    if isinstance(size, str) and size.isdecimal():  # keys of JSON objects are strings
-        size = int(size)
-    if isinstance(size, float) and size.is_integer():
-        size = int(size)
-    size = whole(f"batch size of model {name!r} in {where}", size, 1)
-    value = number(f"retention of model {name!r} at batch size {size} in {where}", value, 0.0, 1.0)
-    curve = curves.setdefault(name, {})
-    if size in curve:
-        raise InputError(f"{where} holds model {name!r} at batch size {size} twice: one row of each is needed")
-    curve[size] = value
+def _points(source: Table | Mapping[Any, Any], where: str) -> list[tuple[str, Any, Any]]:
+    """Return (model, batch size, retention) of every point of the degradation curves."""
+    if isinstance(source, Table):
+        names, sizes = _names(source), source.numbers("batch_size", 1.0)
+        return list(zip(names, sizes.tolist(), source.numbers("retention", 0.0, 1.0).tolist(), strict=True))
+    points = []
+    for name, curve in source.items():
+        if not isinstance(curve, Mapping):
+            raise InputError(f"{where} has {curve!r} for model {name!r}: an object {{batch size: retention}} is needed")
+        points += [(str(name), size, value) for size, value in curve.items()]
+    return points

@@ -18,6 +18,10 @@ from robatch.instances.model import Model
 from robatch.instances.problem_costs import ProblemCosts
 from robatch.instances.scalars import number
 
+PER_QUERY = (
+    "input_tokens", "output_tokens", "utility", "base_utility", "retention", "query_ids", "groups", "forbidden",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Problem(ProblemCosts):
@@ -68,7 +72,7 @@ class Problem(ProblemCosts):
     not forbidden. Any b queries that are allowed in a state therefore fit one call together.
     """
 
-    def __init__(
+    def __init__(  # wide: one parameter for each field
         self,
         models: Sequence[Model],
         input_tokens: npt.ArrayLike,
@@ -84,6 +88,8 @@ class Problem(ProblemCosts):
         window_margin: float = 0.0,
     ) -> None:
         pool = checks.models(models)
+        if not isinstance(constraints, Constraints | None):
+            raise InputError(f"constraints is {constraints!r}: robatch.Constraints is needed")
         n_states = sum(len(model.batch_sizes) for model in pool)
         factors = checks.utilities(utility, base_utility, retention, len(pool), n_states)
         held = factors["utility"] if base_utility is None else factors["base_utility"]
@@ -96,11 +102,13 @@ class Problem(ProblemCosts):
             **factors,
             query_ids=ids,
             groups=checks.labels("groups", groups, rows, unique=False),
+            constraints=constraints or None,
             window_margin=number("window_margin", window_margin, needed="a number from 0 to below 1", most=1.0 - 1e-9),
             forbidden=pairs.forbidden(forbidden, rows, n_states),
             conflicts=pairs.conflicts(conflicts, ids, rows),
         )
-        vars(self)["constraints"] = checks.constraints(constraints, pool, self.group_labels)
+        if constraints:
+            constraints.check([model.name for model in pool], self.group_labels)
         self._check_products()
         self._check_allowed()
 
@@ -119,13 +127,13 @@ class Problem(ProblemCosts):
             if none.any():
                 query = rows.start + int(np.argmax(none))
                 if self.forbidden is not None and self.forbidden[query].any():
-                    raise InputError(
-                        f"query {self.query_name(query)} has no state that is neither forbidden nor too long"
+                    why = "has no state that is neither forbidden nor too long"
+                else:
+                    why = (
+                        "fits the context window of no model, not even in the smallest batch: "
+                        "shorten it or add a model with a larger context window"
                     )
-                raise InputError(
-                    f"query {self.query_name(query)} fits the context window of no model, "
-                    "not even in the smallest batch: shorten it or add a model with a larger context window"
-                )
+                raise InputError(f"query {self.query_name(query)} {why}")
 
     # ---- copies, equality, files
 
@@ -161,31 +169,18 @@ class Problem(ProblemCosts):
     def take(self, queries: npt.ArrayLike) -> Self:
         """Return the problem of some of the queries, by position; no constraint may name a group that is left out."""
         rows = np.asarray(queries, dtype=np.int64)
-        kept = self.retention if self.retention is None or len(self.retention) == 1 else self.retention[rows]
-        return self.replace(
-            input_tokens=self.input_tokens[rows],
-            output_tokens=self.output_tokens[rows],
-            utility=None if self.utility is None else self.utility[rows],
-            base_utility=None if self.base_utility is None else self.base_utility[rows],
-            retention=kept,
-            query_ids=None if self.query_ids is None else self.query_ids[rows],
-            groups=None if self.groups is None else self.groups[rows],
-            forbidden=None if self.forbidden is None else self.forbidden[rows],
-            conflicts=pairs.taken(self.conflicts, rows),
-        )
+        changes: dict[str, Any] = {"conflicts": pairs.taken(self.conflicts, rows)}
+        for name in PER_QUERY:
+            array = getattr(self, name)
+            if array is not None and not (name == "retention" and len(array) == 1):
+                changes[name] = array[rows]
+        return self.replace(**changes)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Problem):
             return NotImplemented
-        if self.models != other.models or self.dtype != other.dtype:
-            return False
-        if self.constraints != other.constraints or self.window_margin != other.window_margin:
-            return False
-        for field in dataclasses.fields(self)[1:-2]:
-            mine, theirs = getattr(self, field.name), getattr(other, field.name)
-            if (mine is None) != (theirs is None) or (mine is not None and not np.array_equal(mine, theirs)):
-                return False
-        return True
+        fields = (field.name for field in dataclasses.fields(self))
+        return self.dtype == other.dtype and all(np.array_equal(getattr(self, f), getattr(other, f)) for f in fields)
 
     __hash__ = None  # type: ignore[assignment]
 

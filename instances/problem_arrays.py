@@ -90,14 +90,14 @@ class ProblemArrays:
         return np.unique(self.groups, return_inverse=True)[1].astype(np.int64)
 
     @cached_property
-    def n_groups(self) -> int:
-        """Number of groups; 1 where queries have none."""
-        return 1 if self.groups is None else int(self.group_codes.max()) + 1
-
-    @cached_property
     def group_labels(self) -> list[Any]:
         """Label of each group, by its number; empty where queries have none."""
         return [] if self.groups is None else list(np.unique(self.groups).tolist())
+
+    @cached_property
+    def n_groups(self) -> int:
+        """Number of groups; 1 where queries have none."""
+        return int(self.group_codes.max()) + 1
 
     # ---- flat tables by state and by model, for kernels
 
@@ -129,14 +129,11 @@ class ProblemArrays:
     @cached_property
     def token_limit(self) -> FloatArray:
         """Most input and output tokens of one query that each state allows: (S,), inf if unlimited."""
-        limits = [
-            np.inf
-            if model.context_window is None
-            else ((1.0 - self.window_margin) * model.context_window - model.shared_tokens) / size
-            for model in self.models
-            for size in model.batch_sizes
-        ]
-        return np.array(limits, dtype=np.float64)
+        windows = [np.inf if model.context_window is None else model.context_window for model in self.models]
+        shared = [model.shared_tokens for model in self.models]
+        left = (1.0 - self.window_margin) * np.array(windows) - shared
+        limit: FloatArray = left[self.state_model] / self.state_batch_size
+        return limit
 
     # ---- dense arrays
 

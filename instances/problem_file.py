@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from robatch.instances.constraints import Constraints
-from robatch.instances.errors import InputError
+from robatch.instances.errors import InputError, first_line
 from robatch.instances.files import replacing
 from robatch.instances.model import Model
 from robatch.instances.problem import Problem
@@ -18,6 +18,7 @@ from robatch.instances.problem import Problem
 KEY = b"robatch"
 VERSION = 2
 KNOWN = (1, VERSION)  # the first had no restrictions
+MATRICES = ("input_tokens", "output_tokens", "utility", "base_utility", "retention", "forbidden")
 
 
 def write(problem: Problem, path: str | os.PathLike[str]) -> None:
@@ -31,23 +32,16 @@ def write(problem: Problem, path: str | os.PathLike[str]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns: dict[str, Any] = {}
-    if problem.query_ids is not None:
-        columns["query_id"] = pa.array(problem.query_ids)
-    if problem.groups is not None:
-        columns["group"] = pa.array(problem.groups)
+    labels = {"query_id": problem.query_ids, "group": problem.groups}
+    columns = {title: pa.array(array) for title, array in labels.items() if array is not None}
     widths: dict[str, int] = {}
-    for name in ("input_tokens", "output_tokens", "utility", "base_utility", "retention"):
+    for name in MATRICES:
         array = getattr(problem, name)
         if array is None or (name == "retention" and len(array) == 1):
             continue
         widths[name] = array.shape[1]
-        for column, title in enumerate(_titles(problem, name, array.shape[1])):
-            columns[title] = pa.array(np.ascontiguousarray(array[:, column]))
-    if problem.forbidden is not None:
-        widths["forbidden"] = problem.n_states
-        for column, title in enumerate(_titles(problem, "forbidden", problem.n_states)):
-            columns[title] = pa.array(np.ascontiguousarray(problem.forbidden[:, column]))
+        for column, title in zip(array.T, _titles(problem, name, array.shape[1]), strict=True):
+            columns[title] = pa.array(np.ascontiguousarray(column))
     shared = problem.retention if problem.retention is not None and len(problem.retention) == 1 else None
     meta = {
         "kind": "problem",
@@ -70,7 +64,7 @@ def read(path: str | os.PathLike[str]) -> Problem:
     Raises
     ------
     InputError
-        If the file is missing, truncated, no Parquet file, or no problem.
+        If the file is missing or truncated, or does not hold a problem.
     """
     table, meta = read_table(path, "problem")
     if meta.get("version") not in KNOWN:
@@ -93,17 +87,14 @@ def _problem(table: Any, meta: dict[str, Any], path: str) -> Problem:
     labels = {field: table[title].to_numpy() for field, title in names.items() if title in table.column_names}
     start = len(labels)
     arrays: dict[str, Any] = {}
-    for name in ("input_tokens", "output_tokens", "utility", "base_utility", "retention", "forbidden"):
+    for name in MATRICES:
         if name not in widths:
             continue
         columns = table.columns[start : start + widths[name]]
         start += widths[name]
         if len(columns) != widths[name] or any(column.null_count for column in columns):
             raise InputError(f"{path!r} has missing cells or columns in {name}")
-        array = np.empty((table.num_rows, len(columns)), dtype=columns[0].to_numpy().dtype)
-        for j, column in enumerate(columns):
-            array[:, j] = column.to_numpy()
-        arrays[name] = array
+        arrays[name] = np.column_stack([column.to_numpy() for column in columns])
     if shared is not None:
         arrays["retention"] = np.array(shared, dtype=arrays["base_utility"].dtype)
     conflicts, constraints = meta.get("conflicts"), meta.get("constraints")
@@ -130,7 +121,7 @@ def read_table(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, 
     Raises
     ------
     InputError
-        If it is missing, truncated, no Parquet file, or holds something else.
+        If it is missing, truncated, not a Parquet file, or holds something else.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -143,13 +134,12 @@ def read_table(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, 
     except FileNotFoundError:
         raise InputError(f"cannot read {name!r}: there is no such file") from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"cannot read {name!r}: it is no whole Parquet file ({reason})") from None
+        raise InputError(f"cannot read {name!r}: it is not a complete Parquet file ({first_line(error)})") from None
     try:
         meta = json.loads((table.schema.metadata or {})[KEY])
         found = meta["kind"]
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{name!r} is a Parquet file, but holds no {kind} written by robatch") from None
+        raise InputError(f"{name!r} is a Parquet file, but does not hold a {kind} written by robatch") from None
     if found != kind:
         raise InputError(f"{name!r} holds {found!r} data: a file with a {kind} is needed")
     return table, meta

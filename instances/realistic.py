@@ -18,11 +18,12 @@ Sources
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.model import Model
 from robatch.instances.problem import Problem
 from robatch.instances.sizes import Sizes
@@ -37,24 +38,12 @@ HALVING_SIZE = 201.0  # batch size at which half of the accuracy is left
 
 
 class PoolModel(NamedTuple):
-    """A model of the published pool.
+    """A model of the published pool."""
 
-    Parameters
-    ----------
-    name
-        As in the price table.
-    price
-        USD per million tokens, in and out alike.
-    accuracy
-        Mean accuracy at batch size 1.
-    output_tokens
-        Mean tokens of an answer.
-    """
-
-    name: str
-    price: float
-    accuracy: float
-    output_tokens: float
+    name: str  # as in the price table
+    price: float  # USD per million tokens, in and out alike
+    accuracy: float  # mean, at batch size 1
+    output_tokens: float  # mean tokens of an answer
 
 
 # Stronger is mostly dearer, not always: the 7B model costs what the better 8B model costs, and the mixture
@@ -102,9 +91,7 @@ def realistic(sizes: Sizes, rng: np.random.Generator) -> Problem:
 
     kept = np.concatenate([retention(sizes.batch_sizes, model.accuracy) for model in pool]).astype(sizes.dtype)
     base = base.astype(sizes.dtype, copy=False)
-    models = [
-        Model(model.name, model.price, model.price, SHARED_TOKENS, batch_sizes=sizes.batch_sizes) for model in pool
-    ]
+    models = [Model(one.name, one.price, one.price, SHARED_TOKENS, batch_sizes=sizes.batch_sizes) for one in pool]
     if sizes.factored:
         return Problem(models, inputs, outputs, base_utility=base, retention=kept)
     dense = np.repeat(base, len(sizes.batch_sizes), axis=1)
@@ -112,7 +99,7 @@ def realistic(sizes: Sizes, rng: np.random.Generator) -> Problem:
     return Problem(models, inputs, outputs, utility=dense)
 
 
-def retention(batch_sizes: npt.ArrayLike, accuracy: float) -> npt.NDArray[np.float64]:
+def retention(batch_sizes: npt.ArrayLike, accuracy: float) -> FloatArray:
     """Return what a model keeps of its accuracy at each batch size: (B,), 1 at batch size 1.
 
     ``1 / (1 + ((b - 1) / 200) ** shape)``, where `shape` grows with the model's accuracy at batch size 1:
@@ -124,8 +111,7 @@ def retention(batch_sizes: npt.ArrayLike, accuracy: float) -> npt.NDArray[np.flo
     strongest = max(model.accuracy for model in POOL)
     shape = np.interp(accuracy, [weakest, strongest], [0.5, 1.7])
     joined = np.asarray(batch_sizes, dtype=np.float64) - 1.0
-    kept: npt.NDArray[Any] = 1.0 / (1.0 + (joined / (HALVING_SIZE - 1.0)) ** shape)
-    return kept
+    return np.asarray(1.0 / (1.0 + (joined / (HALVING_SIZE - 1.0)) ** shape))
 
 
 def pick(models: int) -> list[PoolModel]:

@@ -1,8 +1,10 @@
-"""Checks of single numbers: each returns the value as a plain one or raises one clear sentence."""
+"""Checks of single values: each returns the value in its plain form or raises one clear sentence."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -26,10 +28,12 @@ def number(
             plain = math.inf
         if math.isfinite(plain) and least <= plain <= most and not (above and plain == least):
             return plain
-    if not needed:
-        span = f"from {least:g} to {most:g}" if most < math.inf else f"of at least {least:g}"
-        needed = f"a finite number {span}"
-    raise InputError(f"{name} is {value!r}: {needed} is needed")
+    raise InputError(f"{name} is {value!r}: {needed or finite_range(least, most)} is needed")
+
+
+def finite_range(least: float, most: float) -> str:
+    """Return how messages name the finite numbers from `least` to `most`."""
+    return "a finite number " + (f"from {least:g} to {most:g}" if most < math.inf else f"of at least {least:g}")
 
 
 def whole(name: str, value: Any, least: int = 0, needed: str = "", most: int = 2**31 - 1) -> int:
@@ -47,3 +51,28 @@ def whole(name: str, value: Any, least: int = 0, needed: str = "", most: int = 2
         if plain > most:
             needed = f"a whole number from {least} to {most}"
     raise InputError(f"{name} is {value!r}: {needed or f'a whole number of at least {least}'} is needed")
+
+
+def batch_sizes(value: Any, owner: str = "") -> tuple[int, ...]:
+    """Return batch sizes in ascending order; `owner` is what messages say after the field, such as " of model 'm'".
+
+    Raises
+    ------
+    InputError
+        If they are not different whole numbers of at least 1, or if there are none.
+    """
+    try:
+        given = tuple(value)
+    except TypeError:
+        raise InputError(f"batch_sizes{owner} is {value!r}: whole numbers are needed") from None
+    sizes = tuple(whole(f"a batch size{owner}", size, 1) for size in given)
+    if not sizes:
+        raise InputError(f"batch_sizes{owner} is empty: at least one batch size is needed")
+    if repeated(sizes) is not None:
+        raise InputError(f"batch_sizes{owner} is {sizes}: each batch size may stand only once")
+    return tuple(sorted(sizes))
+
+
+def repeated(values: Sequence[Hashable]) -> Any:
+    """Return the first value that stands there more than once, or None if all differ."""
+    return next((value for value, count in Counter(values).items() if count > 1), None)

@@ -6,39 +6,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.model import Model
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Checked sizes of a problem to generate.
+    """Checked sizes of a problem to generate."""
 
-    Parameters
-    ----------
-    queries, models
-        N and K.
-    batch_sizes
-        Batch sizes of every model, ascending.
-    dtype
-        float32 or float64.
-    factored
-        Whether utilities may be held as factors.
-    """
-
-    queries: int
-    models: int
-    batch_sizes: tuple[int, ...]
-    dtype: np.dtype[Any]
-    factored: bool = False
+    queries: int  # N
+    models: int  # K
+    batch_sizes: tuple[int, ...]  # of every model, ascending
+    dtype: np.dtype[Any]  # float32 or float64
+    factored: bool = False  # whether utilities may be held as factors
 
     @property
     def states(self) -> int:
         """Number of states, S."""
         return self.models * len(self.batch_sizes)
 
-    def state_batch_sizes(self) -> npt.NDArray[np.int64]:
+    def state_batch_sizes(self) -> IntArray:
         """Return the batch size of each state: (S,)."""
         return np.tile(np.array(self.batch_sizes, dtype=np.int64), self.models)
 

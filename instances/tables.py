@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 from robatch.instances import checks
 from robatch.instances.arrays import FloatArray
-from robatch.instances.arrow_tables import to_arrow
-from robatch.instances.cells import COST_SUFFIX, Cells, Options, long_cells, wide_cells
+from robatch.instances.arrow_tables import Table
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
 from robatch.instances.price_tables import price_models, retentions
 from robatch.instances.problem import Problem
+from robatch.instances.routing_table import COST_SUFFIX, SCORE_COLUMNS, Options, RoutingTable, long_form, wide_form
 
 
-def from_table(
+def from_table(  # wide: one parameter for each thing a table may leave open
     table: Any,
     prices: Any,
     degradation: Any = None,
@@ -92,57 +92,55 @@ def from_table(
     do not.
     """
     kind = checks.floating(dtype)
-    data, name = to_arrow(table, "the routing table")
+    given = Table.of(table, "the routing table")
     chosen = None if models is None else tuple(models)
     options = Options(query, model, score, group, chosen, input_tokens, output_tokens)
-    if data.num_rows == 0:
-        raise InputError(f"{name} has no rows: at least one query is needed")
-    wide = any(column.endswith(COST_SUFFIX) for column in data.column_names)
+    if given.data.num_rows == 0:
+        raise InputError(f"{given.name} has no rows: at least one query is needed")
+    wide = any(column.endswith(COST_SUFFIX) for column in given.columns)
     if wide and output_tokens is not None:
-        raise InputError(f"output_tokens is {output_tokens!r}: {name} is of the wide form and holds costs instead")
-    if not wide and score is None and not {"correct", "score", "utility"} & set(data.column_names):
         raise InputError(
-            f"{name} has no column 'correct', 'score' or 'utility' of a long table, and no column that ends in "
-            f"{COST_SUFFIX!r} of a wide one: its columns are {', '.join(map(repr, data.column_names[:8]))}"
+            f"output_tokens is {output_tokens!r}: {given.name} is of the wide form and holds costs instead"
         )
-    cells = (wide_cells if wide else long_cells)(data, name, options)
-    pool = price_models(prices, cells.models, batch_sizes, shared_tokens)
-    outputs = cells.output_tokens
+    if not wide and score is None and not set(SCORE_COLUMNS) & set(given.columns):
+        raise InputError(
+            f"{given.name} has no column 'correct', 'score' or 'utility' of a long table, and no column that ends in "
+            f"{COST_SUFFIX!r} of a wide one: its columns are {', '.join(map(repr, given.columns[:8]))}"
+        )
+    read = (wide_form if wide else long_form)(given, options)
+    pool = price_models(prices, read.models, batch_sizes, shared_tokens)
+    outputs = read.output_tokens
     if outputs is None:
-        outputs = _equivalent_tokens(cells, pool, name)
+        outputs = _equivalent_tokens(read, pool, given.name)
     return Problem(
         pool,
-        input_tokens=cells.input_tokens,
+        input_tokens=read.input_tokens,
         output_tokens=outputs,
-        base_utility=cells.utility.astype(kind, copy=False),
+        base_utility=read.utility.astype(kind, copy=False),
         retention=retentions(degradation, pool).astype(kind, copy=False),
-        query_ids=cells.query_ids,
-        groups=cells.groups,
+        query_ids=read.query_ids,
+        groups=read.groups,
     )
 
 
-def _equivalent_tokens(cells: Cells, pool: Sequence[Model], name: str) -> FloatArray:
+def _equivalent_tokens(read: RoutingTable, pool: Sequence[Model], name: str) -> FloatArray:
     """Return the output tokens (N, K) at which a call at batch size 1 costs what the table says."""
-    assert cells.costs is not None  # the wide form has them
+    assert read.costs is not None  # the wide form has them
     price_in, price_out, shared = np.array([[m.price_in, m.price_out, m.shared_tokens] for m in pool]).T
-    paid = cells.costs * 1e6
-    prompt = price_in * (shared + cells.input_tokens[:, None])
+    paid = read.costs * 1e6
+    prompt = price_in * (shared + read.input_tokens[:, None])
     left = paid - prompt
     left[np.abs(left) <= 1e-9 * paid] = 0.0  # rounding of a call without output
     wrong = (left < 0) | ((left > 0) & (price_out == 0))
     if wrong.any():
         row, column = (int(i) for i in np.argwhere(wrong)[0])
-        query = f"row {row}" if cells.query_ids is None else f"query {cells.query_ids[row].item()!r}"
-        where = f"the total cost of {query}, model {pool[column].name!r} in {name}"
+        query = f"row {row}" if read.query_ids is None else f"query {read.query_ids[row].item()!r}"
+        where = f"the total cost of {query}, model {pool[column].name!r} in {name} is {read.costs[row, column]:g} USD"
         if left[row, column] < 0:
             raise InputError(
-                f"{where} is {paid[row, column] / 1e6:g} USD, less than the {prompt[row, column] / 1e6:g} "
-                "USD of its shared prompt and input: its output tokens would be negative "
-                f"(cells like it: {int(wrong.sum())})"
+                f"{where}, less than the {prompt[row, column] / 1e6:g} USD of its shared prompt and input: "
+                f"its output tokens would be negative (cells like it: {int(wrong.sum())})"
             )
-        raise InputError(
-            f"{where} is {paid[row, column] / 1e6:g} USD, which its price_out of 0 cannot make: "
-            "a positive price_out is needed"
-        )
+        raise InputError(f"{where}, which its price_out of 0 cannot make: a positive price_out is needed")
     tokens: FloatArray = np.divide(left, price_out, out=np.zeros_like(left), where=left > 0)
     return tokens

@@ -52,7 +52,7 @@ def test_a_truncated_file(small, tmp_path, kept):
     small().write(path)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept) if isinstance(kept, float) else kept])
-    with pytest.raises(InputError, match="no whole Parquet file") as error:
+    with pytest.raises(InputError, match="not a complete Parquet file") as error:
         read(path)
     assert "\n" not in str(error.value)
 
@@ -60,12 +60,12 @@ def test_a_truncated_file(small, tmp_path, kept):
 def test_foreign_parquet_files(tmp_path):
     path = tmp_path / "p.parquet"
     pq.write_table(pa.table({"a": [1]}), path)
-    with pytest.raises(InputError, match="holds no problem written by robatch"):
+    with pytest.raises(InputError, match="does not hold a problem written by robatch"):
         read(path)
     for content, message in [
         (b'{"kind": "plan"}', "holds 'plan' data: a file with a problem is needed"),
-        (b"[]", "holds no problem written by robatch"),
-        (b"{", "holds no problem written by robatch"),
+        (b"[]", "does not hold a problem written by robatch"),
+        (b"{", "does not hold a problem written by robatch"),
         (b'{"kind": "problem", "version": 99}', "format version 99: only \\(1, 2\\) are known"),
         (b'{"kind": "problem", "version": 1}', "broken metadata: 'models'"),
         (

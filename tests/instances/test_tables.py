@@ -406,7 +406,7 @@ def test_garbage_files(tmp_path, suffix, content):
 def test_truncated_parquet(tmp_path):
     path = parquet(LONG, tmp_path)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(InputError, match=r"cannot read the routing table .* it is no whole PARQUET file"):
+    with pytest.raises(InputError, match=r"cannot read the routing table .* it is not a complete PARQUET file"):
         make(path)
 
 
