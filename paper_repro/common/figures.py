@@ -1,70 +1,93 @@
-"""The figures of the experiments: panels of lines, drawn from their tables."""
+"""Figures as PNG, the same bytes for the same figure, without a display."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from paper_repro.common.csv_tables import Table
+from paper_repro.common.csv_tables import Table, distinct, where
 from robatch.instances.files import replacing
 
-WIDTH, HEIGHT = 4.2, 3.4  # of a panel, inches
-COLUMNS = 3
-FEW_TICKS, MANY = 7, 1000  # so many values, and below this, are all labelled
+MARKS = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"))
+"""Colour and marker of each model."""
+
+PANEL_WIDTH, PANEL_HEIGHT = 4.2, 3.4  # inches
+MAX_COLUMNS = 3
+MAX_LABELLED_TICKS, MAX_LABELLED_TICK = 7, 1000  # a logarithmic axis with few and small values labels each of them
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A column of a table to draw, what its axis is labelled with, and whether it is logarithmic."""
+
+    column: str
+    label: str
+    log: bool = False
+
+
+def new_figure(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, Any]:
+    """Return a figure of so many inches, and its axes."""
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, **options)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
 
 
 def panels(
     table: Table,
     path: Path,
+    x: Axis,
+    y: Axis,
     *,
     by: str,
     line: str,
-    x: str,
-    y: str,
     lines: tuple[str, ...] | None = None,
-    labels: tuple[str, str],
-    log: bool = False,
-    log_y: bool = False,
     band: tuple[str, str] | None = None,
 ) -> None:
     """Draw lines of `y` over `x`, a panel for each value of the column `by`, a line for each of the column `line`.
 
     `lines` are those to draw, by default all; `band` names two columns between which to shade.
     """
-    names = list(dict.fromkeys(row[by] for row in table))
-    drawn = [name for name in dict.fromkeys(row[line] for row in table) if lines is None or name in lines]
-    columns = min(COLUMNS, len(names))
+    names = distinct(table, by)
+    drawn = [name for name in distinct(table, line) if lines is None or name in lines]
+    columns = min(MAX_COLUMNS, len(names))
     height = -(-len(names) // columns)
-    figure = Figure(figsize=(WIDTH * columns, HEIGHT * height + 0.9), layout="constrained")
-    FigureCanvasAgg(figure)
-    handles: dict[str, object] = {}
+    figure = Figure(figsize=(PANEL_WIDTH * columns, PANEL_HEIGHT * height + 0.9), layout="constrained")
+    handles: dict[str, Any] = {}
     for place, name in enumerate(names):
-        axes = figure.add_subplot(height, columns, place + 1)
+        axes, here = figure.add_subplot(height, columns, place + 1), where(table, **{by: name})
         for number, which in enumerate(drawn):
-            rows = [row for row in table if row[by] == name and row[line] == which and row[y] is not None]
+            rows = [row for row in where(here, **{line: which}) if row[y.column] is not None]
             if not rows:
                 continue
+            rows.sort(key=lambda row: row[x.column])
+            xs, ys = [row[x.column] for row in rows], [row[y.column] for row in rows]
             color, style = f"C{number % 10}", "-" if number < 10 else "--"
-            rows.sort(key=lambda row: row[x])
-            xs, ys = [row[x] for row in rows], [row[y] for row in rows]
             (handles[str(which)],) = axes.plot(xs, ys, marker="o", markersize=3, color=color, linestyle=style)
             if band is not None:
                 low, high = ([row[column] for row in rows] for column in band)
                 axes.fill_between(xs, low, high, color=color, alpha=0.15, linewidth=0)
-        axes.set(title=str(name), xlabel=labels[0], ylabel=labels[1] if place % columns == 0 else "")
-        if log:
-            axes.set_xscale("log")
-            axes.xaxis.set_minor_formatter(NullFormatter())
-            ticks = sorted({row[x] for row in table if row[by] == name})
-            if len(ticks) <= FEW_TICKS and ticks[-1] < MANY:  # batch sizes
-                axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-                axes.xaxis.set_minor_locator(NullLocator())
-        if log_y:
+        axes.set(title=str(name), xlabel=x.label, ylabel=y.label if place % columns == 0 else "")
+        if x.log:
+            _log_x(axes, sorted({row[x.column] for row in here}))
+        if y.log:
             axes.set_yscale("log")
         axes.grid(alpha=0.3)
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(5, len(handles)))
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+    save(figure, path)
+
+
+def _log_x(axes: Any, values: list[float]) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if len(values) <= MAX_LABELLED_TICKS and values[-1] < MAX_LABELLED_TICK:  # batch sizes
+        axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.xaxis.set_minor_locator(NullLocator())

@@ -1,4 +1,4 @@
-"""The recorded profile as the study of the proxy takes it: per task, features, answers, and what they cost."""
+"""The recorded profile by task: features, answers, what they cost, and from where on they get worse."""
 
 from __future__ import annotations
 
@@ -134,3 +134,25 @@ def _cells(measurements: Measurements, task: str, names: tuple[str, ...]) -> Ite
     ):
         if where == task:
             yield repeat, rows[id], columns[model, size], rest
+
+
+def first_loss(utility: FloatArray) -> int | None:
+    """Return from which batch size on accuracy is below that of the first, beyond a paired 95 % interval.
+
+    Parameters
+    ----------
+    utility
+        Mean scores by query and ascending batch size: (N, B).
+
+    Returns
+    -------
+    int or None
+        The place of the batch size; None where the largest shows no loss.
+    """
+    loss = utility[:, :1] - utility[:, 1:]
+    error = loss.std(axis=0, ddof=1) / np.sqrt(len(loss))
+    beyond = loss.mean(axis=0) > 1.96 * error
+    place = len(beyond)
+    while place > 0 and beyond[place - 1]:
+        place -= 1
+    return None if place == len(beyond) else place + 1

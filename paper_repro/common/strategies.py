@@ -1,29 +1,21 @@
-"""Plans of queries held out, by RoBatch and by its peers, at every budget.
+"""The strategies that are compared: RoBatch, its peers and baselines.
 
-Every strategy sees the same queries, costs and budgets. Costs are taken as known, so that strategies differ by what
-they know about utilities and by how they choose; only the cascade learns its costs from the training queries, as it
-cannot know which answers it will accept. Budgets hold for amortized cost, as in the paper: calls that are not full bill
-more than planned, which is recorded, and which favours all strategies that batch; "as billed" keeps the budget in fact.
-
-Where a budget does not pay for a strategy's cheapest plan, the strategy may leave queries without an answer, which
-costs nothing and is worth nothing, and chooses which. Elsewhere every query is answered.
+Every strategy sees the same queries, costs and budgets. The cascade alone learns its costs from the training queries,
+as it cannot know which answers it will accept. Budgets hold for amortized cost, which favours all strategies that
+batch; "as billed" keeps the budget in fact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 
-import robatch
+from paper_repro.common.arena import Arena, random_mix
 from paper_repro.common.curves import Curve
-from paper_repro.common.datasets import Dataset, Predictions
 from robatch.bench.common.field_metrics import non_decreasing_hull
 from robatch.bench.common.heap_baseline import registered
-from robatch.instances.arrays import FloatArray, IntArray
-from robatch.instances.model import Model
 from robatch.instances.problem import Problem
 from robatch.proxies.utility.answer_scorer import AnswerScorer
 from robatch.proxies.utility.cascade import fit_cascade
@@ -36,8 +28,8 @@ LOWER_LEVEL = 0.8
 
 ROUNDING = 1e-9
 
-FEW = 1000
-"""Queries below which windows are of 32 queries, not 256, and a quarter is observed online, not 2.5 %."""
+MAX_SMALL_STREAM = 1000
+"""With fewer queries, windows are of 32 queries, not 256, and a quarter is observed online, not 2.5 %."""
 
 SMALL_WINDOWS = Solver("window-ilp-32", "window-ilp in windows of 32", partial(window_ilp.run, window=32))
 MORE_OBSERVED = Solver(
@@ -46,121 +38,6 @@ MORE_OBSERVED = Solver(
     partial(online_duals.run, observed_share=0.25),
     costs=("amortized",),
 )
-
-
-@dataclass
-class Arena:
-    """Queries held out, what is known of them, and the budgets.
-
-    Attributes
-    ----------
-    dataset, train, test
-        All queries; the rows trained on, and held out.
-    budgets
-        USD for the queries held out: (G,).
-    seed
-        Seed of the proxies and of the strategies that draw.
-    """
-
-    dataset: Dataset
-    train: IntArray
-    test: IntArray
-    budgets: FloatArray
-    seed: int = 0
-    _predictions: dict[tuple[str, str | None], Predictions] = field(default_factory=dict)
-
-    @cached_property
-    def problem(self) -> Problem:
-        """The queries held out, with the truth."""
-        return self.dataset.problem.take(self.test)
-
-    @cached_property
-    def truth(self) -> FloatArray:
-        """True utilities of the queries held out: (n, S)."""
-        return np.asarray(self.problem.utilities(), dtype=np.float64)
-
-    @cached_property
-    def features(self) -> FloatArray:
-        """Numbers of all queries: (N, F)."""
-        return self.dataset.features(self.train, seed=self.seed)
-
-    @cached_property
-    def means(self) -> FloatArray:
-        """Mean utility of each state over the queries trained on: (S,)."""
-        return np.asarray(self.dataset.problem.take(self.train).utilities().mean(axis=0), dtype=np.float64)
-
-    def predictions(self, router: str = "logistic", calibration: str | None = "platt") -> Predictions:
-        """Return what a proxy predicts; each is fitted once."""
-        key = (router, calibration)
-        if key not in self._predictions:
-            params = {"router": router, "calibration": calibration, "random_state": self.seed}
-            self._predictions[key] = self.dataset.predict(self.features, self.train, self.test, **params)
-        return self._predictions[key]
-
-    @cached_property
-    def predicted(self) -> FloatArray:
-        """Utilities of the queries held out by the default proxy: (n, S)."""
-        return np.clip(self.predictions().test, 0.0, 1.0)
-
-    def guessed(self, utility: FloatArray, states: IntArray | None = None) -> Problem:
-        """Return the problem with other utilities, all states or those of `states` allowed."""
-        problem = self.problem.replace(utility=np.clip(utility, 0.0, 1.0), base_utility=None, retention=None)
-        if states is None:
-            return problem
-        forbidden = np.ones(self.truth.shape, dtype=bool)
-        forbidden[:, states] = False
-        return problem.replace(forbidden=forbidden)
-
-    @cached_property
-    def silent(self) -> Problem:
-        """The queries held out with one more state, the last: no answer."""
-        return with_no_answer(self.problem)
-
-    def curve(self, assignments: IntArray) -> Curve:
-        """Return the curve of assignments (G, n) to states, or to none: the number of states."""
-        rows, silent = np.arange(len(self.test)), self.silent
-        costs, truth = silent.amortized_costs(), np.asarray(silent.utilities(), dtype=np.float64)
-        answered = (assignments < self.problem.n_states).mean(axis=1)
-        believed = self.predicted[rows, np.minimum(assignments, self.problem.n_states - 1)].sum(axis=1)
-        return Curve(
-            truth[rows, assignments],
-            answered,
-            np.where(answered == 1.0, believed, np.nan),
-            np.array([costs[rows, states].sum() for states in assignments]),
-            np.array([silent.realized_cost(states) for states in assignments]),
-        )
-
-    def planned(self, guess: Problem, solver: str, cost: Cost = "amortized") -> IntArray:
-        """Return a solver's plans for a problem with guessed utilities, (G, n): states, or no answer."""
-        silent = with_no_answer(guess)
-        chosen = []
-        for budget in map(float, self.budgets):
-            states = None
-            if budget >= guess.cheapest_budget:
-                states = robatch.solve(guess, budget, solver, cost, seed=self.seed).assignment
-            if states is None:
-                states = robatch.solve(silent, budget, solver, cost, seed=self.seed).assignment
-            assert states is not None, f"{solver} found no plan within {budget} USD, though no answer costs nothing"
-            chosen.append(states)
-        return np.array(chosen, dtype=np.int64)
-
-    def solved(self, guess: Problem, solver: str, cost: Cost = "amortized") -> Curve:
-        """Return the curve of a solver's plans for a problem with guessed utilities."""
-        return self.curve(self.planned(guess, solver, cost))
-
-
-def with_no_answer(problem: Problem) -> Problem:
-    """Return a problem with one more state, the last: no answer, for nothing, worth nothing."""
-    shape, none = (problem.n_queries, problem.n_models), ((0, 0), (0, 1))
-    return problem.replace(
-        models=[*problem.models, Model("no answer", 0.0, 0.0, batch_sizes=(1,))],
-        input_tokens=np.pad(np.broadcast_to(problem.input_tokens, shape), none),
-        output_tokens=np.pad(np.broadcast_to(problem.output_tokens, shape), none),
-        utility=np.pad(problem.utilities(), none),
-        base_utility=None,
-        retention=None,
-        forbidden=np.pad(~problem.allowed(), none),
-    )
 
 
 Strategy = Callable[[Arena], Curve]
@@ -183,6 +60,8 @@ def solver_strategy(
 
 
 def _means(solver: str, alone: bool = False) -> Strategy:
+    """Return the strategy that solves for the training means of states, by which all queries are alike."""
+
     def strategy(arena: Arena) -> Curve:
         alike = np.broadcast_to(arena.means, arena.truth.shape)
         return arena.solved(arena.guessed(alike, arena.dataset.smallest if alone else None), solver)
@@ -207,7 +86,7 @@ def _online(arena: Arena) -> Curve:
 def _sized(arena: Arena, guess: Problem, small: Solver, large: str) -> Curve:
     """Solve by one solver for few queries, by another for more."""
     with registered(small):
-        return arena.solved(guess, small.name if len(arena.test) < FEW else large)
+        return arena.solved(guess, small.name if len(arena.test) < MAX_SMALL_STREAM else large)
 
 
 def _oracle(arena: Arena) -> Curve:
@@ -234,14 +113,9 @@ def _one_model(alone: bool) -> Strategy:
 
 
 def _random(arena: Arena) -> Curve:
-    """As many queries as the budget pays to a state drawn evenly, the others to the cheapest: the mean over draws."""
-    costs, rows = arena.problem.amortized_costs(), np.arange(len(arena.test))
-    cheap = arena.problem.cheapest_assignment
-    least, even = costs[rows, cheap].sum(), costs.mean(axis=1).sum()
-    share = np.clip((arena.budgets - least) / max(even - least, 1e-300), 0.0, 1.0)[:, None]
-    truth = (1 - share) * arena.truth[rows, cheap] + share * arena.truth.mean(axis=1)
-    unknown = np.full(len(share), np.nan)  # a mean over draws is no plan
-    return Curve(truth, np.ones(len(share)), unknown, least + share[:, 0] * (even - least), unknown)
+    truth, cost = random_mix(arena.problem, arena.budgets)
+    unknown = np.full(len(cost), np.nan)  # a mean over draws is no plan
+    return Curve(truth, np.ones(len(cost)), unknown, cost, unknown)
 
 
 def _cascade(arena: Arena) -> Curve:

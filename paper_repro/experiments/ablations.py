@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from paper_repro.common import plots
+from paper_repro.common.arena import Arena, arenas
 from paper_repro.common.csv_tables import Table, by_table
-from paper_repro.common.curves import area, bootstrap, budget_range, divide, held_out_mean, interval
+from paper_repro.common.curves import area, bootstrap, held_out_mean, interval
 from paper_repro.common.datasets import dataset
-from paper_repro.common.strategies import ROUNDING, STRATEGIES, Arena, solver_strategy
-
-Settings = dict[str, Any]
+from paper_repro.common.figures import Axis, panels
+from paper_repro.common.settings import Settings
+from paper_repro.common.strategies import ROUNDING, STRATEGIES, solver_strategy
 
 FULL = "hull upgrades (greedy)"
 PARTS = {
@@ -42,12 +42,10 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     count, splits = found.problem.n_queries, settings["splits"]
     areas = {name: np.full((splits, count), np.nan) for name in PARTS}
     bills: dict[int, Table] = {place: [] for place in range(settings["budgets"])}
-    for seed in range(splits):
-        train, test = divide(count, seed)
-        arena = Arena(found, train, test, budget_range(found.problem.take(test), settings["budgets"]), seed)
+    for arena in arenas(found, settings):
         for name, strategy in PARTS.items():
-            areas[name][seed, test] = area(strategy(arena).truth)
-        for place, bill in enumerate(_billed(arena) if seed < settings["bill_splits"] else ()):
+            areas[name][arena.seed, arena.test] = area(strategy(arena).truth)
+        for place, bill in enumerate(_billed(arena) if arena.seed < settings["bill_splits"] else ()):
             bills[place].append(bill)
     rows: Table = []
     full = bootstrap(areas[FULL])
@@ -96,5 +94,5 @@ def tables(settings: Settings, rows: Table) -> dict[str, Table]:
 def draw(tables: dict[str, Table], folder: Path) -> None:
     """Draw what plans for amortized cost bill, against the budget."""
     rows = [row | {"all": "bill of greedy plans"} for row in tables["bills"]]
-    plots.panels(rows, folder / "bills.png", by="all", line="dataset", x="budget", y="amortized_billed",
-                 labels=("budget, from the least to the most", "bill / budget, plans for amortized cost"))  # fmt: skip
+    panels(rows, folder / "bills.png", Axis("budget", "budget, from the least to the most"),
+           Axis("amortized_billed", "bill / budget, plans for amortized cost"), by="all", line="dataset")  # fmt: skip

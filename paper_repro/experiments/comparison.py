@@ -13,15 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from paper_repro.common import plots
-from paper_repro.common.csv_tables import Table, by_table
-from paper_repro.common.curves import area, bootstrap, budget_range, divide, field_figures, held_out_mean, interval
+from paper_repro.common.arena import arenas
+from paper_repro.common.csv_tables import Table, by_table, where
+from paper_repro.common.curves import area, bootstrap, field_figures, held_out_mean, interval
 from paper_repro.common.datasets import dataset
-from paper_repro.common.datasets import missing as missing_data
-from paper_repro.common.strategies import ROBATCH, STRATEGIES, Arena, check_predicted
+from paper_repro.common.figures import Axis, panels
+from paper_repro.common.settings import Settings
+from paper_repro.common.strategies import ROBATCH, STRATEGIES, check_predicted
 from robatch.instances.arrays import FloatArray
-
-Settings = dict[str, Any]
 
 
 class Split(NamedTuple):
@@ -42,11 +41,6 @@ TIE = 1e-9
 """Differences of mean utility that are rounding."""
 
 
-def missing(settings: Settings) -> str | None:
-    """Say which data are not here, or None."""
-    return missing_data(settings["datasets"])
-
-
 def cells(settings: Settings) -> Table:
     """Give one cell a dataset."""
     return [{"dataset": name} for name in settings["datasets"]]
@@ -61,37 +55,24 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     at = np.full((len(names), settings["budgets"], splits, count), np.nan)
     records: Records = {name: [] for name in names}
     fractions, alone, cheapest = [], [], []
-    for seed in range(splits):
-        train, test = divide(count, seed)
-        budgets = budget_range(found.problem.take(test), settings["budgets"])
-        arena = Arena(found, train, test, budgets, seed)
+    for arena in arenas(found, settings):
         curves = {name: STRATEGIES[name](arena) for name in names}
         check_predicted(curves)
         utilities, prices = arena.truth.mean(axis=0), arena.problem.amortized_costs().sum(axis=0)
         models = utilities[found.smallest], prices[found.smallest]
-        best = models[1][np.argmax(arena.means[found.smallest])]
-        fractions.append(budgets / best)
-        cheapest.append(models[1].min() / best)
-        alone.append([utilities, prices / best])
+        fractions.append(arena.budgets / arena.alone_price)
+        cheapest.append(models[1].min() / arena.alone_price)
+        alone.append([utilities, prices / arena.alone_price])
         for place, (name, curve) in enumerate(curves.items()):
-            at[place][:, seed, test] = curve.truth
-            records[name].append(
-                Split(
-                    field_figures(curve, *models), curve.answered, curve.predicted / len(test), curve.billed / budgets
-                )
-            )
+            at[place][:, arena.seed, arena.test] = curve.truth
+            predicted, billed = curve.predicted / len(arena.test), curve.billed / arena.budgets
+            records[name].append(Split(field_figures(curve, *models), curve.answered, predicted, billed))
     label = {"dataset": cell["dataset"], "kind": found.kind}
     states = [
-        {
-            "table": "states",
-            **label,
-            "model": model,
-            "batch_size": size,
-            "utility": float(utility),
-            "fraction": float(price),
-        }
+        {"table": "states", **label, "model": model, "batch_size": size, "utility": float(utility),
+         "fraction": float(price)}
         for (model, size), utility, price in zip(found.problem.states, *np.mean(alone, axis=0), strict=True)
-    ]
+    ]  # fmt: skip
     paid = np.mean(fractions, axis=0) >= np.mean(cheapest)  # budgets that pay for every query alone
     return _rows(label, at, records, np.mean(fractions, axis=0), paid) + states
 
@@ -160,13 +141,14 @@ def tables(settings: Settings, rows: Table) -> dict[str, Table]:
     """
     found = by_table(rows, ("areas", "area_leads", "curves", "leads", "field", "states"))
     wins: Table = []
-    for key in dict.fromkeys((row["kind"], row["plan"], row["strategy"]) for row in found["leads"]):
-        here = [row for row in found["leads"] if (row["kind"], row["plan"], row["strategy"]) == key]
+    keys = ("kind", "plan", "strategy")
+    for key in dict.fromkeys(tuple(row[name] for name in keys) for row in found["leads"]):
+        label = dict(zip(keys, key, strict=True))
+        here = where(found["leads"], **label)
         ahead = [row["ahead"] for row in here]
         wins.append(
-            dict(zip(("kind", "plan", "strategy"), key, strict=True))
-            | {
-                "budgets": len(here),
+            {
+                **label, "budgets": len(here),
                 "better": sum(row["low"] > TIE for row in here), "worse": sum(row["high"] < -TIE for row in here),
                 "mean_ahead": float(np.mean(ahead)), "most_ahead": max(ahead), "least_ahead": min(ahead),
             }
@@ -176,9 +158,9 @@ def tables(settings: Settings, rows: Table) -> dict[str, Table]:
 
 def draw(tables: dict[str, Table], folder: Path) -> None:
     """Draw utility against the budget by dataset."""
-    plots.panels(
-        tables["curves"], folder / "curves.png", by="dataset", line="strategy", x="fraction", y="utility",
-        lines=DRAWN, labels=("budget / price of the best model alone", "mean true utility"), log=True,
+    panels(
+        tables["curves"], folder / "curves.png", Axis("fraction", "budget / price of the best model alone", log=True),
+        Axis("utility", "mean true utility"), by="dataset", line="strategy", lines=DRAWN,
     )  # fmt: skip
 
 

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 import robatch
-from paper_repro.common import plots
 from paper_repro.common.csv_tables import Table
-
-Settings = dict[str, Any]
+from paper_repro.common.figures import Axis, panels
+from paper_repro.common.settings import Settings
 
 BASE_FAMILY = "realistic"
 ROUNDING = 1e-9
@@ -28,8 +27,8 @@ def cells(settings: Settings) -> Table:
     """Give one cell a family, size, number of models and batch sizes: the base case but for one, or the first two."""
     base = _base(settings)
     found = [base]
-    for key, values in (("family", settings["families"]), ("queries", settings["queries"]),
-                        ("models", settings["models"]), ("batch_sizes", settings["batch_sizes"])):  # fmt: skip
+    for key in ("family", "queries", "models", "batch_sizes"):
+        values = settings["families" if key == "family" else key]
         found += [base | {key: value} for value in values if value != base[key]]
     # sizes matter in every family, as the steps of few queries do not fill a budget
     found += [
@@ -102,14 +101,14 @@ def _summed(rows: Table, keys: tuple[str, ...]) -> Table:
                 "mean_gap": float(np.mean(gaps)) if gaps else None,
                 "median_gap": float(np.median(gaps)) if gaps else None,
                 "worst_gap": max(proven) if proven else None,
-                "optimal_share": float(np.mean([gap <= 1e-9 for gap in gaps])) if gaps else None,
+                "optimal_share": float(np.mean([gap <= ROUNDING for gap in gaps])) if gaps else None,
                 "proven_share": float(np.mean([row["proven"] for row in members])),
             }
         )
     return found
 
 
-FLOOR = 1e-9
+LEAST_DRAWN_GAP = 1e-9
 """Gaps below are drawn there, as the axis is logarithmic."""
 
 
@@ -119,9 +118,8 @@ def draw(tables: dict[str, Table], folder: Path) -> None:
         ("by_family_and_queries", "family", "queries", "queries"),
         ("by_fraction", "all", "fraction", "budget fraction"),
     ):
-        rows = [
-            row | {"all": "base case", "drawn": None if row["mean_gap"] is None else max(row["mean_gap"], FLOOR)}
-            for row in tables[name]
-        ]
-        plots.panels(rows, folder / f"{name}.png", by=by, line="solver", x=x, y="drawn", log=name != "by_fraction",
-                     log_y=True, labels=(label, "mean gap to the proven bound"))  # fmt: skip
+        rows = [row | {"all": "base case"} for row in tables[name] if row["mean_gap"] is not None]
+        for row in rows:
+            row["drawn"] = max(row["mean_gap"], LEAST_DRAWN_GAP)
+        panels(rows, folder / f"{name}.png", Axis(x, label, log=name != "by_fraction"),
+               Axis("drawn", "mean gap to the proven bound", log=True), by=by, line="solver")  # fmt: skip

@@ -1,8 +1,8 @@
 """The motivating studies: utility by model, and the shared prompt's part of the cost, against batch size.
 
-From the recorded profile (`paper_repro/PROFILE_TASKS.md`), with 95 % intervals. A model that is not clearly better than
-guessing when queries go alone has little to lose. Guessing is always to give the one answer that is right most often,
-as far as any model found right answers, or to choose evenly, if that is better.
+From the recorded profile (`paper_repro/reports/PROFILE_TASKS.md`), with 95 % intervals. A model that is not clearly
+better than guessing when queries go alone has little to lose. Guessing is always to give the one answer that is right
+most often, as far as any model found right answers, or to choose evenly, if that is better.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from paper_repro.common import plots
 from paper_repro.common.csv_tables import Table, by_table
-from paper_repro.tasks_page import first_loss
+from paper_repro.common.figures import Axis, panels
+from paper_repro.common.paths import PROFILE
+from paper_repro.common.profile_data import first_loss
+from paper_repro.common.settings import Settings
 from robatch.proxies.profiling.measurements import Measurements
 
-PROFILE = Path(__file__).resolve().parents[1] / "profile_tasks.parquet"
 COLUMNS = ("task", "model", "batch_size", "queries", "accuracy", "low", "high", "shared_cost_share")
-
-Settings = dict[str, Any]
 
 
 def cells(settings: Settings) -> Table:
@@ -72,8 +71,8 @@ def tables(settings: Settings, rows: Table) -> dict[str, Table]:
 
 def draw(tables: dict[str, Table], folder: Path) -> None:
     """Draw utility and cost share against batch size."""
-    common = {"by": "task", "line": "model", "x": "batch_size", "log": True}
-    plots.panels(tables["states"], folder / "utility.png", y="accuracy", labels=("batch size", "mean utility"),
-                 band=("low", "high"), **common)  # fmt: skip
-    plots.panels(tables["states"], folder / "cost_share.png", y="shared_cost_share",
-                 labels=("batch size", "shared prompt's part of the cost"), **common)  # fmt: skip
+    states, sizes = tables["states"], Axis("batch_size", "batch size", log=True)
+    panels(states, folder / "utility.png", sizes, Axis("accuracy", "mean utility"), by="task", line="model",
+           band=("low", "high"))  # fmt: skip
+    share = Axis("shared_cost_share", "shared prompt's part of the cost")
+    panels(states, folder / "cost_share.png", sizes, share, by="task", line="model")

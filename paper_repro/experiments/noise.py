@@ -15,10 +15,9 @@ import numpy as np
 from scipy.stats import t
 
 import robatch
-from paper_repro.common import plots
 from paper_repro.common.csv_tables import Table
-
-Settings = dict[str, Any]
+from paper_repro.common.figures import Axis, panels
+from paper_repro.common.settings import Settings
 
 
 def cells(settings: Settings) -> Table:
@@ -100,5 +99,5 @@ def _summed(rows: Table, fraction: float | str, error: float, settings: Settings
 def draw(tables: dict[str, Table], folder: Path) -> None:
     """Draw the loss against the error, by budget."""
     rows = [row | {"budget": f"budget fraction {row['fraction']:g}"} for row in tables["losses"]]
-    plots.panels(rows, folder / "losses.png", by="budget", line="solver", x="error", y="mean_loss",
-                 labels=("standard deviation of the error", "loss of true utility against the optimum"))  # fmt: skip
+    panels(rows, folder / "losses.png", Axis("error", "standard deviation of the error"),
+           Axis("mean_loss", "loss of true utility against the optimum"), by="budget", line="solver")  # fmt: skip

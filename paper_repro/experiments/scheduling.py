@@ -17,19 +17,18 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 import robatch
-from paper_repro.common import plots
 from paper_repro.common.csv_tables import Table, by_table
+from paper_repro.common.figures import Axis, panels
+from paper_repro.common.paths import PROFILE
+from paper_repro.common.settings import Settings
 from robatch.bench.common import heap_baseline as oracle
 from robatch.proxies.profiling.measurements import Measurements
 from robatch.proxies.tasks.queries import generate_task
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 
-Settings = dict[str, Any]
-
-PROFILE = Path(__file__).resolve().parents[1] / "profile_tasks.parquet"
 TASK = "reviews"
 PROFILE_SEED = 1  # of the measured queries
-FEWER_ROUNDS = 5_000_000  # queries times rounds; one round beyond
+MAX_QUERIES_TIMED = 5_000_000  # queries times rounds; there is one round beyond
 
 
 def cells(settings: Settings) -> Table:
@@ -77,7 +76,7 @@ def _scheduling(settings: Settings, count: int) -> Table:
     with oracle.registered():
         for solver in solvers:  # kernels are compiled or loaded before anything counts
             robatch.solve(small, small.budget_at(settings["fraction"]), solver, threads=1)
-        for _ in range(max(1, min(settings["rounds"], FEWER_ROUNDS // count))):
+        for _ in range(max(1, min(settings["rounds"], MAX_QUERIES_TIMED // count))):
             for solver in solvers:
                 began = time.perf_counter()
                 plan = robatch.solve(problem, budget, solver, threads=1)
@@ -102,5 +101,5 @@ def tables(settings: Settings, rows: Table) -> dict[str, Table]:
 def draw(tables: dict[str, Table], folder: Path) -> None:
     """Draw seconds against the number of queries."""
     rows = [row | {"all": "whole call of solve, one thread"} for row in tables["times"]]
-    plots.panels(rows, folder / "times.png", by="all", line="solver", x="queries", y="seconds", log=True, log_y=True,
-                 labels=("queries", "seconds"))  # fmt: skip
+    panels(rows, folder / "times.png", Axis("queries", "queries", log=True), Axis("seconds", "seconds", log=True),
+           by="all", line="solver")  # fmt: skip

@@ -8,20 +8,19 @@ plans for one repeat's answers and is scored on the other's, and so believes in 
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from paper_repro.common import plots
-from paper_repro.common.csv_tables import Table, by_table
-from paper_repro.common.curves import bootstrap, budget_range, divide, held_out_mean, interval
+from paper_repro.common.arena import Arena, arenas
+from paper_repro.common.csv_tables import Table, by_table, distinct, where
+from paper_repro.common.curves import bootstrap, held_out_mean, interval
 from paper_repro.common.datasets import dataset
-from paper_repro.common.datasets import missing as missing_data
-from paper_repro.common.strategies import Arena
+from paper_repro.common.figures import Axis, panels
+from paper_repro.common.settings import Settings
 from robatch.instances.arrays import FloatArray
-
-Settings = dict[str, Any]
 
 SCHEDULERS = ("pareto", "greedy", "exact")
 STEPS = {
@@ -35,11 +34,6 @@ STEPS = {
 """What each step changes: (proxy, scheduler) before and after."""
 
 
-def missing(settings: Settings) -> str | None:
-    """Say which data are not here, or None."""
-    return missing_data(settings["datasets"])
-
-
 def cells(settings: Settings) -> Table:
     """Give one cell a dataset."""
     return [{"dataset": name} for name in settings["datasets"]]
@@ -51,30 +45,12 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     count, splits = found.problem.n_queries, settings["splits"]
     at: dict[tuple[str, str], FloatArray] = {}
     fractions = []
-    for seed in range(splits):
-        train, test = divide(count, seed)
-        budgets = budget_range(found.problem.take(test), settings["budgets"])
-        arena = Arena(found, train, test, budgets, seed)
-        quarter = np.sort(np.random.default_rng(seed).permutation(train)[: len(train) // 4])
-        few = Arena(found, quarter, test, budgets, seed)
-        guesses = {
-            "state means": np.broadcast_to(arena.means, arena.truth.shape),
-            "quarter": few.predicted,
-            "all": arena.predicted,
-            "hindsight": arena.truth,
-        }
-        values = {
-            (proxy, scheduler): arena.solved(arena.guessed(guess), scheduler).truth
-            for proxy, guess in guesses.items()
-            for scheduler in SCHEDULERS
-        }
-        if found.task is not None:
-            scores = found.task.scores[:, test]
-            values |= {("another measurement", name): _across(arena, scores, name) for name in SCHEDULERS}
-        for pair, utility in values.items():
-            at.setdefault(pair, np.full((settings["budgets"], splits, count), np.nan))[:, seed, test] = utility
-        price = arena.problem.amortized_costs()[:, found.smallest].sum(axis=0)
-        fractions.append(budgets / price[np.argmax(arena.means[found.smallest])])
+    for arena in arenas(found, settings):
+        for pair, utility in _planned(arena).items():
+            at.setdefault(pair, np.full((settings["budgets"], splits, count), np.nan))[:, arena.seed, arena.test] = (
+                utility
+            )
+        fractions.append(arena.budgets / arena.alone_price)
     label = {"dataset": cell["dataset"], "kind": found.kind}
     shares = np.mean(fractions, axis=0)
     rows: Table = [
@@ -98,6 +74,26 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     return rows
 
 
+def _planned(arena: Arena) -> dict[tuple[str, str], FloatArray]:
+    """Return the true utilities (G, n) of the plans by every proxy and scheduler."""
+    quarter = np.sort(np.random.default_rng(arena.seed).permutation(arena.train)[: len(arena.train) // 4])
+    guesses = {
+        "state means": np.broadcast_to(arena.means, arena.truth.shape),
+        "quarter": Arena(arena.dataset, quarter, arena.test, arena.budgets, arena.seed).predicted,
+        "all": arena.predicted,
+        "hindsight": arena.truth,
+    }
+    found = {
+        (proxy, scheduler): arena.solved(arena.guessed(guess), scheduler).truth
+        for proxy, guess in guesses.items()
+        for scheduler in SCHEDULERS
+    }
+    if arena.dataset.task is not None:
+        scores = arena.dataset.task.scores[:, arena.test]
+        found |= {("another measurement", name): _across(arena, scores, name) for name in SCHEDULERS}
+    return found
+
+
 def _across(arena: Arena, scores: FloatArray, scheduler: str) -> FloatArray:
     """Plan for what one repeat measured and score on another: what the proxy of a lucky guesser is worth."""
     rows = np.arange(scores.shape[1])
@@ -113,20 +109,15 @@ def tables(settings: Settings, rows: Table) -> dict[str, Table]:
     """Give mean utilities of all pairs, what each step is worth by budget and overall, and its mean over datasets."""
     found = by_table(rows, ("pairs", "steps", "overall"))
     summed: Table = []
-    for kind in dict.fromkeys(row["kind"] for row in found["steps"]):
-        for step in STEPS:
-            for budget in range(settings["budgets"]):
-                here = [row["worth"] for row in found["steps"]
-                        if (row["kind"], row["step"], row["budget"]) == (kind, step, budget)]  # fmt: skip
-                if here:
-                    summed.append({"kind": kind, "step": step, "budget": budget, "datasets": len(here),
-                                   "mean_worth": float(np.mean(here)), "least": min(here),
-                                   "most": max(here)})  # fmt: skip
+    for kind, step, budget in product(distinct(found["steps"], "kind"), STEPS, range(settings["budgets"])):
+        here = [row["worth"] for row in where(found["steps"], kind=kind, step=step, budget=budget)]
+        if here:
+            summed.append({"kind": kind, "step": step, "budget": budget, "datasets": len(here),
+                           "mean_worth": float(np.mean(here)), "least": min(here), "most": max(here)})  # fmt: skip
     return found | {"by_budget": summed}
 
 
 def draw(tables: dict[str, Table], folder: Path) -> None:
     """Draw what each step is worth against the budget."""
-    plots.panels(tables["steps"], folder / "worth.png", by="dataset", line="step", x="fraction", y="worth", log=True,
-                 band=("low", "high"),
-                 labels=("budget / price of the best model alone", "true utility gained per query"))  # fmt: skip
+    panels(tables["steps"], folder / "worth.png", Axis("fraction", "budget / price of the best model alone", log=True),
+           Axis("worth", "true utility gained per query"), by="dataset", line="step", band=("low", "high"))  # fmt: skip

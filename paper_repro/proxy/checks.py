@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from paper_repro.proxy.data import TaskData
+from paper_repro.common.profile_data import TaskData
 from robatch.proxies.profiling.config import ModelConfig, ProfileConfig
 from robatch.proxies.profiling.measurements import Measurements
 from robatch.proxies.profiling.record import CallKey

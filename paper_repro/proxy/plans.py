@@ -1,7 +1,9 @@
 """Plans of held-out queries by several strategies, over a range of budgets, and what they are worth in truth.
 
 Every strategy sees the same queries, costs and budgets. Costs are amortized, of tokens measured at batch size 1; they
-are taken as known, so that strategies differ by what they know about utilities alone.
+are taken as known, so that strategies differ by what they know about utilities alone. Where a budget does not pay for
+all queries, the cheapest plan answers as large a share of them as it does pay for, whatever they are: unlike in
+`paper_repro.common.arena`, no strategy chooses whom to leave without an answer.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import robatch
+from paper_repro.common.arena import guessed, random_mix
 from paper_repro.common.curves import area
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.problem import Problem
@@ -39,30 +42,19 @@ class Solved:
         return np.asarray(utility[rows, self.states] * self.answered[:, None], dtype=np.float64)
 
 
-def planned(problem: Problem, predicted: FloatArray, budgets: FloatArray, allowed: IntArray | None = None) -> Solved:
-    """Solve for predicted utilities (n, S) at every budget, with all states or those of `allowed`.
-
-    Where the budget does not pay for all queries, the cheapest plan answers as large a share of them as it does pay
-    for, chosen without regard to what they are.
-    """
-    states = np.arange(problem.n_states) if allowed is None else allowed
-    guessed = problem.replace(utility=np.clip(predicted, 0.0, 1.0))
-    if allowed is not None:
-        forbidden = np.ones((problem.n_queries, problem.n_states), dtype=bool)
-        forbidden[:, states] = False
-        guessed = guessed.replace(forbidden=forbidden)
-    chosen, answered, prices = [], [], np.zeros(len(budgets))
+def planned(guess: Problem, budgets: FloatArray) -> Solved:
+    """Solve a problem with guessed utilities at every budget."""
+    chosen, answered, prices = [], np.ones(len(budgets)), np.zeros(len(budgets))
     for place, budget in enumerate(budgets):
-        if budget < guessed.cheapest_budget:
-            chosen.append(guessed.cheapest_assignment)
-            answered.append(budget / guessed.cheapest_budget)
+        if budget < guess.cheapest_budget:
+            chosen.append(guess.cheapest_assignment)
+            answered[place] = budget / guess.cheapest_budget
         else:
-            plan = robatch.solve(guessed, float(budget), "exact")
+            plan = robatch.solve(guess, float(budget), "exact")
             assert plan.assignment is not None
             chosen.append(plan.assignment)
             prices[place] = plan.shadow_price or 0.0
-            answered.append(1.0)
-    return Solved(np.array(chosen, dtype=np.int64), np.array(answered), prices)
+    return Solved(np.array(chosen, dtype=np.int64), answered, prices)
 
 
 def values(problem: Problem, predicted: FloatArray, means: FloatArray, budgets: FloatArray) -> dict[str, FloatArray]:
@@ -90,18 +82,20 @@ def values(problem: Problem, predicted: FloatArray, means: FloatArray, budgets: 
     """
     truth = np.asarray(problem.utilities(), dtype=np.float64)
     alike = np.broadcast_to(means, truth.shape)
-    sizes, models = problem.state_batch_size, problem.state_model
-    alone = np.flatnonzero(sizes == 1)
-    batches = [planned(problem, alike, budgets, np.flatnonzero(models == k)) for k in range(problem.n_models)]
-    best = max(batches, key=lambda solved: float(area(solved.values(alike)).mean()))
+    alone = np.flatnonzero(problem.state_batch_size == 1)
+
+    def solved(utility: FloatArray, states: IntArray | None = None) -> Solved:
+        return planned(guessed(problem, utility, states), budgets)
+
+    batches = [solved(alike, np.flatnonzero(problem.state_model == k)) for k in range(problem.n_models)]
     return {
-        "proxy": planned(problem, predicted, budgets).values(truth),
-        "state means": planned(problem, alike, budgets).values(truth),
-        "router-only": planned(problem, predicted, budgets, alone).values(truth),
-        "batch-only": best.values(truth),
+        "proxy": solved(predicted).values(truth),
+        "state means": solved(alike).values(truth),
+        "router-only": solved(predicted, alone).values(truth),
+        "batch-only": max(batches, key=lambda one: float(area(one.values(alike)).mean())).values(truth),
         "single-model": _single(problem, means, budgets, alone).values(truth),
-        "random": _random(problem, budgets),
-        "oracle": planned(problem, truth, budgets).values(truth),
+        "random": random_mix(problem, budgets)[0],
+        "oracle": solved(truth).values(truth),
     }
 
 
@@ -114,12 +108,3 @@ def _single(problem: Problem, means: FloatArray, budgets: FloatArray, alone: Int
         chosen.append(np.full(problem.n_queries, state))
         answered.append(min(1.0, budget / price[state]))
     return Solved(np.array(chosen), np.array(answered), np.zeros(len(budgets)))
-
-
-def _random(problem: Problem, budgets: FloatArray) -> FloatArray:
-    cost, truth = problem.amortized_costs(), problem.utilities()
-    cheap = problem.replace(utility=np.zeros_like(truth)).cheapest_assignment
-    rows = np.arange(len(truth))
-    least, even = cost[rows, cheap].sum(), cost.mean(axis=1).sum()
-    share = np.clip((budgets - least) / max(even - least, 1e-300), 0.0, 1.0)[:, None]
-    return np.asarray((1.0 - share) * truth[rows, cheap] + share * truth.mean(axis=1), dtype=np.float64)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from paper_repro.common.arena import guessed
 from paper_repro.common.curves import area, budget_range, divide
-from paper_repro.proxy.data import TaskData
+from paper_repro.common.profile_data import TaskData
 from paper_repro.proxy.plans import BUDGETS, planned, values
 from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.instances.problem import Problem
@@ -60,7 +61,7 @@ def run_split(task: TaskData, seed: int) -> Split:
             figures["curve", name] = curve
             figures["area", name, "all budgets"] = area(curve)
             figures["area", name, "upper budgets"] = area(curve[affordable])
-        plans = planned(problem, predicted, budgets)
+        plans = planned(guessed(problem, predicted), budgets)
         states = plans.states
         objectives = [predicted - price * problem.amortized_costs() for price in plans.prices]
         coverage = _coverage(task, proxy, held_out, states, objectives)
@@ -81,7 +82,7 @@ def compare(task: TaskData, seed: int, routers: tuple[str, ...] = ROUTERS) -> di
         for name, fitted in _fitted(task, train, seed, routers):
             guess = fitted.predict(task.features[held_out])
             figures[(*name, "brier")] = ((guess - truth) ** 2).mean(axis=1)
-            figures[(*name, "area")] = area(planned(problem, guess, budgets).values(truth))
+            figures[(*name, "area")] = area(planned(guessed(problem, guess), budgets).values(truth))
     return {name: _spread(figure, held_out, task) for name, figure in figures.items()}
 
 

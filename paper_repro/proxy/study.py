@@ -1,35 +1,29 @@
-"""Study the proxy on the recorded profile: tables in results/proxy, the page PROXY.md and its figures.
+"""Study the proxy on the recorded profile, and record its tables in results/proxy; some minutes.
 
-usage: python -m paper_repro.proxy.study             # everything, several minutes
-       python -m paper_repro.proxy.study --page      # the page and its figures, from the recorded tables
+usage: python -m paper_repro.proxy.study     (then `python -m paper_repro.pages proxy` writes the page)
 
-Reads profile_tasks.parquet, which `robatch profile paper_repro/profile_tasks.toml` wrote, and
-profile_tasks_features.parquet, which profile_tasks_features.py wrote. The same files give the same tables.
+Reads results/profile_tasks.parquet, which `robatch profile paper_repro/configs/profile_tasks.toml` wrote, and
+results/profile_tasks_features.parquet, which `python -m paper_repro.record.profile_tasks_features` wrote. The same
+files give the same tables.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from itertools import product
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
-from paper_repro.common.csv_tables import Table, as_csv, read_tables
-from paper_repro.proxy import figures, page, tables
+from paper_repro.common.csv_tables import Table, as_csv
+from paper_repro.common.paths import FEATURES, PROFILE, RESULTS
+from paper_repro.common.profile_data import TaskData, read_tasks
+from paper_repro.proxy import tables
 from paper_repro.proxy.checks import PRECISIONS, diagnoses, replay
-from paper_repro.proxy.data import TaskData, read_tasks
 from paper_repro.proxy.splits import ROUTERS, compare, run_split
 from robatch.instances.files import write_text
 from robatch.proxies.profiling.measurements import Measurements
-
-HERE = Path(__file__).resolve().parents[1]
-RESULTS = HERE / "results" / "proxy"
-PROFILE = HERE / "profile_tasks.parquet"
-FEATURES = HERE / "profile_tasks_features.parquet"
 
 SPLITS = 20
 """Splits of each task into queries trained on and held out."""
@@ -39,19 +33,14 @@ COMPARED = 5
 
 
 def main() -> None:
-    """Run the study, or make the page anew."""
-    if "--page" not in sys.argv[1:]:
-        measurements = Measurements.read(PROFILE)
-        tasks = read_tasks(measurements, FEATURES)
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-            recorded = study(measurements, tasks, pool)
-        for name, table in recorded.items():
-            write_text(RESULTS / f"{name}.csv", as_csv(table))
-    results = read_tables(RESULTS)
-    write_text(HERE / "PROXY.md", page.page(results, SPLITS, COMPARED))
-    figures.draw_curves(results, HERE / "proxy_curves.png")
-    figures.draw_checks(results, HERE / "proxy_checks.png")
+    """Run the study and record its tables."""
+    measurements = Measurements.read(PROFILE)
+    folder = RESULTS / "proxy"
+    folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        recorded = study(measurements, read_tasks(measurements, FEATURES), pool)
+    for name, table in recorded.items():
+        write_text(folder / f"{name}.csv", as_csv(table))
 
 
 def study(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from paper_repro.common.csv_tables import Table
 from paper_repro.common.curves import bootstrap
 from paper_repro.proxy.checks import ALL
 from paper_repro.proxy.plans import STRATEGIES
@@ -15,6 +16,9 @@ from robatch.instances.arrays import FloatArray
 from robatch.proxies.utility.diagnostics import Diagnosis
 
 Row = dict[str, Any]
+Results = Mapping[str, Table]
+"""Recorded tables by name."""
+
 Figures = Mapping[tuple[str, ...], FloatArray]
 
 INTERVAL = (0.05, 0.95)
@@ -23,6 +27,7 @@ INTERVAL = (0.05, 0.95)
 DRAWS = 2000
 
 DEFAULT = ("logistic", "isotonic")
+"""Router and scaling of `UtilityProxy` by default."""
 
 
 def curve_rows(splits: Mapping[str, Sequence[Split]]) -> list[Row]:

@@ -1,7 +1,6 @@
-"""Execute plans on a real vLLM, set each bill against its plan, and write the page BILL.md.
+"""Execute plans on a real vLLM, and record each bill beside its plan.
 
-usage: ROBATCH_MODELS=FOLDER python -m paper_repro.bill     execute what is missing, record it, write the page
-       python -m paper_repro.bill --page                    write the page from what is recorded
+usage: ROBATCH_MODELS=FOLDER python -m paper_repro.record.bill     (then `python -m paper_repro.pages bill`)
 
 A proxy is fitted to what was measured (`--measurements`), new queries are generated and routed at three budgets, and
 each plan is executed by vLLM's offline engine, one model after the other. Plans, journals and answers are kept in a
@@ -20,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from paper_repro.bill_page import SOURCES, page
 from paper_repro.common.csv_tables import Table, as_csv
+from paper_repro.common.paths import HERE, PROFILE, RESULTS
 from robatch.bench.common.machine import describe
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
@@ -34,33 +33,29 @@ from robatch.proxies.profiling.measurements import Measurements
 from robatch.proxies.tasks.queries import Query, generate_task, write_queries
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "bill"
-MEASUREMENTS = HERE / "profile_tasks.parquet"
 WORK = HERE.parent / "results" / "bill"  # ignored by git
 
 TASKS = ("reviews",)
 FRACTIONS = (0.25, 0.5, 0.75)
 QUERIES = 240
 SEED = 2  # of the new queries
+SOURCES = ("partly_filled_calls", "input_tokens", "output_tokens", "splits", "replanning")
+"""The parts of billed less amortized cost, as the execution's report names them."""
 
 
 def main() -> None:
     """Run as the module's text says."""
-    parser = argparse.ArgumentParser(description="Execute plans and set their bills against them.")
-    parser.add_argument("--page", action="store_true", help="only write the page from what is recorded")
-    parser.add_argument("--measurements", type=Path, default=MEASUREMENTS)
+    parser = argparse.ArgumentParser(description="Execute plans, and record their bills beside them.")
+    parser.add_argument("--measurements", type=Path, default=PROFILE)
     parser.add_argument("--work", type=Path, default=WORK, help="folder of plans, journals and answers")
     given = parser.parse_args()
     try:
-        if not given.page:
-            run(Measurements.read(given.measurements), given.work, RESULTS)
-        write_text(HERE / "BILL.md", page(RESULTS))
+        record(Measurements.read(given.measurements), given.work, RESULTS / "bill")
     except InputError as error:
         sys.exit(f"Error: {error}")
 
 
-def run(measurements: Measurements, work: Path, results: Path) -> None:
+def record(measurements: Measurements, work: Path, results: Path) -> None:
     """Execute every plan that is not executed yet, and record all of them."""
     _begin(work, measurements)
     executions: Table = []

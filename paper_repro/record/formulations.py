@@ -1,6 +1,6 @@
 """Measure formulations of the realized program on three backends, side by side; print Markdown.
 
-usage: python -m paper_repro.formulation_table [SIZES [SEEDS [TIME_LIMIT]]]     (default: 20,50,100 3 60)
+usage: python -m paper_repro.record.formulations [SIZES [SEEDS [TIME_LIMIT]]]     (default: 20,50,100 3 60)
 
 All begin with the greedy plan. "all pairs" is the program with whole numbers of calls, aggregated by state; "linear
 fixing" leaves out the pairs whose reduced cost in the linear relaxation reaches the distance from plan to bound;
@@ -18,6 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 import robatch
+from paper_repro.common import markdown
 from robatch.solvers.bounds.relaxation import Relaxer
 from robatch.solvers.bounds.whole_call_dual import Fixing, strengthened
 from robatch.solvers.mip import cpsat, highs, scip
@@ -62,18 +63,16 @@ def models(problem: robatch.Problem, budget: float, plan: robatch.Plan) -> list[
 
 def table(sizes: list[int], seeds: int, time_limit: float) -> str:
     """Return the measurement as Markdown."""
-    lines = [
-        "| queries | backend | " + " | ".join(f"{form}: seconds, proven" for form in FORMS) + " |",
-        "|---:|---|" + "---:|" * len(FORMS),
-    ]
+    lines = []
     for size in sizes:
-        seconds = {name: [[] for _ in FORMS] for name in BACKENDS}
+        seconds: dict[str, list[list[float]]] = {name: [[] for _ in FORMS] for name in BACKENDS}
         proven = {name: [0] * len(FORMS) for name in BACKENDS}
         pairs: list[list[int]] = [[] for _ in FORMS]
         for seed in range(seeds):
             problem = robatch.generate("realistic", queries=size, models=4, batch_sizes=(1, 2, 4, 8, 16, 32), seed=seed)
             budget = problem.budget_at(FRACTION)
             plan = robatch.solve(problem, budget, "greedy", cost="realized")
+            assert plan.assignment is not None
             request = Request(problem, budget, "realized", time_limit, GAP, threads=1)
             for form, model in enumerate(models(problem, budget, plan)):
                 pairs[form].append(model.n_pairs)
@@ -82,14 +81,14 @@ def table(sizes: list[int], seeds: int, time_limit: float) -> str:
                     outcome = run(model, request, model.to_values(plan.assignment))
                     seconds[name][form].append(time.perf_counter() - begin)
                     proven[name][form] += outcome.limit is None
-        lines.append(f"| {size} | pairs | " + " | ".join(f"{statistics.median(of):.0f}" for of in pairs) + " |")
+        lines.append([str(size), "pairs", *(f"{statistics.median(of):.0f}" for of in pairs)])
         for name in BACKENDS:
             cells = (
                 f"{statistics.median(times):.2f}, {done} of {seeds}"
                 for times, done in zip(seconds[name], proven[name], strict=True)
             )
-            lines.append(f"| {size} | {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            lines.append([str(size), name, *cells])
+    return markdown.table(["queries", "backend", *(f"{form}: seconds, proven" for form in FORMS)], lines, left=2)
 
 
 if __name__ == "__main__":

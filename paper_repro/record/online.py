@@ -1,23 +1,23 @@
-"""Measure online decisions against the offline optimum on the same stream; write the page ONLINE.md.
+"""Measure online decisions against the offline optimum on the same stream, and record the tables in results/online.
 
-usage: python -m paper_repro.online_table [PAGE]     (default: paper_repro/ONLINE.md; some minutes)
+usage: python -m paper_repro.record.online     (some minutes; then `python -m paper_repro.pages online`)
 
 Streams, samples and orders are seeded: all but the microseconds and the machine is the same in every run.
 """
 
 from __future__ import annotations
 
+import json
 import math
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 
-from paper_repro.common.csv_tables import markdown
+from paper_repro.common import markdown
+from paper_repro.common.paths import BUNDLED, RESULTS
 from robatch.bench.common.machine import describe
 from robatch.instances import generate
 from robatch.instances.arrays import FloatArray, IntArray
@@ -34,14 +34,12 @@ from robatch.solvers import solve
 FAMILIES = ("realistic", "uncorrelated", "weakly-correlated")
 FRACTIONS = (0.1, 0.3, 0.7)
 HORIZONS = (1_000, 10_000)
-LONG = 100_000  # one more horizon, of the first family alone
+LONGEST = 100_000  # one more horizon, of the first family alone
 WAYS = ("hindsight price", "sample price", "paced", "paced, no sample", "budget a query")
-SAMPLE = 0.05
-COPIES = 20
-WAITS = (math.inf, 10.0, 1.0, 0.1)
+SAMPLED_SHARE = 0.05  # of the stream, to learn a price from
+COPIES = 20  # of each query with a measured answer
+WAITS = (math.inf, 10.0, 1.0, 0.1)  # seconds
 SEED = 5
-PROFILE = Path(__file__).parents[1] / "instances" / "data" / "measured_profile.parquet"
-
 
 Outcome = tuple[float, float, int]
 """Utility, USD billed, and queries refused."""
@@ -111,12 +109,12 @@ def streams_table(
     fractions: Sequence[float] = FRACTIONS,
 ) -> str:
     """Return the table of generated streams: utility in % of the offline optimum, budget used, queries refused."""
-    lines = [["family", "queries", "budget at", "offline, realized", *WAYS]]
+    lines = []
     for family in families:
         for n in horizons:
             problem = generate(family, n, seed=SEED)
             rng = np.random.default_rng([SEED, n])
-            order, sample = rng.permutation(n), rng.choice(n, max(1, round(SAMPLE * n)), replace=False)
+            order, sample = rng.permutation(n), rng.choice(n, max(1, round(SAMPLED_SHARE * n)), replace=False)
             for fraction in fractions:
                 budget = problem.budget_at(fraction)
                 best, price = optimum(problem, budget)
@@ -130,7 +128,7 @@ def streams_table(
                     for utility, usd, none in made
                 ]
                 lines.append([family, f"{n:,}", f"{fraction:g}", f"{worth:.2%}", *cells])
-    return markdown(lines, 1)
+    return markdown.table(["family", "queries", "budget at", "offline, realized", *WAYS], lines)
 
 
 def waiting_table(n: int = 10_000, waits: Sequence[float] = WAITS, fraction: float = 0.3) -> str:
@@ -139,7 +137,7 @@ def waiting_table(n: int = 10_000, waits: Sequence[float] = WAITS, fraction: flo
     budget = problem.budget_at(fraction)
     best, _ = optimum(problem, budget)
     order = np.random.default_rng([SEED, n]).permutation(n)
-    lines = [["waits at most", "as full calls", "as filled so far"]]
+    lines = []
     for wait in waits:
         line = ["any time" if math.isinf(wait) else f"{wait:g} s"]
         for learn in (False, True):
@@ -147,7 +145,7 @@ def waiting_table(n: int = 10_000, waits: Sequence[float] = WAITS, fraction: flo
             utility, usd, none = routed(problem, order, router, gap=0.1)
             line.append(f"{utility / best:.2%}, {usd / budget:.1%}, {none} refused")
         lines.append(line)
-    return markdown(lines, 1)
+    return markdown.table(["waits at most", "as full calls", "as filled so far"], lines)
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ class Recorded:
 
 def recorded() -> Recorded:
     """Read the recorded profile, write its queries' texts again, and fit a proxy to half of them."""
-    measurements = Measurements.read(PROFILE)
+    measurements = Measurements.read(BUNDLED / "measured_profile.parquet")
     texts = {query.id: query for query in generate_task("reviews", 320, seed=1)}
     ids, utility = measurements.utilities()
     inputs, outputs = measurements.tokens()
@@ -206,7 +204,7 @@ def proxy_table(data: Recorded, copies: int = COPIES, fractions: Sequence[float]
             rows = [place[query.id] for query in call.queries]
             router.settle(call, known.models[k].call_price + float(own[rows, k].sum()))
 
-    lines = [["budget at", "best in hindsight", "offline, predicted", *WAYS[1:4]]]
+    lines = []
     for fraction in fractions:
         budget = predicted.budget_at(fraction)
         plan = solve(predicted, budget, "exact", time_limit=600.0)
@@ -226,7 +224,7 @@ def proxy_table(data: Recorded, copies: int = COPIES, fractions: Sequence[float]
             refused = f", {router.refused} refused" * bool(router.refused)
             line.append(f"{total / n:.3f}, {router.spent / budget:.1%}{refused}")
         lines.append(line)
-    return markdown(lines, 0)
+    return markdown.table(["budget at", "best in hindsight", "offline, predicted", *WAYS[1:4]], lines, left=0)
 
 
 def microseconds(data: Recorded, n: int = 20_000) -> str:
@@ -260,7 +258,7 @@ def microseconds(data: Recorded, n: int = 20_000) -> str:
         ),
         "numpy's `argmax` alone, costs ready-made, windows and budget unchecked": by_numpy,
     }
-    lines = [["", "microseconds"]]
+    lines = []
     for name, way in ways.items():
         seconds = []
         for _ in range(6):
@@ -269,85 +267,30 @@ def microseconds(data: Recorded, n: int = 20_000) -> str:
             seconds.append(time.perf_counter() - begun)
         count = len(data.new) if way is by_route else n
         lines.append([name, f"{median(seconds[1:]) / count * 1e6:.2f}"])  # the first warms up
-    return markdown(lines, 1)
+    return markdown.table(["", "microseconds"], lines)
 
 
-INTRODUCTION = """\
-# Online decisions against the offline optimum
-
-This page is written by `python -m paper_repro.online_table`.
-
-## Utilities known on arrival
-
-Queries arrive one by one in random order, utilities and tokens are those of generated problems (4 models, 24 states)
-and known exactly on arrival: what is found is the price of not knowing the future, not that of predicting utilities.
-
-A cell shows the utility in % of the offline optimum of the same stream (`exact`, amortized cost), and the part of the
-budget that was billed, with the whole shared prompt of every call; the budget is at a fraction between the cheapest
-(0) and the dearest (1). "n refused": so many queries got no answer as the budget was over; they count as utility 0.
-No call waits for time here: those that are not full at the end are sent as they are.
-
-- **offline, realized**: the plan of `greedy` under realized cost, which pays for partly filled calls, too.
-- **hindsight price**: the shadow price of the whole stream, kept to the end.
-- **sample price**: the shadow price of 5 % of the stream, kept to the end.
-- **paced**: starts with that price, adapts it after every query.
-- **paced, no sample**: starts with a guess from the first query.
-- **budget a query**: a baseline; each query gets its best state that costs at most budget / queries.
-"""
-
-PREDICTED = """\
-The recorded profile ([PROFILE.md](PROFILE.md)): {models} models, {states} states, measured answers. A `UtilityProxy`
-with its default parameters was fitted to {fitted} of the queries, drawn at random; the stream is the other {new}, each
-{copies} times, in random order ({n:,} arrivals; the copies make the stream longer, and tell nothing new).
-`OnlineRouter` sees texts, predicts, and is told what each call billed by its measured tokens once it is sent. All
-columns show the measured utility a query, the share of right answers; percentages are the part of the budget billed.
-
-- **best in hindsight**: the offline optimum for the measured answers themselves, which no router can know.
-- **offline, predicted**: the offline optimum of the whole stream for the same proxy's predictions.
-- **sample price**, **paced**, **paced, no sample**: as above; the sample is the queries that the proxy was fitted to.
-"""
-
-WAITING = """\
-`realistic`, 10,000 queries, ten a second, budget at 0.3, paced without a sample. A call is sent when it is full, or
-when its first query has waited so long. Utility in % of the offline optimum without limits, budget billed, queries
-refused. "As filled so far" is `learn_fill=True`: a state's share of the shared prompt is that of a call as full as its
-calls were.
-"""
-
-WAITED = """
-Short waits cost utility whatever is done, since few queries pay for a shared prompt. The utility of a state is counted
-as that of its full batch, though in a call with fewer queries answers may be better.
-"""
-
-
-def page() -> str:
-    """Return the page as Markdown."""
-    machine, data = describe(), recorded()
-    counts = {
-        "models": len(data.proxy.layout_.models), "states": len(data.proxy.layout_.states), "fitted": len(data.fitted),
-        "new": len(data.new), "copies": COPIES, "n": COPIES * len(data.new),
+def main() -> None:
+    """Measure and record everything."""
+    data, folder, machine = recorded(), RESULTS / "online", describe()
+    about = {
+        "models": len(data.proxy.layout_.models), "states": len(data.proxy.layout_.states),
+        "fitted": len(data.fitted), "new": len(data.new), "copies": COPIES,
+        "cpu": machine["cpu"], "cores": machine["cores"], "python": machine["python"],
+        "packages": {name: machine["packages"][name] for name in ("numpy", "numba")},
     }  # fmt: skip
-    return "\n".join(
-        [
-            INTRODUCTION,
-            streams_table(),
-            *streams_table(FAMILIES[:1], (LONG,)).splitlines()[2:],
-            "\n## Utilities predicted by a proxy\n",
-            PREDICTED.format(**counts),
-            proxy_table(data),
-            "\n## Waiting limits\n",
-            WAITING,
-            waiting_table(),
-            WAITED,
-            "\n## Time of a decision\n",
-            microseconds(data),
-            f"\nMedian of five runs over 20,000 queries (`route`: {counts['new']}), on {machine['cpu']} "
-            f"({machine['cores']} cores in use by other",
-            f"programs, too), {machine['python']}, numpy {machine['packages']['numpy']}, "
-            f"numba {machine['packages']['numba']}. The times change from run to run; the rest does not.\n",
-        ]
-    )
+    longest = streams_table(FAMILIES[:1], (LONGEST,)).splitlines()[2:]
+    tables = {
+        "streams": "\n".join([streams_table(), *longest]),
+        "predicted": proxy_table(data),
+        "waiting": waiting_table(),
+        "times": microseconds(data),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        write_text(folder / f"{name}.md", table + "\n")
+    write_text(folder / "about.json", json.dumps(about, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    write_text(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "ONLINE.md", page())
+    main()

@@ -1,6 +1,6 @@
 """Measure how often the packing of conflicting queries needs the fewest calls, against CP-SAT; print Markdown.
 
-usage: python -m paper_repro.packing_table [CASES]     (default: 20 a row)
+usage: python -m paper_repro.record.packing [CASES]     (default: 20 a row)
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 
+from paper_repro.common import markdown
 from paper_repro.common.exact_packing import fewest_calls
 from robatch.instances.arrays import IntArray
 from robatch.instances.conflicts import seated
@@ -58,8 +59,7 @@ def measure(kind: str, n: int, cases: int, time_limit: float = TIME_LIMIT) -> tu
 
 def table(cases: int) -> str:
     """Return the measurement as Markdown."""
-    titles = ["conflicts", "queries", "optimum known", *METHODS]
-    lines = [titles, ["---", *["---:"] * (len(titles) - 1)]]
+    lines = []
     for kind in KINDS:
         for n in SIZES:
             known, reached, excess = measure(kind, n, cases)
@@ -68,7 +68,7 @@ def table(cases: int) -> str:
                 for hits, most in zip(reached, excess, strict=True)
             ]
             lines.append([kind, str(n), f"{known} of {cases}", *shown])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown.table(["conflicts", "queries", "optimum known", *METHODS], lines)
 
 
 if __name__ == "__main__":

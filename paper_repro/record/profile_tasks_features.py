@@ -1,6 +1,6 @@
-"""Make `profile_tasks_features.parquet`: numbers that stand for the recorded tasks' texts.
+"""Make results/profile_tasks_features.parquet: numbers that stand for the recorded tasks' texts.
 
-usage: ROBATCH_MODELS=FOLDER ROBATCH_TASKS=FOLDER python -m paper_repro.profile_tasks_features
+usage: ROBATCH_MODELS=FOLDER ROBATCH_TASKS=FOLDER python -m paper_repro.record.profile_tasks_features
 
 The texts of three of the five tasks are not part of this project. So the study of the proxy learns from numbers: one
 row per task and query with
@@ -17,7 +17,6 @@ holds out; no answer, true or given, enters.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -26,19 +25,19 @@ import pyarrow.parquet as pq
 from sklearn.decomposition import TruncatedSVD
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from paper_repro.common.paths import CONFIGS, FEATURES
 from robatch.instances.files import replacing
 from robatch.proxies.profiling.config import read_config
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.utility.features import HashedTfidf, surface
 
-HERE = Path(__file__).parent
-FEATURES = HERE / "profile_tasks_features.parquet"
 SIZE = 32
+"""Numbers that a text is reduced to."""
 
 
 def main() -> None:
     """Write the file."""
-    config = read_config(HERE / "profile_tasks.toml")
+    config = read_config(CONFIGS / "profile_tasks.toml")
     table = features({task.name: task.queries for task in config.tasks})
     with replacing(FEATURES) as temporary:
         pq.write_table(table, temporary, compression="zstd")

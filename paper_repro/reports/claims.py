@@ -7,17 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from paper_repro.common.csv_tables import Table
-from paper_repro.common.strategies import ALONE, BASELINES, EXACT
+from paper_repro.common.csv_tables import Table, distinct, where
+from paper_repro.common.strategies import BASELINES, EXACT
 from paper_repro.experiments.comparison import TIE
-from robatch.bench.common import heap_baseline as oracle
-
-Results = Mapping[str, Mapping[str, Table]]
-"""Recorded tables by experiment and name."""
+from paper_repro.reports.verdicts import (
+    DIFFERENT,
+    IN_PART,
+    SAME,
+    SAME_DIRECTION,
+    UNTESTED,
+    Found,
+    Results,
+    counts,
+    grouped,
+    joint,
+    verdict,
+)  # fmt: skip
+from robatch.bench.common import heap_baseline
 
 COMPARISONS = {"comparison": "measured tasks", "routing_tables": "routing tables *"}
 
@@ -30,12 +40,6 @@ PAPER = "pareto"
 
 STABLE = 8
 """Batch size to which the paper's harder task is said to be stable."""
-
-SAME, SAME_DIRECTION, IN_PART = "same", "same direction, other figures", "same in part"
-DIFFERENT, UNCLEAR, UNTESTED = "different", "not told apart", "not testable here"
-VERDICTS = (SAME, SAME_DIRECTION, IN_PART, DIFFERENT, UNCLEAR, UNTESTED)
-Found = tuple[str, str]
-"""A verdict, and what was found."""
 
 
 @dataclass(frozen=True)
@@ -58,37 +62,9 @@ class Claim:
     command: str
 
 
-def _where(table: Table, **values: Any) -> Table:
-    return [row for row in table if all(row[key] == value for key, value in values.items())]
-
-
 def _range(values: Iterable[float]) -> str:
     found = [100 * value for value in values]
     return f"{min(found):.1f} to {max(found):.1f} %"
-
-
-def _names(names: Iterable[str]) -> str:
-    found = [f"`{name}`" for name in dict.fromkeys(names)]
-    return ", ".join(found) if found else "none"
-
-
-def _counts(rows: Table, low: str = "low", high: str = "high") -> tuple[int, int]:
-    """Count rows whose interval is above 0, and below 0."""
-    known = [row for row in rows if row[low] is not None]
-    return sum(row[low] > TIE for row in known), sum(row[high] < -TIE for row in known)
-
-
-def _verdict(better: int, worse: int, enough: float) -> str:
-    """Judge counts of what is clearly better and clearly worse, where so many better ones are enough."""
-    if not better and not worse:
-        return UNCLEAR
-    return DIFFERENT if worse > better else SAME if better >= enough and not worse else IN_PART
-
-
-def _joint(verdicts: list[str]) -> str:
-    """Join verdicts: one that is different decides, and one that is not the same leaves a part."""
-    found = set(verdicts)
-    return DIFFERENT if DIFFERENT in found else found.pop() if len(found) == 1 else IN_PART
 
 
 def share(results: Results) -> Found:
@@ -98,7 +74,7 @@ def share(results: Results) -> Found:
     text = (
         f"{_range(row['shared_share_alone'] for row in models)} of the cost where queries go alone, "
         f"{_range(row['shared_share_largest'] for row in models)} in calls of {max(row['largest'] for row in models):.0f}, "
-        f"over {len({row['model'] for row in models})} models and {len({row['task'] for row in models})} tasks. The paper's "
+        f"over {len(distinct(models, 'model'))} models and {len(distinct(models, 'task'))} tasks. The paper's "
         "own figures hang on its tasks and prompts, which are others."
     )
     return (SAME_DIRECTION if falls else DIFFERENT), text
@@ -120,10 +96,10 @@ def stability(results: Results) -> Found:
     first, last = (sum(sign * (large["from"] - small["from"]) > 0 for small, large in pairs
                        if large["from"] != small["from"]) for sign in (1, -1))  # fmt: skip
     parts = []
-    for model in dict.fromkeys(row["model"] for row in judged):
-        where = [f"{row['task'].replace('_', ' ')} " + ("never" if np.isinf(row["from"]) else f"b = {row['from']:.0f}")
-                 for row in judged if row["model"] == model]  # fmt: skip
-        parts.append(f"`{model}`: {', '.join(where)}")
+    for model in distinct(judged, "model"):
+        sizes = [f"{row['task'].replace('_', ' ')} " + ("never" if np.isinf(row["from"]) else f"b = {row['from']:.0f}")
+                 for row in where(judged, model=model)]  # fmt: skip
+        parts.append(f"`{model}`: {', '.join(sizes)}")
     text = (
         f"Of {len(models)} pairs of model and task, {len(models) - len(judged)} are not clearly better than guessing even "
         f"alone. The others have clearly lost accuracy from these sizes on: {'; '.join(parts)}. Stable to b = "
@@ -137,7 +113,7 @@ def stability(results: Results) -> Found:
 
 def _size(models: Table, row: Mapping[str, Any]) -> int:
     """Return a model's place from the smallest up, as in the profile."""
-    return list(dict.fromkeys(one["model"] for one in models)).index(row["model"])
+    return distinct(models, "model").index(row["model"])
 
 
 def parts(results: Results) -> Found:
@@ -145,22 +121,22 @@ def parts(results: Results) -> Found:
 
     Different if either is clearly ahead in more tasks than behind.
     """
-    leads = _where(results["comparison"]["area_leads"], kind="measured")
-    tasks = len({row["dataset"] for row in leads})
+    leads = where(results["comparison"]["area_leads"], kind="measured")
+    tasks = len(distinct(leads, "dataset"))
     text, verdicts = [], []
     for name, what in (("router-only", "routing alone"), ("batch-only", "batching alone")):
         said = []
         for plan in (PAPER, EXACT):
-            here = _where(leads, plan=plan, strategy=name)
-            counts, upper = _counts(here), _counts(here, "upper_low", "upper_high")
+            here = where(leads, plan=plan, strategy=name)
+            whole, upper = counts(here), counts(here, "upper_low", "upper_high")
             said.append(
-                f"`{plan}` is clearly better in {counts[0]} and worse in {counts[1]} of {tasks} tasks over all budgets, and in "
+                f"`{plan}` is clearly better in {whole[0]} and worse in {whole[1]} of {tasks} tasks over all budgets, and in "
                 f"{upper[0]} and {upper[1]} over the budgets that pay for every query alone"
             )
             if plan == PAPER:
-                verdicts += [_verdict(*counts, tasks), _verdict(*upper, tasks)]
+                verdicts += [verdict(*whole, tasks), verdict(*upper, tasks)]
         text.append(f"Against {what}, {'; '.join(said)}")
-    return _joint(verdicts), ". ".join(text) + "."
+    return joint(verdicts), ". ".join(text) + "."
 
 
 def baselines(results: Results) -> Found:
@@ -170,48 +146,27 @@ def baselines(results: Results) -> Found:
     for every query alone. Peers are no part of the claim.
     """
     text, verdicts = [], []
-    for name, where in COMPARISONS.items():
-        counts = grouped(results[name], BASELINES)
+    for name, words in COMPARISONS.items():
+        found = grouped(results[name], BASELINES)
         said = []
         for plan in (PAPER, EXACT):
-            whole, upper = counts[plan]
+            whole, upper = found[plan]
             said.append(
                 f"`{plan}` is clearly better in {whole.better} and worse in {whole.worse} of {whole.cases}, at budgets that pay "
                 f"for every query alone in {upper.better} and {upper.worse} of {upper.cases}"
             )
-        verdicts += [_verdict(one.better, one.worse, one.cases / 2) for one in counts[PAPER]]
-        text.append(f"On {where}, of cases of baseline, dataset and budget, {'; '.join(said)}")
-    return _joint(verdicts), ". ".join(text) + ". Peers: see the comparison below."
-
-
-class Counts(NamedTuple):
-    """Cases in which plans are clearly better, and clearly worse, and all."""
-
-    better: int
-    worse: int
-    cases: int
-
-
-def grouped(tables: Mapping[str, Table], members: tuple[str, ...]) -> dict[str, tuple[Counts, Counts]]:
-    """Count RoBatch's wins over some strategies: at all budgets, and at those that pay for every query alone."""
-    paid = {(row["dataset"], row["budget"]) for row in tables["curves"]
-            if row["strategy"] == ALONE and row["answered"] == 1}  # fmt: skip
-    mine = [row for row in tables["leads"] if row["strategy"] in members]
-    found = {}
-    for plan in dict.fromkeys(row["plan"] for row in mine):
-        whole = _where(mine, plan=plan)
-        upper = [row for row in whole if (row["dataset"], row["budget"]) in paid]
-        found[plan] = (Counts(*_counts(whole), len(whole)), Counts(*_counts(upper), len(upper)))
-    return found
+        verdicts += [verdict(one.better, one.worse, one.cases / 2) for one in found[PAPER]]
+        text.append(f"On {words}, of cases of baseline, dataset and budget, {'; '.join(said)}")
+    return joint(verdicts), ". ".join(text) + ". Peers: see the comparison below."
 
 
 def optimum(results: Results) -> Found:
     """Judge greedy scheduling: the same if it misses a proven optimum by more than rounding."""
     gaps = [row for row in results["gap"]["by_family_and_queries"] if row["worst_gap"] is not None]
-    realistic = _where(gaps, family="realistic")
+    realistic = where(gaps, family="realistic")
     most = max(row["queries"] for row in realistic)
-    large = {row["solver"]: row for row in _where(realistic, queries=most)}
-    worst = {solver: max(_where(gaps, solver=solver), key=lambda row: row["worst_gap"]) for solver in (PAPER, "greedy")}
+    large = {row["solver"]: row for row in where(realistic, queries=most)}
+    worst = {solver: max(where(gaps, solver=solver), key=lambda row: row["worst_gap"]) for solver in (PAPER, "greedy")}
     said = "; ".join(
         f"`{solver}` {100 * row['worst_gap']:.0f} % (`{row['family']}`, {row['queries']:.0f} queries)"
         for solver, row in worst.items()
@@ -219,7 +174,7 @@ def optimum(results: Results) -> Found:
     text = (
         f"On generated problems of the family `realistic` with {most:,.0f} queries, `{PAPER}` misses "
         f"{100 * large[PAPER]['mean_gap']:.2g} % on average, `greedy` {100 * large['greedy']['mean_gap']:.1g} %. The worst "
-        f"of all {len({row['family'] for row in gaps})} families and sizes, where an optimum is proven: {said}."
+        f"of all {len(distinct(gaps, 'family'))} families and sizes, where an optimum is proven: {said}."
     )
     return (SAME if worst[PAPER]["worst_gap"] > TIE else DIFFERENT), text
 
@@ -233,12 +188,12 @@ def scheduling(results: Results) -> Found:
     times, before = results["scheduling"]["times"], results["scheduling"]["parts"]
     predict, answer = (row["us_per_query"] for row in before)
     said, longest = [], {}
-    for solver in dict.fromkeys(row["solver"] for row in times):
-        here = sorted(_where(times, solver=solver), key=lambda row: row["queries"])
+    for solver in distinct(times, "solver"):
+        here = sorted(where(times, solver=solver), key=lambda row: row["queries"])
         ends = [f"{row['us_per_query']:.2g} ({row['queries']:,.0f} queries)" for row in (here[0], here[-1])]
         longest[solver] = max(row["us_per_query"] for row in here)
         said.append(f"`{solver}` {' to '.join(ends)}")
-    last = max(_where(times, solver=PAPER), key=lambda row: row["queries"])
+    last = max(where(times, solver=PAPER), key=lambda row: row["queries"])
     text = (
         f"Microseconds a query on one core, {last['states']:.0f} states: {'; '.join(said)}. Predicting utilities from texts by "
         f"word counts and logistic regression takes {predict:.3g}, an answer of the fastest state recorded {answer:,.0f} "
@@ -247,21 +202,21 @@ def scheduling(results: Results) -> Found:
     )
     if last["us_per_query"] > 2 * predict:
         return SAME, text
-    return (DIFFERENT if max(longest[name] for name in (PAPER, oracle.NAME)) < predict / 2 else IN_PART), text
+    return (DIFFERENT if max(longest[name] for name in (PAPER, heap_baseline.NAME)) < predict / 2 else IN_PART), text
 
 
 def proxy(results: Results) -> Found:
     """Judge the proxy against state means: better in every measured task; different if worse in more than better."""
-    rows = _where(results["worth"]["overall"], step="state means to proxy")
-    better, worse = _counts(rows, "low", "high")
-    tables = _where(results["worth_tables"]["overall"], step="state means to proxy")
-    also, also_worse = _counts(tables, "low", "high")
+    rows = where(results["worth"]["overall"], step="state means to proxy")
+    better, worse = counts(rows)
+    tables = where(results["worth_tables"]["overall"], step="state means to proxy")
+    also, also_worse = counts(tables)
     text = (
         f"Against planning by state means, utility on the truth is clearly better in {better} and worse in {worse} of "
         f"{len(rows)} measured tasks ({np.mean([row['worth'] for row in rows]):+.4f} per query on average), in {also} and "
         f"{also_worse} of {len(tables)} routing tables ({np.mean([row['worth'] for row in tables]):+.4f})."
     )
-    return _verdict(better, worse, len(rows)), text
+    return verdict(better, worse, len(rows)), text
 
 
 def _said(verdict: str, text: str) -> Callable[[Results], Found]:
@@ -317,6 +272,6 @@ CLAIMS = (
             "(4B, 12B, 27B) and the last two benchmarks (SST-2, CoLA) are our choice. The command plans it: calls, tokens, "
             "dollars and GPU memory. It needs a network and `pip install 'robatch[datasets]'`.",
         ),
-        "`robatch profile paper_repro/profile_hub.toml --pool paper_repro/pool_gpu.toml --dry-run --gpu-memory 80`",
+        "`robatch profile paper_repro/configs/profile_hub.toml --pool paper_repro/configs/pool_gpu.toml --dry-run --gpu-memory 80`",
     ),
 )

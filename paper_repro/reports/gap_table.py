@@ -1,6 +1,6 @@
-"""Turn a results.csv of `robatch bench gap` into the tables of the README and of docs/optimality-gap.md.
+"""Print the tables of the README and of docs/optimality-gap.md from what `robatch bench gap` recorded.
 
-usage: python -m paper_repro.gap_table [RESULTS.csv] [--budget FRACTION]
+usage: python -m paper_repro.reports.gap_table [RESULTS.csv] [--budget FRACTION]
 
 Without a file it is the recorded paper_repro/results/gap.csv, and without a budget all of them.
 """
@@ -9,40 +9,39 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from pyarrow import csv
+from paper_repro.common import markdown
+from paper_repro.common.csv_tables import Row, read_table
+from paper_repro.common.paths import RESULTS
 
-RECORDED = Path(__file__).parent / "results" / "gap.csv"
+RECORDED = RESULTS / "gap.csv"
 SHOWN = ("greedy", "pareto", "router-only", "batch-only")
-OPTIMAL = 1e-9
+ROUNDING = 1e-9
 
 
 def table(path: Path, budget: float | None = None) -> str:
     """Return gaps by instance and budget fraction, or those of one budget fraction, as Markdown."""
-    cells: dict[tuple[str, int, float], dict[str, dict[str, Any]]] = {}
-    for row in csv.read_csv(path).to_pylist():
-        if budget not in (None, row["budget_fraction"]):
-            continue
-        cell = (row["instance"], row["queries"], row["budget_fraction"])
-        cells.setdefault(cell, {})[row["solver"]] = row
-    titles = ["instance", "queries", "budget", *(f"`{name}`" for name in SHOWN), "what is proven"]
-    lines = [titles, ["---", *["---:"] * (len(titles) - 2), "---"]]
+    cells: dict[tuple[str, float, float], dict[str, Row]] = {}
+    for row in read_table(path):
+        if budget in (None, row["budget_fraction"]):
+            cells.setdefault((row["instance"], row["queries"], row["budget_fraction"]), {})[row["solver"]] = row
+    lines = []
     for (instance, queries, fraction), rows in cells.items():
         gaps = [_percent(rows[name]["gap"]) if name in rows else "" for name in SHOWN]
-        lines.append([f"`{instance}`", f"{queries:,}", f"{100 * fraction:g} %", *gaps, _proof(rows)])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        lines.append([f"`{instance}`", f"{queries:,.0f}", f"{100 * fraction:g} %", *gaps, _proof(rows)])
+    head = ["instance", "queries", "budget", *(f"`{name}`" for name in SHOWN), "what is proven"]
+    return markdown.table(head, lines, last_left=True)
 
 
 def _percent(gap: float | None) -> str:
     if gap is None:
         return "no plan"
-    if gap <= OPTIMAL:
+    if gap <= ROUNDING:
         return "0"
     return f"{100 * gap:.0f} %" if gap >= 0.1 else f"{100 * gap:.2g} %"
 
 
-def _proof(rows: dict[str, dict[str, Any]]) -> str:
+def _proof(rows: dict[str, Row]) -> str:
     """Say who proved the optimum first, or how far the best plan may be from it."""
     proven = [row for row in rows.values() if row["status"] == "optimal"]
     if proven:

@@ -1,46 +1,39 @@
-"""Make README.md, SUMMARY.md, summary.html and the figures from the recorded results.
-
-usage: python -m paper_repro.pages
-
-What was found is not typed: it is read from `paper_repro/results`, which `python -m paper_repro.run --all` makes, and a
-test compares the pages with it.
-"""
+"""Write README.md, SUMMARY.md, summary.html and the figures of the experiments from their recorded results."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
 from markdown_it import MarkdownIt  # comes with rich
 
-from paper_repro import page_tables
-from paper_repro.claims import CLAIMS, Results
+from paper_repro.common import markdown
 from paper_repro.common.csv_tables import read_tables
 from paper_repro.common.datasets import FILES, SHARED_TOKENS
-from paper_repro.common.strategies import FEW
-from paper_repro.page_templates import PAGE, README, SUMMARY
-from paper_repro.run import NAMES, RESULTS, experiment
+from paper_repro.common.paths import HERE, REPORTS, RESULTS
+from paper_repro.common.strategies import MAX_SMALL_STREAM
+from paper_repro.experiments.catalogue import NAMES, experiment
+from paper_repro.reports import comparison_tables, worth_tables
+from paper_repro.reports.claims import CLAIMS
+from paper_repro.reports.verdicts import Results
+from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
 
-HERE = Path(__file__).resolve().parent
 
-
-def main() -> None:
-    """Write the pages, and draw the figures of the experiments."""
+def write() -> None:
+    """Write the pages, and draw the figures."""
     results = recorded()
     lacking = [name for name in NAMES if name not in results]
     if lacking:
-        raise SystemExit(f"no results of {', '.join(lacking)}: python -m paper_repro.run makes them")
+        raise InputError(f"no results of {', '.join(lacking)}: python -m paper_repro.run makes them")
     for name, tables in results.items():
-        experiment(name)[0].draw(tables, RESULTS / name)
+        experiment(name).module.draw(tables, RESULTS / name)
     summary = summary_page(results)
     write_text(HERE / "README.md", readme_page(results))
-    write_text(HERE / "SUMMARY.md", summary)
-    write_text(HERE / "summary.html", html(summary))
+    write_text(REPORTS / "SUMMARY.md", summary)
+    write_text(REPORTS / "summary.html", html(summary))
 
 
 def about(name: str) -> dict[str, Any]:
@@ -49,85 +42,61 @@ def about(name: str) -> dict[str, Any]:
     return found
 
 
-def recorded(folder: Path = RESULTS) -> Results:
+def recorded() -> Results:
     """Return the recorded tables of every experiment that has any."""
-    return {name: read_tables(folder / name) for name in NAMES if (folder / name / "run.json").is_file()}
+    return {name: read_tables(RESULTS / name) for name in NAMES if (RESULTS / name / "run.json").is_file()}
 
 
 def readme_page(results: Results) -> str:
     """Return README.md."""
-    claims = [
-        f"| {claim.text} | {claim.source} | {verdict} | {found} | {claim.command} |"
-        for claim in CLAIMS
-        for verdict, found in (claim.found(results),)
-    ]
-    rows = []
-    for name in NAMES:
-        made = about(name)
-        where = f"[results/{name}](results/{name})"
-        minutes = "" if made["seconds"] is None else f"{made['seconds'] / 60:.1f}"
-        rows.append(f"| `{name}` | {experiment(name)[2]} | {where} | {made['commit']}, {made['date']} | {minutes} |")
-    settings = {name: about(name)["settings"] for name in NAMES}
-    noise = settings["noise"]
-    return README.format(
-        claims="\n".join(claims),
-        experiments="\n".join(rows),
-        limit=settings["gap"]["time_limit"],
-        machine=", ".join(sorted({about(name)["machine"]["cpu"] for name in NAMES})),
+    made = {name: about(name) | {"title": experiment(name).title} for name in NAMES}
+    return markdown.render(
+        "README.md.jinja",
+        claims=[(claim, *claim.found(results)) for claim in CLAIMS],
+        experiments=made,
+        settings={name: one["settings"] for name, one in made.items()},
+        machine=", ".join(sorted({one["machine"]["cpu"] for one in made.values()})),
         files=", ".join(f"`{file}`" for files in FILES.values() for file in files),
-        comparison=page_tables.comparison(results),
-        greedy=page_tables.greedy(results),
-        wins=page_tables.wins(results),
-        losses=page_tables.losses(results),
-        close=page_tables.close(results),
-        billed=page_tables.billed(results),
-        short=page_tables.short(results),
-        few=FEW,
-        splits=settings["comparison"]["splits"],
-        budgets_here=settings["comparison"]["budgets"],
-        worth_splits=settings["worth"]["splits"],
-        ablation_splits=settings["ablations"]["splits"],
-        bill_splits=settings["ablations"]["bill_splits"],
+        comparison=comparison_tables.comparison(results),
+        greedy=comparison_tables.greedy(results),
+        wins=comparison_tables.wins(results),
+        losses=comparison_tables.losses(results),
+        close=comparison_tables.close(results),
+        billed=comparison_tables.billed(results),
+        short=comparison_tables.short(results),
+        few=f"{MAX_SMALL_STREAM:,}",
         shared=" or ".join(f"{tokens:,.0f}" for tokens in sorted(set(SHARED_TOKENS.values()))),
-        apgr=page_tables.apgr(results),
-        field=page_tables.field(results),
-        budgets=settings["worth"]["budgets"],
-        worth=page_tables.worth_by_budget(results),
-        noise_of=f"`realistic`, {noise['queries']:,} queries, {noise['seeds']} instances, "
-        f"{len(noise['fractions'])} budgets",
-        noise=page_tables.noise(results["noise"]["overall"]),
-        ablations=page_tables.ablations(results["ablations"]),
-        without=page_tables.without(results["ablations"]),
+        apgr=comparison_tables.apgr(results),
+        field=comparison_tables.field(results),
+        worth=worth_tables.worth_by_budget(results),
+        noise=worth_tables.noise(results["noise"]["overall"]),
+        ablations=worth_tables.ablations(results["ablations"]),
+        without=worth_tables.without(results["ablations"]),
     )
 
 
 def summary_page(results: Results) -> str:
     """Return SUMMARY.md."""
-    found = {claim.found.__name__: claim.found(results)[1] for claim in CLAIMS}
-    return SUMMARY.format(
-        **found,
-        comparison=page_tables.comparison(results, short=True),
-        groups=page_tables.groups(results),
-        close=page_tables.close(results),
-        enough=page_tables.enough(results),
-        noise=page_tables.noise_told(results["noise"]["overall"]),
-        better=page_tables.better(results),
-        worth=page_tables.worth(results),
-        without=page_tables.without(results["ablations"]),
+    return markdown.render(
+        "SUMMARY.md.jinja",
+        **{claim.found.__name__: claim.found(results)[1] for claim in CLAIMS},
+        comparison=comparison_tables.comparison(results, short=True),
+        groups=comparison_tables.groups(results),
+        close=comparison_tables.close(results),
+        enough=worth_tables.enough(results),
+        noise=worth_tables.noise_told(results["noise"]["overall"]),
+        better=worth_tables.better(results),
+        worth=worth_tables.worth(results),
+        without=worth_tables.without(results["ablations"]),
     )
 
 
-def html(markdown: str) -> str:
+def html(page: str) -> str:
     """Render Markdown as one HTML page that holds its images."""
-    body = MarkdownIt("commonmark").enable("table").render(markdown)
-    body = re.sub(r'src="([^":]+)"', lambda found: f'src="{_embedded(HERE / found[1])}"', body)
-    title = markdown.splitlines()[0].lstrip("# ")
-    return Environment(autoescape=False).from_string(PAGE).render(title=title, body=body) + "\n"
+    body = MarkdownIt("commonmark").enable("table").render(page)
+    body = re.sub(r'src="([^":]+)"', lambda found: f'src="{_embedded(found[1])}"', body)
+    return markdown.render("summary.html.jinja", title=page.splitlines()[0].lstrip("# "), body=body)
 
 
-def _embedded(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
-
-
-if __name__ == "__main__":
-    main()
+def _embedded(link: str) -> str:
+    return "data:image/png;base64," + base64.b64encode((REPORTS / link).read_bytes()).decode("ascii")

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from paper_repro import bill, bill_page
 from paper_repro.common.csv_tables import as_csv
+from paper_repro.common.paths import REPORTS, RESULTS
+from paper_repro.record import bill
+from paper_repro.reports import bill_page
 from robatch.instances import InputError
 from robatch.proxies import generate_task
 
@@ -135,5 +137,5 @@ def test_a_folder_of_other_measurements_is_refused(tmp_path):
 
 
 def test_the_page_in_the_repository_is_made_of_its_records():
-    page = (ROOT / "paper_repro" / "BILL.md").read_text(encoding="utf-8")
-    assert page == bill_page.page(ROOT / "paper_repro" / "results" / "bill")
+    page = (REPORTS / "BILL.md").read_text(encoding="utf-8")
+    assert page == bill_page.page(RESULTS / "bill")

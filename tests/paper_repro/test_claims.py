@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from paper_repro import claims
-from paper_repro.claims import DIFFERENT, IN_PART, SAME, SAME_DIRECTION, UNCLEAR
 from paper_repro.common.strategies import BASELINES, LONE_PEERS, PEERS
+from paper_repro.reports import claims
+from paper_repro.reports.verdicts import DIFFERENT, IN_PART, SAME, SAME_DIRECTION, UNCLEAR, grouped
 
 TASKS = ("one", "two", "three")
 BETTER, EVEN, WORSE = (0.1, 0.2), (-0.1, 0.1), (-0.2, -0.1)
@@ -110,7 +110,7 @@ def test_the_budgets_that_pay_for_every_query_alone_count_by_themselves():
               for task in TASKS for budget, share in ((0, 0.5), (1, 0.9), (2, 1.0))]  # fmt: skip
     one = {"leads": low + high, "curves": curves}
     cases = len(TASKS) * len(BASELINES)
-    assert claims.grouped(one, BASELINES)["pareto"] == ((2 * cases, cases, 3 * cases), (0, cases, cases))
+    assert grouped(one, BASELINES)["pareto"] == ((2 * cases, cases, 3 * cases), (0, cases, cases))
     assert claims.baselines({"comparison": one, "routing_tables": one})[0] == DIFFERENT
 
 

@@ -19,7 +19,7 @@ from robatch.proxies.profiling.task_config import _KEYS as TASK_KEYS
 from robatch.proxies.tasks.hub import FIELDS
 from robatch.proxies.tasks.queries import _FIELDS as QUERY_FIELDS
 
-HERE = Path(__file__).parents[2] / "paper_repro"
+HERE = Path(__file__).parents[2] / "paper_repro" / "configs"
 PAGE = (HERE / "CONFIGURATION.md").read_text(encoding="utf-8")
 POOL = "Of `robatch route --pool` and `robatch execute --pool`"
 TABLES = {

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 
 import pytest
 
-from paper_repro import forms_page
+from paper_repro.common.paths import CONFIGS, REPORTS
+from paper_repro.reports import forms_page
 from robatch.proxies import Measurements, read_config
 
-ROOT = Path(__file__).parents[2]
 NAMES = ("small", "small-free")
 SIZES = (1, 4)
 QUERIES = 40
@@ -83,7 +82,7 @@ def test_clear_differences_are_counted():
 
 
 def test_the_two_configurations_differ_in_the_form_alone(monkeypatch, tmp_path):
-    folder = ROOT / "paper_repro"
+    folder = CONFIGS
     tables = {form: tomllib.loads((folder / f"profile_forms_{form}.toml").read_text()) for form in ("lines", "json")}
     for form, table in tables.items():
         assert {task.pop("form") for task in table["tasks"]} == {form}
@@ -101,6 +100,4 @@ def test_the_two_configurations_differ_in_the_form_alone(monkeypatch, tmp_path):
 
 
 def test_the_page_in_the_repository_is_made_of_its_records():
-    module = forms_page
-    recorded = {form: Measurements.read(module.RESULTS / f"{form}.parquet") for form in module.FORMS}
-    assert (ROOT / "paper_repro" / "FORMS.md").read_text(encoding="utf-8") == module.page(recorded)
+    assert (REPORTS / "FORMS.md").read_text(encoding="utf-8") == forms_page.page(forms_page.recorded())

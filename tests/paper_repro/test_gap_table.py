@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paper_repro import gap_table
+from paper_repro.reports import gap_table
 
 ROOT = Path(__file__).parents[2]
 

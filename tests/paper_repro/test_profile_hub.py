@@ -10,7 +10,7 @@ import pytest
 from robatch.proxies import ProfileConfig, read_config
 from robatch.proxies.profiling.estimate import estimate, estimate_memory
 
-HERE = Path(__file__).parents[2] / "paper_repro"
+HERE = Path(__file__).parents[2] / "paper_repro" / "configs"
 CONFIG, POOL_GPU, POOL_SMALL = HERE / "profile_hub.toml", HERE / "pool_gpu.toml", HERE / "pool_small.toml"
 ROWS = {
     ("fancyzhx/ag_news", None): {"text": "Oil prices rose.", "label": 2},

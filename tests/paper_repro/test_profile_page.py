@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from paper_repro import profile_page
+from paper_repro.common.paths import REPORTS
+from paper_repro.reports import profile_page
 from robatch.instances import load
 from robatch.proxies import Measurements, Template
 from robatch.proxies.tasks.queries import generate_task
 
-ROOT = Path(__file__).parents[2]
 PROFILE = Path(str(files("robatch.instances") / "data" / "measured_profile.parquet"))
 
 
@@ -30,7 +30,7 @@ def test_measured_is_what_it_is_said_to_be():
 
 def test_the_page_says_what_the_measurements_say():
     page = profile_page.page(Measurements.read(PROFILE))
-    assert (ROOT / "paper_repro" / "PROFILE.md").read_text(encoding="utf-8") == page
+    assert (REPORTS / "PROFILE.md").read_text(encoding="utf-8") == page
 
 
 def test_answers_are_graded_against_the_generated_task():

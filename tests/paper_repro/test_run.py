@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from paper_repro.common.arena import Arena
 from paper_repro.common.curves import Curve, area, bootstrap, budget_range
 from paper_repro.common.datasets import TASKS, _tasks, dataset
-from paper_repro.common.strategies import STRATEGIES, Arena, check_predicted
-from paper_repro.run import NAMES, experiment, main, missing, run
+from paper_repro.common.settings import Settings
+from paper_repro.common.strategies import STRATEGIES, check_predicted
+from paper_repro.experiments.catalogue import NAMES, Experiment, experiment
+from paper_repro.run import main, run_experiment
 from robatch.instances.errors import InputError
 
 
@@ -130,10 +133,10 @@ def test_the_bootstrap_is_seeded_and_has_the_standard_error_of_a_mean():
 def test_every_experiment_has_a_title_and_cells_in_both_sizes():
     for name in NAMES:
         for quick in (False, True):
-            module, settings, title = experiment(name, quick)
-            assert title
-            if getattr(module, "missing", lambda _: None)(settings) is None:
-                assert module.cells(settings)
+            made = experiment(name, quick)
+            assert made.title
+            if made.missing is None:
+                assert made.module.cells(made.settings)
 
 
 def test_tasks_are_those_of_the_recorded_profile():
@@ -141,15 +144,15 @@ def test_tasks_are_those_of_the_recorded_profile():
 
 
 def test_an_experiment_run_twice_gives_the_same_tables_and_goes_on_where_it_ended(tmp_path):
-    assert "results in" in run("noise", quick=True, folder=tmp_path / "a", workers=1)
-    run("noise", quick=True, folder=tmp_path / "b", workers=1)
+    assert "results in" in run_experiment("noise", quick=True, folder=tmp_path / "a", workers=1)
+    run_experiment("noise", quick=True, folder=tmp_path / "b", workers=1)
     first = (tmp_path / "a" / "noise" / "losses.csv").read_bytes()
     assert first == (tmp_path / "b" / "noise" / "losses.csv").read_bytes()
     rows = tmp_path / "a" / "noise" / "rows.jsonl"
     lines = rows.read_text(encoding="utf-8").splitlines()
     rows.write_text("\n".join(lines[:-1]) + '\n{"row": {"cel', encoding="utf-8")  # killed while it wrote
     (tmp_path / "a" / "noise" / "losses.csv").unlink()
-    run("noise", quick=True, folder=tmp_path / "a", workers=1)
+    run_experiment("noise", quick=True, folder=tmp_path / "a", workers=1)
     assert (tmp_path / "a" / "noise" / "losses.csv").read_bytes() == first
     assert rows.read_text(encoding="utf-8").splitlines() == lines
     about = json.loads((tmp_path / "a" / "noise" / "run.json").read_text(encoding="utf-8"))
@@ -175,19 +178,18 @@ def test_wrong_calls_are_one_sentence_and_exit_code_2(tmp_path, monkeypatch):
 def test_data_that_are_not_here_are_said_to_be_missing(tmp_path, monkeypatch):
     monkeypatch.setattr("paper_repro.common.datasets.DATA", tmp_path)
     with pytest.raises(InputError, match=r"gsm8k_zeroeval.parquet.*ROBATCH_DATA"):
-        run("routing_tables", quick=True, folder=tmp_path)
+        run_experiment("routing_tables", quick=True, folder=tmp_path)
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "gsm8k_zeroeval.parquet").touch()
-    assert "tasks/gsm8k.jsonl" in str(missing("routing_tables", quick=True))
-    assert missing("worth") is None
+    assert "tasks/gsm8k.jsonl" in str(experiment("routing_tables", quick=True).missing)
+    assert experiment("worth").missing is None
     with pytest.raises(InputError, match="dataset is 'nope'"):
         dataset("nope")
 
 
 def test_configurations_that_are_damaged_are_named(tmp_path, monkeypatch):
-    (tmp_path / "experiments").mkdir()
-    path = tmp_path / "experiments" / "noise.toml"
-    monkeypatch.setattr("paper_repro.run.HERE", tmp_path)
+    path = tmp_path / "noise.toml"
+    monkeypatch.setattr("paper_repro.experiments.catalogue.FOLDER", tmp_path)
     for text, message in (
         ("title = ", "noise.toml is no TOML"),
         ("[settings]\nseeds = 1\n", "title of noise.toml is None"),
@@ -196,7 +198,7 @@ def test_configurations_that_are_damaged_are_named(tmp_path, monkeypatch):
     ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=message):
-            run("noise", folder=tmp_path, workers=1)
+            run_experiment("noise", folder=tmp_path, workers=1)
 
 
 @pytest.fixture
@@ -228,9 +230,9 @@ settings_of_draw = Path(__file__).with_name("draw-fails")
         encoding="utf-8",
     )
     monkeypatch.syspath_prepend(tmp_path)
-    settings = {"fails": str(tmp_path / "fails")}
-    module = importlib.import_module("small_experiment")
-    monkeypatch.setattr("paper_repro.run.experiment", lambda name, quick=False: (module, settings, "squares"))
+    settings = Settings(fails=str(tmp_path / "fails"))
+    made = Experiment("small", importlib.import_module("small_experiment"), settings, "squares")
+    monkeypatch.setattr("paper_repro.run.experiment", lambda name, quick=False: made)
     yield tmp_path
     del sys.modules["small_experiment"]
 
@@ -239,22 +241,22 @@ settings_of_draw = Path(__file__).with_name("draw-fails")
 def test_a_cell_that_fails_loses_no_other(small_experiment, workers):
     (small_experiment / "fails").touch()
     with pytest.raises((RuntimeError, ValueError), match=r"cell 1 failed|not JSON"):
-        run("small", folder=small_experiment, workers=workers)
+        run_experiment("small", folder=small_experiment, workers=workers)
     rows = small_experiment / "small" / "rows.jsonl"
     kept = [json.loads(line)["row"]["cell"]["cell"] for line in rows.read_text(encoding="utf-8").splitlines()[1:]]
     assert sorted(kept) == [0, 3]
     assert not (small_experiment / "small" / "run.json").exists()
     (small_experiment / "fails").unlink()
-    assert "4 cells" in run("small", folder=small_experiment, workers=workers)
+    assert "4 cells" in run_experiment("small", folder=small_experiment, workers=workers)
     about = json.loads((small_experiment / "small" / "run.json").read_text(encoding="utf-8"))
     assert about["seconds"] is None, "a part was there already"
 
 
 def test_results_never_stand_beside_the_record_of_others(small_experiment):
-    run("small", folder=small_experiment, workers=1)
+    run_experiment("small", folder=small_experiment, workers=1)
     about = small_experiment / "small" / "run.json"
     assert about.exists()
     (small_experiment / "draw-fails").touch()
     with pytest.raises(RuntimeError, match="no figure"):
-        run("small", folder=small_experiment, workers=1)
+        run_experiment("small", folder=small_experiment, workers=1)
     assert not about.exists()

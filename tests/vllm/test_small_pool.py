@@ -14,7 +14,7 @@ from robatch.solvers import solve, verify
 
 pytestmark = pytest.mark.vllm
 
-HERE = Path(__file__).parents[2] / "paper_repro"
+HERE = Path(__file__).parents[2] / "paper_repro" / "configs"
 QUERIES, SIZES = 4, (1, 4)
 ROWS = {
     ("fancyzhx/ag_news", None): lambda i: {"text": f"Oil prices rose by {i} per cent.", "label": i % 4},

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from paper_repro import tasks_page
+from paper_repro.common.paths import PROFILE, REPORTS
+from paper_repro.common.profile_data import first_loss
+from paper_repro.reports import profile_tasks_page
 from robatch.proxies import Measurements
-
-ROOT = Path(__file__).parents[2]
-PROFILE = ROOT / "paper_repro" / "profile_tasks.parquet"
 
 
 def test_every_cell_stands_on_the_page(synthetic):
     measurements, _ = synthetic
-    page = tasks_page.page(measurements)
+    page = profile_tasks_page.page(measurements)
     for record in measurements.summary():
         text = f"{record['accuracy']:.3f} ({record['low']:.2f}-{record['high']:.2f}), "
         rows = [line for line in page.splitlines() if line.startswith(f"| `{record['model']}`")]
@@ -26,7 +23,7 @@ def test_every_cell_stands_on_the_page(synthetic):
 
 def test_repeats_means_are_those_of_the_rows(synthetic):
     measurements, _ = synthetic
-    found = tasks_page.repeat_means(measurements, "words")
+    found = profile_tasks_page.repeat_means(measurements, "words")
     rows = [row for row in measurements.table.to_pylist() if row["task"] == "words"]
     for (model, size), means in found.items():
         for repeat, mean in enumerate(means):
@@ -37,17 +34,17 @@ def test_repeats_means_are_those_of_the_rows(synthetic):
 @pytest.mark.parametrize(("right", "place"), [((90, 88, 50, 40), 2), ((90, 40, 90, 40), 3), ((50, 50, 50, 52), None)])
 def test_loss_begins_where_all_larger_batches_lose_too(right, place):
     utility = np.array([[i < count for count in right] for i in range(100)], dtype=float)
-    assert tasks_page.first_loss(utility) == place
+    assert first_loss(utility) == place
 
 
 def test_a_figure_is_drawn(synthetic, tmp_path):
-    tasks_page.figure(synthetic[0], tmp_path / "figure.png")
+    profile_tasks_page.figure(synthetic[0], tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_page_is_made_from_the_record():
-    page = tasks_page.page(Measurements.read(PROFILE))
-    assert (ROOT / "paper_repro" / "PROFILE_TASKS.md").read_text(encoding="utf-8") == page
+    page = profile_tasks_page.page(Measurements.read(PROFILE))
+    assert (REPORTS / "PROFILE_TASKS.md").read_text(encoding="utf-8") == page
 
 
 def test_the_record_is_what_was_asked_for():
