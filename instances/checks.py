@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances.arrays import RealArray
+from robatch.instances.arrays import RealArray, read_only
 from robatch.instances.errors import InputError
 from robatch.instances.model import MOST, Model
 from robatch.instances.scalars import finite_range, repeated
@@ -95,10 +95,8 @@ def matrix(
     except (TypeError, ValueError):
         raise InputError(f"{name} is not an array of numbers: {_short(value)}") from None
     given = array.shape
-    if array.ndim == 1 and column:
-        array = array[:, None]
-    elif array.ndim == 1 and one_row:
-        array = array[None, :]
+    if array.ndim == 1 and (column or one_row):
+        array = array[:, None] if column else array[None, :]
     want = " or ".join(str((rows if rows is not None else "queries", width)) for width in dict.fromkeys(columns))
     if array.ndim != 2 or array.shape[1] not in columns:
         raise InputError(f"{name} has shape {given}: {want} is needed")
@@ -106,9 +104,7 @@ def matrix(
         raise InputError(f"{name} has no rows: a problem needs at least one query")
     if rows is not None and len(array) != rows and not (one_row and len(array) == 1):
         raise InputError(f"{name} has shape {given}: {want} is needed")
-    array = array.view()
-    array.flags.writeable = False
-    return array
+    return read_only(array)
 
 
 def in_range(name: str, array: npt.NDArray[Any], low: float, high: float) -> None:
@@ -126,9 +122,7 @@ def labels(name: str, value: Any, rows: int, unique: bool) -> npt.NDArray[Any] |
     if value is None:
         return None
     array = np.asarray(value)
-    if array.dtype == object and all(isinstance(item, str) for item in array.flat):
-        array = array.astype(np.str_)
-    if array.dtype.kind == "T":
+    if array.dtype.kind == "T" or (array.dtype == object and all(isinstance(item, str) for item in array.flat)):
         array = array.astype(np.str_)
     if array.dtype.kind not in "Uiu" or array.ndim != 1:
         raise InputError(f"{name} is {_short(value)}: a sequence of strings or of whole numbers is needed")
@@ -141,9 +135,7 @@ def labels(name: str, value: Any, rows: int, unique: bool) -> npt.NDArray[Any] |
         if len(values) < rows:
             twice = values[np.argmax(counts > 1)].item()
             raise InputError(f"{name} holds {twice!r} more than once: every query needs an id of its own")
-    array = np.ascontiguousarray(array).view()
-    array.flags.writeable = False
-    return array
+    return read_only(array)
 
 
 def _short(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Fewest calls where some queries may not share one: bounded colouring of the conflicts inside each cell.
 
 A cell is a group and a state. Only conflicts within a cell matter, and only its queries that have one are coloured:
-if they need c calls, the cell of n queries needs ``max(c, ceil(n / b))``, since the others fit any free seat.
+if they need c calls, the cell of n queries needs ``max(c, ceil(n / b))``, since the others fit anywhere.
 
 Methods: first fit by descending degree (Welsh and Powell 1967) and DSATUR (Brelaz 1979), with calls of at most b
 queries, DSATUR also with each query in the emptiest call; where none is proven best, branch and bound in its order.
@@ -19,37 +19,26 @@ import numpy as np
 from robatch.instances.arrays import IntArray
 
 
-class Seating(NamedTuple):
-    """The cells with conflicts, their conflicting queries (nodes, cell by cell) and the calls that these are put in.
+class ConflictCalls(NamedTuple):
+    """The C cells with conflicts, their M conflicting queries (nodes, cell by cell) and the calls that hold these.
 
-    Attributes
-    ----------
-    queries, call
-        Query of each node and its call within the cell: (M,).
-    starts, others
-        Conflicts of each node, as nodes: those of v are ``others[starts[v]:starts[v + 1]]``.
-    begins
-        First node of each cell, and M: (C + 1,).
-    groups, states, sizes
-        Group, state and batch size of each cell: (C,).
-    calls
-        Calls that each cell needs for all its queries: (C,).
+    The conflicts of node v are the nodes ``others[starts[v]:starts[v + 1]]``.
     """
 
-    queries: IntArray
-    call: IntArray
-    starts: IntArray
-    others: IntArray
-    begins: IntArray
-    groups: IntArray
-    states: IntArray
-    sizes: IntArray
-    calls: IntArray
+    queries: IntArray  # (M,) of each node
+    call: IntArray  # (M,) of each node, counted within its cell
+    starts: IntArray  # (M + 1,)
+    others: IntArray  # (2 E,)
+    begins: IntArray  # (C + 1,) first node of each cell, and M
+    groups: IntArray  # (C,)
+    states: IntArray  # (C,)
+    sizes: IntArray  # (C,) batch sizes
+    calls: IntArray  # (C,) calls that each cell needs for all its queries
 
 
-def seated(
+def conflict_calls(
     edges: IntArray, states: IntArray, groups: IntArray | None, sizes: IntArray, queries: IntArray, method: int = 2
-) -> Seating | None:
+) -> ConflictCalls | None:
     """Put the queries that conflict within their cell in few calls; None if no two of them share a cell.
 
     Parameters
@@ -88,4 +77,4 @@ def seated(
     groups_of, states_of = np.divmod(cell[begins[:-1]], len(sizes))
     call = np.empty(len(nodes), dtype=np.int64)
     calls = conflict_kernels.seat(begins, starts, others, sizes[states_of], queries[groups_of, states_of], call, method)
-    return Seating(nodes, call, starts, others, begins, groups_of, states_of, sizes[states_of], calls)
+    return ConflictCalls(nodes, call, starts, others, begins, groups_of, states_of, sizes[states_of], calls)

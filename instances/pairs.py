@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances.arrays import BoolArray, IntArray
+from robatch.instances.arrays import BoolArray, IntArray, read_only
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model, State
 from robatch.instances.scalars import whole
@@ -67,9 +67,7 @@ def conflicts(value: Any, query_ids: npt.NDArray[Any] | None, rows: int) -> IntA
         found.add((min(one, other), max(one, other)))
     if not found:
         return None
-    array = np.array(sorted(found), dtype=np.int64)
-    array.flags.writeable = False
-    return array
+    return read_only(np.array(sorted(found), dtype=np.int64))
 
 
 def taken(edges: IntArray | None, rows: IntArray) -> IntArray | None:
@@ -91,9 +89,7 @@ def forbidden(value: npt.ArrayLike | None, rows: int, n_states: int) -> BoolArra
     if mask.dtype != np.bool_ or mask.shape != (rows, n_states):
         needed = f"booleans of shape {(rows, n_states)} are needed"
         raise InputError(f"forbidden has shape {mask.shape} and type {mask.dtype}: {needed}")
-    mask = np.ascontiguousarray(mask).view()
-    mask.flags.writeable = False
-    return mask if mask.any() else None
+    return read_only(mask) if mask.any() else None
 
 
 def restricted(

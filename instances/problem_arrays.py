@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances import pairs
-from robatch.instances.arrays import BoolArray, FloatArray, IntArray, RealArray
+from robatch.instances.arrays import BoolArray, FloatArray, IntArray, RealArray, read_only
 from robatch.instances.constraints import Constraints
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model, State
@@ -191,5 +191,4 @@ class ProblemArrays:
         masked = np.empty((self.n_queries, self.n_states), dtype=self.dtype)
         for rows in self.blocks():
             masked[rows] = np.where(self.forbidden[rows], -np.inf, self.utilities(rows))
-        masked.flags.writeable = False
-        return masked
+        return read_only(masked)

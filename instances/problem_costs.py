@@ -82,10 +82,10 @@ class ProblemCosts(ProblemArrays):
         utility, own, queries = self._tally(states)
         calls = -(-queries // self.state_batch_size)
         if self.conflicts is not None:
-            from robatch.instances.conflicts import seated
+            from robatch.instances.conflicts import conflict_calls
 
             codes = None if self.groups is None else self.group_codes
-            found = seated(self.conflicts, states, codes, self.state_batch_size, queries)
+            found = conflict_calls(self.conflicts, states, codes, self.state_batch_size, queries)
             if found is not None:
                 calls[found.groups, found.states] = found.calls
         shares = sum(map(mul, self.money.share, queries.sum(axis=0).tolist()))

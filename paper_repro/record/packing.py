@@ -12,7 +12,7 @@ import numpy as np
 from paper_repro.common import markdown
 from paper_repro.common.exact_packing import fewest_calls
 from robatch.instances.arrays import IntArray
-from robatch.instances.conflicts import seated
+from robatch.instances.conflicts import conflict_calls
 
 KINDS = ("10 % of pairs", "30 % of pairs", "60 % of pairs", "duplicates")
 SIZES = (12, 20, 40, 100)
@@ -41,7 +41,7 @@ def measure(kind: str, n: int, cases: int, time_limit: float = TIME_LIMIT) -> tu
         states, queries = np.zeros(n, dtype=np.int64), np.array([[n]])
         calls = []
         for method in range(len(METHODS)):
-            found = seated(edges, states, None, np.array([size]), queries, method)
+            found = conflict_calls(edges, states, None, np.array([size]), queries, method)
             calls.append(-(-n // size) if found is None else int(found.calls[0]))
         if min(calls) == -(-n // size):
             fewest = min(calls)  # every call is full

@@ -147,13 +147,13 @@ def _conflicts(problem: Problem, states: IntArray, queries: IntArray) -> tuple[n
     needed = np.zeros(len(queries), dtype=np.int64)
     if problem.conflicts is None:
         return np.empty(0, dtype=np.bool_), needed
-    from robatch.instances.conflicts import seated
+    from robatch.instances.conflicts import conflict_calls
 
     tied = np.zeros(problem.n_queries, dtype=np.bool_)
     tied[problem.conflicts] = True
     codes = None if problem.groups is None else problem.group_codes
     counts = queries.reshape(problem.n_groups, problem.n_states)
-    found = seated(problem.conflicts, states, codes, problem.state_batch_size, counts)
+    found = conflict_calls(problem.conflicts, states, codes, problem.state_batch_size, counts)
     if found is not None:
         own = np.maximum.reduceat(found.call, found.begins[:-1]) + 1  # without the queries that have no conflict
         needed[found.groups * problem.n_states + found.states] = own

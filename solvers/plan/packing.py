@@ -9,7 +9,7 @@ from typing import overload
 import numpy as np
 
 from robatch.instances.arrays import IntArray
-from robatch.instances.conflicts import seated
+from robatch.instances.conflicts import conflict_calls
 from robatch.instances.errors import InputError
 from robatch.instances.model import State
 
@@ -139,7 +139,7 @@ def pack(
     if conflicts is not None:
         counts = np.zeros((int(groups.max(initial=0)) + 1, len(states)), dtype=np.int64)
         counts.reshape(-1)[cells] = queries
-        found = seated(conflicts, assignment, groups if len(groups) else None, batch_sizes, counts)
+        found = conflict_calls(conflicts, assignment, groups if len(groups) else None, batch_sizes, counts)
     if found is not None:
         place = np.zeros(counts.size, dtype=np.int64)
         place[cells] = np.arange(len(cells))

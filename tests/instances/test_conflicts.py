@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from robatch.instances import Model, Problem
 from robatch.instances.conflict_kernels import EXACT
-from robatch.instances.conflicts import seated
+from robatch.instances.conflicts import conflict_calls
 
 
 def edges_of(pairs):
@@ -21,7 +21,7 @@ def edges_of(pairs):
 
 def seat(n, size, edges, method=2):
     """Seat n queries of one cell."""
-    return seated(edges, np.zeros(n, dtype=np.int64), None, np.array([size]), np.array([[n]]), method)
+    return conflict_calls(edges, np.zeros(n, dtype=np.int64), None, np.array([size]), np.array([[n]]), method)
 
 
 def fewest(n, size, edges):
