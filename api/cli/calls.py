@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robatch.cli.support import FILE, check_file, read_problem
+from robatch.cli.support import FILE, check_file, output_option, read_problem, seed_option
 from robatch.instances.errors import InputError, why_unreadable
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ KINDS = (".jsonl", ".csv")
     "--policy", type=click.Choice(["order", "length", "similarity", "random"]), default="order", show_default=True,
     help="Which queries of a state share a call.",
 )  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the policy random.")
+@seed_option("Seed of the policy random.")
 @click.option("--problem", help="With the policy length: the plan's problem, whose input tokens are the lengths.")
 @click.option("--vectors", type=FILE, help="With the policy similarity: .npy, or .npz of a scipy sparse matrix.")
-@click.option("-o", "--output", type=FILE, help="File to write, .jsonl or .csv; JSON lines are printed without one.")
+@output_option("File to write, .jsonl or .csv; JSON lines are printed without one.")
 def calls(plan: Path, policy: str, seed: int, problem: str | None, vectors: Path | None, output: Path | None) -> None:
     """Form the calls of PLAN, and write one row a call: its number, model, batch size and queries.
 

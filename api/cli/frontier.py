@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from robatch.cli.support import FILE, NUMBERS, check_file, json_option, print_json, read_problem
+from robatch.cli.support import (
+    FILE,
+    NUMBERS,
+    check_file,
+    json_option,
+    output_option,
+    print_json,
+    read_problem,
+    threads_option,
+    time_limit_option,
+)
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import whole
 
@@ -27,12 +37,12 @@ Rows = list[dict[str, float | None]]
 @click.option("--points", type=int, default=101, show_default=True, help="Budgets to write, evenly spread.")
 @click.option("--budgets", type=NUMBERS, help="Budgets to write instead, in USD, such as 0.1,0.25.")
 @click.option("--exact", is_flag=True, help="Add the proven optimum at each budget (amortized cost).")
-@click.option("--time-limit", type=float, help="Seconds for each optimum.")
-@click.option("--threads", type=int, help="Number of threads.")
-@click.option("-o", "--output", type=FILE, help="CSV file to write.")
+@time_limit_option("Seconds for each optimum.")
+@threads_option()
+@output_option("CSV file to write.")
 @click.option("--plot", type=FILE, help="PNG file to draw the curve to.")
 @json_option
-def frontier(
+def frontier(  # wide: one parameter per option
     problem: str,
     resolution: float | None,
     points: int,

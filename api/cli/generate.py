@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from robatch.cli.support import FILE, WHOLE_NUMBERS, check_file, json_option, show_problem
+from robatch.cli.support import WHOLE_NUMBERS, check_file, json_option, output_option, seed_option, show_problem
 
 
 @click.command(short_help="Write a generated problem.")
@@ -14,19 +14,13 @@ from robatch.cli.support import FILE, WHOLE_NUMBERS, check_file, json_option, sh
 @click.option("--queries", default=1000, show_default=True, help="Number of queries.")
 @click.option("--models", default=4, show_default=True, help="Number of models.")
 @click.option("--batch-sizes", type=WHOLE_NUMBERS, default="1,2,4,8,16,32", show_default=True, help="Of every model.")
-@click.option("--seed", default=0, show_default=True, help="The same seed gives the same problem.")
+@seed_option("The same seed gives the same problem.")
 @click.option(
     "--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True,
     help="Floating-point type of the utilities.",
 )  # fmt: skip
-@click.option("-o", "--output", type=FILE, required=True, help="Parquet file to write.")
-@click.option(
-    "--list-families",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=lambda *given: _list(*given),
-)
+@output_option("Parquet file to write.", required=True)
+@click.option("--list-families", is_flag=True, is_eager=True, expose_value=False, callback=lambda *given: _list(*given))
 @json_option
 def generate(
     family: str,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robatch.cli.support import FILE, check_file, json_option, read_problem, show_problem
+from robatch.cli.support import FILE, check_file, json_option, output_option, read_problem, show_problem
 from robatch.instances.errors import InputError, why_unreadable
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def _limit(name: str, text: str) -> Callable[[Any], Any]:
     "--conflicts", type=FILE, help="CSV file with a header and two columns: pairs of queries that never share a call."
 )
 @click.option("--window-margin", type=float, help="Part of every context window that calls leave free.")
-@click.option("-o", "--output", type=FILE, required=True, help="Parquet file to write.")
+@output_option("Parquet file to write.", required=True)
 @json_option
-def restrict(
+def restrict(  # wide: one parameter per option
     problem: str,
     min_utility: float | None,
     forbid: Sequence[str],
@@ -79,8 +79,8 @@ def restrict(
     made = task.replace(**changes)
     if forbid or force or min_utility is not None:
         made = made.restrict(
-            forbidden=[_pair("--forbid", task.query_ids, text) for text in forbid],
-            forced=[_pair("--force", task.query_ids, text) for text in force],
+            forbidden=[_candidate("--forbid", task.query_ids, text) for text in forbid],
+            forced=[_candidate("--force", task.query_ids, text) for text in force],
             min_utility=min_utility,
         )
     made.write(output)
@@ -122,7 +122,7 @@ def _label(where: str, kind: str, labels: Labels, text: str) -> str | int:
         raise InputError(f"{where} names the {kind} {text!r}: a whole number is needed for this problem") from None
 
 
-def _pair(option: str, ids: Labels, text: str) -> tuple[str | int, tuple[str, int]]:
+def _candidate(option: str, ids: Labels, text: str) -> tuple[str | int, tuple[str, int]]:
     """Return the query and the state of ``QUERY,MODEL,B``; an id may hold commas."""
     parts = text.rsplit(",", 2)
     if len(parts) != 3:

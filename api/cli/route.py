@@ -100,7 +100,7 @@ def _facts(made: RoutedPlan) -> dict[str, Any]:
 
 
 def _states(made: RoutedPlan) -> list[dict[str, Any]]:
-    from robatch.cli.solve import states_used
+    from robatch.cli.support import states_used
 
     return states_used(made.plan)
 

@@ -17,6 +17,7 @@ from robatch.instances.errors import InputError
 
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
+    from robatch.solvers.plan.plan import Plan
 
     ParamType = click.ParamType[Any]
 else:
@@ -45,8 +46,54 @@ NUMBERS = Listed(float, "numbers")
 NAMES = Listed(str, "names")
 FILE = click.Path(path_type=Path)
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 cost_choice = click.Choice(["amortized", "realized"])
+
+Option = Callable[[Any], Any]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def cost_option(text: str) -> Option:
+    """Return the option that names a cost model."""
+    return click.option("--cost", type=cost_choice, default="amortized", show_default=True, help=text)
+
+
+def output_option(text: str, **settings: Any) -> Option:
+    """Return the option that names what is written."""
+    return click.option("-o", "--output", type=FILE, help=text, **settings)
+
+
+def seed_option(text: str = "Seed of every random choice.") -> Option:
+    """Return the option of a seed, 0 without one."""
+    return click.option("--seed", type=int, default=0, show_default=True, help=text)
+
+
+def time_limit_option(text: str = "Seconds.") -> Option:
+    """Return the option of a time limit, none without one."""
+    return click.option("--time-limit", type=float, help=text)
+
+
+def threads_option(text: str = "Number of threads.") -> Option:
+    """Return the option of a number of threads, left open without one."""
+    return click.option("--threads", type=int, help=text)
+
+
+def search_options(gap: str) -> Option:
+    """Return the options that limit a search: time, gap, seed and threads."""
+    text = f"{gap} at which the solver may stop; 0 for the rounding of float64."
+    gap_option = click.option("--gap", type=float, default=1e-9, show_default=True, help=text)
+    return add_options(time_limit_option(), gap_option, seed_option(), threads_option())
+
+
+def add_options(*options: Option) -> Option:
+    """Return a decorator that adds several options to a command, in the order in which its help lists them."""
+
+    def add(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
 def read_problem(text: str) -> Problem:
@@ -153,6 +200,57 @@ def given_command(context: click.Context, left_out: Sequence[str] = ()) -> str:
 def progress_wanted() -> bool:
     """Whether a person looks at standard error."""
     return sys.stderr.isatty()
+
+
+def failed(message: str | None, solver: str, limit: str | None) -> click.ClickException:
+    """Return the error that ends a command whose solver found no plan."""
+    return click.ClickException(message or f"solver {solver!r} found no plan{' within its limit' if limit else ''}")
+
+
+def states_used(plan: Plan) -> list[dict[str, Any]]:
+    """Return queries and calls of each state that the plan uses."""
+    if plan.assignment is None:
+        return []
+    import numpy as np
+
+    used = np.bincount(plan.calls().columns, minlength=len(plan.states)).tolist()
+    queries = np.bincount(plan.assignment, minlength=len(plan.states)).tolist()
+    return [
+        {"model": state.model, "batch_size": state.batch_size, "queries": queries[column], "calls": used[column]}
+        for column, state in enumerate(plan.states)
+        if used[column]
+    ]
+
+
+def show_figures(
+    figures: Mapping[str, str | None], plan: Plan, shadow_price: float | None, runtime: float, output: Path | None
+) -> None:
+    """Print the figures of a plan that are not None, the price and the solver, and the states that the plan uses."""
+    from rich.table import Table
+
+    from robatch.instances.display import terminal, wording
+
+    console = terminal.console()
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column(style="bold")
+    facts.add_column()
+    price = None if shadow_price is None else f"{shadow_price:.6g} utility per extra USD"
+    solver = f"{plan.solver} {plan.solver_version}, {wording.seconds(runtime)}"
+    for name, text in {**figures, "shadow price": price, "solver": solver}.items():
+        if text is not None:
+            facts.add_row(name, text)
+    console.print(facts, highlight=False)
+    if plan.assignment is None:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("model", "batch size", "queries", "calls"):
+        table.add_column(title, justify="left" if title == "model" else "right")
+    for state in states_used(plan):
+        table.add_row(*(str(value) for value in state.values()))
+    console.print()
+    console.print(table, highlight=False)
+    if output is not None:
+        console.print(f"\nwritten to {output}", markup=False, highlight=False)
 
 
 def show_problem(problem: Problem, path: Path, as_json: bool) -> None:

@@ -2,54 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from robatch.cli.support import FILE, NAMES, WHOLE_NUMBERS, check_file, json_option, show_problem
+from robatch.cli.support import (
+    FILE,
+    NAMES,
+    WHOLE_NUMBERS,
+    add_options,
+    check_file,
+    json_option,
+    output_option,
+    show_problem,
+)
 from robatch.instances.errors import InputError
 
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
 
-Function = Callable[..., Any]
-
-
-def table_options(function: Function) -> Function:
-    """Add the options that say what a routing table means."""
-    for option in reversed(
-        (
-            click.option("--prices", type=FILE, help="CSV, Parquet or JSON with model, price_in and price_out."),
-            click.option(
-                "--degradation",
-                type=FILE,
-                help="CSV, Parquet or JSON with model (* for all others), batch_size and retention.",
-            ),
-            click.option(
-                "--shared-tokens",
-                type=float,
-                help="Tokens of the shared prompt of every call, unless the prices have a column shared_tokens.",
-            ),
-            click.option(
-                "--batch-sizes",
-                type=WHOLE_NUMBERS,
-                default="1,2,4,8,16,32",
-                show_default=True,
-                help="Of every model.",
-            ),
-            click.option("--models", type=NAMES, help="Only these models of the table."),
-            click.option("--query", help="Column of the query ids; by default query_id or query."),
-            click.option("--model-column", default="model", show_default=True, help="Column of the models."),
-            click.option("--score", help="Column of the scores; by default correct, score or utility."),
-            click.option("--group", help="Column whose values never share a call."),
-            click.option("--input-tokens", type=float, help="Input tokens of every query, if no column has them."),
-            click.option("--output-tokens", type=float, help="Output tokens of every query, if no column has them."),
-        )
-    ):
-        function = option(function)
-    return function
+table_options = add_options(
+    click.option("--prices", type=FILE, help="CSV, Parquet or JSON with model, price_in and price_out."),
+    click.option(
+        "--degradation", type=FILE, help="CSV, Parquet or JSON with model (* for all others), batch_size and retention."
+    ),
+    click.option(
+        "--shared-tokens",
+        type=float,
+        help="Tokens of the shared prompt of every call, unless the prices have a column shared_tokens.",
+    ),
+    click.option(
+        "--batch-sizes", type=WHOLE_NUMBERS, default="1,2,4,8,16,32", show_default=True, help="Of every model."
+    ),
+    click.option("--models", type=NAMES, help="Only these models of the table."),
+    click.option("--query", help="Column of the query ids; by default query_id or query."),
+    click.option("--model-column", default="model", show_default=True, help="Column of the models."),
+    click.option("--score", help="Column of the scores; by default correct, score or utility."),
+    click.option("--group", help="Column whose values never share a call."),
+    click.option("--input-tokens", type=float, help="Input tokens of every query, if no column has them."),
+    click.option("--output-tokens", type=float, help="Output tokens of every query, if no column has them."),
+)
+"""Adds the options that say what a routing table means."""
 
 
 def read_routing_table(path: Path, prices: Path | None, model_column: str, **options: Any) -> Problem:
@@ -65,7 +59,7 @@ def read_routing_table(path: Path, prices: Path | None, model_column: str, **opt
 @click.argument("table", type=FILE)
 @table_options
 @click.option("--task", help="Task of the measurements; needed if they have several.")
-@click.option("-o", "--output", type=FILE, required=True, help="Parquet file to write.")
+@output_option("Parquet file to write.", required=True)
 @json_option
 def import_table(
     table: Path, output: Path, as_json: bool, prices: Path | None, task: str | None, **options: Any
