@@ -1,6 +1,7 @@
 """Tables of any kind as Arrow tables: pandas, polars, pyarrow, or a CSV, Parquet or JSON file.
 
-pyarrow is loaded when a table is, and neither pandas nor polars is imported here.
+pyarrow is loaded when a table is, and neither pandas nor polars is imported here. Whatever is wrong with a table
+raises an `InputError` that names the table, the column and the row.
 """
 
 from __future__ import annotations
@@ -42,11 +43,6 @@ class Table:
             the path of a CSV, TSV, Parquet or JSON (list of objects) file.
         what
             How messages name the table; the path is added where there is one.
-
-        Raises
-        ------
-        InputError
-            If the table is of another kind, or the file is missing, of another kind or broken.
         """
         import pyarrow as pa
 
@@ -76,13 +72,7 @@ class Table:
         return list(self.data.column_names)
 
     def column(self, name: str) -> Any:
-        """Return a column.
-
-        Raises
-        ------
-        InputError
-            If the table lacks it, or has several of that name.
-        """
+        """Return a column, which the table must have exactly once."""
         count = self.columns.count(name)
         if count != 1:
             found = ", ".join(map(repr, self.columns[:8])) + (", ..." if len(self.columns) > 8 else "")
@@ -93,13 +83,7 @@ class Table:
     def numbers(
         self, column: str, low: float = 0.0, high: float = math.inf, row_name: Callable[[int], str] = "row {}".format
     ) -> FloatArray:
-        """Return a column of finite numbers from `low` to `high`, one a row; `row_name` names a row, counted from 0.
-
-        Raises
-        ------
-        InputError
-            If a value is missing, is not a number, or is out of range.
-        """
+        """Return a column of finite numbers from `low` to `high`, one a row; `row_name` names a row, counted from 0."""
         import pyarrow as pa
 
         data, types = self.column(column), pa.types
@@ -123,11 +107,6 @@ class Table:
         """Return the code of each row in a column of labels, and the labels in order of first appearance.
 
         With `as_text`, labels that are whole numbers become strings.
-
-        Raises
-        ------
-        InputError
-            If a label is missing, or neither a string nor a whole number.
         """
         import pyarrow as pa
 
@@ -156,13 +135,7 @@ class Table:
 
 
 def table_or_mapping(source: Any, what: str) -> tuple[Table | Mapping[Any, Any], str]:
-    """Return a mapping, or the object of a JSON file, as it is, and anything else as a table; and its name.
-
-    Raises
-    ------
-    InputError
-        As `Table.of` does.
-    """
+    """Return a mapping, or the object of a JSON file, as it is, and anything else as a table; and its name."""
     if isinstance(source, str | os.PathLike) and Path(source).suffix.lower() == ".json":
         content = _read_json(os.fspath(source), what)
         if isinstance(content, Mapping):

@@ -25,21 +25,12 @@ def first_line(error: Exception) -> str:
 
 
 def require(module: str, extra: str, feature: str) -> ModuleType:
-    """Import an optional module, or say which extra brings it.
-
-    Parameters
-    ----------
-    module
-        The module to import, such as ``"vllm"``.
-    extra
-        The extra of the distribution ``robatch`` that installs it.
-    feature
-        What the user asked for, the subject of the error message.
+    """Import an optional module, such as vllm, or say which `extra` of the distribution installs it.
 
     Raises
     ------
     MissingExtraError
-        If the module is not installed.
+        If the module is not installed. What the user asked for, the `feature`, is the subject of the message.
     """
     try:
         return importlib.import_module(module)

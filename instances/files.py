@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all; what cannot be written raises an `InputError`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,7 @@ from robatch.instances.errors import InputError
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place when the block ends well.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written there.
-    """
+    """Yield a temporary path beside `path` that takes its place when the block ends well."""
     target = Path(path)
     if os.path.isdir(target):
         raise InputError(f"cannot write {str(target)!r}: it is a directory, a file path is needed")
@@ -45,17 +39,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def lock(file: IO[bytes], path: Path, run: str) -> None:
     """Refuse a second process that appends to an open file; where the system has no such locks, trust the user.
 
-    Parameters
-    ----------
-    file, path
-        The open file, and its path for the message.
-    run
-        What else may be writing it, such as ``"the same output"``.
-
-    Raises
-    ------
-    InputError
-        If another process holds the lock.
+    Messages name the `path`, and as `run` what else may be writing it, such as "the same output".
     """
     with suppress(ImportError):
         import fcntl

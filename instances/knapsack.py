@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,10 +42,8 @@ class Knapsack:
     def __post_init__(self) -> None:
         for field in ("profits", "weights"):
             values = getattr(self, field)
-            try:
-                values = tuple(values)
-            except TypeError:
-                raise InputError(f"{field} is {values!r}: a sequence of numbers is needed") from None
+            if not isinstance(values, Iterable):
+                raise InputError(f"{field} is {values!r}: a sequence of numbers is needed")
             checked = tuple(number(f"{field}[{item}]", value) for item, value in enumerate(values))
             object.__setattr__(self, field, checked)
         object.__setattr__(self, "capacity", number("capacity", self.capacity))
@@ -110,14 +108,7 @@ def from_knapsack(knapsack: Knapsack) -> tuple[Problem, float]:
 
 
 def items(problem: Problem, assignment: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Return the positions of the items that an assignment takes, ascending.
-
-    Parameters
-    ----------
-    problem
-        Made by `from_knapsack`.
-    assignment
-        State of each query: (n,).
+    """Return the positions of the items that an assignment (n,) of a `from_knapsack` problem takes, ascending.
 
     Raises
     ------

@@ -1,4 +1,7 @@
-"""Prices of models, and what they lose with batch size, from tables, files or mappings."""
+"""Prices of models, and what they lose with batch size, from tables, files or mappings.
+
+What is missing, not allowed or not readable raises an `InputError` that names it.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +42,6 @@ def price_models(
         Batch sizes of every model.
     shared_tokens
         Tokens of the shared prompt of models for which `prices` gives none.
-
-    Raises
-    ------
-    InputError
-        If a model has no price, a value is not allowed, or the file cannot be read.
     """
     rows, where = _price_rows(prices)
     missing = [name for name in names if name not in rows]
@@ -116,11 +114,6 @@ def retentions(degradation: Any, models: Sequence[Model]) -> FloatArray:
         for no loss.
     models
         The K models.
-
-    Raises
-    ------
-    InputError
-        If a model has no curve, a value is not allowed, or the file cannot be read.
 
     Notes
     -----

@@ -109,19 +109,13 @@ def _problem(table: Any, meta: dict[str, Any], path: str) -> Problem:
 
 
 def read_table(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, Any]]:
-    """Read a Parquet file of this project and its metadata.
-
-    Parameters
-    ----------
-    path
-        The file.
-    kind
-        What it must hold, as its metadata says: ``"problem"``, ``"plan"`` or ``"measurements"``.
+    """Read a Parquet file of this project, and its metadata.
 
     Raises
     ------
     InputError
-        If it is missing, truncated, not a Parquet file, or holds something else.
+        If it is missing, truncated, not a Parquet file, or not of the `kind` that is wanted (problem, plan or
+        measurements).
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

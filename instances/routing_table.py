@@ -1,4 +1,7 @@
-"""The two forms of routing tables, long and wide, as arrays of queries x models."""
+"""The two forms of routing tables, long and wide, as arrays of queries x models.
+
+A column, a cell or a value that is missing, doubled or out of range raises an `InputError` that names it.
+"""
 
 from __future__ import annotations
 
@@ -65,13 +68,7 @@ def _constant(field: str, value: float, n: int) -> FloatArray:
 
 
 def long_form(table: Table, options: Options) -> RoutingTable:
-    """Return the arrays of a table with one row for each query and model.
-
-    Raises
-    ------
-    InputError
-        If a column, a cell or a value is missing, doubled or out of range.
-    """
+    """Return the arrays of a table with one row for each query and model."""
     query_column = _column(table, options.query, QUERY_COLUMNS)
     score_column = _column(table, options.score, SCORE_COLUMNS)
     for column in (query_column, score_column):
@@ -139,13 +136,7 @@ def _groups(table: Table, column: str, rows: IntArray, queries: npt.NDArray[Any]
 
 
 def wide_form(table: Table, options: Options) -> RoutingTable:
-    """Return the arrays of a table with one row for each query and two columns for each model.
-
-    Raises
-    ------
-    InputError
-        If a column or a value is missing, doubled or out of range.
-    """
+    """Return the arrays of a table with one row for each query and two columns for each model."""
     found = [column.removesuffix(COST_SUFFIX) for column in table.columns if column.endswith(COST_SUFFIX)]
     models = options.select(found, table.name)
     n = table.data.num_rows

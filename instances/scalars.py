@@ -1,4 +1,7 @@
-"""Checks of single values: each returns the value in its plain form or raises one clear sentence."""
+"""Checks of single values.
+
+Each returns the value in its plain form, or raises an `InputError` that names it, its value and what is `needed`.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,7 @@ from robatch.instances.errors import InputError
 def number(
     name: str, value: Any, least: float = 0.0, most: float = math.inf, needed: str = "", above: bool = False
 ) -> float:
-    """Return a finite number from `least` to `most`, or strictly above `least` if `above`.
-
-    Raises
-    ------
-    InputError
-        If it is something else. The message names it, its value and what is `needed`.
-    """
+    """Return a finite number from `least` to `most`, or strictly above `least` if `above`."""
     if not isinstance(value, bool) and isinstance(value, Real):
         try:
             plain = float(value)
@@ -37,13 +34,7 @@ def finite_range(least: float, most: float) -> str:
 
 
 def whole(name: str, value: Any, least: int = 0, needed: str = "", most: int = 2**31 - 1) -> int:
-    """Return a whole number from `least` to `most`.
-
-    Raises
-    ------
-    InputError
-        If it is something else. The message names it, its value and what is `needed`.
-    """
+    """Return a whole number from `least` to `most`."""
     if not isinstance(value, bool) and isinstance(value, Integral):
         plain = int(value)
         if least <= plain <= most:
@@ -54,13 +45,7 @@ def whole(name: str, value: Any, least: int = 0, needed: str = "", most: int = 2
 
 
 def batch_sizes(value: Any, owner: str = "") -> tuple[int, ...]:
-    """Return batch sizes in ascending order; `owner` is what messages say after the field, such as " of model 'm'".
-
-    Raises
-    ------
-    InputError
-        If they are not different whole numbers of at least 1, or if there are none.
-    """
+    """Return batch sizes in ascending order; `owner` follows the field in messages, such as " of model 'm'"."""
     try:
         given = tuple(value)
     except TypeError:
