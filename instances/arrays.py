@@ -12,6 +12,8 @@ FloatArray = npt.NDArray[np.float64]
 RealArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+NOT_ALLOWED = -np.inf  # stands for the utility of a (query, state) pair that is not allowed
+
 Kind = TypeVar("Kind", bound=np.generic)
 
 

@@ -1,8 +1,6 @@
 """Numba kernels of the problem's own arithmetic, and the flat arrays in which a problem reaches any kernel.
 
-All kernels of a file and their helpers share it, since a compiled cache does not see changes in other files.
-Utilities come either dense (N, S), or as base (N, K) and retention (1 or N, S) with the dense array empty.
-Costs are computed from the model table, never stored.
+A kernel calls only helpers of its own file, since a compiled cache does not see changes in other files.
 """
 
 from __future__ import annotations
@@ -10,10 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-from robatch.instances.arrays import Array, FloatArray
+from robatch.instances.arrays import NOT_ALLOWED, Array, BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from robatch.instances.problem_arrays import ProblemArrays
@@ -23,7 +20,22 @@ BLOCK = 4096  # rows that are summed by themselves, so that a sum over millions 
 
 
 class Flat(NamedTuple):
-    """A problem as flat arrays, in the order in which the kernels take them."""
+    """A problem as flat arrays.
+
+    Attributes
+    ----------
+    dense
+        Utilities (N, S), `NOT_ALLOWED` where a pair is forbidden; or (0, 0) where they are factored.
+    base, retention
+        Their factors (N, K) and (1 or N, S), whose product counts up to 1; or (0, 0) each.
+    inputs, outputs
+        Tokens of each query: (N, 1 or K).
+    prices
+        USD per input and per output token of each model: (2, K).
+    state_model, share, limit
+        Model of each state, USD of a call's shared prompt that one query pays in it, and the most tokens that a
+        query may have, below 0 where the state is not used: (S,).
+    """
 
     dense: Array
     base: Array
@@ -31,7 +43,7 @@ class Flat(NamedTuple):
     inputs: Array
     outputs: Array
     prices: FloatArray
-    state_model: npt.NDArray[np.int64]
+    state_model: IntArray
     share: FloatArray
     limit: FloatArray
 
@@ -45,19 +57,15 @@ class Flat(NamedTuple):
         """Whether utilities are base utilities times numbers from 0 to 1 that are the same for all queries."""
         return len(self.retention) == 1 and bool(self.retention.max() <= 1.0)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> Flat:
+    def take(self, rows: IntArray) -> Flat:
         """Return some of the queries, as a copy."""
         return self._replace(
-            dense=_rows(self.dense, rows) if len(self.dense) else self.dense,
-            base=_rows(self.base, rows) if len(self.base) else self.base,
-            retention=_rows(self.retention, rows) if len(self.retention) > 1 else self.retention,
-            inputs=_rows(self.inputs, rows),
-            outputs=_rows(self.outputs, rows),
+            dense=frozen(self.dense[rows]) if len(self.dense) else self.dense,
+            base=frozen(self.base[rows]) if len(self.base) else self.base,
+            retention=frozen(self.retention[rows]) if len(self.retention) > 1 else self.retention,
+            inputs=frozen(self.inputs[rows]),
+            outputs=frozen(self.outputs[rows]),
         )
-
-
-def _rows(array: Array, rows: npt.NDArray[np.int64]) -> Array:
-    return frozen(array[rows])
 
 
 def frozen(array: Array) -> Array:
@@ -66,10 +74,10 @@ def frozen(array: Array) -> Array:
     return array
 
 
-def flat(problem: ProblemArrays, states: npt.NDArray[np.bool_] | None = None) -> Flat:
+def flat(problem: ProblemArrays, states: BoolArray | None = None) -> Flat:
     """Return a problem as flat arrays, with only some of its states allowed if a mask (S,) is given."""
     none = frozen(np.empty((0, 0), dtype=problem.dtype))
-    masked = problem.masked_utility  # where pairs are forbidden, utilities are dense, and -inf there
+    masked = problem.masked_utility  # where pairs are forbidden, utilities are dense
     limit = problem.token_limit if states is None else np.where(states, problem.token_limit, -1.0)
     return Flat(
         masked if masked is not None else none if problem.utility is None else problem.utility,
@@ -85,21 +93,8 @@ def flat(problem: ProblemArrays, states: npt.NDArray[np.bool_] | None = None) ->
 
 
 @njit(cache=True, nogil=True)
-def tally(
-    states: Array,
-    groups: Array,
-    calls: Array,
-    dense: Array,
-    base: Array,
-    retention: Array,
-    inputs: Array,
-    outputs: Array,
-    prices: Array,
-    state_model: Array,
-    share: Array,
-    limit: Array,
-) -> tuple[int, float, Array, Array]:
-    """Sum up an assignment, and count the queries of each group and state into `calls` (groups, S).
+def tally(states: Array, groups: Array, counts: Array, flat: Flat) -> tuple[int, float, Array, Array]:
+    """Sum up an assignment, and count the queries of each group and state into `counts` (groups, S).
 
     Returns
     -------
@@ -107,7 +102,9 @@ def tally(
         The first query whose state is unknown or not allowed (-1 if there is none), total utility, and the
         input and the output tokens sent to each model: (K,). Whole tokens are summed without rounding.
     """
-    width, models = share.size, prices.shape[1]
+    dense, base, retention, inputs, outputs = flat.dense, flat.base, flat.retention, flat.inputs, flat.outputs
+    state_model, limit = flat.state_model, flat.limit
+    width, models = limit.size, flat.prices.shape[1]
     sent, received = np.zeros(models), np.zeros(models)
     some_sent, some_received = np.zeros(width), np.zeros(width)
     utility = 0.0
@@ -127,13 +124,13 @@ def tally(
                 return i, 0.0, sent, received
             some_sent[s] += t_in
             some_received[s] += t_out
-            calls[groups[i] if groups.size > 0 else 0, s] += 1
+            counts[groups[i] if groups.size > 0 else 0, s] += 1
         if dense.shape[0] > 0:  # by themselves, these reads do not wait for each other
             for i in range(begin, end):
                 part += np.float64(dense[i, states[i]])
-            if part == -np.inf:  # a forbidden pair
+            if part == NOT_ALLOWED:  # at least one of them is
                 for i in range(begin, end):
-                    if dense[i, states[i]] < 0.0:
+                    if dense[i, states[i]] == NOT_ALLOWED:
                         return i, 0.0, sent, received
         else:
             for i in range(begin, end):
@@ -148,19 +145,10 @@ def tally(
 
 
 @njit(cache=True, nogil=True)
-def extreme(
-    dearest: bool,
-    dense: Array,
-    base: Array,
-    retention: Array,
-    inputs: Array,
-    outputs: Array,
-    prices: Array,
-    state_model: Array,
-    share: Array,
-    limit: Array,
-) -> Array:
+def extreme(dearest: bool, flat: Flat) -> Array:
     """Return every query's cheapest state, or its cheapest of greatest utility: (N,); ties go to the better."""
+    dense, base, retention, inputs, outputs = flat.dense, flat.base, flat.retention, flat.inputs, flat.outputs
+    prices, state_model, share, limit = flat.prices, flat.state_model, flat.share, flat.limit
     factored = dense.shape[0] == 0
     states = np.empty(inputs.shape[0], dtype=np.int64)
     for i in range(states.size):
@@ -174,7 +162,7 @@ def extreme(
                 continue
             product = base[i, k] * retention[i if retention.shape[0] > 1 else 0, s] if factored else dense[i, s]
             utility = min(np.float64(product), 1.0)
-            if utility < 0.0:  # a forbidden pair
+            if utility == NOT_ALLOWED:
                 continue
             better = cost < best_cost
             if dearest:

@@ -55,7 +55,7 @@ class ProblemCosts(ProblemArrays):
 
         queries = np.zeros((self.n_groups, self.n_states), dtype=np.int64)
         codes = np.empty(0, dtype=np.int64) if self.groups is None else self.group_codes
-        wrong, utility, sent, received = kernels.tally(states, codes, queries, *kernels.flat(self))
+        wrong, utility, sent, received = kernels.tally(states, codes, queries, kernels.flat(self))
         if wrong >= 0:
             raise self._wrong_state(wrong, int(states[wrong]))
         own = times(self.money.price_in, sent.tolist()) + times(self.money.price_out, received.tolist())
@@ -131,7 +131,7 @@ class ProblemCosts(ProblemArrays):
     def _extreme(self, dearest: bool) -> IntArray:
         from robatch.instances import kernels
 
-        states: IntArray = kernels.extreme(dearest, *kernels.flat(self))
+        states: IntArray = kernels.extreme(dearest, kernels.flat(self))
         return states
 
     @cached_property

@@ -231,7 +231,7 @@ def _count(relaxer: Relaxer, shift: int, lowest: int, bins: int) -> tuple[float,
 
     def run(begin: int, end: int) -> tuple[FloatArray, FloatArray]:
         counts = np.tile([0.0, 0.0, np.inf, -np.inf], (bins, 1))
-        return sweeps.histogram(begin, end, shift, lowest, counts, *relaxer.flat), counts
+        return sweeps.histogram(begin, end, shift, lowest, counts, relaxer.flat), counts
 
     edges = [rows * part // RANGES for part in range(RANGES + 1)]
     ranges = [(begin, end) for begin, end in pairwise(edges) if begin < end]

@@ -74,7 +74,7 @@ def sensitivity(problem: Problem, plan: Plan, threads: int | None = None) -> Sen
     other = np.empty(problem.n_queries, dtype=np.int64)
     arrays = flat(problem)
     over_chunks(
-        lambda begin, end: sweeps.margins(begin, end, price, states, margin, other, *arrays),
+        lambda begin, end: sweeps.margins(begin, end, price, states, margin, other, arrays),
         problem.n_queries,
         count,
     )

@@ -105,7 +105,7 @@ def find_steps(flat: Flat, high: float, low: float, threads: int = 1) -> Steps:
     states: npt.NDArray[np.signedinteger[Any]] = np.empty(flat.n_queries, dtype=small)
     plain = flat.plain
     parts = over_chunks(
-        lambda begin, end: sweeps.steps(begin, end, high, low, plain, states, *flat), len(states), threads
+        lambda begin, end: sweeps.steps(begin, end, high, low, plain, states, flat), len(states), threads
     )
     query, state, slope, extra, gain = (
         parts[0][i] if len(parts) == 1 else np.concatenate([part[i] for part in parts]) for i in range(5)

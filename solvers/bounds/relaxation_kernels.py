@@ -1,28 +1,65 @@
 """Numba kernels that read a whole problem: each looks at every utility once.
 
-At a price of `p` utility per USD, a query is best served in the state of greatest `utility - p * cost`. What a
-kernel finds for a range of rows is independent of every other range, so that threads change nothing.
+The reduced profit of a state at a price of `p` utility per USD is ``utility - p * cost``; a query is best served in
+the state where it is greatest. What a kernel finds for a range of rows is independent of every other range, so that
+threads change nothing.
 
 Rows are read in tiles that stay in the first-level cache, turned so that rows are vector lanes, and screened in
 float32: a row whose best state stands out by more than float32 can err is decided, and only the others, a few in a
 hundred, are looked at again in float64. All sums, and all that is found, are in float64.
+
+Kernels that read the problem take a range of rows, `begin` to `end`, prices in utility per USD, and often `plain`,
+see `Flat.plain`. They stand in one file, though it is long, because a kernel calls only helpers of its own file, and
+all of these load rows or add sums alike.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
-from robatch.instances.arrays import Array
+from robatch.instances.arrays import NOT_ALLOWED, Array
+from robatch.instances.kernels import Flat
 
 TILE = 64  # rows
 SECOND, REACH, STATE = TILE, 2 * TILE, 3 * TILE  # where what is kept of each lane begins, after its best
 
-# The screened worths of two states differ from the true ones by at most this times (2 - worth): float32 rounds by
-# 2**-24, no more than 4 times in a utility and 8 times in a price times a cost, which is at most 1 - worth.
+# The screened profits of two states differ from the true ones by at most this times (2 - profit): float32 rounds by
+# 2**-24, no more than 4 times in a utility and 8 times in a price times a cost, which is at most 1 - profit.
 ERROR = 18 * 2.0**-24
 GUARD = 8  # the screen's bracket is wider than the one asked for, by one part in so many
 SAFE = 1e24  # prices beyond are not screened: float32 keeps few digits of prices per token below 1e-38 USD
+
+
+class Tile(NamedTuple):
+    """A tile of rows in float32, and what the screen needs to know of the states."""
+
+    tokens: Array  # a model's input and output tokens of each row: (2 * TILE,)
+    own: Array  # USD of each row's own tokens by model: (K, TILE)
+    utility: Array  # of each row by state, or base utility by model: (S, TILE)
+    found: Array  # what the screen finds of each lane, see `SECOND`: (4 * TILE,)
+    kept: Array  # factor of the base utility in each state: (S,)
+    share: Array  # USD of the shared prompt in each state: (S,)
+
+
+class Row(NamedTuple):
+    """A row in float64: USD per input and per output token (2, S), USD and utility in each state (S,)."""
+
+    prices: Array
+    cost: Array
+    utility: Array
+
+
+class Found(NamedTuple):
+    """What a kernel finds, in columns with space for more."""
+
+    query: Array
+    state: Array
+    key: Array  # slope in utility per USD, or reduced cost in utility
+    cost: Array  # USD above the state that the query begins with
+    utility: Array  # utility above that of this state
 
 
 @njit(cache=True, nogil=True)
@@ -33,30 +70,47 @@ def lanes(count: int) -> Array:
     return pool[skip : skip + count]
 
 
+@njit(cache=True, nogil=True)
+def new_tile(flat: Flat) -> Tile:
+    """Return an empty tile of a problem."""
+    width, models = flat.share.size, flat.prices.shape[1]
+    own, utility = lanes(models * TILE).reshape(models, TILE), lanes(width * TILE).reshape(width, TILE)
+    kept = flat.retention[0].astype(np.float32) if flat.retention.shape[0] > 0 else lanes(width)
+    return Tile(lanes(2 * TILE), own, utility, lanes(4 * TILE), kept, flat.share.astype(np.float32))
+
+
+@njit(cache=True, nogil=True)
+def rows_of(begin: int, end: int, flat: Flat) -> Flat:
+    """Return a view of some rows: an index into it needs no check against negative numbers."""
+    retention = flat.retention[begin:end] if flat.retention.shape[0] > 1 else flat.retention
+    return Flat(
+        flat.dense[begin:end], flat.base[begin:end], retention, flat.inputs[begin:end], flat.outputs[begin:end],
+        flat.prices, flat.state_model, flat.share, flat.limit,
+    )  # fmt: skip
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def load_tile(
-    plain: bool, least: float, tokens: Array, own: Array, utility: Array,
-    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, prices: Array,
-    state_model: Array, limit: Array,
-) -> bool:  # fmt: skip
-    """Write own USD of a tile's rows by model, and utilities by state; -inf where a state is not allowed.
+def load_tile(plain: bool, least: float, flat: Flat, tile: Tile) -> bool:
+    """Write USD by model and utilities by state of a tile's rows, `NOT_ALLOWED` where a state is not allowed.
 
     Where `plain` says that utilities are base utilities times numbers from 0 to 1 that are the same for all rows,
     and no row has more tokens than the `least` limit, only the base utilities are written, by model. Returns
-    whether that was so. `tokens` is space for a tile's input and output tokens.
+    whether that was so.
     """
+    dense, base, retention, inputs, outputs = flat.dense, flat.base, flat.retention, flat.inputs, flat.outputs
+    state_model, tokens, utility = flat.state_model, tile.tokens, tile.utility
     rows = inputs.shape[0]
     short = True
-    for k in range(prices.shape[1]):
+    for k in range(flat.prices.shape[1]):
         if k == 0 or inputs.shape[1] > 1:
             for r in range(rows):
                 tokens[r] = inputs[r, k]
         if k == 0 or outputs.shape[1] > 1:
             for r in range(rows):
                 tokens[TILE + r] = outputs[r, k]
-        price_in, price_out, own_ = np.float32(prices[0, k]), np.float32(prices[1, k]), own[k]
+        price_in, price_out, own = np.float32(flat.prices[0, k]), np.float32(flat.prices[1, k]), tile.own[k]
         for r in range(TILE):
-            own_[r] = tokens[r] * price_in + tokens[TILE + r] * price_out
+            own[r] = tokens[r] * price_in + tokens[TILE + r] * price_out
         if least < np.inf:
             i, o = (k if inputs.shape[1] > 1 else 0), (k if outputs.shape[1] > 1 else 0)
             for r in range(rows):
@@ -81,101 +135,98 @@ def load_tile(
             k = state_model[s]
             i, o = (k if inputs.shape[1] > 1 else 0), (k if outputs.shape[1] > 1 else 0)
             for r in range(rows):
-                if np.float64(inputs[r, i]) + np.float64(outputs[r, o]) > limit[s]:
-                    utility[s, r] = -np.inf
+                if np.float64(inputs[r, i]) + np.float64(outputs[r, o]) > flat.limit[s]:
+                    utility[s, r] = NOT_ALLOWED
     return False
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def screen(
-    high: float, low: float, plain: bool, state_model: Array, share: Array, kept: Array, own: Array, utility: Array,
-    found: Array,
-) -> None:  # fmt: skip
-    """Find each lane's best worth at a high price, the second best, that at a low price, and the best's state.
+def screen(high: float, low: float, plain: bool, state_model: Array, tile: Tile) -> None:
+    """Find each lane's best profit at a high price, the second best, that at a low price, and the best's state.
 
     All numbers are float32; loops have a fixed length and no branches, so that they become vector instructions.
     """
+    found = tile.found
     for r in range(3 * TILE):
         found[r] = -np.inf
     for r in range(STATE, STATE + TILE):
         found[r] = 0.0
     one = np.float32(1.0)
-    for s in range(share.size):
+    for s in range(state_model.size):
         k = state_model[s]
-        utility_, own_ = utility[k if plain else s], own[k]
-        factor, part, state = kept[s] if plain else one, share[s], np.float32(s)
+        utility, own = tile.utility[k if plain else s], tile.own[k]
+        factor, share, state = tile.kept[s] if plain else one, tile.share[s], np.float32(s)
         for r in range(TILE):
-            u, c = utility_[r] * factor, own_[r] + part
-            worth, top = u - high * c, found[r]
-            better = worth > top
-            lower = top if better else worth
-            found[r] = worth if better else top
+            u, c = utility[r] * factor, own[r] + share
+            profit, top = u - high * c, found[r]
+            better = profit > top
+            lower = top if better else profit
+            found[r] = profit if better else top
             found[SECOND + r] = lower if lower > found[SECOND + r] else found[SECOND + r]
             found[STATE + r] = state if better else found[STATE + r]
-            worth = u - low * c
-            found[REACH + r] = worth if worth > found[REACH + r] else found[REACH + r]
+            profit = u - low * c
+            found[REACH + r] = profit if profit > found[REACH + r] else found[REACH + r]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def screen_two(
-    price: float, plain: bool, state_model: Array, share: Array, kept: Array, own: Array, utility: Array, found: Array
-) -> None:  # fmt: skip
-    """Find each lane's best and second best worth at a price; otherwise as `screen`."""
+def screen_two(price: float, plain: bool, state_model: Array, tile: Tile) -> None:
+    """Find each lane's best and second best profit at a price; otherwise as `screen`."""
+    found = tile.found
     for r in range(2 * TILE):
         found[r] = -np.inf
     one = np.float32(1.0)
-    for s in range(share.size):
+    for s in range(state_model.size):
         k = state_model[s]
-        utility_, own_ = utility[k if plain else s], own[k]
-        factor, part = kept[s] if plain else one, share[s]
+        utility, own = tile.utility[k if plain else s], tile.own[k]
+        factor, share = tile.kept[s] if plain else one, tile.share[s]
         for r in range(TILE):
-            worth, top = utility_[r] * factor - price * (own_[r] + part), found[r]
-            lower = top if worth > top else worth
-            found[r] = worth if worth > top else top
+            profit, top = utility[r] * factor - price * (own[r] + share), found[r]
+            lower = top if profit > top else profit
+            found[r] = profit if profit > top else top
             found[SECOND + r] = lower if lower > found[SECOND + r] else found[SECOND + r]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def by_state(prices: Array, state_model: Array) -> Array:
-    """Return the prices of each state, (2, S), from those of each model."""
-    paid = np.empty((2, state_model.size))
-    for s in range(state_model.size):
-        paid[0, s], paid[1, s] = prices[0, state_model[s]], prices[1, state_model[s]]
-    return paid
+@njit(cache=True, nogil=True)
+def new_row(flat: Flat) -> Row:
+    """Return an empty row of a problem."""
+    width = flat.share.size
+    row = Row(np.empty((2, width)), np.empty(width), np.empty(width))
+    for s in range(width):
+        row.prices[0, s], row.prices[1, s] = flat.prices[0, flat.state_model[s]], flat.prices[1, flat.state_model[s]]
+    return row
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def load_row(
-    i: int, paid: Array, cost: Array, utility: Array,
-    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array,
-    state_model: Array, share: Array, limit: Array,
-) -> None:  # fmt: skip
-    """Write USD and utility of a query in every state, priced as in `paid`; utility -inf where it is not allowed."""
+def load_row(i: int, flat: Flat, row: Row) -> None:
+    """Write USD and utility of a query in every state, utility `NOT_ALLOWED` where it is not allowed."""
+    inputs, outputs, retention = flat.inputs, flat.outputs, flat.retention
+    state_model, share, limit = flat.state_model, flat.share, flat.limit
+    prices, cost, utility = row.prices, row.cost, row.utility
     longest = 0.0
     if inputs.shape[1] == 1 and outputs.shape[1] == 1:
         t_in, t_out = np.float64(inputs[i, 0]), np.float64(outputs[i, 0])
         longest = t_in + t_out
         for s in range(share.size):
-            cost[s] = (t_in * paid[0, s] + t_out * paid[1, s]) + share[s]
+            cost[s] = (t_in * prices[0, s] + t_out * prices[1, s]) + share[s]
     else:
         for s in range(share.size):
             t_in = np.float64(inputs[i, state_model[s] if inputs.shape[1] > 1 else 0])
             t_out = np.float64(outputs[i, state_model[s] if outputs.shape[1] > 1 else 0])
             longest = max(longest, t_in + t_out)
-            cost[s] = (t_in * paid[0, s] + t_out * paid[1, s]) + share[s]
-    if dense.shape[0] > 0:
+            cost[s] = (t_in * prices[0, s] + t_out * prices[1, s]) + share[s]
+    if flat.dense.shape[0] > 0:
         for s in range(share.size):
-            utility[s] = dense[i, s]
+            utility[s] = flat.dense[i, s]
     else:
         kept = i if retention.shape[0] > 1 else 0
         for s in range(share.size):
-            utility[s] = min(np.float64(base[i, state_model[s]] * retention[kept, s]), 1.0)
+            utility[s] = min(np.float64(flat.base[i, state_model[s]] * retention[kept, s]), 1.0)
     for s in range(share.size):
         if longest > limit[s]:
             t_in = np.float64(inputs[i, state_model[s] if inputs.shape[1] > 1 else 0])
             t_out = np.float64(outputs[i, state_model[s] if outputs.shape[1] > 1 else 0])
             if t_in + t_out > limit[s]:
-                utility[s] = -np.inf
+                utility[s] = NOT_ALLOWED
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -193,7 +244,7 @@ def hull(order: Array, cost: Array, utility: Array, corner: Array) -> int:
     count = 0
     for s in order:
         c, u = cost[s], utility[s]
-        if u == -np.inf or (count > 0 and u <= utility[corner[count - 1]]):
+        if u == NOT_ALLOWED or (count > 0 and u <= utility[corner[count - 1]]):
             continue
         while count > 1:
             b, a = corner[count - 1], corner[count - 2]
@@ -214,10 +265,10 @@ def ascend(high: float, low: float, cost: Array, utility: Array, corner: Array) 
     top = reach = -np.inf
     first = last = 0
     for t in range(cost.size):  # no branches, as nobody could foretell them
-        worth = utility[t] - high * cost[t]
-        first, top = (t if worth > top else first), (worth if worth > top else top)
-        worth = utility[t] - low * cost[t]
-        last, reach = (t if worth > reach else last), (worth if worth > reach else reach)
+        profit = utility[t] - high * cost[t]
+        first, top = (t if profit > top else first), (profit if profit > top else top)
+        profit = utility[t] - low * cost[t]
+        last, reach = (t if profit > reach else last), (profit if profit > reach else reach)
     corner[0] = first
     if cost[last] <= cost[first] or utility[last] <= utility[first]:
         return 1
@@ -228,8 +279,8 @@ def ascend(high: float, low: float, cost: Array, utility: Array, corner: Array) 
         incline = (utility[there] - utility[here]) / (cost[there] - cost[here])
         top, between = -np.inf, here
         for t in range(cost.size):
-            worth = utility[t] - incline * cost[t]
-            between, top = (t if worth > top else between), (worth if worth > top else top)
+            profit = utility[t] - incline * cost[t]
+            between, top = (t if profit > top else between), (profit if profit > top else top)
         c, u = cost[between], utility[between]
         if (
             cost[here] < c < cost[there]
@@ -257,31 +308,59 @@ def add(total: Array, value: float) -> None:
 
 
 @njit(cache=True, nogil=True)
-def grown(array: Array) -> Array:
-    """Return a copy of twice the size."""
-    copy = np.empty(2 * array.size, dtype=array.dtype)
-    copy[: array.size] = array
-    return copy
+def grown(found: Found) -> Found:
+    """Return columns of twice the size that begin with what was found."""
+    query, state, key = np.append(found.query, found.query), np.append(found.state, found.state), found.key
+    cost, utility = found.cost, found.utility
+    return Found(query, state, np.append(key, key), np.append(cost, cost), np.append(utility, utility))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def decide(
+    first: int, below: float, flat: Flat, tile: Tile, prices: Array, states: Array, undecided: Array
+) -> tuple[int, float, float, float]:
+    """Take the screened state of each row where it stands out, and list the tile's other rows.
+
+    `flat` holds the rows of the tile alone, of which the `first` is a row of `states`.
+
+    Returns
+    -------
+    tuple
+        Number of rows listed; USD, utility and the sum of squares of the USD of the states taken.
+    """
+    dense, base, retention, inputs, outputs = flat.dense, flat.base, flat.retention, flat.inputs, flat.outputs
+    state_model, share, found = flat.state_model, flat.share, tile.found
+    left, spent, gained, squares = 0, 0.0, 0.0, 0.0
+    for r in range(inputs.shape[0]):
+        s = np.int64(found[STATE + r])
+        k = state_model[s]
+        t_in = np.float64(inputs[r, k if inputs.shape[1] > 1 else 0])
+        t_out = np.float64(outputs[r, k if outputs.shape[1] > 1 else 0])
+        c = (t_in * prices[0, s] + t_out * prices[1, s]) + share[s]
+        if dense.shape[0] > 0:
+            u = np.float64(dense[r, s])
+        else:
+            product = base[r, k] * retention[r if retention.shape[0] > 1 else 0, s]
+            u = min(np.float64(product), np.float64(1.0))
+        error = ERROR * (2.0 - found[r])
+        if found[r] - found[SECOND + r] >= GUARD * error and u - below * c >= found[REACH + r] - error / 2:
+            states[first + r] = s
+            spent += c
+            gained += u
+            squares += c * c
+        else:
+            undecided[left] = r
+            left += 1
+    return left, spent, gained, squares
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def steps(
-    begin: int, end: int, high: float, low: float, plain: bool, states: Array,
-    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, prices: Array,
-    state_model: Array, share: Array, limit: Array,
-) -> tuple[Array, Array, Array, Array, Array, Array]:  # fmt: skip
+    begin: int, end: int, high: float, low: float, plain: bool, states: Array, flat: Flat
+) -> tuple[Array, Array, Array, Array, Array, Array]:
     """Find each query's best state at a high price, and its steps up the concave hull until a low price.
 
-    Parameters
-    ----------
-    begin, end
-        Range of rows.
-    high, low
-        Utility per USD, `high` above `low`. An infinite `high` begins at the cheapest states.
-    plain
-        Whether utilities are base utilities times numbers from 0 to 1 that are the same for all queries.
-    states
-        Receives the state of each query at the high price: (N,).
+    An infinite `high` begins at the cheapest states. `states` receives each query's state at the high price: (N,).
 
     Returns
     -------
@@ -290,87 +369,51 @@ def steps(
         by query and by falling slope: (steps,). Then USD and utility of the first states, and the sum of
         squares of these USD, as sums and the rounding errors of these sums: (3, 2).
     """
-    width, models = share.size, prices.shape[1]
-    tokens, own = lanes(2 * TILE), lanes(models * TILE).reshape(models, TILE)
-    utility, found = lanes(width * TILE).reshape(width, TILE), lanes(4 * TILE)
-    kept = retention[0].astype(np.float32) if retention.shape[0] > 0 else lanes(width)
-    part, least = share.astype(np.float32), limit.min()
+    tile, row = new_tile(flat), new_row(flat)
+    query, state = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int32)
+    found = Found(query, state, np.empty(1024), np.empty(1024), np.empty(1024))
+    cost, utility = row.cost, row.utility
+    least = flat.limit.min()
     below = low - (high - low) / (GUARD - 1) if high < np.inf else low
     screened = 1.0 / SAFE < high < SAFE
-    paid, row_cost, row_utility = by_state(prices, state_model), np.empty(width), np.empty(width)
-    order, corner = np.arange(width), np.empty(width, dtype=np.int64)
+    order, corner = np.arange(flat.share.size), np.empty(flat.share.size, dtype=np.int64)
     undecided = np.arange(TILE)
-    query = np.empty(1024, dtype=np.int64)
-    state = np.empty(1024, dtype=np.int32)
-    slope, extra, gain = np.empty(1024), np.empty(1024), np.empty(1024)
     count = 0
     sums = np.zeros((3, 2))
-    for tile in range(begin, end, TILE):
-        stop = min(tile + TILE, end)
-        left = stop - tile
-        spent = worth = squares = 0.0
+    for first in range(begin, end, TILE):
+        stop = min(first + TILE, end)
+        left, spent, gained, squares = stop - first, 0.0, 0.0, 0.0
         if screened:
-            # views of the tile: an index into them needs no check against negative numbers
-            dense_, base_, inputs_, outputs_ = dense[tile:stop], base[tile:stop], inputs[tile:stop], outputs[tile:stop]
-            retention_ = retention[tile:stop] if retention.shape[0] > 1 else retention
-            short = load_tile(
-                plain, least, tokens, own, utility,
-                dense_, base_, retention_, inputs_, outputs_, prices, state_model, limit,
-            )  # fmt: skip
-            screen(np.float32(high), np.float32(below), short, state_model, part, kept, own, utility, found)
-            left = 0
-            for r in range(stop - tile):
-                s = np.int64(found[STATE + r])
-                k = state_model[s]
-                t_in = np.float64(inputs_[r, k if inputs.shape[1] > 1 else 0])
-                t_out = np.float64(outputs_[r, k if outputs.shape[1] > 1 else 0])
-                c = (t_in * paid[0, s] + t_out * paid[1, s]) + share[s]
-                if dense.shape[0] > 0:
-                    u = np.float64(dense_[r, s])
-                else:
-                    product = base_[r, k] * retention_[r if retention.shape[0] > 1 else 0, s]
-                    u = min(np.float64(product), np.float64(1.0))
-                error = ERROR * (2.0 - found[r])
-                if found[r] - found[SECOND + r] >= GUARD * error and u - below * c >= found[REACH + r] - error / 2:
-                    states[tile + r] = s
-                    spent += c
-                    worth += u
-                    squares += c * c
-                else:
-                    undecided[left] = r
-                    left += 1
+            part = rows_of(first, stop, flat)
+            short = load_tile(plain, least, part, tile)
+            screen(np.float32(high), np.float32(below), short, flat.state_model, tile)
+            left, spent, gained, squares = decide(first, below, part, tile, row.prices, states, undecided)
         for j in range(left):
-            i = tile + undecided[j]
-            load_row(
-                i, paid, row_cost, row_utility, dense, base, retention, inputs, outputs, state_model, share, limit,
-            )  # fmt: skip
-            if high == np.inf:
-                corners = hull(order, row_cost, row_utility, corner)
-            else:
-                corners = ascend(high, low, row_cost, row_utility, corner)
+            i = first + undecided[j]
+            load_row(i, flat, row)
+            corners = hull(order, cost, utility, corner) if high == np.inf else ascend(high, low, cost, utility, corner)
             s = corner[0]
-            c, u = row_cost[s], row_utility[s]
+            c, u = cost[s], utility[s]
             states[i] = s
             spent += c
-            worth += u
+            gained += u
             squares += c * c
-            incline = np.inf
+            slope = np.inf
             for a in range(1, corners):
                 here, there = corner[a - 1], corner[a]
                 # rounding must not turn the order of two steps
-                incline = min(incline, (row_utility[there] - row_utility[here]) / (row_cost[there] - row_cost[here]))
-                if incline <= low:
+                slope = min(slope, (utility[there] - utility[here]) / (cost[there] - cost[here]))
+                if slope <= low:
                     break
-                if count == query.size:
-                    query, state = grown(query), grown(state)
-                    slope, extra, gain = grown(slope), grown(extra), grown(gain)
-                query[count], state[count], slope[count] = i, there, incline
-                extra[count], gain[count] = row_cost[there] - c, row_utility[there] - u
+                if count == found.query.size:
+                    found = grown(found)
+                found.query[count], found.state[count], found.key[count] = i, there, slope
+                found.cost[count], found.utility[count] = cost[there] - c, utility[there] - u
                 count += 1
         add(sums[0], spent)
-        add(sums[1], worth)
+        add(sums[1], gained)
         add(sums[2], squares)
-    return query[:count], state[:count], slope[:count], extra[:count], gain[:count], sums
+    return found.query[:count], found.state[:count], found.key[:count], found.cost[:count], found.utility[:count], sums
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -396,77 +439,71 @@ def climb(cost: Array, utility: Array, at: Array) -> bool:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def histogram(
-    begin: int, end: int, shift: int, lowest: int, bins: Array,
-    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, prices: Array,
-    state_model: Array, share: Array, limit: Array,
-) -> Array:  # fmt: skip
+def load_all(flat: Flat, own: Array, cost: Array, utility: Array, at: Array) -> None:
+    """Write USD and utility of a tile's rows in every state, and begin each lane of `at` in its cheapest state.
+
+    USD are inf where a state is not allowed. `own` is space for a tile: (TILE,).
+    """
+    dense, base, retention, inputs, outputs = flat.dense, flat.base, flat.retention, flat.inputs, flat.outputs
+    prices, state_model, limit = flat.prices, flat.state_model, flat.limit
+    rows = inputs.shape[0]
+    if dense.shape[0] > 0:
+        for r in range(rows):
+            for s in range(state_model.size):
+                utility[s, r] = dense[r, s]
+    for r in range(TILE):
+        at[r], at[TILE + r] = np.inf, -1.0
+    for s in range(state_model.size):
+        k = state_model[s]
+        i, o = (k if inputs.shape[1] > 1 else 0), (k if outputs.shape[1] > 1 else 0)
+        if s == 0 or k > state_model[s - 1]:
+            for r in range(rows):
+                own[r] = np.float64(inputs[r, i]) * prices[0, k] + np.float64(outputs[r, o]) * prices[1, k]
+        cost_, utility_, share = cost[s], utility[s], flat.share[s]
+        if dense.shape[0] == 0:
+            for r in range(rows):
+                product = base[r, k] * retention[r if retention.shape[0] > 1 else 0, s]
+                utility_[r] = min(np.float64(product), 1.0)
+        for r in range(TILE):
+            cost_[r] = own[r] + share if utility_[r] >= 0.0 else np.inf
+        if limit[s] < np.inf:
+            for r in range(rows):
+                if np.float64(inputs[r, i]) + np.float64(outputs[r, o]) > limit[s]:
+                    cost_[r], utility_[r] = np.inf, NOT_ALLOWED
+        for r in range(TILE):
+            c, u = cost_[r], utility_[r]
+            better = (c < at[r]) | ((c == at[r]) & (u > at[TILE + r]))
+            at[r] = c if better else at[r]
+            at[TILE + r] = u if better else at[TILE + r]
+    for r in range(rows, TILE):  # no state is dearer
+        at[r] = np.inf
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def histogram(begin: int, end: int, shift: int, lowest: int, bins: Array, flat: Flat) -> Array:
     """Climb every query's concave hull, all rows of a tile at once, and count the steps by their slope.
 
     The bin of a slope is given by the leading bits of its floating-point number, `shift` of them left out,
     less `lowest`: equal parts of each power of two. Slopes beyond the bins count in the first or the last.
 
-    Parameters
-    ----------
-    begin, end
-        Range of rows.
-    shift, lowest
-        See above.
-    bins
-        Receives USD and utility of the steps in each bin, and their least and greatest slope: (bins, 4).
-
-    Returns
-    -------
-    ndarray
-        USD and utility of the cheapest states, as sums and the rounding errors of these sums: (2, 2).
+    `bins` receives USD and utility of the steps in each bin, and their least and greatest slope: (bins, 4). Returns
+    USD and utility of the cheapest states, as sums and the rounding errors of these sums: (2, 2).
     """
-    width = share.size
+    width = flat.share.size
     cost, utility, own = np.zeros((width, TILE)), np.zeros((width, TILE)), np.zeros(TILE)
     at, slope = np.zeros(4 * TILE), np.empty(TILE)
     bits = slope.view(np.int64)
     last = bins.shape[0] - 1
     sums = np.zeros((2, 2))
-    for tile in range(begin, end, TILE):
-        stop = min(tile + TILE, end)
-        rows = stop - tile
-        # views of the tile: an index into them needs no check against negative numbers
-        inputs_, outputs_, dense_, base_ = inputs[tile:stop], outputs[tile:stop], dense[tile:stop], base[tile:stop]
-        if dense.shape[0] > 0:
-            for r in range(rows):
-                for s in range(width):
-                    utility[s, r] = dense_[r, s]
-        for r in range(TILE):
-            at[r], at[TILE + r] = np.inf, -1.0
-        for s in range(width):
-            k = state_model[s]
-            i, o = (k if inputs.shape[1] > 1 else 0), (k if outputs.shape[1] > 1 else 0)
-            if s == 0 or k > state_model[s - 1]:
-                for r in range(rows):
-                    own[r] = np.float64(inputs_[r, i]) * prices[0, k] + np.float64(outputs_[r, o]) * prices[1, k]
-            cost_, utility_, part = cost[s], utility[s], share[s]
-            if dense.shape[0] == 0:
-                for r in range(rows):
-                    product = base_[r, k] * retention[tile + r if retention.shape[0] > 1 else 0, s]
-                    utility_[r] = min(np.float64(product), 1.0)
-            for r in range(TILE):
-                cost_[r] = own[r] + part if utility_[r] >= 0.0 else np.inf  # -inf where a pair is forbidden
-            if limit[s] < np.inf:
-                for r in range(rows):
-                    if np.float64(inputs_[r, i]) + np.float64(outputs_[r, o]) > limit[s]:
-                        cost_[r], utility_[r] = np.inf, -np.inf
-            for r in range(TILE):
-                c, u = cost_[r], utility_[r]
-                better = (c < at[r]) | ((c == at[r]) & (u > at[TILE + r]))
-                at[r] = c if better else at[r]
-                at[TILE + r] = u if better else at[TILE + r]
-        for r in range(rows, TILE):  # no state is dearer
-            at[r] = np.inf
-        spent = worth = 0.0
+    for first in range(begin, end, TILE):
+        rows = min(TILE, end - first)
+        load_all(rows_of(first, first + rows, flat), own, cost, utility, at)
+        spent = gained = 0.0
         for r in range(rows):
             spent += at[r]
-            worth += at[TILE + r]
+            gained += at[TILE + r]
         add(sums[0], spent)
-        add(sums[1], worth)
+        add(sums[1], gained)
         while climb(cost, utility, at):
             for r in range(TILE):
                 slope[r] = at[3 * TILE + r] / at[2 * TILE + r]
@@ -484,148 +521,91 @@ def histogram(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def margins(
-    begin: int, end: int, price: float, states: Array, margin: Array, next_state: Array,
-    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, prices: Array,
-    state_model: Array, share: Array, limit: Array,
-) -> None:  # fmt: skip
-    """Write by how much each query's state is better at a price than its next best one, and which that is.
+def margins(begin: int, end: int, price: float, states: Array, margin: Array, next_state: Array, flat: Flat) -> None:
+    """Write by how much each query's state (N,) is better at a price than its next best one, and which that is.
 
-    Parameters
-    ----------
-    begin, end
-        Range of rows.
-    price
-        Utility per USD.
-    states
-        State of each query: (N,).
-    margin, next_state
-        Receive utility, inf where there is no other state, and a state, -1 where there is none: (N,).
+    `margin` receives utility, inf where there is no other state, and `next_state` -1 there: (N,).
     """
-    width = share.size
-    paid, row_cost, row_utility = by_state(prices, state_model), np.empty(width), np.empty(width)
+    row = new_row(flat)
+    cost, utility = row.cost, row.utility
     for i in range(begin, end):
-        load_row(
-            i, paid, row_cost, row_utility, dense, base, retention, inputs, outputs, state_model, share, limit,
-        )  # fmt: skip
-        mine = row_utility[states[i]] - price * row_cost[states[i]]
+        load_row(i, flat, row)
+        mine = utility[states[i]] - price * cost[states[i]]
         other, best = -1, -np.inf
-        for s in range(width):
-            worth = row_utility[s] - price * row_cost[s]
-            if s != states[i] and worth > best:
-                other, best = s, worth
+        for s in range(cost.size):
+            profit = utility[s] - price * cost[s]
+            if s != states[i] and profit > best:
+                other, best = s, profit
         margin[i], next_state[i] = mine - best, other
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def near(
-    begin: int, end: int, price: float, threshold: float, most: int, plain: bool, states: Array,
-    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, prices: Array,
-    state_model: Array, share: Array, limit: Array,
-) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
-    """Find the states that lose at most `threshold` against their query's best state at a price.
+    begin: int, end: int, price: float, threshold: float, most: int, plain: bool, states: Array, flat: Flat
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Find the states whose reduced cost, against their query's best state at a price, is at most `threshold`.
 
-    Parameters
-    ----------
-    begin, end
-        Range of rows.
-    price, threshold
-        Utility per USD, and utility.
-    most
-        States to find at most; where there are more, the search ends.
-    plain
-        Whether utilities are base utilities times numbers from 0 to 1 that are the same for all queries.
-    states
-        A state of each query (N,), from which USD and utility are counted.
-
-    Returns
-    -------
-    tuple
-        Query, state, loss, USD and utility above the query's state in `states`, of each state found, by query,
-        for the queries that have two or more: (found,).
+    The search ends where there are more than `most` such states. Returns query, state, reduced cost, and USD and
+    utility above the query's state in `states` (N,), of each state found, by query, for the queries that have two or
+    more: (found,).
     """
-    width, models = share.size, prices.shape[1]
-    tokens, own = lanes(2 * TILE), lanes(models * TILE).reshape(models, TILE)
-    utility, found = lanes(width * TILE).reshape(width, TILE), lanes(2 * TILE)
-    kept = retention[0].astype(np.float32) if retention.shape[0] > 0 else lanes(width)
-    part, least = share.astype(np.float32), limit.min()
+    tile, row = new_tile(flat), new_row(flat)
+    query, state = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int32)
+    found = Found(query, state, np.empty(1024), np.empty(1024), np.empty(1024))
+    cost, utility, width = row.cost, row.utility, flat.share.size
+    least = flat.limit.min()
     screened = price < SAFE
-    paid, row_cost, row_utility = by_state(prices, state_model), np.empty(width), np.empty(width)
-    query = np.empty(1024, dtype=np.int64)
-    state = np.empty(1024, dtype=np.int32)
-    loss, extra, gain = np.empty(1024), np.empty(1024), np.empty(1024)
     count = 0
-    for tile in range(begin, end, TILE):
-        stop = min(tile + TILE, end)
+    for first in range(begin, end, TILE):
+        stop = min(first + TILE, end)
         if screened:
-            short = load_tile(
-                plain, least, tokens, own, utility, dense[tile:stop], base[tile:stop],
-                retention[tile:stop] if retention.shape[0] > 1 else retention,
-                inputs[tile:stop], outputs[tile:stop], prices, state_model, limit,
-            )  # fmt: skip
-            screen_two(np.float32(price), short, state_model, part, kept, own, utility, found)
-        for r in range(stop - tile):
-            if screened and found[r] - found[SECOND + r] > threshold + ERROR * (2.0 - found[r]):
+            short = load_tile(plain, least, rows_of(first, stop, flat), tile)
+            screen_two(np.float32(price), short, flat.state_model, tile)
+        for r in range(stop - first):
+            top = tile.found[r]
+            if screened and top - tile.found[SECOND + r] > threshold + ERROR * (2.0 - top):
                 continue
-            load_row(
-                tile + r, paid, row_cost, row_utility,
-                dense, base, retention, inputs, outputs, state_model, share, limit,
-            )  # fmt: skip
+            load_row(first + r, flat, row)
             best = -np.inf
             for t in range(width):
-                best = max(best, row_utility[t] - price * row_cost[t])
-            s, before = states[tile + r], count
+                best = max(best, utility[t] - price * cost[t])
+            s, before = states[first + r], count
             for t in range(width):
-                lost = best - (row_utility[t] - price * row_cost[t])
-                if lost > threshold:
+                reduced = best - (utility[t] - price * cost[t])
+                if reduced > threshold:
                     continue
-                if count == query.size:
-                    query, state = grown(query), grown(state)
-                    loss, extra, gain = grown(loss), grown(extra), grown(gain)
-                query[count], state[count], loss[count] = tile + r, t, max(lost, 0.0)
-                extra[count] = row_cost[t] - row_cost[s]
-                gain[count] = row_utility[t] - row_utility[s]
+                if count == found.query.size:
+                    found = grown(found)
+                found.query[count], found.state[count], found.key[count] = first + r, t, max(reduced, 0.0)
+                found.cost[count], found.utility[count] = cost[t] - cost[s], utility[t] - utility[s]
                 count += 1
             if count == before + 1:
                 count = before
         if count > most:
             break
-    return query[:count], state[:count], loss[:count], extra[:count], gain[:count]
+    return found.query[:count], found.state[:count], found.key[:count], found.cost[:count], found.utility[:count]
 
 
 @njit(cache=True, nogil=True)
 def fill(
-    room: float, query: Array, owner: Array, state: Array, extra: Array, gain: Array, states: Array
+    slack: float, query: Array, owner: Array, state: Array, cost: Array, utility: Array, states: Array
 ) -> tuple[float, float]:
-    """Take steps in their order while the room lasts; those that do not fit are passed over.
+    """Take steps in their order while the budget lasts; those that do not fit are passed over.
 
-    Parameters
-    ----------
-    room
-        USD.
-    query, owner
-        Query of each step, and a number for it from 0.
-    state, extra, gain
-        State of each step, and USD and utility above its query's first state.
-    states
-        State of each query (N,), which is changed.
-
-    Returns
-    -------
-    tuple
-        USD and utility of the steps taken.
+    Steps have a `query`, whose number from 0 is `owner`, and lead to a `state`; their `cost` and `utility` are above
+    those of the query's first state. `states` (N,) is changed. Returns USD and utility of the steps taken.
     """
     taken = np.full(query.size, -1)  # last step taken by number
-    used, won = np.zeros(2), np.zeros(2)
+    spent, gained = np.zeros(2), np.zeros(2)
     for j in range(query.size):
         last = taken[owner[j]]
-        cost, worth = extra[j], gain[j]
+        more, gain = cost[j], utility[j]
         if last >= 0:
-            cost -= extra[last]
-            worth -= gain[last]
-        if used[0] + cost <= room:
-            add(used, cost)
-            add(won, worth)
+            more -= cost[last]
+            gain -= utility[last]
+        if spent[0] + more <= slack:
+            add(spent, more)
+            add(gained, gain)
             taken[owner[j]] = j
             states[query[j]] = state[j]
-    return used[0] + used[1], won[0] + won[1]
+    return spent[0] + spent[1], gained[0] + gained[1]

@@ -71,7 +71,7 @@ class Node:
     def evaluate(self, states: IntArray) -> tuple[float, Whole]:
         """Return utility, and amortized cost in units, of an assignment."""
         queries = np.zeros((1, len(self.flat.share)), dtype=np.int64)
-        _, utility, sent, received = tally(states, np.empty(0, dtype=np.int64), queries, *self.flat)
+        _, utility, sent, received = tally(states, np.empty(0, dtype=np.int64), queries, self.flat)
         own = times(self.money.price_in, sent.tolist()) + times(self.money.price_out, received.tolist())
         return utility, own + sum(map(mul, self.money.share, queries[0].tolist()))
 
@@ -222,7 +222,7 @@ def _near(node: Node, price: float, cut: float, states: IntArray) -> list[npt.ND
     """Return the states that lose less than `cut` at a price; None if they are too many."""
     plain = node.flat.plain
     parts = over_chunks(
-        lambda begin, end: sweeps.near(begin, end, price, cut, MOST_ITEMS, plain, states, *node.flat),
+        lambda begin, end: sweeps.near(begin, end, price, cut, MOST_ITEMS, plain, states, node.flat),
         len(states),
         node.work.threads,
     )
@@ -240,12 +240,11 @@ def _branches(node: Node, relaxation: Relaxation) -> list[Branch]:
         return []
     rest = node.flat.take(np.delete(np.arange(node.flat.n_queries), query))
     relaxer = Relaxer(rest, node.work.threads, (relaxation.price * 1.01, relaxation.price * 0.99))
-    costs, utilities = np.empty(len(rest.share)), np.empty(len(rest.share))
-    paid = sweeps.by_state(node.flat.prices, node.flat.state_model)
-    sweeps.load_row(query, paid, costs, utilities, *node.flat[:5], *node.flat[6:])
+    row = sweeps.new_row(node.flat)
+    sweeps.load_row(query, node.flat, row)
     branches = []
-    for state in np.flatnonzero(utilities >= 0.0).tolist():
-        cost, utility = float(costs[state]), float(utilities[state])
+    for state in np.flatnonzero(row.utility >= 0.0).tolist():
+        cost, utility = float(row.cost[state]), float(row.utility[state])
         below = relaxer.at(max(node.budget - cost, 0.0)) if cost <= node.budget * (1 + EDGE) else None
         if below is not None and below.steps.cost <= node.budget * (1 + EDGE) - cost:
             greedy = below.plan()[1] + utility

@@ -245,14 +245,14 @@ def _closest(arrays: Flat, states: IntArray, price: float, most: int, threads: i
         chosen = sample(rows, max(rows // SAMPLE, DIRECT))
         part = arrays.take(chosen)
     margin, following = np.empty(len(chosen)), np.empty(len(chosen), dtype=np.int64)
-    sweeps.margins(0, len(chosen), price, states[chosen], margin, following, *part)
+    sweeps.margins(0, len(chosen), price, states[chosen], margin, following, part)
     if len(chosen) == rows:
         return chosen if rows <= most else np.sort(np.argpartition(margin, most - 1)[:most])
     place = min(most * len(chosen) // rows + 1, len(chosen) - 1)
     threshold = max(float(np.partition(margin, place)[place]), 0.0)
     plain = arrays.plain
     parts = over_chunks(
-        lambda begin, end: sweeps.near(begin, end, price, threshold, rows, plain, states, *arrays), rows, threads
+        lambda begin, end: sweeps.near(begin, end, price, threshold, rows, plain, states, arrays), rows, threads
     )
     query, loss = (np.concatenate([part[i] for part in parts]) for i in (0, 2))
     heads = np.flatnonzero(np.diff(query, prepend=-1))  # of each query's states, the second least loss is its margin

@@ -98,7 +98,7 @@ def check_steps(problem, high, low):
     cost, utility = table(problem)
     rows, arrays = np.arange(len(cost)), flat(problem)
     states = np.full(len(cost), -1, dtype=np.int16)
-    query, state, slope, extra, gain, sums = sweeps.steps(0, len(cost), high, low, arrays.plain, states, *arrays)
+    query, state, slope, extra, gain, sums = sweeps.steps(0, len(cost), high, low, arrays.plain, states, arrays)
     if high < np.inf:
         assert np.array_equal(states, np.argmax(utility - high * cost, axis=1))
     else:
@@ -157,7 +157,7 @@ def test_near_finds_every_state_that_loses_little(seed):
         losses = worth.max(axis=1, keepdims=True) - worth
         wanted = (losses <= most) & (np.sum(losses <= most, axis=1, keepdims=True) > 1)
         rows, columns = np.nonzero(wanted)
-        query, state, loss, extra, gain = sweeps.near(0, n, price, most, 10**6, arrays.plain, states, *arrays)
+        query, state, loss, extra, gain = sweeps.near(0, n, price, most, 10**6, arrays.plain, states, arrays)
         assert np.array_equal([query, state, loss], [rows, columns, losses[wanted]])
         assert np.array_equal(extra, cost[rows, columns] - cost[rows, states[rows]])
         assert np.array_equal(gain, utility[rows, columns] - utility[rows, states[rows]])
@@ -166,8 +166,8 @@ def test_near_finds_every_state_that_loses_little(seed):
 def test_near_ends_where_there_are_too_many():
     problem = Problem([Model("a", 1, 1)], [1.0] * 1000, [1.0] * 1000, utility=np.full((1000, 6), 0.5))
     arrays, states = flat(problem), np.zeros(1000, dtype=np.int64)
-    assert len(sweeps.near(0, 1000, 0.0, 0.1, 10**6, arrays.plain, states, *arrays)[0]) == 6000
-    assert 100 < len(sweeps.near(0, 1000, 0.0, 0.1, 100, arrays.plain, states, *arrays)[0]) <= 100 + 64 * 6
+    assert len(sweeps.near(0, 1000, 0.0, 0.1, 10**6, arrays.plain, states, arrays)[0]) == 6000
+    assert 100 < len(sweeps.near(0, 1000, 0.0, 0.1, 100, arrays.plain, states, arrays)[0]) <= 100 + 64 * 6
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -178,7 +178,7 @@ def test_margins_are_over_the_next_best_state(seed):
     worth = utility - price * cost
     states = np.argmax(worth if seed % 2 else utility, axis=1)
     margin, other = np.zeros(n), np.zeros(n, dtype=np.int64)
-    sweeps.margins(0, n, price, states, margin, other, *arrays)
+    sweeps.margins(0, n, price, states, margin, other, arrays)
     for i in range(n):
         best = np.delete(worth[i], states[i]).max(initial=-np.inf)
         assert margin[i] == worth[i, states[i]] - best
@@ -196,7 +196,7 @@ def test_histogram_counts_steps_by_slope(seed):
         bins = 2 * spread << (52 - shift)
         counts = np.tile([0.0, 0.0, np.inf, -np.inf], (bins, 1))
         costs, gains, least, greatest = counts.T
-        spent, worth = sweeps.histogram(0, len(cost), shift, lowest, counts, *flat(problem)).sum(axis=1)
+        spent, worth = sweeps.histogram(0, len(cost), shift, lowest, counts, flat(problem)).sum(axis=1)
         assert worth + gains.sum() == pytest.approx(utility.max(axis=1).sum(), rel=1e-12)
         mean = gains[costs > 0] / costs[costs > 0]
         assert (least[costs > 0] * (1 - 1e-12) <= mean).all()
@@ -215,10 +215,10 @@ def test_ranges_of_rows_make_up_the_whole(seed):
     problem = random_problem(seed)
     n, arrays, price = problem.n_queries, flat(problem), typical_price(problem)
     states, whole, parts = np.full(n, -1, dtype=np.int16), np.empty(n, dtype=np.int16), []
-    everything = sweeps.steps(0, n, 2 * price, price, arrays.plain, whole, *arrays)
+    everything = sweeps.steps(0, n, 2 * price, price, arrays.plain, whole, arrays)
     for begin, end in pairwise([0, n // 3, n // 2, n]):
         before = states[end:].copy()
-        parts.append(sweeps.steps(begin, end, 2 * price, price, arrays.plain, states, *arrays))
+        parts.append(sweeps.steps(begin, end, 2 * price, price, arrays.plain, states, arrays))
         assert np.array_equal(states[end:], before)
     assert np.array_equal(states, whole)
     for column, pieces in zip(everything[:5], zip(*(part[:5] for part in parts), strict=True), strict=True):
