@@ -13,7 +13,7 @@ import numpy as np
 from robatch.instances.arrays import IntArray
 from robatch.instances.kernels import flat
 from robatch.solvers.bounds.fit_to_budget import within
-from robatch.solvers.reference import pareto_kernels as kernels
+from robatch.solvers.reference import frontier_kernels as kernels
 from robatch.solvers.registry import Answer, Request
 
 

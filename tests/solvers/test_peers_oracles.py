@@ -12,7 +12,7 @@ import pytest
 from robatch.instances import FAMILIES, InputError, generate
 from robatch.instances.kernels import flat
 from robatch.solvers import registry, solve, verify
-from robatch.solvers.reference.pareto_kernels import frontiers
+from robatch.solvers.reference.frontier_kernels import frontiers
 from robatch.solvers.reference.peers import online_duals, window_ilp
 from robatch.solvers.reference.peers.kernels import rebuild
 from robatch.solvers.registry import Request, Solver, register

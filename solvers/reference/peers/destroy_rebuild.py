@@ -25,7 +25,7 @@ import numpy as np
 from robatch.instances.arrays import IntArray
 from robatch.instances.kernels import flat
 from robatch.solvers.bounds.fit_to_budget import within
-from robatch.solvers.reference.pareto_kernels import frontiers
+from robatch.solvers.reference.frontier_kernels import frontiers
 from robatch.solvers.reference.peers.kernels import rebuild
 from robatch.solvers.registry import Answer, Request
 from robatch.solvers.search_limits import Work
