@@ -3,14 +3,11 @@
 Nothing here is shared with a solver or with the problem's own arithmetic. Costs are in millionths of a USD, as
 prices are per million tokens. Every sum over queries carries its rounding error along, so that a check is as
 exact at a million queries as at one.
-
-All kernels take the problem in the same order: `dense` utilities (N, S), -inf where a pair is forbidden, or (0, 0);
-`base` (N, K) and `retention` (1 or N, S) instead, or (0, 0); `inputs` and `outputs` (N, 1 or K) tokens; `models`
-(K, 5), in each row price in and out, shared tokens, the part of the context window that may be filled, and the number
-of states; `sizes` (S,), the batch size of each state.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -23,9 +20,21 @@ from robatch.instances.arrays import Array
 LENIENT = 1 + 1e-12  # tokens need not be whole: a window may be exceeded by rounding where that hides no mistake
 TILE = 64  # queries at a time, state by state: loops of fixed length without branches, which become vector instructions
 
-# places in the lanes of a tile: greatest score at a price; greatest utility for at most so much, and how much that is;
-# cost without shared prompts; tokens
+# places in the lanes of a tile: greatest reduced profit at a price; greatest utility for at most so much, and how much
+# that is; cost of the query's own tokens; tokens
 BEST, TOP, MOST, OWN, TOKENS = 0, TILE, 2 * TILE, 3 * TILE, 4 * TILE
+
+
+class Raw(NamedTuple):
+    """A problem's raw arrays."""
+
+    dense: Array  # utilities (N, S), -inf where a pair is forbidden; or (0, 0)
+    base: Array  # base utilities (N, K) and their factors (1 or N, S) instead; or (0, 0)
+    retention: Array
+    inputs: Array  # tokens (N, 1 or K)
+    outputs: Array
+    models: Array  # price in and out, shared tokens, window that may be filled, number of states, of each: (K, 5)
+    sizes: Array  # batch size of each state: (S,)
 
 
 @njit(cache=True, nogil=True)
@@ -37,8 +46,9 @@ def plus(total: float, error: float, value: float) -> tuple[float, float]:
 
 
 @njit(cache=True, nogil=True)
-def tables(models: Array, sizes: Array) -> tuple[Array, Array, Array]:
+def tables(raw: Raw) -> tuple[Array, Array, Array]:
     """Return each state's model, and the cost of the shared prompt for a call and for a query of a full call."""
+    models, sizes = raw.models, raw.sizes
     owner = np.empty(sizes.size, dtype=np.int64)
     prompt, share = np.empty(sizes.size), np.empty(sizes.size)
     s = 0
@@ -52,11 +62,9 @@ def tables(models: Array, sizes: Array) -> tuple[Array, Array, Array]:
 
 
 @njit(cache=True, nogil=True)
-def query_in(
-    i: int, k: int, s: int,
-    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, models: Array, sizes: Array,
-) -> tuple[float, float, float]:  # fmt: skip
+def query_in(i: int, k: int, s: int, raw: Raw) -> tuple[float, float, float]:
     """Return one query's utility and own cost in a state, and the tokens of a full call of queries like it."""
+    dense, base, retention, inputs, outputs, models = raw[:6]
     t_in = np.float64(inputs[i, k if inputs.shape[1] > 1 else 0])
     t_out = np.float64(outputs[i, k if outputs.shape[1] > 1 else 0])
     if dense.shape[0] > 0:
@@ -64,14 +72,11 @@ def query_in(
     else:  # the product is rounded as the problem's floating-point type rounds it
         product = base[i, k] * retention[i if retention.shape[0] > 1 else 0, s]
         utility = np.float64(min(np.float64(product), 1.0))
-    return utility, models[k, 0] * t_in + models[k, 1] * t_out, models[k, 2] + sizes[s] * (t_in + t_out)
+    return utility, models[k, 0] * t_in + models[k, 1] * t_out, models[k, 2] + raw.sizes[s] * (t_in + t_out)
 
 
 @njit(cache=True, nogil=True)
-def recount(
-    states: Array, groups: Array, n_groups: int,
-    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, models: Array, sizes: Array,
-) -> tuple[int, float, float, float, float]:  # fmt: skip
+def recount(states: Array, groups: Array, n_groups: int, raw: Raw) -> tuple[int, float, float, float, float]:
     """Sum up an assignment `states` (N,); `groups` (N,) are codes from 0 to `n_groups` - 1, or empty.
 
     Returns
@@ -80,10 +85,11 @@ def recount(
         The first query whose state is unknown, forbidden or does not fit its window (-1 if there is none), utility,
         and cost without shared prompts, amortized, and realized if no queries are in conflict.
     """
-    owner, prompt, share = tables(models, sizes)
+    models, sizes = raw.models, raw.sizes
+    owner, prompt, share = tables(raw)
     members = np.zeros((n_groups, sizes.size), dtype=np.int64)
     utility, utility_error, own, own_error = 0.0, 0.0, 0.0, 0.0
-    worth, paid = np.empty(TILE), np.empty(TILE)
+    utilities, paid = np.empty(TILE), np.empty(TILE)
     for begin in range(0, states.size, TILE):
         rows = min(TILE, states.size - begin)
         for r in range(rows):  # by themselves, these reads do not wait for the sums
@@ -92,12 +98,12 @@ def recount(
             if s < 0 or s >= sizes.size:
                 return i, 0.0, 0.0, 0.0, 0.0
             k = owner[s]
-            worth[r], paid[r], tokens = query_in(i, k, s, dense, base, retention, inputs, outputs, models, sizes)
-            if tokens > models[k, 3] * LENIENT or worth[r] < 0.0:
+            utilities[r], paid[r], tokens = query_in(i, k, s, raw)
+            if tokens > models[k, 3] * LENIENT or utilities[r] < 0.0:
                 return i, 0.0, 0.0, 0.0, 0.0
             members[groups[i] if groups.size > 0 else 0, s] += 1
         for r in range(rows):
-            utility, utility_error = plus(utility, utility_error, worth[r])
+            utility, utility_error = plus(utility, utility_error, utilities[r])
             own, own_error = plus(own, own_error, paid[r])
     own += own_error
     amortized = realized = own
@@ -112,7 +118,7 @@ def recount(
 
 
 @njit(cache=True, nogil=True)
-def compare(
+def compare(  # wide: one number of a state each
     utility: Array, kept: float, prompt: float, size: float, limit: float,
     price: float, share: float, added: float, lane: Array,
 ) -> None:  # fmt: skip
@@ -120,17 +126,33 @@ def compare(
     for r in range(TILE):
         value = min(np.float64(utility[r] * kept), 1.0)
         value = value if prompt + size * lane[TOKENS + r] <= limit else -np.inf
-        score = value - price * (lane[OWN + r] + share)
-        lane[BEST + r] = score if score > lane[BEST + r] else lane[BEST + r]
-        worth = value if lane[OWN + r] + added <= lane[MOST + r] else -np.inf
-        lane[TOP + r] = worth if worth > lane[TOP + r] else lane[TOP + r]
+        profit = value - price * (lane[OWN + r] + share)
+        lane[BEST + r] = profit if profit > lane[BEST + r] else lane[BEST + r]
+        value = value if lane[OWN + r] + added <= lane[MOST + r] else -np.inf
+        lane[TOP + r] = value if value > lane[TOP + r] else lane[TOP + r]
+
+
+@njit(cache=True, nogil=True)
+def better_state(
+    i: int, here: int, top: float, most: float, least: float, owner: Array, added: Array, raw: Raw
+) -> tuple[int, float]:
+    """Return the first state in which a query, now `here`, gains more than `least` for at most `most`; -1 if none.
+
+    It gains less than that where its greatest utility for that cost, `top`, but for rounding of windows, is too low.
+    """
+    utility, _, _ = query_in(i, owner[here], here, raw)
+    for s in range(added.size if top > utility + least else 0):
+        k = owner[s]
+        value, paid, used = query_in(i, k, s, raw)
+        if value > utility + least and paid + added[s] <= most and used <= raw.models[k, 3]:
+            return s, value - utility
+    return -1, 0.0
 
 
 @njit(cache=True, nogil=True)
 def weigh(
-    spend: float, price: float, states: Array, room: float, least: float, by_share: bool,
-    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, models: Array, sizes: Array,
-) -> tuple[float, int, int, float]:  # fmt: skip
+    spend: float, price: float, states: Array, slack: float, least: float, by_share: bool, raw: Raw
+) -> tuple[float, int, int, float]:
     """Look at every state of every query once: for the bound at a price, and for a better state.
 
     Parameters
@@ -141,7 +163,7 @@ def weigh(
         Utility per millionth of a USD.
     states
         A checked assignment (N,), or empty: then no better state is looked for.
-    room
+    slack
         What the assignment leaves of the budget.
     least
         Gain of utility above which a state is better.
@@ -154,7 +176,8 @@ def weigh(
         `spend` plus every query's greatest utility less price times amortized cost. Then the first query that can
         move alone to a better state within the budget, that state and the gain; -1, -1 and 0 if there is none.
     """
-    owner, prompt, share = tables(models, sizes)
+    dense, base, retention, inputs, outputs, models, sizes = raw
+    owner, prompt, share = tables(raw)
     added = share if by_share else prompt
     source = dense if dense.shape[0] > 0 else base
     # a row for each state, or for each model and one more; of the problem's type, so that products round as there
@@ -179,7 +202,7 @@ def weigh(
                 k = owner[s]
                 t_in = np.float64(inputs_[r, k if inputs.shape[1] > 1 else 0])
                 t_out = np.float64(outputs_[r, k if outputs.shape[1] > 1 else 0])
-                lane[MOST + r] = room + (models[k, 0] * t_in + models[k, 1] * t_out) + (share[s] if by_share else 0.0)
+                lane[MOST + r] = slack + (models[k, 0] * t_in + models[k, 1] * t_out) + (share[s] if by_share else 0.0)
         for s in range(sizes.size):
             k = owner[s]
             if s == 0 or k > owner[s - 1]:
@@ -204,23 +227,17 @@ def weigh(
             bound, error = plus(bound, error, lane[BEST + r])
             if lane[TOP + r] <= least or query >= 0:
                 continue
-            i, here = begin + r, states[begin + r]
-            worth, _, _ = query_in(i, owner[here], here, dense, base, retention, inputs, outputs, models, sizes)
-            for s in range(sizes.size if lane[TOP + r] > worth + least else 0):
-                k = owner[s]
-                value, paid, used = query_in(i, k, s, dense, base, retention, inputs, outputs, models, sizes)
-                if value > worth + least and paid + added[s] <= lane[MOST + r] and used <= models[k, 3]:
-                    query, state, gain = i, s, value - worth
-                    break
+            i, top, most = begin + r, lane[TOP + r], lane[MOST + r]
+            state, gain = better_state(i, states[i], top, most, least, owner, added, raw)
+            query = i if state >= 0 else -1
     return bound + error, query, state, gain
 
 
 @njit(cache=True, nogil=True)
-def cheapest(
-    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, models: Array, sizes: Array,
-) -> Array:  # fmt: skip
+def cheapest(raw: Raw) -> Array:
     """Return every query's state of least amortized cost that is not forbidden and fits its window: (N,)."""
-    owner, _, share = tables(models, sizes)
+    dense, _, _, inputs, outputs, models, sizes = raw
+    owner, _, share = tables(raw)
     states = np.zeros(inputs.shape[0], dtype=np.int64)
     for i in range(states.size):
         least = np.inf

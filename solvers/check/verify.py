@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robatch.instances.arrays import Array, IntArray
+from robatch.instances.arrays import IntArray
 from robatch.instances.problem import Problem
 from robatch.solvers.check.calls import (
     NO_CODES,
@@ -21,6 +22,9 @@ from robatch.solvers.check.calls import (
     prompts,
 )
 from robatch.solvers.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from robatch.solvers.check.kernels import Raw
 
 __all__ = ["NO_CODES", "VerificationError", "Verified", "verify"]
 
@@ -97,7 +101,7 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
         return _check_missing(problem, plan, arrays)
     states = _states(problem, plan)
     groups, n_groups = _groups(problem, plan)
-    wrong, utility, own, amortized, realized = recount(states, groups, n_groups, *arrays)
+    wrong, utility, own, amortized, realized = recount(states, groups, n_groups, arrays)
     if wrong >= 0:
         raise VerificationError(_wrong_state(problem, plan, wrong, int(states[wrong])))
     own, amortized, realized = own / MICRO, amortized / MICRO, realized / MICRO
@@ -133,8 +137,10 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
 NOTHING = {kind: frozen(np.empty((0, 0), dtype=kind)) for kind in (np.dtype(np.float32), np.dtype(np.float64))}
 
 
-def _arrays(problem: Problem) -> tuple[Array, ...]:
+def _arrays(problem: Problem) -> Raw:
     """Return a problem's raw arrays and its table of models, as the kernels take them."""
+    from robatch.solvers.check.kernels import Raw
+
     nothing = NOTHING[problem.dtype]
     rows: list[tuple[float, ...]] = []
     sizes: list[int] = []
@@ -142,12 +148,13 @@ def _arrays(problem: Problem) -> tuple[Array, ...]:
         window = math.inf if model.context_window is None else (1.0 - problem.window_margin) * model.context_window
         rows.append((model.price_in, model.price_out, model.shared_tokens, window, len(model.batch_sizes)))
         sizes += model.batch_sizes
-    dense, factors = problem.utility, (problem.base_utility, problem.retention)
+    dense, base, retention = problem.utility, problem.base_utility, problem.retention
     if problem.forbidden is not None:
-        dense, factors = frozen(masked(problem)), (None, None)
-    return (
+        dense, base, retention = frozen(masked(problem)), None, None
+    return Raw(
         nothing if dense is None else dense,
-        *(nothing if factor is None else factor for factor in factors),
+        nothing if base is None else base,
+        nothing if retention is None else retention,
         problem.input_tokens,
         problem.output_tokens,
         np.array(rows, dtype=np.float64),
@@ -216,7 +223,7 @@ def _groups(problem: Problem, plan: Plan) -> tuple[IntArray, int]:
     return frozen(np.ascontiguousarray(found, dtype=np.int64)), len(names)
 
 
-def _check_missing(problem: Problem, plan: Plan, arrays: tuple[Array, ...]) -> Verified:
+def _check_missing(problem: Problem, plan: Plan, arrays: Raw) -> Verified:
     said = (plan.assignment, plan.utility, plan.amortized_cost, plan.realized_cost, plan.gap)
     if any(value is not None for value in said):
         raise VerificationError(f"a plan of status {plan.status!r} cannot have an assignment or figures")
@@ -226,8 +233,8 @@ def _check_missing(problem: Problem, plan: Plan, arrays: tuple[Array, ...]) -> V
         return Verified(None, None, None, _check_by_duality(problem, plan, NO_CODES, 0.0, 0.0, arrays))
     from robatch.solvers.check.kernels import cheapest, recount
 
-    states, (groups, n_groups) = frozen(cheapest(*arrays)), _groups(problem, plan)
-    wrong, _, own, amortized, realized = recount(states, groups, n_groups, *arrays)
+    states, (groups, n_groups) = frozen(cheapest(arrays)), _groups(problem, plan)
+    wrong, _, own, amortized, realized = recount(states, groups, n_groups, arrays)
     queries = counted(states, groups, n_groups, problem.n_states)
     calls = full_calls(problem, queries)
     if problem.conflicts is not None:  # at worst, a call for each query
@@ -252,7 +259,7 @@ def _check_bound(plan: Plan, utility: float) -> None:
 
 
 def _check_by_duality(
-    problem: Problem, plan: Plan, states: IntArray, utility: float, spent: float, arrays: tuple[Array, ...]
+    problem: Problem, plan: Plan, states: IntArray, utility: float, spent: float, arrays: Raw
 ) -> float | None:
     """Check bound and utility by weak duality, and that in an optimal plan no query alone can do better.
 
@@ -275,7 +282,7 @@ def _check_by_duality(
         (plan.budget * (1 - BOUND) - spent) * MICRO,
         max(OPTIMAL * 10 * utility, GAIN),
         plan.cost == "amortized",
-        *arrays,
+        arrays,
     )
     if query >= 0:
         raise VerificationError(

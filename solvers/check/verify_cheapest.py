@@ -99,7 +99,7 @@ def _check_out_of_reach(problem: Problem, found: Cheapest) -> None:
     """Check that every query in its best state misses the target; constraints may put it further out of reach."""
     from robatch.solvers.check.kernels import weigh
 
-    greatest = float(weigh(0.0, 0.0, NO_CODES, 0.0, 0.0, True, *_arrays(problem))[0])
+    greatest = float(weigh(0.0, 0.0, NO_CODES, 0.0, 0.0, True, _arrays(problem))[0])
     if problem.constraints is None and greatest > found.target * (1 + FIGURES):
         raise VerificationError(f"called infeasible, but a plan reaches {greatest}, above the target {found.target}")
 
@@ -111,7 +111,7 @@ def _dual(problem: Problem, found: Cheapest) -> float | None:
     price = found.shadow_price
     if price is None or not 0.0 < price < math.inf:
         return None
-    most = float(weigh(0.0, price / MICRO, NO_CODES, 0.0, 0.0, True, *_arrays(problem))[0])
+    most = float(weigh(0.0, price / MICRO, NO_CODES, 0.0, 0.0, True, _arrays(problem))[0])
     dual = (found.target - most) / price
     if not math.isfinite(dual) or ROUNDING * found.target / price > BOUND * abs(dual):
         return None

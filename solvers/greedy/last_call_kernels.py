@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
-from robatch.instances.arrays import Array
+from robatch.instances.arrays import NOT_ALLOWED, Array
+from robatch.instances.kernels import Flat
+
+
+class Cells(NamedTuple):
+    """Counts of each cell, number ``group * S + state``: (cells,)."""
+
+    last: Array  # queries in the last call, 0 where it is full
+    queries: Array  # queries
+    needed: Array  # calls that conflicts need, 0 without any
 
 
 @njit(cache=True, nogil=True)
-def _utility(i: int, s: int, dense: Array, base: Array, retention: Array, state_model: Array) -> float:
-    if dense.shape[0] > 0:
-        return np.float64(dense[i, s])
-    product = base[i, state_model[s]] * retention[i if retention.shape[0] > 1 else 0, s]
+def _utility(i: int, s: int, flat: Flat) -> float:
+    """Return a query's utility in a state that its tokens fit."""
+    if flat.dense.shape[0] > 0:
+        return np.float64(flat.dense[i, s])
+    product = flat.base[i, flat.state_model[s]] * flat.retention[i if flat.retention.shape[0] > 1 else 0, s]
     return min(np.float64(product), 1.0)
 
 
@@ -45,23 +57,9 @@ def _rise(gains: Array, members: Array, low: int, place: int) -> None:
 
 @njit(cache=True, nogil=True)
 def movers(
-    states: Array,
-    groups: Array,
-    tied: Array,
-    fills: Array,
-    target: Array,
-    begins: Array,
-    dense: Array,
-    base: Array,
-    retention: Array,
-    inputs: Array,
-    outputs: Array,
-    prices: Array,
-    state_model: Array,
-    share: Array,
-    limit: Array,
+    states: Array, groups: Array, tied: Array, fills: Array, target: Array, begins: Array, flat: Flat
 ) -> tuple[Array, Array, Array]:
-    """Choose the queries of each cell that gain most, or lose least, in the state that is the cell's target.
+    """Choose the queries of each cell that gain most utility, or lose least, in the state that is the cell's target.
 
     Parameters
     ----------
@@ -81,7 +79,7 @@ def movers(
     tuple
         Total gain of each cell's choice, the number of queries found for it, and the queries, cell by cell.
     """
-    width = share.size
+    inputs, outputs, width = flat.inputs, flat.outputs, flat.share.size
     gains, members = np.empty(begins[-1]), np.empty(begins[-1], dtype=np.int64)
     total, found = np.zeros(fills.size), np.zeros(fills.size, dtype=np.int64)
     for i in range(states.size):
@@ -90,15 +88,15 @@ def movers(
         t, fill = target[cell], fills[cell]
         if t < 0 or fill == 0 or (tied.size > 0 and tied[i]):
             continue
-        k = state_model[t]
+        k = flat.state_model[t]
         t_in = np.float64(inputs[i, k if inputs.shape[1] > 1 else 0])
         t_out = np.float64(outputs[i, k if outputs.shape[1] > 1 else 0])
-        if t_in + t_out > limit[t]:
+        if t_in + t_out > flat.limit[t]:
             continue
-        there = _utility(i, t, dense, base, retention, state_model)
-        if there < 0.0:  # a forbidden pair
+        there = _utility(i, t, flat)
+        if there == NOT_ALLOWED:
             continue
-        gain = there - _utility(i, s, dense, base, retention, state_model)
+        gain = there - _utility(i, s, flat)
         low = begins[cell]
         if found[cell] < fill:
             gains[low + found[cell]], members[low + found[cell]] = gain, i
@@ -116,64 +114,49 @@ def movers(
 
 @njit(cache=True, nogil=True)
 def choose(
-    cells: Array,
-    targets: Array,
-    prices: Array,
-    fills: Array,
-    batch_sizes: Array,
-    queries: Array,
-    needed: Array,
-    amortized: bool,
-    shares: Array,
-    room: float,
+    cells: Array, targets: Array, counts: Cells, sizes: Array, call_price: Array, amortized: bool, slack: float,
     chosen: Array,
-) -> float:
-    """Go through moves in the given order and take each that the room allows; return the room that is left.
+) -> float:  # fmt: skip
+    """Go through moves in the given order and take each that the slack allows; return the slack that is left.
 
     Parameters
     ----------
     cells, targets
         Cell whose last call would move, and the state that it would move to, of each move.
-    prices
-        USD of one call of each state.
-    fills
-        Queries that would leave each cell.
-    batch_sizes
-        Batch size of each state.
-    queries, needed
-        Queries of each cell, and calls that its conflicts need (0 without any). The queries are written.
+    counts
+        The queries are written.
+    sizes, call_price
+        Batch size, and USD of one call, of each state.
     amortized
-        Whether the room is of amortized cost. No move then raises the bill.
-    shares
-        Amortized USD of the shared prompt for a query of each state.
-    room
+        Whether the slack is of amortized cost. No move then raises the bill.
+    slack
         USD that all moves together may cost.
     chosen
         Target of each cell, -1 if its last call stays. Written.
     """
-    width = batch_sizes.size
-    touched = np.zeros(fills.size, dtype=np.bool_)
+    queries, needed = counts.queries, counts.needed
+    touched = np.zeros(chosen.size, dtype=np.bool_)
     for j in range(cells.size):
         cell, t = cells[j], targets[j]
-        s = cell % width
+        s = cell % sizes.size
         other = cell - s + t
         if touched[cell]:  # it has other queries than those that were looked at
             continue
-        fill = fills[cell]
-        before = max(-(-queries[cell] // batch_sizes[s]), needed[cell])
-        before += max(-(-queries[other] // batch_sizes[t]), needed[other])
-        after = max(-(-(queries[cell] - fill) // batch_sizes[s]), needed[cell])
-        after += max(-(-(queries[other] + fill) // batch_sizes[t]), needed[other])
-        price = (after - before) * prices[s]
+        fill = counts.last[cell]
+        before = max(-(-queries[cell] // sizes[s]), needed[cell])
+        before += max(-(-queries[other] // sizes[t]), needed[other])
+        after = max(-(-(queries[cell] - fill) // sizes[s]), needed[cell])
+        after += max(-(-(queries[other] + fill) // sizes[t]), needed[other])
+        price = (after - before) * call_price[s]
         if amortized:
             if price > 0.0:
                 continue
-            price = fill * (shares[t] - shares[s])
-        if price > 0.0 and price > room:
+            price = fill * (call_price[t] / sizes[t] - call_price[s] / sizes[s])
+        if price > 0.0 and price > slack:
             continue
-        room -= price
+        slack -= price
         queries[cell] -= fill
         queries[other] += fill
         touched[cell], touched[other] = True, True
         chosen[cell] = t
-    return room
+    return slack

@@ -63,7 +63,7 @@ def shrunk(problem: Problem, assignment: IntArray, budget: float | None, cost: s
 def _round(problem: Problem, states: IntArray, room: float, amortized: bool) -> float | None:
     """Move each cell's last call at most once, in place; return the room that is left, None if nothing moved."""
     from robatch.instances.kernels import flat
-    from robatch.solvers.greedy.last_call_kernels import choose, movers
+    from robatch.solvers.greedy.last_call_kernels import Cells, choose, movers
 
     width, sizes = problem.n_states, problem.state_batch_size
     groups = np.empty(0, dtype=np.int64) if problem.groups is None else problem.group_codes
@@ -82,7 +82,7 @@ def _round(problem: Problem, states: IntArray, room: float, amortized: bool) -> 
         to = to[problem.state_model]
         to[to == np.arange(width)] = -1
         target = np.tile(to, problem.n_groups)
-        total, found, _ = movers(states, groups, tied, fills, target, begins, *arrays)
+        total, found, _ = movers(states, groups, tied, fills, target, begins, arrays)
         better = np.flatnonzero((target >= 0) & (fills > 0) & (found == fills) & (total > LEAST))
         cells.append(better)
         targets.append(target[better])
@@ -92,23 +92,11 @@ def _round(problem: Problem, states: IntArray, room: float, amortized: bool) -> 
         return None
     order = _order(problem, cells_, targets_, gains_, fills, queries, needed, amortized)
     chosen = np.full(len(queries), -1, dtype=np.int64)
-    shares = problem.call_price / sizes
-    room = choose(
-        cells_[order],
-        targets_[order],
-        problem.call_price,
-        fills,
-        sizes,
-        queries,
-        needed,
-        amortized,
-        shares,
-        room,
-        chosen,
-    )
+    counts = Cells(fills, queries, needed)
+    room = choose(cells_[order], targets_[order], counts, sizes, problem.call_price, amortized, room, chosen)
     if (chosen < 0).all():
         return None
-    _, found, members = movers(states, groups, tied, fills, chosen, begins, *arrays)
+    _, found, members = movers(states, groups, tied, fills, chosen, begins, arrays)
     moving = np.repeat(chosen >= 0, fills)
     states[members[moving]] = np.repeat(chosen, fills)[moving]
     return float(room)

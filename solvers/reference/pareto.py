@@ -19,11 +19,10 @@ from robatch.solvers.registry import Answer, Request
 
 def run(request: Request) -> Answer:
     """Climb the raw Pareto frontiers; nothing is proven."""
-    first, state, costs, utilities = kernels.frontiers(*flat(request.problem))
-    slope = kernels.slopes(first, costs, utilities)
+    first, state, costs, utilities = kernels.frontiers(flat(request.problem))
 
     def schedule(budget: float) -> IntArray:
-        point = kernels.climb_heap(budget, first, costs, slope)
+        point = kernels.climb_heap(budget, first, costs, utilities)
         return np.asarray(state[point], dtype=np.int64)
 
     return Answer(within(request, schedule))

@@ -12,9 +12,8 @@ import pytest
 from robatch.instances import FAMILIES, InputError, generate
 from robatch.instances.kernels import flat
 from robatch.solvers import registry, solve, verify
-from robatch.solvers.reference.frontier_kernels import frontiers
+from robatch.solvers.reference.frontier_kernels import frontiers, rebuild
 from robatch.solvers.reference.peers import online_duals, window_ilp
-from robatch.solvers.reference.peers.kernels import rebuild
 from robatch.solvers.registry import Request, Solver, register
 
 # where many steps have equal ratios, rounding decides which of them a lambda takes
@@ -156,7 +155,7 @@ def naive_rebuild(chosen, room, points, at):
 def test_rebuilding_equals_the_naive_search(family):
     rng = np.random.default_rng(5)
     for problem, budget in problems(family):
-        first, _, costs, utilities = frontiers(*flat(problem))
+        first, _, costs, utilities = frontiers(flat(problem))
         n = problem.n_queries
         points = [list(zip(costs[a:b].tolist(), utilities[a:b].tolist(), strict=True)) for a, b in pairwise(first)]
         point = first[:-1].copy()

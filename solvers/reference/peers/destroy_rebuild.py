@@ -25,8 +25,7 @@ import numpy as np
 from robatch.instances.arrays import IntArray
 from robatch.instances.kernels import flat
 from robatch.solvers.bounds.fit_to_budget import within
-from robatch.solvers.reference.frontier_kernels import frontiers
-from robatch.solvers.reference.peers.kernels import rebuild
+from robatch.solvers.reference.frontier_kernels import frontiers, rebuild
 from robatch.solvers.registry import Answer, Request
 from robatch.solvers.search_limits import Work
 
@@ -40,7 +39,7 @@ def run(request: Request) -> Answer:
     work = Work(request.time_limit, 1)
     if problem.cost(problem.best_assignment, request.cost) <= request.budget:
         return Answer(problem.best_assignment)
-    first, state, costs, utilities = frontiers(*flat(problem))
+    first, state, costs, utilities = frontiers(flat(problem))
     lowest, highest = first[:-1], first[1:] - 1
     count = math.ceil(PART * problem.n_queries)
 

@@ -37,14 +37,14 @@ def run(request: Request, observed_share: float = OBSERVED) -> Answer:
     order = np.random.default_rng(request.seed).permutation(problem.n_queries)
     observed = order[: math.ceil(observed_share * problem.n_queries)]
     cheapest = problem.cheapest_assignment
-    _, least, _ = kernels.uniform(-1, cheapest, *arrays)
+    _, least, _ = kernels.uniform(-1, cheapest, arrays)
     relaxer = Relaxer(arrays.take(observed), thread_count(request.threads))
 
     def schedule(budget: float) -> IntArray:
         budget *= 1 + EDGE  # what just fits does not fail by rounding; `within` checks
         room = max(budget - float(least.sum()), 0.0)
         price = relaxer.at(float(least[observed].sum()) + room * len(observed) / problem.n_queries).price
-        states: IntArray = kernels.serve(order, len(observed), min(price, HIGHEST), room, cheapest, least, *arrays)
+        states: IntArray = kernels.serve(order, len(observed), min(price, HIGHEST), room, cheapest, least, arrays)
         return states
 
     states = within(request, schedule)

@@ -39,7 +39,7 @@ def uniform_hull(problem: Problem, budget: float) -> list[Uniform]:
     arrays, cheapest = flat(problem), problem.cheapest_assignment
 
     def plan(state: int) -> Uniform:
-        states, costs, utilities = kernels.uniform(state, cheapest, *arrays)
+        states, costs, utilities = kernels.uniform(state, cheapest, arrays)
         return Uniform(states, costs, utilities, float(costs.sum()), float(utilities.sum()))
 
     totals = {state: (one.cost, one.utility) for state in range(problem.n_states) for one in (plan(state),)}
