@@ -97,6 +97,13 @@ def test_every_block_is_of_a_language_that_runs(page: Path) -> None:
     assert {block.language for block in blocks(page)} <= {"python", "bash"}
 
 
+def test_the_files_to_open_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:instances|solvers|proxies|bench|api|paper_repro|tests)/[\w/.]*)`", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    assert len(named) > 20
+
+
 def test_each_exception_is_still_needed() -> None:
     shown = [line for page in PAGES for block in blocks(page) if block.language == "bash" for line in commands(block)]
     assert [start for start in NOT_RUN if not any(line.startswith(start) for line in shown)] == []
