@@ -182,8 +182,11 @@ def _limit(
 def _explained(answer: Answer, problem: Problem, budget: float, cost: Cost, time_limit: float, entry: Solver) -> Answer:
     """Return an answer without a plan with a message that says why, and whether that is proven."""
     if problem.constraints is None:
-        message = _why_infeasible(problem, budget, cost, time_limit) if answer.infeasible else answer.message
-        return replace(answer, message=message)
+        if not answer.infeasible:
+            return answer
+        from robatch.solvers.infeasible.least_cost import budget_message
+
+        return replace(answer, message=budget_message(problem, budget, cost, time_limit))
     # a solver that found no plan and proves no optimum may have met a problem that has none
     missed = answer.assignment is None and answer.message is not None and entry.proves != "optimum"
     if not (answer.infeasible or missed):
@@ -194,14 +197,3 @@ def _explained(answer: Answer, problem: Problem, budget: float, cost: Cost, time
     if found.feasible is False or answer.infeasible:
         return replace(answer, infeasible=True, message=found.message)
     return answer
-
-
-def _why_infeasible(problem: Problem, budget: float, cost: Cost, time_limit: float) -> str:
-    """Say by how much the budget is too small and what the cheapest plan costs."""
-    least, known = problem.cheapest_budget, "the cheapest plan, which costs"
-    if cost == "realized":
-        from robatch.solvers.infeasible.least_cost import least_realized_cost
-
-        least, proven = least_realized_cost(problem, time_limit)
-        known = "the cheapest plan, which bills" if proven else "the cheapest plan that was found, which bills"
-    return f"budget {budget:.9g} USD is {least - budget:.3g} USD below {known} {least:.9g} USD ({cost} cost)"

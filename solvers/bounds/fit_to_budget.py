@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from robatch.instances.arrays import IntArray
+from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
 from robatch.solvers.bounds.relaxation import EDGE
-from robatch.solvers.infeasible.least_cost import cheapest_realized_assignment
 from robatch.solvers.registry import Request
 
 Scheduler = Callable[[float], IntArray]  # from amortized USD to an assignment, the cheapest one if they are too few

@@ -1,4 +1,4 @@
-"""The least that any plan bills: proven for small problems, a good plan for large ones."""
+"""An assignment of low realized cost: what is surely enough, where little money is left."""
 
 from __future__ import annotations
 
@@ -6,35 +6,6 @@ import numpy as np
 
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.problem import Problem
-
-MOST_PAIRS = 50_000  # queries times states up to which the least realized cost is searched for exactly
-
-
-def least_realized_cost(problem: Problem, time_limit: float = 10.0) -> tuple[float, bool]:
-    """Return the least realized USD of any plan, and whether that is proven.
-
-    Parameters
-    ----------
-    problem
-        Queries, models and utilities.
-    time_limit
-        Seconds after which the best known plan counts.
-
-    Returns
-    -------
-    tuple of float and bool
-        The realized cost of a plan that exists, and whether no plan bills less (to a relative 1e-9).
-    """
-    assignment = cheapest_realized_assignment(problem)
-    least = problem.realized_cost(assignment)
-    if problem.n_queries * problem.n_states > MOST_PAIRS:
-        return least, least <= problem.cheapest_budget * (1 + 1e-12)
-    from robatch.solvers.mip.highs import minimize_cost
-
-    found, bound = minimize_cost(problem, time_limit, assignment)
-    if found is not None:
-        least = min(least, problem.realized_cost(found))
-    return least, bound is not None and least - bound <= 1e-9 * least
 
 
 def cheapest_realized_assignment(problem: Problem) -> IntArray:

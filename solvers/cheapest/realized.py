@@ -7,8 +7,8 @@ import time
 from dataclasses import replace
 
 from robatch.instances.arrays import IntArray
+from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
 from robatch.solvers.greedy.amortized import run as greedy
-from robatch.solvers.infeasible.least_cost import cheapest_realized_assignment
 from robatch.solvers.registry import Request
 
 NARROW = 0.01  # of the distance from the bound: what more budgets may gain at most, when the search ends

@@ -9,11 +9,11 @@ import numpy as np
 
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.kernels import flat
+from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
 from robatch.solvers.bounds.relaxation import Relaxer, thread_count
 from robatch.solvers.greedy.constrained_dual import Dual, minimize
 from robatch.solvers.greedy.constrained_rows import Rows, rows_of, sides_of
 from robatch.solvers.greedy.constrained_search import MARGIN, Found, Search
-from robatch.solvers.infeasible.least_cost import cheapest_realized_assignment
 from robatch.solvers.limits import legal
 from robatch.solvers.registry import Answer, Request
 

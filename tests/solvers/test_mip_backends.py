@@ -10,7 +10,8 @@ import pytest
 
 from robatch.instances import InputError, generate
 from robatch.solvers import export, solve, solvers, verify
-from robatch.solvers.infeasible.least_cost import cheapest_realized_assignment, least_realized_cost
+from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
+from robatch.solvers.infeasible.least_cost import least_realized_cost
 from robatch.solvers.mip.cut_loop import repair
 from robatch.solvers.mip.formulation import build
 from robatch.solvers.mip.highs import run_once

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from robatch.instances import FAMILIES, InputError, Model, Problem, generate
 from robatch.solvers import solve, verify
 from robatch.solvers.bounds import whole_call_dual as call_bound
+from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
 from robatch.solvers.greedy import realized
-from robatch.solvers.infeasible.least_cost import cheapest_realized_assignment
 from robatch.solvers.registry import Request
 
 NAMES = sorted(FAMILIES)

@@ -1,0 +1,45 @@
+"""By how much a budget is too small: the least that any plan costs, proven where it can be."""
+
+from __future__ import annotations
+
+from robatch.instances.problem import Problem
+from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
+from robatch.solvers.plan.plan import Cost
+
+MOST_SEARCHED = 50_000  # queries times states up to which the least realized cost is searched for
+
+
+def budget_message(problem: Problem, budget: float, cost: Cost, time_limit: float) -> str:
+    """Say by how much a budget in USD is too small and what the cheapest plan costs, found within some seconds."""
+    least, known = problem.cheapest_budget, "the cheapest plan, which costs"
+    if cost == "realized":
+        least, proven = least_realized_cost(problem, time_limit)
+        known = "the cheapest plan, which bills" if proven else "the cheapest plan that was found, which bills"
+    return f"budget {budget:.9g} USD is {least - budget:.3g} USD below {known} {least:.9g} USD ({cost} cost)"
+
+
+def least_realized_cost(problem: Problem, time_limit: float = 10.0) -> tuple[float, bool]:
+    """Return the least realized USD of any plan, and whether that is proven.
+
+    Parameters
+    ----------
+    problem
+        Queries, models and utilities.
+    time_limit
+        Seconds after which the best known plan counts.
+
+    Returns
+    -------
+    tuple of float and bool
+        The realized cost of a plan that exists, and whether no plan bills less (to a relative 1e-9).
+    """
+    assignment = cheapest_realized_assignment(problem)
+    least = problem.realized_cost(assignment)
+    if problem.n_queries * problem.n_states > MOST_SEARCHED:
+        return least, least <= problem.cheapest_budget * (1 + 1e-12)
+    from robatch.solvers.mip.highs import minimize_cost  # here, as it loads HiGHS
+
+    found, bound = minimize_cost(problem, time_limit, assignment)
+    if found is not None:
+        least = min(least, problem.realized_cost(found))
+    return least, bound is not None and least - bound <= 1e-9 * least
