@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba import njit
 
-from robatch.instances.arrays import NOT_ALLOWED, Array, BoolArray, FloatArray, IntArray
+from robatch.instances.arrays import NOT_ALLOWED, Array, BoolArray, FloatArray, IntArray, read_only
 
 if TYPE_CHECKING:
     from robatch.instances.problem_arrays import ProblemArrays
@@ -60,23 +60,17 @@ class Flat(NamedTuple):
     def take(self, rows: IntArray) -> Flat:
         """Return some of the queries, as a copy."""
         return self._replace(
-            dense=frozen(self.dense[rows]) if len(self.dense) else self.dense,
-            base=frozen(self.base[rows]) if len(self.base) else self.base,
-            retention=frozen(self.retention[rows]) if len(self.retention) > 1 else self.retention,
-            inputs=frozen(self.inputs[rows]),
-            outputs=frozen(self.outputs[rows]),
+            dense=read_only(self.dense[rows]) if len(self.dense) else self.dense,
+            base=read_only(self.base[rows]) if len(self.base) else self.base,
+            retention=read_only(self.retention[rows]) if len(self.retention) > 1 else self.retention,
+            inputs=read_only(self.inputs[rows]),
+            outputs=read_only(self.outputs[rows]),
         )
-
-
-def frozen(array: Array) -> Array:
-    """Make an array read-only, as a problem's arrays are: one array type, and so one compiled kernel."""
-    array.flags.writeable = False
-    return array
 
 
 def flat(problem: ProblemArrays, states: BoolArray | None = None) -> Flat:
     """Return a problem as flat arrays, with only some of its states allowed if a mask (S,) is given."""
-    none = frozen(np.empty((0, 0), dtype=problem.dtype))
+    none = read_only(np.empty((0, 0), dtype=problem.dtype))
     masked = problem.masked_utility  # where pairs are forbidden, utilities are dense
     limit = problem.token_limit if states is None else np.where(states, problem.token_limit, -1.0)
     return Flat(

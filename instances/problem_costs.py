@@ -9,11 +9,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances.arrays import IntArray
+from robatch.instances.arrays import IntArray, read_only
 from robatch.instances.errors import InputError
 from robatch.instances.money import Whole, times
 from robatch.instances.problem_arrays import ProblemArrays
 from robatch.instances.scalars import number
+
+CostModel = Literal["amortized", "realized"]
 
 
 class Evaluation(NamedTuple):
@@ -23,6 +25,10 @@ class Evaluation(NamedTuple):
     amortized_cost: float
     realized_cost: float
     calls: IntArray
+
+    def cost(self, cost: CostModel) -> float:
+        """Return its USD under one of the two cost models."""
+        return self.amortized_cost if cost == "amortized" else self.realized_cost
 
 
 class ProblemCosts(ProblemArrays):
@@ -55,7 +61,7 @@ class ProblemCosts(ProblemArrays):
 
         queries = np.zeros((self.n_groups, self.n_states), dtype=np.int64)
         codes = np.empty(0, dtype=np.int64) if self.groups is None else self.group_codes
-        wrong, utility, sent, received = kernels.tally(states, codes, queries, kernels.flat(self))
+        wrong, utility, sent, received = kernels.tally(read_only(states), codes, queries, kernels.flat(self))
         if wrong >= 0:
             raise self._wrong_state(wrong, int(states[wrong]))
         own = times(self.money.price_in, sent.tolist()) + times(self.money.price_out, received.tolist())
@@ -112,18 +118,18 @@ class ProblemCosts(ProblemArrays):
         """Return what an assignment (N,) really bills in USD: every call pays the whole shared prompt."""
         return self.evaluate(assignment).realized_cost
 
-    def cost(self, assignment: npt.ArrayLike, cost: Literal["amortized", "realized"]) -> float:
+    def cost(self, assignment: npt.ArrayLike, cost: CostModel) -> float:
         """Return the USD of an assignment (N,) under one of the two cost models."""
-        return self.amortized_cost(assignment) if cost == "amortized" else self.realized_cost(assignment)
+        return self.evaluate(assignment).cost(cost)
 
     # ---- budgets that make sense
 
-    @property
+    @cached_property
     def cheapest_assignment(self) -> IntArray:
         """Every query in its state of least amortized cost, of greatest utility among equals: (N,)."""
         return self._extreme(dearest=False)
 
-    @property
+    @cached_property
     def best_assignment(self) -> IntArray:
         """Every query in its state of greatest utility, of least amortized cost among equals: (N,)."""
         return self._extreme(dearest=True)
@@ -132,7 +138,7 @@ class ProblemCosts(ProblemArrays):
         from robatch.instances import kernels
 
         states: IntArray = kernels.extreme(dearest, kernels.flat(self))
-        return states
+        return read_only(states)
 
     @cached_property
     def cheapest_budget(self) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from robatch.solvers import builtin  # noqa: F401  # registers the solvers that come with it
 from robatch.solvers.analysis.frontier import Frontier, frontier
 from robatch.solvers.analysis.sensitivity import Sensitivity, sensitivity
 from robatch.solvers.cheapest.cheapest import Cheapest, cheapest
-from robatch.solvers.check.verify import VerificationError, Verified, verify
+from robatch.solvers.check.raw import VerificationError
+from robatch.solvers.check.verify import Verified, verify
 from robatch.solvers.check.verify_cheapest import verify_cheapest
 from robatch.solvers.infeasible.explain import Clash, Explanation, explain
 from robatch.solvers.mip.export import export

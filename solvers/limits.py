@@ -10,6 +10,7 @@ import numpy as np
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.money import times
 from robatch.instances.problem import Problem
+from robatch.instances.problem_costs import Evaluation
 from robatch.solvers.plan.plan import Cost
 
 Kind = Literal["max_queries", "max_calls", "max_cost", "min_group_utility", "group_budget"]
@@ -17,7 +18,7 @@ KINDS: tuple[Kind, ...] = ("max_queries", "max_calls", "max_cost", "min_group_ut
 OF_GROUPS = ("min_group_utility", "group_budget")
 OF_MONEY = ("max_cost", "group_budget")
 
-ROUNDING = 1e-12  # relative: sums of utilities in another order; whole numbers and money are exact
+MEAN_ROUNDING = 1e-12  # relative: sums of utilities in another order; whole numbers and money are exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,15 @@ def needs(problem: Problem, cost: Cost) -> list[str]:
     return asked + (["conflicts"] if problem.conflicts is not None and cost == "realized" else [])
 
 
-def amounts(problem: Problem, assignment: IntArray, cost: Cost) -> list[float]:
-    """Return how much an assignment (N,) uses of each of `entries`: queries, calls, USD, or mean utility."""
+def amounts(problem: Problem, assignment: IntArray, cost: Cost, known: Evaluation | None = None) -> list[float]:
+    """Return how much an assignment (N,) uses of each of `entries`: queries, calls, USD, or mean utility.
+
+    Here and below, `known` is what `Problem.evaluate` says of the assignment, where that was asked already.
+    """
     asked = entries(problem)
     if not asked:
         return []
-    calls = problem.call_counts(assignment)
+    calls = (known or problem.evaluate(assignment)).calls
     model = problem.state_model[assignment]
     found: list[float] = []
     for entry in asked:
@@ -89,29 +93,32 @@ def amounts(problem: Problem, assignment: IntArray, cost: Cost) -> list[float]:
     return found
 
 
-def excess(problem: Problem, assignment: IntArray, cost: Cost) -> float:
+def excess(problem: Problem, assignment: IntArray, cost: Cost, known: Evaluation | None = None) -> float:
     """Return by how much, relative to its limit, an assignment (N,) breaks the constraint that it breaks most.
 
     0 if it keeps all of them; of a limit of 0 the amount itself counts.
     """
-    return max((over for _, over in broken(problem, assignment, cost)), default=0.0)
+    return max((over for _, over in broken(problem, assignment, cost, known)), default=0.0)
 
 
-def broken(problem: Problem, assignment: IntArray, cost: Cost) -> list[tuple[Entry, float]]:
+def broken(
+    problem: Problem, assignment: IntArray, cost: Cost, known: Evaluation | None = None
+) -> list[tuple[Entry, float]]:
     """Return the limits that an assignment (N,) breaks, and by how much, relative to each as for `excess`."""
     found = []
-    for entry, amount in zip(entries(problem), amounts(problem, assignment, cost), strict=True):
+    for entry, amount in zip(entries(problem), amounts(problem, assignment, cost, known), strict=True):
         over = amount - entry.limit
         if entry.kind == "min_group_utility":
-            over = entry.limit * (1 - ROUNDING) - amount
+            over = entry.limit * (1 - MEAN_ROUNDING) - amount
         if over > 0.0:
             found.append((entry, over / entry.limit if entry.limit > 0 else over))
     return found
 
 
-def legal(problem: Problem, assignment: IntArray, budget: float, cost: Cost) -> bool:
+def legal(problem: Problem, assignment: IntArray, budget: float, cost: Cost, known: Evaluation | None = None) -> bool:
     """Return whether an assignment (N,) keeps the budget and all constraints."""
-    return problem.cost(assignment, cost) <= budget and excess(problem, assignment, cost) <= 0.0
+    known = known or problem.evaluate(assignment)
+    return known.cost(cost) <= budget and excess(problem, assignment, cost, known) <= 0.0
 
 
 def _chosen_utilities(problem: Problem, assignment: IntArray, rows: IntArray) -> FloatArray:
@@ -132,8 +139,8 @@ def _usd(problem: Problem, assignment: IntArray, rows: IntArray, calls: IntArray
     model = problem.state_model[states]
     tokens = []
     for array in (problem.input_tokens, problem.output_tokens):
-        own = array[rows, model if array.shape[1] > 1 else 0].astype(np.float64)
-        tokens.append(np.bincount(model, own, minlength=problem.n_models).astype(np.float64).tolist())
+        sent = array[rows, model if array.shape[1] > 1 else 0].astype(np.float64)
+        tokens.append(np.bincount(model, sent, minlength=problem.n_models).astype(np.float64).tolist())
     total = times(money.price_in, tokens[0]) + times(money.price_out, tokens[1])
     if cost == "amortized":
         prompts = zip(money.share, np.bincount(states, minlength=problem.n_states).tolist(), strict=True)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError, MissingExtraError
 from robatch.instances.problem import Problem
+from robatch.instances.problem_costs import Evaluation
+from robatch.instances.scalars import number, whole
 from robatch.solvers.limits import KINDS, needs
+from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import Cost, Limit
 
 if TYPE_CHECKING:
-    from robatch.solvers.bounds.relaxation import Relaxer
+    from robatch.solvers.bounds.shared import Bounds
 
 Proves = Literal["optimum", "bound", "nothing"]
 
@@ -42,8 +46,8 @@ class Request:
         Whether to show what happens.
     price
         A shadow price that is thought to be near, in utility per USD, or None.
-    relaxer
-        What is known of the problem's relaxation already, or None.
+    bounds
+        The problem's relaxations, where another part of the same solve has made them already, or None.
     """
 
     problem: Problem
@@ -56,12 +60,39 @@ class Request:
     initial: IntArray | None = None
     progress: bool = False
     price: float | None = None
-    relaxer: Relaxer | None = None
+    bounds: Bounds | None = None
+
+    @classmethod
+    def checked(
+        cls,
+        problem: Problem,
+        budget: float,
+        cost: Cost,
+        time_limit: float | None = None,
+        gap: float = 0.0,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> Request:
+        """Return a request whose arguments are checked, but for the budget.
+
+        Raises
+        ------
+        InputError
+            If one of them is not allowed.
+        """
+        if cost not in get_args(Cost):
+            raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
+        gap = number("gap", gap, most=1.0, needed="a number from 0 to 1")
+        if time_limit is not None:
+            time_limit = number("time_limit", time_limit, most=1e9, needed="a number of seconds above 0", above=True)
+        seed = whole("seed", seed, most=2**63 - 1)
+        threads = None if threads is None else whole("threads", threads, 1, most=1024)
+        return cls(problem, budget, cost, time_limit, gap, seed, threads)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a solver found; `solve` re-evaluates and checks it.
+    """What a solver found; `solve` evaluates and checks it.
 
     Attributes
     ----------
@@ -79,6 +110,8 @@ class Answer:
         One sentence on what went wrong, or None.
     statistics
         What the solver counted: sizes and steps of its search, by name.
+    evaluation
+        What `Problem.evaluate` said of the assignment, where the solver has asked it already.
     """
 
     assignment: IntArray | None = None
@@ -88,6 +121,19 @@ class Answer:
     shadow_price: float | None = None
     message: str | None = None
     statistics: Mapping[str, int] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
+
+    @classmethod
+    def of(cls, incumbent: Incumbent, missing: str | None = None, **more: Any) -> Answer:
+        """Return what a search ended with as an answer, a message where a plan is `missing`, and `more` fields."""
+        return cls(
+            incumbent.assignment,
+            bound=incumbent.bound if incumbent.bound < math.inf else None,
+            limit=incumbent.limit,
+            message=missing if incumbent.assignment is None else None,
+            evaluation=incumbent.evaluation,
+            **more,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,102 +284,3 @@ def check_constraints(who: str, able: frozenset[str], asked: list[str], cost: Co
         raise InputError(
             f"{who} cannot keep {beyond[0]} ({cost} cost): solvers that can are {', '.join(can) or 'none'}"
         )
-
-
-def _builtin(
-    name: str,
-    proves: Proves,
-    run: str,
-    summary: str,
-    package: str = "robatch",
-    costs: tuple[Cost, ...] = ("amortized", "realized"),
-    constraints: frozenset[str] = frozenset(),
-) -> None:
-    module = None if package == "robatch" else package
-    run = f"robatch.solvers.{run}"
-    register(Solver(name, summary, run, proves, costs, package, module, constraints=constraints))
-
-
-_builtin(
-    "exact",
-    "optimum",
-    "exact.amortized:run",
-    "optimum or a proven gap: amortized at any size by core search, realized by an expanding core",
-    constraints=frozenset({"conflicts"}),
-)
-_builtin(
-    "greedy",
-    "bound",
-    "greedy.amortized:run",
-    "concave hulls, upgrades by utility per USD; linear bound",
-    constraints=COUPLED,
-)
-_builtin("pareto", "nothing", "reference.pareto:run", "the paper's scheduler, reconstructed from its abstract")
-_builtin("highs", "optimum", "mip.highs:run", "HiGHS, mixed-integer", "highspy", constraints=COUPLED)
-_builtin(
-    "cpsat", "optimum", "mip.cpsat:run", "OR-Tools CP-SAT, whole-number coefficients", "ortools", constraints=COUPLED
-)
-_builtin(
-    "scip", "optimum", "mip.scip:run", "SCIP through OR-Tools MathOpt, mixed-integer", "ortools", constraints=COUPLED
-)
-_builtin("cbc", "optimum", "mip.pulp_solvers:run_cbc", "CBC through PuLP, mixed-integer", "pulp", constraints=COUPLED)
-_builtin(
-    "pulp-highs",
-    "optimum",
-    "mip.pulp_solvers:run_highs",
-    "HiGHS through PuLP, mixed-integer",
-    "pulp",
-    constraints=COUPLED,
-)
-_builtin(
-    "lp",
-    "bound",
-    "mip.lp:run",
-    "linear relaxation by HiGHS: bound and shadow price, no plan",
-    "highspy",
-    constraints=COUPLED,
-)
-_builtin(
-    "router-only", "nothing", "reference.baselines:run_router_only", "baseline: greedy at the smallest batch sizes"
-)
-_builtin("batch-only", "nothing", "reference.baselines:run_batch_only", "baseline: one model, one batch size for all")
-_builtin("cheapest", "nothing", "reference.baselines:run_cheapest", "baseline: the cheapest plan")
-_builtin("best", "bound", "reference.baselines:run_best", "baseline: the greatest utility, if the budget pays for it")
-_builtin(
-    "brute-force", "optimum", "reference.brute_force:run", "every assignment of a tiny problem", constraints=COUPLED
-)
-_builtin(
-    "threshold",
-    "nothing",
-    "reference.peers.threshold:run",
-    "peer: RouteLLM, a weak and a strong state, threshold on gain",
-)
-_builtin(
-    "tradeoff", "nothing", "reference.peers.tradeoff:run", "peer: CARROT, one trade-off of utility and cost for all"
-)
-_builtin(
-    "hull-mix",
-    "nothing",
-    "reference.peers.hull_mix:run",
-    "peer: RouterBench's zero router, a random mix of two states",
-    costs=("amortized",),
-)
-_builtin(
-    "destroy-rebuild",
-    "nothing",
-    "reference.peers.destroy_rebuild:run",
-    "peer: OptLLM, parts of a plan destroyed and rebuilt greedily",
-)
-_builtin(
-    "window-ilp",
-    "nothing",
-    "reference.peers.window_ilp:run",
-    "peer: batch-level ILP (2603.26796), windows of 256 queries",
-)
-_builtin(
-    "online-duals",
-    "nothing",
-    "reference.peers.online_duals:run",
-    "peer: PORT, queries one at a time at a price from the first few",
-    costs=("amortized",),
-)

@@ -41,6 +41,11 @@ class Work:
             self.counts[name] = before + count if name in SUMS else max(before, count)
 
     @property
+    def left(self) -> float | None:
+        """Seconds that are left, None without a limit."""
+        return None if self.deadline == math.inf else max(self.deadline - time.perf_counter(), 0.0)
+
+    @property
     def late(self) -> bool:
         """Whether the search has to end."""
         if self.limit is None and time.perf_counter() > self.deadline:

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.arrays import IntArray
-from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
-from robatch.instances.scalars import number, whole
+from robatch.instances.scalars import number
 from robatch.solvers.check.verify import verify
-from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status, ids_of
+from robatch.solvers.infeasible.explain import explain
+from robatch.solvers.infeasible.least_cost import budget_message
+from robatch.solvers.plan.incumbent import Incumbent
+from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Plan, Status, ids_of
 from robatch.solvers.registry import Answer, Request, Solver, chosen
 
-if TYPE_CHECKING:
-    from robatch.solvers.bounds.relaxation import Relaxer
-
-ROUNDING = 1e-11  # utility, whose greatest value is 1 a query
-EXPLAIN = 10.0  # seconds, at most, to find how far too small a budget is
+UTILITY_ROUNDING = 1e-11  # by which a solver's sum of utilities, at most 1 a query, may differ from the problem's
+EXPLAIN_SECONDS = 10.0  # at most, to find how far too small a budget is
 
 
-def solve(
+def solve(  # wide: one parameter per option
     problem: Problem,
     budget: float,
     solver: str = "auto",
@@ -35,7 +35,6 @@ def solve(
     threads: int | None = None,
     initial_plan: Plan | npt.ArrayLike | None = None,
     progress: bool = False,
-    relaxer: Relaxer | None = None,
 ) -> Plan:
     """Choose a model and a batch size for every query: most utility within the budget.
 
@@ -65,8 +64,6 @@ def solve(
         by their ids are taken over, and ``greedy`` and ``exact`` look for the new shadow price near its own.
     progress
         Whether the solver shows what it does.
-    relaxer
-        What is known of the relaxation already; `Frontier.plan` hands it over.
 
     Returns
     -------
@@ -81,28 +78,38 @@ def solve(
     MissingExtraError
         If the solver's package is not installed.
     """
-    if cost not in get_args(Cost):
-        raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
+    limits = {"time_limit": time_limit, "gap": gap, "seed": seed, "threads": threads}
+    return answered(*asked(problem, budget, solver, cost, initial_plan, progress, **limits))
+
+
+def asked(
+    problem: Problem,
+    budget: float,
+    solver: str = "auto",
+    cost: Cost = "amortized",
+    initial_plan: Plan | npt.ArrayLike | None = None,
+    progress: bool = False,
+    **limits: Any,
+) -> tuple[Solver, Request]:
+    """Return the solver that is asked for and the request, checked; the arguments are those of `solve`."""
+    request = Request.checked(problem, budget, cost, **{"gap": OPTIMAL_GAP, **limits})
     entry = chosen(solver, problem, cost)
     budget = number("budget", budget, needed="a finite number of USD above 0", above=True)
-    gap = number("gap", gap, most=1.0, needed="a number from 0 to 1")
-    if time_limit is not None:
-        time_limit = number("time_limit", time_limit, most=1e9, needed="a number of seconds above 0", above=True)
-    seed = whole("seed", seed, most=2**63 - 1)
-    threads = None if threads is None else whole("threads", threads, 1, most=1024)
     initial = taken_over(problem, initial_plan) if isinstance(initial_plan, Plan) else initial_plan
     states = None if initial is None else problem.check_assignment(initial)
     price = initial_plan.shadow_price if isinstance(initial_plan, Plan) else None
+    return entry, replace(request, budget=budget, initial=states, progress=progress, price=price)
+
+
+def answered(entry: Solver, request: Request) -> Plan:
+    """Run a solver; return the plan that it found, evaluated, explained where there is none, and checked."""
     run = entry.load()
     begin = time.perf_counter()
-    if budget < problem.cheapest_budget:  # no plan is cheaper under either cost model
-        answer = Answer(infeasible=True)
-    else:
-        answer = run(Request(problem, budget, cost, time_limit, gap, seed, threads, states, progress, price, relaxer))
+    hopeless = request.budget < request.problem.cheapest_budget  # no plan is cheaper under either cost model
+    answer = Answer(infeasible=True) if hopeless else run(request)
     seconds = time.perf_counter() - begin
-    answer = _explained(answer, problem, budget, cost, min(EXPLAIN, time_limit or EXPLAIN), entry)
-    plan = _plan(problem, budget, cost, gap, seed, entry, answer, seconds)
-    verify(problem, plan, calls=False)  # the calls follow from the assignment by packing
+    plan = plan_of(request, entry, _explained(request, entry, answer), seconds)
+    verify(request.problem, plan, calls=False)  # the calls follow from the assignment by packing
     return plan
 
 
@@ -124,76 +131,56 @@ def taken_over(problem: Problem, plan: Plan) -> IntArray | None:
     return states if allowed.all() else np.where(allowed, states, problem.cheapest_assignment)
 
 
-def _plan(
-    problem: Problem,
-    budget: float,
-    cost: Cost,
-    gap: float,
-    seed: int,
-    entry: Solver,
-    answer: Answer,
-    seconds: float,
-) -> Plan:
-    """Evaluate an answer in float64 and say what it proves."""
-    states, bound, limit, message = answer.assignment, answer.bound, answer.limit, answer.message
+def plan_of(request: Request, entry: Solver, answer: Answer, seconds: float) -> Plan:
+    """Return the plan of an answer: its figures in float64, and a status that says what is proven."""
+    states, bound, limit = answer.assignment, answer.bound, answer.limit
     utility = amortized = realized = None
     status: Status = "no_solution"
     if answer.infeasible:
         status, bound = "infeasible", None
     elif states is not None:
-        utility, amortized, realized, _ = problem.evaluate(states)
-        below = max(ROUNDING, OPTIMAL_GAP * utility)
-        if bound is not None and utility - below <= bound <= utility + ROUNDING:
+        utility, amortized, realized, _ = answer.evaluation or request.problem.evaluate(states)
+        below = max(UTILITY_ROUNDING, OPTIMAL_GAP * utility)
+        if bound is not None and utility - below <= bound <= utility + UTILITY_ROUNDING:
             bound = utility  # the difference is rounding in the solver; what is further below, verify rejects
-        proven = bound is not None and bound - utility <= OPTIMAL_GAP * abs(bound)
-        status = "optimal" if proven else "feasible"
-        limit = _limit(limit, status, utility, bound, gap, entry)
+        known = Incumbent(states, utility, bound=math.inf if bound is None else bound)
+        status = "feasible"
+        if known.proven(OPTIMAL_GAP):
+            status, limit = "optimal", None
+        elif limit is None and entry.proves == "optimum" and known.proven(request.gap):
+            limit = "gap"
     return Plan(
         assignment=states,
         utility=utility,
         amortized_cost=amortized,
         realized_cost=realized,
-        budget=budget,
-        cost=cost,
+        budget=request.budget,
+        cost=request.cost,
         bound=bound,
         status=status,
         limit=limit,
         runtime=seconds,
         solver=entry.name,
         solver_version=entry.version or "unknown",
-        seed=seed,
+        seed=request.seed,
         shadow_price=answer.shadow_price,
-        message=message,
+        message=answer.message,
         statistics=answer.statistics,
-        **ids_of(problem),
+        **ids_of(request.problem),
     )
 
 
-def _limit(
-    limit: Limit | None, status: Status, utility: float, bound: float | None, gap: float, entry: Solver
-) -> Limit | None:
-    """Say what stopped a solver that has a plan."""
-    if status == "optimal":
-        return None
-    reached = bound is not None and bound - utility <= gap * abs(bound)
-    return "gap" if limit is None and entry.proves == "optimum" and reached else limit
-
-
-def _explained(answer: Answer, problem: Problem, budget: float, cost: Cost, time_limit: float, entry: Solver) -> Answer:
+def _explained(request: Request, entry: Solver, answer: Answer) -> Answer:
     """Return an answer without a plan with a message that says why, and whether that is proven."""
+    problem, budget, cost = request.problem, request.budget, request.cost
+    seconds = min(EXPLAIN_SECONDS, request.time_limit or EXPLAIN_SECONDS)
     if problem.constraints is None:
-        if not answer.infeasible:
-            return answer
-        from robatch.solvers.infeasible.least_cost import budget_message
-
-        return replace(answer, message=budget_message(problem, budget, cost, time_limit))
+        return replace(answer, message=budget_message(problem, budget, cost, seconds)) if answer.infeasible else answer
     # a solver that found no plan and proves no optimum may have met a problem that has none
     missed = answer.assignment is None and answer.message is not None and entry.proves != "optimum"
     if not (answer.infeasible or missed):
         return answer
-    from robatch.solvers.infeasible.explain import explain
-
-    found = explain(problem, budget, cost, time_limit)
+    found = explain(problem, budget, cost, seconds)
     if found.feasible is False or answer.infeasible:
         return replace(answer, infeasible=True, message=found.message)
     return answer

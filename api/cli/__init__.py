@@ -54,7 +54,7 @@ class Commands(click.Group):
                 raise Refused(_one_line(error)) from None
             raise
         except Exception as error:
-            from robatch.solvers.check.verify import VerificationError
+            from robatch.solvers.check.raw import VerificationError
 
             if isinstance(error, VerificationError):
                 raise Failed(_one_line(error)) from None

@@ -18,7 +18,7 @@ def verify(problem: str, plan: Path, as_json: bool) -> None:
 
     Exit code 0: all is true. Exit code 1: something is not.
     """
-    from robatch.solvers.check.verify import VerificationError
+    from robatch.solvers.check.raw import VerificationError
     from robatch.solvers.check.verify import verify as check
     from robatch.solvers.plan.plan import Plan
 

@@ -39,7 +39,7 @@ def run(request: Request) -> Answer:
     if problem.n_queries > MOST_QUERIES:
         raise InputError(f"{NAME} is made for up to {MOST_QUERIES:,} queries: the problem has {problem.n_queries:,}")
     frontiers = _frontiers(problem)
-    return Answer(within(request, lambda budget: _climb(frontiers, budget)))
+    return Answer.of(within(request, lambda budget: _climb(frontiers, budget)))
 
 
 def _frontiers(problem: Problem) -> list[list[Point]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from robatch.solvers import registry
-from robatch.solvers.bounds.relaxation import Relaxer
+from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.registry import Answer, Request, Solver
 
 NAME = "reduced-budget"
@@ -21,7 +21,7 @@ def run(request: Request) -> Answer:
     What is billed need not fall with the budget that a plan was made for, so a plan may exist where none is found.
     """
     problem, greedy = request.problem, registry.get("greedy").load()
-    amortized = replace(request, cost="amortized", relaxer=Relaxer.of(request))
+    amortized = replace(Bounds.carried(request), cost="amortized")
     low, high = problem.cheapest_budget, request.budget
     target, kept, best = high, None, -1.0
     for _ in range(STEPS):

@@ -19,10 +19,10 @@ import numpy as np
 
 import robatch
 from paper_repro.common import markdown
-from robatch.solvers.bounds.relaxation import Relaxer
-from robatch.solvers.bounds.whole_call_dual import Fixing, strengthened
+from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.mip import cpsat, highs, scip
 from robatch.solvers.mip.formulation import MipModel, build
+from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Request
 
 BACKENDS = {"highs": highs.run_once, "scip": scip.run_once, "cpsat": cpsat.run_once}
@@ -52,11 +52,11 @@ def models(problem: robatch.Problem, budget: float, plan: robatch.Plan) -> list[
     """Return the program in each form."""
     assert plan.assignment is not None
     assert plan.utility is not None
-    price = Relaxer(strengthened(problem)).at(budget).price
-    fixing = Fixing.of(problem, budget, price, plan.utility)
+    bounds = Bounds.of(Request(problem, budget, "realized"))
+    fixing = bounds.fixing(budget, bounds.realized(budget).price, plan.utility)
     linear = fixing.linear_loss <= (fixing.linear_bound - plan.utility) * (1 + 1e-9) + 1e-9
     linear[np.arange(problem.n_queries), plan.assignment] = True
-    both = fixing.kept(plan.utility, np.inf, plan.assignment)
+    both = fixing.kept(Incumbent(plan.assignment, plan.utility))
     forms = [build(problem, budget, "realized", kept=kept) for kept in (None, linear, both)]
     return [*forms, linked(forms[-1])]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from robatch.instances.scalars import number, whole
 from robatch.solvers.limits import needs
 from robatch.solvers.plan.plan import Plan
 from robatch.solvers.registry import check_constraints
-from robatch.solvers.solve import solve
+from robatch.solvers.solve import answered, asked
 
 if TYPE_CHECKING:
     from robatch.solvers.bounds.relaxation import Relaxer, Steps
@@ -107,7 +107,10 @@ class Frontier:
         price = float(self.shadow_price(budget))
         if 0.0 < price < math.inf:  # where only bins are known, one pass near the price finds the steps
             self._relaxer.prices = price * (1 + NEAR), price * (1 - NEAR)
-        return solve(self.problem, budget, solver, relaxer=self._relaxer, **options)
+        from robatch.solvers.bounds.shared import Bounds
+
+        entry, request = asked(self.problem, budget, solver, **options)
+        return answered(entry, replace(request, bounds=Bounds(self.problem, self._relaxer)))
 
     def to_frame(self) -> Any:
         """Return the breakpoints as a pandas DataFrame: budget, utility and shadow price of each."""

@@ -16,7 +16,7 @@ from robatch.instances.kernels import Flat
 MOST_PARTS = 1_000  # grades finer than this are not looked for
 SAMPLE = 256  # queries in which they are looked for
 EXACT, EXACT_32 = 1e-15, 1e-7  # a multiple, to rounding, of float64 and of float32
-ROUNDING = 1e-15  # of a bound that is a plan's own utility, summed up
+BOUND_ROUNDING = 1e-15  # of a bound that is a plan's own utility, summed up
 BLOCK = 65_536
 
 
@@ -26,7 +26,7 @@ def lower_to_grade(flat: Flat, bound: float) -> float:
     if found is None:
         return bound
     parts, error = found
-    return min(bound, (math.floor(bound * parts * (1 + ROUNDING) + error) + error) / parts)
+    return min(bound, (math.floor(bound * parts * (1 + BOUND_ROUNDING) + error) + error) / parts)
 
 
 def raise_to_grade(flat: Flat, target: float) -> float:
@@ -35,7 +35,7 @@ def raise_to_grade(flat: Flat, target: float) -> float:
     if found is None:
         return target
     parts, error = found
-    return max(target, (math.ceil(target * parts * (1 - ROUNDING) - error) - error) / parts)
+    return max(target, (math.ceil(target * parts * (1 - BOUND_ROUNDING) - error) - error) / parts)
 
 
 def _grades(flat: Flat) -> tuple[int, float] | None:

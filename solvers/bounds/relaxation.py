@@ -20,18 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.arrays import FloatArray, IntArray
-from robatch.instances.kernels import Flat, flat
+from robatch.instances.kernels import Flat
 from robatch.solvers.bounds import relaxation_kernels as sweeps
-from robatch.solvers.registry import Request
 
 CHUNK = 32_768  # rows that a thread takes at a time
 DIRECT = 2_048  # queries up to which all steps are sorted
 SAMPLE = 64  # one query in so many is in the sample that sets the bracket
-EDGE = 1e-12  # relative to the budget: what costs as sums of floating-point numbers may err at most
-NEAR = 0.005  # relative width, to each side, of a bracket around a known shadow price
+EDGE = 1e-12  # relative: what sums of costs, or of utilities, may err at most
 FARTHEST = 1e4  # a high price is moved up to so many times the first one, then to infinity
 DEVIATIONS = 3.0  # width of the bracket to each side, in standard deviations of the sample's cost
-ROUNDING = 16 * float(np.finfo(np.float64).eps)  # relative: what sums of utility and cost, kept exact, can err at most
+ROUNDING = 16 * float(np.finfo(np.float64).eps)  # relative to all that is summed: what a bound can err at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,15 +252,6 @@ class Relaxer:
     def __init__(self, flat: Flat, threads: int = 1, prices: tuple[float, float] | None = None) -> None:
         self.flat, self.threads, self.prices = flat, threads, prices
         self.steps: Steps | None = None
-
-    @classmethod
-    def of(cls, request: Request) -> Relaxer:
-        """Return the relaxer of a request: the one that it brings, or a new one."""
-        if request.relaxer is not None:
-            return request.relaxer
-        price, near = request.price, (1 + NEAR, 1 - NEAR)
-        prices = None if price is None or not 0.0 < price < np.inf else (price * near[0], price * near[1])
-        return cls(flat(request.problem), thread_count(request.threads), prices)
 
     def at(self, budget: float) -> Relaxation:
         """Solve it at an amortized budget in USD; below the cheapest plan, that plan is what is left."""

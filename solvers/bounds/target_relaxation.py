@@ -16,11 +16,20 @@ import numpy as np
 
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.problem import Problem
-from robatch.solvers.bounds.relaxation import DIRECT, FARTHEST, ROUNDING, SAMPLE, Relaxer, Steps, find_steps, sample
+from robatch.solvers.bounds.relaxation import (
+    DIRECT,
+    EDGE,
+    FARTHEST,
+    ROUNDING,
+    SAMPLE,
+    Relaxer,
+    Steps,
+    find_steps,
+    sample,
+)
 
 ATTEMPTS = 12  # plans made for a target raised by what rounding took, before the best plan stands in
 ROUNDS = 64  # changes of a single query that bring the cost down
-EDGE = 1e-12  # relative: what sums of utility may err at most
 UNLIKE = 1.0  # width of the bracket to each side: standard deviation of the sample's utility, 3 times a third
 
 

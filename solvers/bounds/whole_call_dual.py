@@ -18,12 +18,13 @@ from numba import njit
 from robatch.instances.arrays import Array, BoolArray, FloatArray, IntArray
 from robatch.instances.kernels import Flat, flat
 from robatch.instances.problem import Problem
+from robatch.solvers.plan.incumbent import Incumbent
 
 STEPS = 1_000
 PATIENCE = 40  # steps without a lower bound after which they are halved ...
 LEAST_FACTOR = 1e-3  # ... until they are this short
 LIKELY = 0.1  # price of a low budget, of what all utility costs at most
-ROUNDING = 1e-12  # relative, of all that is summed
+SUM_ROUNDING = 1e-12  # relative, of all that is summed
 
 
 @njit(cache=True, nogil=True)
@@ -223,7 +224,7 @@ class Pairs:
         for _ in range(steps):
             gain, spent = send(self.start, self.utility, self.own, self.prompt, self.size, price, worth, answered)
             value = math.fsum(worth) + price * budget + gain
-            safe = value + ROUNDING * (math.fsum(np.abs(worth)) + price * budget + gain)
+            safe = value + SUM_ROUNDING * (math.fsum(np.abs(worth)) + price * budget + gain)
             if safe < best.bound:
                 best = Dual(safe, price, worth)
             since += 1
@@ -263,23 +264,22 @@ class Fixing:
     linear_loss: FloatArray
 
     @classmethod
-    def of(cls, problem: Problem, budget: float, price: float, reached: float) -> Fixing:
-        """Return what is known at a budget in USD, from the relaxation's price and the utility of a plan."""
-        pairs = Pairs.of(problem, flat(problem))
-        linear = pairs.minimize(budget, price, reached, steps=1)
-        dual = pairs.minimize(budget, price, reached)
+    def of(cls, pairs: Pairs, linear_bound: float, price: float, dual: Dual) -> Fixing:
+        """Return what the dual of whole calls, and the linear relaxation's bound and price, say of each pair."""
         loss, linear_loss = np.empty_like(pairs.utility), np.empty_like(pairs.utility)
         loss[pairs.order], linear_loss[pairs.order] = pairs.loss(dual), pairs.linear_loss(price)
-        return cls(dual.bound, loss, linear.bound, linear_loss)
+        return cls(dual.bound, loss, linear_bound, linear_loss)
 
-    def kept(self, reached: float, most: float, states: IntArray) -> BoolArray:
-        """Return the pairs that a plan of more utility than `reached` may hold: (N, S).
+    def kept(self, found: Incumbent, most: float = math.inf) -> BoolArray:
+        """Return the pairs that the incumbent, or a plan of more utility, may hold: (N, S).
 
         Those that lose more than `most` are left out too, though plans with at most that much less than the bound
-        may hold them; those of an assignment (N,) are kept.
+        may hold them.
         """
+        reached, states = found.utility, found.assignment
         safe = 1.0 + 1e-9  # losses are sums of floating-point numbers
         kept = self.loss <= min(most, self.bound - reached) * safe + 1e-9
         kept &= self.linear_loss <= (self.linear_bound - reached) * safe + 1e-9
-        kept[np.arange(len(states)), states] = True
+        if states is not None:
+            kept[np.arange(len(states)), states] = True
         return np.asarray(kept)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from robatch.instances.arrays import BoolArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
-from robatch.instances.scalars import number, whole
 from robatch.solvers.cheapest.targets import reachable, target_utility
 from robatch.solvers.check.verify_cheapest import verify_cheapest
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status
 from robatch.solvers.registry import AUTO, Answer, Request, get
-from robatch.solvers.solve import EXPLAIN, _plan, solve
+from robatch.solvers.solve import EXPLAIN_SECONDS, plan_of, solve
 
 if TYPE_CHECKING:
     from robatch.solvers.bounds.relaxation import Relaxer
@@ -151,8 +150,7 @@ def cheapest(
     MissingExtraError
         If the solver's package is not installed.
     """
-    if cost not in get_args(Cost):
-        raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
+    request = Request.checked(problem, math.inf, cost, time_limit, gap, seed, threads)
     name = ("highs" if problem.constraints is not None else AUTO[cost]) if solver == "auto" else solver
     if name not in KNOWN:
         raise InputError(f"solver is {solver!r}: the least cost of a utility is found by auto, {', '.join(KNOWN)}")
@@ -162,11 +160,6 @@ def cheapest(
         name = "highs"
     if problem.constraints is not None and name not in PROGRAMS:
         raise InputError(f"solver {name!r} cannot keep the problem's constraints: {', '.join(PROGRAMS)} can")
-    gap = number("gap", gap, most=1.0, needed="a number from 0 to 1")
-    if time_limit is not None:
-        time_limit = number("time_limit", time_limit, most=1e9, needed="a number of seconds above 0", above=True)
-    seed = whole("seed", seed, most=2**63 - 1)
-    threads = None if threads is None else whole("threads", threads, 1, most=1024)
     asked = target_utility(problem, utility, mean, of_best)
     entry = get(name)
     entry.load()
@@ -174,8 +167,7 @@ def cheapest(
     target, why = reachable(problem, asked)
     if why is not None:
         return Cheapest(None, asked, None, None, "infeasible", None, None, time.perf_counter() - begin, name, why)
-    request = Request(problem, math.inf, held, time_limit, gap, seed, threads)
-    found, price, relaxer = _find(request, name, target)
+    found, price, relaxer = _find(replace(request, cost=held), name, target)
     seconds = time.perf_counter() - begin
     if found.states is None:
         status: Status = "infeasible" if found.infeasible else "no_solution"
@@ -186,13 +178,13 @@ def cheapest(
     answer = Answer(
         found.states, bound=min(relaxation.bound, found.utility_bound), shadow_price=relaxation.price, limit=found.limit
     )
-    plan = _plan(problem, max(spent, TINY), cost, 0.0, seed, entry, answer, seconds)
+    plan = plan_of(replace(request, budget=max(spent, TINY), cost=cost, gap=0.0), entry, answer, seconds)
     bound = None if found.bound is None else min(max(found.bound, 0.0), spent)
     done = Cheapest(plan, target, spent, bound, "feasible", found.limit, price, seconds, name, found.message)
     distance = math.inf if done.gap is None else done.gap
     if distance <= OPTIMAL_GAP:
         done = replace(done, status="optimal", limit=None)
-    elif done.limit is None and entry.proves == "optimum" and distance <= gap:
+    elif done.limit is None and entry.proves == "optimum" and distance <= request.gap:
         done = replace(done, limit="gap")
     verify_cheapest(problem, done, calls=False)
     return done
@@ -311,7 +303,7 @@ def _no_dearer(problem: Problem, usd: float, cost: Cost) -> BoolArray:
 def _why_out_of_reach(problem: Problem, target: float, cost: Cost, name: str) -> str:
     """Say what the greatest utility is that keeps the problem's constraints."""
     costs = problem.query_costs()[:, problem.state_model] + problem.call_price
-    plan = solve(problem, max(2.0 * float(costs.max(axis=1).sum()), 1.0), name, cost=cost, time_limit=EXPLAIN)
+    plan = solve(problem, max(2.0 * float(costs.max(axis=1).sum()), 1.0), name, cost=cost, time_limit=EXPLAIN_SECONDS)
     if plan.utility is None:
         return f"utility {target:.12g} is out of reach: no plan keeps the problem's constraints"
     reached = "is" if plan.status == "optimal" else "is, of those found,"

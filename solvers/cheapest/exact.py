@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from robatch.instances.arrays import IntArray
 from robatch.instances.problem import Problem
 from robatch.solvers.bounds.relaxation import Relaxer
+from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.exact.amortized import run
 from robatch.solvers.plan.plan import Limit
 from robatch.solvers.registry import Request
@@ -117,9 +118,8 @@ class Search:
         spend = self.price * budget / self.target
         for asked in (SHARE * gap * min(spend, 1.0), 0.0):
             left = None if deadline == math.inf else max(PART * (deadline - time.perf_counter()), LEAST)
-            request = Request(
-                self.problem, budget, "amortized", left, asked, seed, self.relaxer.threads, relaxer=self.relaxer
-            )
+            threads, bounds = self.relaxer.threads, Bounds(self.problem, self.relaxer)
+            request = Request(self.problem, budget, "amortized", left, asked, seed, threads, bounds=bounds)
             answer = run(request)
             bound = math.inf if answer.bound is None else answer.bound
             utility = -1.0

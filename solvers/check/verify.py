@@ -1,4 +1,8 @@
-"""Independent check of a plan. Nothing here is shared with a solver or with the problem's own arithmetic."""
+"""Independent check of a plan: figures, calls, constraints and bound are counted again, by code of this room alone.
+
+Where queries conflict, how many calls they need is a question of how they are packed. There the check takes the calls
+that the plan forms, looks at each of them, and bills those.
+"""
 
 from __future__ import annotations
 
@@ -8,34 +12,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robatch.instances.arrays import IntArray
+from robatch.instances.arrays import IntArray, read_only
 from robatch.instances.problem import Problem
-from robatch.solvers.check.calls import (
-    NO_CODES,
-    VerificationError,
-    broken,
-    check_calls,
-    counted,
-    frozen,
-    full_calls,
-    masked,
-    prompts,
-)
+from robatch.solvers.check.calls import check_calls, counted, full_calls
+from robatch.solvers.check.constraints import broken
+from robatch.solvers.check.raw import MICRO, NO_CODES, VerificationError, raw_arrays, states_of
 from robatch.solvers.plan.plan import Plan
 
 if TYPE_CHECKING:
     from robatch.solvers.check.kernels import Raw
-
-__all__ = ["NO_CODES", "VerificationError", "Verified", "verify"]
 
 FIGURES = 1e-9  # relative agreement asked of utility and costs
 BUDGET = 1e-12  # the budget may be exceeded by no more than rounding of the sums here
 BOUND = 1e-9  # a bound may lie below the utility by no more than this, or above what its shadow price proves
 OPTIMAL = 1e-9  # gap at which a plan may be called optimal
 GAIN = 1e-11  # utility, which goes up to 1 a query: what a query alone gains below this counts as none
-ROUNDING = 64 * float(np.finfo(np.float64).eps)  # of costs, relative; more than a solver and the check can differ by
+COST_ROUNDING = 64 * float(np.finfo(np.float64).eps)  # relative: more than a solver and the check can differ by
 DUALS = 1e-10  # accuracy of an LP solver's duals, relative to what the budget is worth at the price
-MICRO = 1_000_000  # costs in `recount` are in millionths of a USD
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +89,7 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
     from robatch.solvers.check.kernels import recount  # here, as it loads numba
 
     _check_names(problem, plan)
-    arrays = _arrays(problem)
+    arrays = raw_arrays(problem)
     if plan.status in ("infeasible", "no_solution"):
         return _check_missing(problem, plan, arrays)
     states = _states(problem, plan)
@@ -108,7 +101,7 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
     formed = None
     if calls or problem.conflicts is not None:
         formed = check_calls(problem, plan, states, groups, n_groups)
-        billed = math.fsum((own, *(formed.sum(axis=0) * prompts(problem))))
+        billed = math.fsum((own, *(formed.sum(axis=0) * states_of(problem).prompt)))
         if problem.conflicts is not None:
             realized = billed
         elif abs(billed - realized) > FIGURES * max(realized, 1e-300):
@@ -132,34 +125,6 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
     _check_bound(plan, utility)
     dual = _check_by_duality(problem, plan, states, utility, spent, arrays)
     return Verified(utility, amortized, realized, dual)
-
-
-NOTHING = {kind: frozen(np.empty((0, 0), dtype=kind)) for kind in (np.dtype(np.float32), np.dtype(np.float64))}
-
-
-def _arrays(problem: Problem) -> Raw:
-    """Return a problem's raw arrays and its table of models, as the kernels take them."""
-    from robatch.solvers.check.kernels import Raw
-
-    nothing = NOTHING[problem.dtype]
-    rows: list[tuple[float, ...]] = []
-    sizes: list[int] = []
-    for model in problem.models:
-        window = math.inf if model.context_window is None else (1.0 - problem.window_margin) * model.context_window
-        rows.append((model.price_in, model.price_out, model.shared_tokens, window, len(model.batch_sizes)))
-        sizes += model.batch_sizes
-    dense, base, retention = problem.utility, problem.base_utility, problem.retention
-    if problem.forbidden is not None:
-        dense, base, retention = frozen(masked(problem)), None, None
-    return Raw(
-        nothing if dense is None else dense,
-        nothing if base is None else base,
-        nothing if retention is None else retention,
-        problem.input_tokens,
-        problem.output_tokens,
-        np.array(rows, dtype=np.float64),
-        np.array(sizes, dtype=np.int64),
-    )
 
 
 def _check_names(problem: Problem, plan: Plan) -> None:
@@ -194,7 +159,7 @@ def _states(problem: Problem, plan: Plan) -> IntArray:
         raise VerificationError(f"a plan of status {plan.status!r} needs one state for each of the queries")
     if states.dtype.kind not in "iu":
         raise VerificationError(f"the assignment holds a state outside 0 to {len(plan.states) - 1}")
-    return frozen(np.ascontiguousarray(states, dtype=np.int64))
+    return read_only(states.astype(np.int64, copy=False))
 
 
 def _wrong_state(problem: Problem, plan: Plan, query: int, state: int) -> str:
@@ -218,9 +183,9 @@ def _groups(problem: Problem, plan: Plan) -> tuple[IntArray, int]:
         member[codes] = np.arange(len(codes))
         of_code = labels[member]
         if len(np.unique(of_code)) == len(member) and bool((of_code[codes] == labels).all()):
-            return frozen(np.ascontiguousarray(codes)), len(member)
+            return read_only(codes), len(member)
     names, found = np.unique(labels, return_inverse=True)
-    return frozen(np.ascontiguousarray(found, dtype=np.int64)), len(names)
+    return read_only(found.astype(np.int64, copy=False)), len(names)
 
 
 def _check_missing(problem: Problem, plan: Plan, arrays: Raw) -> Verified:
@@ -233,12 +198,12 @@ def _check_missing(problem: Problem, plan: Plan, arrays: Raw) -> Verified:
         return Verified(None, None, None, _check_by_duality(problem, plan, NO_CODES, 0.0, 0.0, arrays))
     from robatch.solvers.check.kernels import cheapest, recount
 
-    states, (groups, n_groups) = frozen(cheapest(arrays)), _groups(problem, plan)
+    states, (groups, n_groups) = read_only(cheapest(arrays)), _groups(problem, plan)
     wrong, _, own, amortized, realized = recount(states, groups, n_groups, arrays)
     queries = counted(states, groups, n_groups, problem.n_states)
     calls = full_calls(problem, queries)
     if problem.conflicts is not None:  # at worst, a call for each query
-        calls, realized = queries, own + math.fsum(queries.sum(axis=0) * prompts(problem)) * MICRO
+        calls, realized = queries, own + math.fsum(queries.sum(axis=0) * states_of(problem).prompt) * MICRO
     least = (amortized if plan.cost == "amortized" else realized) / MICRO
     keeps = wrong < 0 and broken(problem, states, groups, calls, plan.cost == "realized") is None
     if keeps and least < plan.budget * (1 - BUDGET):
@@ -289,7 +254,7 @@ def _check_by_duality(
             f"called optimal, but query {query} alone gains {gain} in state {state} within the budget"
         )
     dual = float(found)
-    if spend is None or not math.isfinite(dual) or ROUNDING * spend > BOUND * abs(dual):
+    if spend is None or not math.isfinite(dual) or COST_ROUNDING * spend > BOUND * abs(dual):
         return None
     # amortized cost is at most realized cost, so under either the budget bounds it, but for the rounding let pass
     if utility > dual + BOUND * abs(dual) + BUDGET * spend:

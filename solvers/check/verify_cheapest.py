@@ -1,4 +1,4 @@
-"""Independent check of the least cost of a target utility. Nothing here is shared with a solver."""
+"""Independent check of the least cost of a target utility."""
 
 from __future__ import annotations
 
@@ -6,17 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from robatch.instances.problem import Problem
-from robatch.solvers.check.verify import (
-    BOUND,
-    FIGURES,
-    MICRO,
-    NO_CODES,
-    OPTIMAL,
-    ROUNDING,
-    VerificationError,
-    _arrays,
-    verify,
-)
+from robatch.solvers.check.raw import MICRO, NO_CODES, VerificationError, raw_arrays
+from robatch.solvers.check.verify import BOUND, COST_ROUNDING, FIGURES, OPTIMAL, verify
 
 if TYPE_CHECKING:
     from robatch.solvers.cheapest.cheapest import Cheapest
@@ -99,7 +90,7 @@ def _check_out_of_reach(problem: Problem, found: Cheapest) -> None:
     """Check that every query in its best state misses the target; constraints may put it further out of reach."""
     from robatch.solvers.check.kernels import weigh
 
-    greatest = float(weigh(0.0, 0.0, NO_CODES, 0.0, 0.0, True, _arrays(problem))[0])
+    greatest = float(weigh(0.0, 0.0, NO_CODES, 0.0, 0.0, True, raw_arrays(problem))[0])
     if problem.constraints is None and greatest > found.target * (1 + FIGURES):
         raise VerificationError(f"called infeasible, but a plan reaches {greatest}, above the target {found.target}")
 
@@ -111,8 +102,8 @@ def _dual(problem: Problem, found: Cheapest) -> float | None:
     price = found.shadow_price
     if price is None or not 0.0 < price < math.inf:
         return None
-    most = float(weigh(0.0, price / MICRO, NO_CODES, 0.0, 0.0, True, _arrays(problem))[0])
+    most = float(weigh(0.0, price / MICRO, NO_CODES, 0.0, 0.0, True, raw_arrays(problem))[0])
     dual = (found.target - most) / price
-    if not math.isfinite(dual) or ROUNDING * found.target / price > BOUND * abs(dual):
+    if not math.isfinite(dual) or COST_ROUNDING * found.target / price > BOUND * abs(dual):
         return None
     return dual

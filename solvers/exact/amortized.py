@@ -13,186 +13,113 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from operator import mul
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances.arrays import IntArray
-from robatch.instances.kernels import Flat, tally
-from robatch.instances.money import Money, Whole, times
-from robatch.solvers.bounds import relaxation_kernels as sweeps
+from robatch.instances.kernels import Flat
+from robatch.solvers.bounds import relaxation_kernels
 from robatch.solvers.bounds.granularity import lower_to_grade
 from robatch.solvers.bounds.relaxation import EDGE, ROUNDING, Relaxation, Relaxer, at_budget, over_chunks
+from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.exact.core import Core
+from robatch.solvers.exact.node import Base, Node
+from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Answer, Request
 from robatch.solvers.search_limits import Work
 
 FIRST_CUT = 8  # the first search leaves out states whose loss is above the shortfall over this ...
 AT_ONCE = 500  # ... if there are more queries than these
-MOST_ITEMS = 3_000_000  # states in the core
-PROVEN = 0.99  # part of the gap at which a search stops, so that rounding does not take the proof away again
+MAX_ITEMS = 3_000_000  # states in the core
 DEPTH = 4  # queries that are branched on, one below the other
 LEFT, LOWER = 0.5, 0.05  # of the distance from plan to bound: what branching may leave, what the bound has to give
-
-Found = tuple[IntArray | None, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A problem to close: the whole one, or what is left of it when some queries are fixed.
-
-    Attributes
-    ----------
-    flat, money
-        The queries that are not fixed, and the prices.
-    budget, most
-        What is left of the budget, in USD and in units of `money`.
-    fixed
-        Utility of the fixed queries.
-    gap
-        Relative gap at which to stop, of the utility of all queries.
-    work
-        Limits and counts.
-    depth
-        Number of fixed queries.
-    """
-
-    flat: Flat
-    money: Money
-    budget: float
-    most: Whole
-    fixed: float
-    gap: float
-    work: Work
-    depth: int = 0
-
-    def evaluate(self, states: IntArray) -> tuple[float, Whole]:
-        """Return utility, and amortized cost in units, of an assignment."""
-        queries = np.zeros((1, len(self.flat.share)), dtype=np.int64)
-        _, utility, sent, received = tally(states, np.empty(0, dtype=np.int64), queries, self.flat)
-        own = times(self.money.price_in, sent.tolist()) + times(self.money.price_out, received.tolist())
-        return utility, own + sum(map(mul, self.money.share, queries[0].tolist()))
-
-    def greedy(self, relaxation: Relaxation) -> tuple[IntArray, float]:
-        """Return the greedy assignment and its utility; -inf if it does not keep the budget."""
-        for budget in (self.budget, self.budget * (1 - 3 * EDGE)):  # a plan may exceed it by `EDGE`
-            states, utility, cost = at_budget(relaxation.steps, budget).plan()
-            if cost <= self.budget * (1 - EDGE):  # clear of the edge, sums of floating-point numbers will do
-                return states, utility
-            utility, units = self.evaluate(states)
-            if units <= self.most:
-                return states, utility
-        return states, -math.inf
-
-    def tolerance(self, incumbent: float, margin: float) -> float:
-        """Return the distance to the bound at which the node is closed."""
-        return max(PROVEN * self.gap * (self.fixed + incumbent), 4 * margin)
 
 
 def run(request: Request) -> Answer:
     """Return a plan that is proven best to the requested gap, or the best one found and its bound."""
     prompts = (request.problem.call_price > 0.0) & (request.problem.state_batch_size > 1)
     if request.cost == "realized" and prompts.any():  # otherwise both cost models are the same
-        from robatch.solvers.exact import realized as realized_exact
+        from robatch.solvers.exact import realized  # here, as it loads HiGHS
 
-        return realized_exact.run(request)
+        return realized.run(request)
     problem, budget = request.problem, request.budget
-    relaxer = Relaxer.of(request)
+    relaxer = Bounds.of(request).relaxer
     work = Work(request.time_limit, relaxer.threads)
     relaxation = relaxer.at(budget)
     node = Node(relaxer.flat, problem.money, budget, problem.money.most(budget), 0.0, request.gap, work)
-    best, incumbent = None, -math.inf
-    if request.initial is not None and problem.amortized_cost(request.initial) <= budget:
-        best, incumbent = request.initial, problem.total_utility(request.initial)
-    found, bound = close(node, relaxation, incumbent)
-    if found is None and best is None:  # at the very edge of the budget
-        found = problem.cheapest_assignment
+    found = Incumbent()
+    if request.initial is not None:
+        found = found.evaluated(request.initial, problem.evaluate(request.initial), "amortized", budget)
+    found = close(node, relaxation, found)
+    if found.assignment is None:  # at the very edge of the budget
+        found = replace(found, assignment=problem.cheapest_assignment)
     if work.limit is not None:  # what the search lowered may come to a grade
-        bound = lower_to_grade(node.flat, bound)
-    return Answer(
-        best if found is None else found,
-        bound=bound,
-        limit=work.limit,
-        shadow_price=relaxation.price,
-        statistics=work.counts,
-    )
+        found = found.bounded(lower_to_grade(node.flat, found.bound))
+    return Answer.of(found.stopped(work.limit), shadow_price=relaxation.price, statistics=work.counts)
 
 
-def close(node: Node, relaxation: Relaxation, incumbent: float) -> Found:
-    """Find the best assignment of more utility than an incumbent's, and a bound on all assignments.
+def close(node: Node, relaxation: Relaxation, found: Incumbent) -> Incumbent:
+    """Find the best assignment (N,) of more utility than an incumbent's, and a bound on all assignments.
 
     Parameters
     ----------
     node, relaxation
         What to close, and the relaxation at its budget.
-    incumbent
-        Utility to beat, -inf if there is no plan yet.
-
-    Returns
-    -------
-    tuple
-        The assignment (N,), None if none was found, and the bound.
+    found
+        The plan to beat, or only its utility; -inf if there is none yet.
     """
-    best: IntArray | None = None
-    states: IntArray
     states, utility = node.greedy(relaxation)
-    if utility > incumbent:
-        best, incumbent = states, utility
-    bound = linear = relaxation.bound
-    if relaxation.price == 0.0 and incumbent < bound:  # but for rounding, the budget would buy all that there is
+    found = replace(found, bound=relaxation.bound).offered(states, utility)
+    linear = relaxation.bound
+    if relaxation.price == 0.0 and found.shortfall > 0.0:  # but for rounding, the budget would buy all that there is
         relaxation = at_budget(relaxation.steps, node.budget * (1 - 3 * EDGE))
     price = relaxation.price
     # without a binding budget there is nothing to search; a price may overflow where a step costs next to nothing
-    if not 0.0 < price < math.inf or incumbent == -math.inf:
-        return best, bound
+    if not 0.0 < price < math.inf or found.utility == -math.inf:
+        return found
     margin = ROUNDING * (abs(utility) + price * node.budget)  # what the sums here can err at most
-    if node.depth == 0 and bound - incumbent > node.tolerance(incumbent, margin):
-        bound = lower_to_grade(node.flat, bound)
-    if bound - incumbent <= node.tolerance(incumbent, margin):
-        return best, bound
-    states = relaxation.whole_steps()
-    utility, cost = node.evaluate(states)
-    if cost <= node.most and utility > incumbent:
-        best, incumbent = states, utility
-    shortfall = linear - incumbent
-    cut = shortfall / FIRST_CUT if len(states) > AT_ONCE else shortfall * (1 + 1e-9)
+    if node.depth == 0 and found.shortfall > node.tolerance(found.utility, margin):
+        found = found.bounded(lower_to_grade(node.flat, found.bound))
+    if found.shortfall <= node.tolerance(found.utility, margin):
+        return found
+    base = node.evaluate(relaxation.whole_steps())
+    if base.cost <= node.most:
+        found = found.offered(base.states, base.utility)
+    shortfall = linear - found.utility
+    cut = shortfall / FIRST_CUT if len(base.states) > AT_ONCE else shortfall * (1 + 1e-9)
     branches: list[Branch] = []
     while not node.work.late:
-        columns = _near(node, price, cut, states)
+        columns = _near(node, price, cut, base)
         if columns is None:
             break
-        core = Core(node.flat, node.money, columns, price, states, utility, cost, node.most, cut, node.work)
+        core = Core(node, columns, price, base, cut)
         for edge in (False, True):
             if edge:
-                core.lower_room()  # at the very edge of the budget, the last digits decide
-            done = core.search(incumbent, node.tolerance(incumbent, margin) - 2 * margin)
+                core.lower_slack()  # at the very edge of the budget, the last digits decide
+            done = core.search(found.utility, node.tolerance(found.utility, margin) - 2 * margin)
             if not done and not branches:
                 branches = _branches(node, relaxation)
-            if not done and _promising(branches, incumbent, bound):
-                found, bound = _branch(node, relaxation, branches, incumbent, bound)
-                return (best if found is None else found), bound
+            if not done and _promising(branches, found):
+                return _branch(node, relaxation, branches, found)
             if not done:
                 core.persist()
             if not edge:
-                bound = max(min(bound, core.bound + margin), incumbent)
+                found = replace(found, bound=max(min(found.bound, core.bound + margin), found.utility))
             if not core.found:
                 break
-            found = core.apply()
-            value, units = node.evaluate(found)
-            if units <= node.most:
-                if value > incumbent:
-                    best, incumbent = found, value
+            plan = node.evaluate(core.apply())
+            if plan.cost <= node.most:
+                found = found.offered(plan.states, plan.utility)
                 break
-        if bound - incumbent <= node.tolerance(incumbent, margin):
-            return best, bound
-        shortfall = core.linear_bound - incumbent
+        if found.shortfall <= node.tolerance(found.utility, margin):
+            return found
+        shortfall = core.linear_bound - found.utility
         if core.incomplete or cut >= shortfall:
             node.work.limit = node.work.limit or ("memory" if core.incomplete else "other")
             break
         cut = shortfall * (1 + 1e-9)
-    return best, bound
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,16 +145,16 @@ class Branch:
     relaxation: Relaxation
 
 
-def _near(node: Node, price: float, cut: float, states: IntArray) -> list[npt.NDArray[Any]] | None:
+def _near(node: Node, price: float, cut: float, base: Base) -> list[npt.NDArray[Any]] | None:
     """Return the states that lose less than `cut` at a price; None if they are too many."""
-    plain = node.flat.plain
+    plain, states = node.flat.plain, base.states
     parts = over_chunks(
-        lambda begin, end: sweeps.near(begin, end, price, cut, MOST_ITEMS, plain, states, node.flat),
+        lambda begin, end: relaxation_kernels.near(begin, end, price, cut, MAX_ITEMS, plain, states, node.flat),
         len(states),
         node.work.threads,
     )
     columns = [np.concatenate([part[i] for part in parts]) for i in range(5)] if len(parts) > 1 else list(parts[0])
-    if len(columns[0]) > MOST_ITEMS:
+    if len(columns[0]) > MAX_ITEMS:
         node.work.limit = "memory"
         return None
     return columns
@@ -240,8 +167,8 @@ def _branches(node: Node, relaxation: Relaxation) -> list[Branch]:
         return []
     rest = node.flat.take(np.delete(np.arange(node.flat.n_queries), query))
     relaxer = Relaxer(rest, node.work.threads, (relaxation.price * 1.01, relaxation.price * 0.99))
-    row = sweeps.new_row(node.flat)
-    sweeps.load_row(query, node.flat, row)
+    row = relaxation_kernels.new_row(node.flat)
+    relaxation_kernels.load_row(query, node.flat, row)
     branches = []
     for state in np.flatnonzero(row.utility >= 0.0).tolist():
         cost, utility = float(row.cost[state]), float(row.utility[state])
@@ -252,39 +179,36 @@ def _branches(node: Node, relaxation: Relaxation) -> list[Branch]:
     return sorted(branches, key=lambda branch: (-branch.bound, branch.state))
 
 
-def _promising(branches: list[Branch], incumbent: float, bound: float) -> bool:
+def _promising(branches: list[Branch], found: Incumbent) -> bool:
     """Whether branching alone would bring plan and bound much closer, the bound not least."""
     if not branches:
         return False
-    above, reached = branches[0].bound, max(incumbent, *(branch.greedy for branch in branches))
-    gap = bound - incumbent
-    return above - reached < LEFT * gap and bound - above > LOWER * gap
+    above, reached = branches[0].bound, max(found.utility, *(branch.greedy for branch in branches))
+    return above - reached < LEFT * found.shortfall and found.bound - above > LOWER * found.shortfall
 
 
-def _branch(node: Node, relaxation: Relaxation, branches: list[Branch], incumbent: float, bound: float) -> Found:
+def _branch(node: Node, relaxation: Relaxation, branches: list[Branch], found: Incumbent) -> Incumbent:
     """Close every branch that may hold a better plan than the incumbent."""
-    best: IntArray | None = None
-    query, proven = relaxation.split, incumbent
+    query, proven = relaxation.split, found.utility
     assert query is not None  # it has branches
     node.work.add(branches=len(branches))
     for branch in branches:
         above = branch.bound
-        if above - incumbent > node.gap * (node.fixed + incumbent):
-            _, units = replace(node, flat=node.flat.take(np.array([query]))).evaluate(np.array([branch.state]))
+        if above - found.utility > node.gap * (node.fixed + found.utility):
+            alone = replace(node, flat=node.flat.take(np.array([query])))
             child = replace(
                 node,
                 flat=branch.flat,
                 budget=node.budget - branch.cost,
-                most=node.most - units,
+                most=node.most - alone.evaluate(np.array([branch.state])).cost,
                 fixed=node.fixed + branch.utility,
                 depth=node.depth + 1,
             )
-            found, above = close(child, branch.relaxation, incumbent - branch.utility)
-            above += branch.utility
-            if found is not None:
-                plan = np.insert(found, query, branch.state)
-                utility, units = node.evaluate(plan)  # where tokens are not whole, this sum rounds otherwise
-                if units <= node.most and utility > incumbent:
-                    best, incumbent = plan, utility
+            rest = close(child, branch.relaxation, Incumbent(utility=found.utility - branch.utility))
+            above = rest.bound + branch.utility
+            if rest.assignment is not None:
+                plan = node.evaluate(np.insert(rest.assignment, query, branch.state))
+                if plan.cost <= node.most:  # where tokens are not whole, this sum rounds otherwise
+                    found = found.offered(plan.states, plan.utility)
         proven = max(proven, above)
-    return best, min(bound, max(proven, incumbent))
+    return found.bounded(max(proven, found.utility))

@@ -23,8 +23,8 @@ class Bundles:
 
     Attributes
     ----------
-    least, extra, gain
-        Loss, cost and utility of each bundle.
+    least, cost, utility
+        Loss, incremental cost and incremental utility of each bundle.
     copies, kind
         Copies in each bundle, and its item type.
     member, begin
@@ -32,8 +32,8 @@ class Bundles:
     """
 
     least: FloatArray
-    extra: FloatArray
-    gain: FloatArray
+    cost: FloatArray
+    utility: FloatArray
     copies: IntArray
     kind: IntArray
     member: IntArray
@@ -57,24 +57,24 @@ class Bundles:
         return items
 
 
-def bundle(price: float, limit: float, extra: FloatArray, gain: FloatArray) -> Bundles:
+def bundle(price: float, limit: float, cost: FloatArray, utility: FloatArray) -> Bundles:
     """Collapse items to bundles.
 
     Parameters
     ----------
     price, limit
         The shadow price, and the loss from which on nothing is of use.
-    extra, gain
-        Cost as whole numbers, and utility of the items.
+    cost, utility
+        Incremental cost, as whole numbers, and incremental utility of the items.
     """
-    member = np.lexsort((gain, extra))
-    by_cost, by_gain = extra[member], gain[member]
+    member = np.lexsort((utility, cost))
+    by_cost, by_utility = cost[member], utility[member]
     new = np.ones(len(member), dtype=np.bool_)
-    new[1:] = (np.diff(by_cost) != 0) | (np.diff(by_gain) > ALIKE)
+    new[1:] = (np.diff(by_cost) != 0) | (np.diff(by_utility) > ALIKE)
     begin = np.append(np.flatnonzero(new), len(member))
     count = np.diff(begin)
-    cost, worth = by_cost[begin[:-1]], by_gain[begin[1:] - 1]
-    loss = np.maximum(price * cost - worth, 0.0)
+    cost, utility = by_cost[begin[:-1]], by_utility[begin[1:] - 1]
+    loss = np.maximum(price * cost - utility, 0.0)
     # of a type with a loss, no more copies are of use than stay below the limit
     useful = np.divide(limit, loss, out=np.full(len(loss), np.inf), where=loss > 0.0)
     left = np.clip(useful, 1, count).astype(np.int64)
@@ -89,4 +89,4 @@ def bundle(price: float, limit: float, extra: FloatArray, gain: FloatArray) -> B
     kind, number = np.concatenate(kinds), np.concatenate(copies)
     order = np.lexsort((np.abs(cost[kind] * number), loss[kind] * number))  # small steps first, up and down
     kind, number = kind[order], number[order]
-    return Bundles(loss[kind] * number, cost[kind] * number, worth[kind] * number, number, kind, member, begin)
+    return Bundles(loss[kind] * number, cost[kind] * number, utility[kind] * number, number, kind, member, begin)

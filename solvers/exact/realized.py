@@ -1,59 +1,57 @@
 """Proven optima under realized cost: a small core for the plan, then all pairs that can matter for the proof.
 
-The greedy scheduler gives a plan, and the dual of `call_bound` what every pair loses at least. No better plan holds a
-pair whose loss reaches the distance from plan to bound, so those pairs are fixed. HiGHS first searches the pairs of a
-small loss, which the best plan is nearly always made of; the plan found brings the distance down, and the pairs that
-are left then are searched to prove it (an expanding core, after Pisinger, European Journal of Operational Research 83,
-1995).
+The greedy scheduler gives a plan, and the dual of whole calls what every pair of a query and a state loses at least. No
+better plan holds a pair whose loss reaches the distance from plan to bound, so those pairs are fixed. HiGHS first
+searches the pairs of a small loss, which the best plan is nearly always made of; the plan found brings the distance
+down, and the pairs that are left then are searched to prove it (an expanding core, after Pisinger, European Journal of
+Operational Research 83, 1995).
 """
 
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import replace
 
 import numpy as np
 
 from robatch.instances.arrays import IntArray
+from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.bounds.whole_call_dual import Fixing
 from robatch.solvers.greedy.realized import run as schedule
-from robatch.solvers.limits import legal
 from robatch.solvers.mip.cut_loop import keep_budget
 from robatch.solvers.mip.formulation import build
 from robatch.solvers.mip.highs import run_once
-from robatch.solvers.plan.plan import Limit
+from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Answer, Request
+from robatch.solvers.search_limits import Work
 
-FIRST = 4  # the first core leaves out pairs that lose more than the distance from plan to bound over this
-MANY = 4_000  # pairs from which the calls are found first
-SMALL = 64  # then pairs that lose more than the distance over this are left out
-ROUGH = 0.02  # part of the distance at which that search stops
-MOST_PAIRS = 20_000_000  # queries times states, which are held in memory
+FIRST_CUT = 4  # the first core leaves out pairs that lose more than the distance from plan to bound over this
+CALLS_FIRST_PAIRS = 4_000  # pairs from which the calls are found first
+CALLS_CUT = 64  # then pairs that lose more than the distance over this are left out
+CALLS_GAP = 0.02  # part of the distance at which that search stops
+MAX_PAIRS = 20_000_000  # queries times states, which are held in memory
 
 
 def run(request: Request) -> Answer:
     """Return a plan that is proven best as billed, to the requested gap, or the best one found and its bound."""
+    request = Bounds.carried(request)
     problem = request.problem
     answer = schedule(request)
     if answer.infeasible or answer.bound is None:
         return answer
-    known = [states for states in (answer.assignment, request.initial) if states is not None]
-    known = [states for states in known if problem.realized_cost(states) <= request.budget]
-    if not known:  # the scheduler found nothing where something may be: the whole program decides
+    found = Incumbent(bound=answer.bound)
+    for states, evaluation in ((answer.assignment, answer.evaluation), (request.initial, None)):
+        if states is not None:
+            found = found.evaluated(states, evaluation or problem.evaluate(states), "realized", request.budget)
+    if found.assignment is None:  # the scheduler found nothing where something may be: the whole program decides
         return _no_worse_bound(request, keep_budget(request, run_once), answer)
-    search = Search(request, max(known, key=problem.total_utility), answer.bound)
-    if search.open and problem.n_queries * problem.n_states > MOST_PAIRS:
-        search.limit = "memory"
+    search = Search(request, found)
+    if search.open and problem.n_queries * problem.n_states > MAX_PAIRS:
+        search.work.limit = "memory"
     elif search.open:
         search.close(answer.shadow_price or 0.0)
-    return Answer(
-        search.best,
-        bound=search.bound,
-        limit=search.limit,
-        shadow_price=answer.shadow_price,
-        statistics={"cores": search.cores, "pairs": search.pairs},
-    )
+    found = search.found.stopped(search.work.limit)
+    return Answer.of(found, shadow_price=answer.shadow_price, statistics={"cores": search.cores, "pairs": search.pairs})
 
 
 def _no_worse_bound(request: Request, found: Answer, scheduled: Answer) -> Answer:
@@ -66,94 +64,88 @@ def _no_worse_bound(request: Request, found: Answer, scheduled: Answer) -> Answe
 
 
 class Search:
-    """The best plan so far and the bound, and what closes in on them.
+    """What closes in on the best plan and the bound.
 
     Parameters
     ----------
     request
         What is asked.
-    best, bound
-        A plan within the budget (N,), and a proven bound.
+    found
+        A plan within the budget, and a proven bound.
     """
 
-    def __init__(self, request: Request, best: IntArray, bound: float) -> None:
-        self.request, self.best, self.bound = request, best, bound
-        self.reached = request.problem.total_utility(best)
-        self.begin, self.cores, self.pairs = time.perf_counter(), 0, 0
-        self.limit: Limit | None = None
+    def __init__(self, request: Request, found: Incumbent) -> None:
+        self.request, self.found = request, found
+        self.work, self.cores, self.pairs = Work(request.time_limit, 1), 0, 0
 
     @property
     def open(self) -> bool:
         """Whether the plan is not yet proven good enough."""
-        return self.bound - self.reached > self.request.gap * self.bound
+        return not self.found.proven(self.request.gap)
 
     def asked(self, gap: float) -> Request | None:
         """Return a request for the time that is left; None, and a limit, if there is none."""
-        limit, left = self.request.time_limit, None
-        if limit is not None:
-            left = limit - (time.perf_counter() - self.begin)
-            if left <= 0.0:
-                self.limit = "time"
-                return None
-        return replace(self.request, initial=self.best, time_limit=left, gap=gap)
+        if self.work.late:
+            return None
+        return replace(self.request, initial=self.found.assignment, time_limit=self.work.left, gap=gap)
 
     def close(self, price: float) -> None:
         """Search a small core, then all pairs that can matter."""
-        fixing = Fixing.of(self.request.problem, self.request.budget, price, self.reached)
-        self.bound = min(self.bound, fixing.bound)
-        cut = (fixing.bound - self.reached) / FIRST
-        if fixing.kept(self.reached, math.inf, self.best).sum() > MANY:
+        request = self.request
+        fixing = Bounds.of(request).fixing(request.budget, price, self.found.utility)
+        self.found = self.found.bounded(fixing.bound)
+        cut = (fixing.bound - self.found.utility) / FIRST_CUT
+        if fixing.kept(self.found, math.inf).sum() > CALLS_FIRST_PAIRS:
             self.find_calls(fixing)
             cut = math.inf
         while self.open:
-            asked = self.asked(self.request.gap)
+            asked = self.asked(request.gap)
             if asked is None:
                 return
-            kept = fixing.kept(self.reached, cut, self.best)
-            found = keep_budget(asked, run_once, kept)
+            kept = fixing.kept(self.found, cut)
+            answer = keep_budget(asked, run_once, kept)
             self.cores, self.pairs = self.cores + 1, int(kept.sum())
-            self.offer(found.assignment)
-            self.lower(fixing, cut, found.bound)
-            if found.limit is not None and self.open:
-                self.limit = found.limit
+            self.offer(answer.assignment)
+            self.lower(fixing, cut, answer.bound)
+            if answer.limit is not None and self.open:
+                self.work.limit = answer.limit
                 return
-            if cut >= fixing.bound - self.reached:
+            if cut >= fixing.bound - self.found.utility:
                 return
             cut = math.inf
 
     def find_calls(self, fixing: Fixing) -> None:
         """Find call counts while queries may be split between states, which few are; then a plan with these calls."""
-        distance = fixing.bound - self.reached
-        asked = self.asked(ROUGH * distance / self.bound)
-        if asked is None:
+        distance = fixing.bound - self.found.utility
+        gap = CALLS_GAP * distance / self.found.bound
+        asked = self.asked(gap)
+        if asked is None or self.found.assignment is None:
             return
-        problem, cut = self.request.problem, distance / SMALL
-        kept = fixing.kept(self.reached, cut, self.best)
-        model = build(problem, self.request.budget, "realized", kept=kept)
-        outcome = run_once(model, asked, model.to_values(self.best), split=True)
+        cut = distance / CALLS_CUT
+        model = build(asked.problem, asked.budget, "realized", kept=fixing.kept(self.found, cut))
+        outcome = run_once(model, asked, model.to_values(self.found.assignment), split=True)
         if outcome.bound is not None and model.n_columns > model.n_pairs:  # HiGHS gives linear programs a bound of 0
             self.lower(fixing, cut, outcome.bound / model.objective_scale)
         if outcome.values is None or not self.open:
             return
-        asked = self.asked(ROUGH * distance / self.bound)
+        asked = self.asked(CALLS_GAP * distance / self.found.bound)
         if asked is None:
             return
         calls = np.rint(np.asarray(outcome.values)[model.n_pairs :])
         upper = np.concatenate([model.upper[: model.n_pairs], calls])
-        found = run_once(replace(model, upper=upper), asked, None)
-        if found.values is not None:
-            self.offer(model.to_assignment(found.values))
+        outcome = run_once(replace(model, upper=upper), asked, None)
+        if outcome.values is not None:
+            self.offer(model.to_assignment(outcome.values))
 
     def offer(self, states: IntArray | None) -> None:
-        """Take a plan if it is legal and better."""
-        problem, budget = self.request.problem, self.request.budget
-        if states is not None and legal(problem, states, budget, "realized"):
-            utility = problem.total_utility(states)
-            if utility > self.reached:
-                self.best, self.reached = states, utility
+        """Take a plan if it keeps the budget and is better."""
+        if states is not None:
+            evaluation = self.request.problem.evaluate(states)
+            self.found = self.found.evaluated(states, evaluation, "realized", self.request.budget)
 
     def lower(self, fixing: Fixing, cut: float, bound: float | None) -> None:
         """Lower the bound to that of a program without the pairs that lose more than `cut`, or by what these lose."""
         if bound is not None:
-            outside = self.reached if cut >= fixing.bound - self.reached else fixing.bound - cut
-            self.bound = max(min(self.bound, max(bound, outside)), self.reached)
+            utility = self.found.utility
+            outside = utility if cut >= fixing.bound - utility else fixing.bound - cut
+            self.found = replace(self.found, bound=max(min(self.found.bound, max(bound, outside)), utility))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from robatch.solvers.bounds.fit_to_budget import within
-from robatch.solvers.bounds.relaxation import EDGE, Relaxer
+from robatch.solvers.bounds.relaxation import EDGE
+from robatch.solvers.bounds.shared import Bounds
+from robatch.solvers.greedy import constrained, realized
 from robatch.solvers.registry import Answer, Request
 
 
@@ -14,16 +16,13 @@ def run(request: Request) -> Answer:
     Research 27(3), 1979). Realized cost, and constraints that couple queries, have schedulers of their own.
     """
     if request.problem.constraints is not None:
-        from robatch.solvers.greedy import constrained
-
         return constrained.run(request)
     if request.cost == "realized":
-        from robatch.solvers.greedy import realized
-
         return realized.run(request)
-    relaxer = Relaxer.of(request)
+    relaxer = Bounds.of(request).relaxer
     relaxation = relaxer.at(request.budget)
     states, _, cost = relaxation.plan()
     if cost > request.budget * (1 - EDGE):  # at the edge, the last digits decide
-        return Answer(within(request, relaxer.schedule), bound=relaxation.bound, shadow_price=relaxation.price)
+        found = within(request, relaxer.schedule).bounded(relaxation.bound)
+        return Answer.of(found, shadow_price=relaxation.price)
     return Answer(states, bound=relaxation.bound, shadow_price=relaxation.price)

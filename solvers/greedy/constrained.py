@@ -10,11 +10,13 @@ import numpy as np
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.kernels import flat
 from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
-from robatch.solvers.bounds.relaxation import Relaxer, thread_count
+from robatch.solvers.bounds.relaxation import thread_count
+from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.greedy.constrained_dual import Dual, minimize
 from robatch.solvers.greedy.constrained_rows import Rows, rows_of, sides_of
 from robatch.solvers.greedy.constrained_search import MARGIN, Found, Search
 from robatch.solvers.limits import legal
+from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Answer, Request
 
 WORK = 80_000  # queries times changes: small plans are changed and repaired more often
@@ -24,8 +26,8 @@ SPREADS = (0.2, 0.5)  # standard deviations of the logarithms of the prices at w
 RAISED = 0.1  # part of the rows whose price is raised besides, even from 0
 RHOS = (0.0, 0.1)  # first prices of violations
 CLOSE = 1e-9  # relative gap at which nothing more is tried
-EXACT = 1e-15  # margin by which sums may exceed a limit before they are counted to the last digit ...
-FEW = 64  # ... if there is no other plan, or no more queries than these
+EXACT = 1e-15  # margin by which sums may exceed a limit before they are counted to the last digit
+MAX_EXACT_QUERIES = 64  # to which that is tried even if another plan is known
 TRIES = 8  # searches with less and less, where calls that may not be shared make an assignment use more
 
 
@@ -40,7 +42,7 @@ def run(request: Request) -> Answer:
     closed = rows.closed
     if closed.any() and not all((problem.allowed(part) & ~closed).any(axis=1).all() for part in problem.blocks()):
         return Answer(infeasible=True)
-    relaxer = Relaxer.of(request)
+    relaxer = Bounds.of(request).relaxer
     relaxation = relaxer.at(request.budget)
     table = flat(problem, ~closed) if closed.any() else relaxer.flat
     dual = Dual(table, sides_of(rows), rows.loose, rows.scale, thread_count(request.threads))
@@ -50,15 +52,15 @@ def run(request: Request) -> Answer:
     alone = np.zeros(len(least.x))
     alone[0] = least.x[0]  # the bound that the shadow price proves without the other multipliers
     bound = min(least.value, dual.at(alone, 0.0).value, relaxation.bound)
-    found, message = _best(request, rows, dual, least.x, bound, relaxation.plan()[0])
+    found, missing = _best(request, rows, dual, least.x, bound, relaxation.plan()[0])
     price = float(least.x[0] / rows.scale[0])
-    return Answer(found, bound=bound, shadow_price=price, message=message, statistics={"passes": dual.passes})
+    return Answer.of(found, missing, shadow_price=price, statistics={"passes": dual.passes})
 
 
 def _best(
     request: Request, rows: Rows, dual: Dual, x: FloatArray, bound: float, greedy: IntArray
-) -> tuple[IntArray | None, str | None]:
-    """Return the best assignment found that keeps all rows, or None and what stayed violated.
+) -> tuple[Incumbent, str | None]:
+    """Return the best plan found that keeps all rows and the bound, and what stayed violated where there is none.
 
     Sums are kept with a margin first. Where that finds nothing, and for few queries, whose sums may well meet a
     limit to the last digit, another search lets pass what rounding may be.
@@ -67,8 +69,7 @@ def _best(
     states, margin = dual.best_states(x)
     search = Search(rows, dual, x, margin, bound)
     end = time.perf_counter() + (np.inf if request.time_limit is None else request.time_limit)
-    kept: IntArray | None = None
-    closest, known = states, -np.inf
+    found, closest = Incumbent(bound=bound), states
     for margin_ in (MARGIN, -EXACT):
         search.begin(margin_)
         best = search.run(states)
@@ -76,12 +77,12 @@ def _best(
             for start in _starts(request, rows, states, greedy):
                 if best.violation == 0.0:
                     break
-                found = search.run(start)
-                best = found if found.better_than(best) else best
+                tried = search.run(start)
+                best = tried if tried.better_than(best) else best
             best = _changed(request, dual, x, bound, search, best, end)
-            if legal(problem, best.states, request.budget, request.cost):
-                if best.utility > known:
-                    kept, known = best.states, best.utility
+            evaluation = problem.evaluate(best.states)
+            if legal(problem, best.states, request.budget, request.cost, evaluation):
+                found = found.offered(best.states, best.utility, evaluation=evaluation)
                 break
             if margin_ > 0.0:
                 closest = best.states
@@ -91,13 +92,13 @@ def _best(
             # what is legal is decided to the last digit, and by the calls that conflicts add: the search gets less
             search.tighten(np.where(over > -MARGIN * rows.scale, np.maximum(1.1 * over, MARGIN * rows.scale), 0.0))
             best = search.run(best.states)
-        if kept is not None and problem.n_queries > FEW:
+        if found.assignment is not None and problem.n_queries > MAX_EXACT_QUERIES:
             break
-    if kept is not None:
-        return kept, None
+    if found.assignment is not None:
+        return found, None
     over = rows.use(closest) - rows.most
     row = int(np.argmax(over / rows.scale))
-    return None, f"no plan was found that keeps all constraints: the nearest misses {rows.describe(row, over[row])}"
+    return found, f"no plan was found that keeps all constraints: the nearest misses {rows.describe(row, over[row])}"
 
 
 def _starts(request: Request, rows: Rows, states: IntArray, greedy: IntArray) -> Iterator[IntArray]:

@@ -19,12 +19,11 @@ import numpy as np
 
 from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.instances.kernels import Flat
-from robatch.solvers.bounds.relaxation import over_ranges, sample
+from robatch.solvers.bounds.relaxation import ROUNDING, over_ranges, sample
 from robatch.solvers.greedy import constrained_kernels as kernels
 from robatch.solvers.greedy.constrained_kernels import Sides
 
 PARTS = 16  # ranges of queries at most: they do not depend on the threads
-ROUNDING = 16 * float(np.finfo(np.float64).eps)  # relative to all magnitudes in a bound: what it can err at most
 TEMPERATURE = 0.05  # the first one, in utility
 COOLING = 0.25  # factor from one temperature to the next
 COLDEST = 1e-9
@@ -34,7 +33,7 @@ PASSES = 200  # over all queries, at most
 TOLERANCE = 1e-7  # of the bound: what the temperature may still cost
 SAMPLED = 16_384  # queries above which a sample comes first
 WARM = 1.5e-3  # temperature down to which a sample is solved, and at which all queries go on
-EACH = 64  # queries of a constrained group that a sample has on average, at least
+SAMPLED_PER_GROUP = 64  # queries of a constrained group that a sample has on average, at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,7 +257,7 @@ def minimize(dual: Dual, price: float) -> Minimum:
     x = np.zeros(len(dual.most))
     x[0] = price * dual.scale[0]
     hot, rows = TEMPERATURE, dual.flat.n_queries
-    count = max(SAMPLED // 2, EACH * dual.groups)
+    count = max(SAMPLED // 2, SAMPLED_PER_GROUP * dual.groups)
     if rows > SAMPLED and 2 * count <= rows:
         part = dual.sampled(sample(rows, count))
         *_, last = descend(part, x * part.scale / dual.scale, TEMPERATURE, WARM)

@@ -15,7 +15,7 @@ from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.instances.constraints import Constraints
 from robatch.instances.problem import Problem
 from robatch.solvers.greedy.constrained_kernels import Sides
-from robatch.solvers.limits import ROUNDING
+from robatch.solvers.limits import MEAN_ROUNDING
 from robatch.solvers.plan.plan import Cost
 
 SMALL = 1e-3  # of the budget, or one query or call: rows of a smaller right-hand side are scaled by this
@@ -50,10 +50,10 @@ class Rows:
 
     @property
     def loose(self) -> FloatArray:
-        """Right-hand sides with what `coupled` lets pass of rounding, which bounds must hold for: (rows,)."""
+        """Right-hand sides with what `limits` lets pass of rounding, which bounds must hold for: (rows,)."""
         first, groups = self.first_group, len(self.groups)
         loose = self.most.copy()
-        loose[first : first + groups] *= 1.0 - 2.0 * ROUNDING
+        loose[first : first + groups] *= 1.0 - 2.0 * MEAN_ROUNDING
         return loose
 
     @property

@@ -114,7 +114,7 @@ def movers(
 
 @njit(cache=True, nogil=True)
 def choose(
-    cells: Array, targets: Array, counts: Cells, sizes: Array, call_price: Array, amortized: bool, slack: float,
+    cells: Array, targets: Array, counts: Cells, sizes: Array, call_price: Array, slack: float,
     chosen: Array,
 ) -> float:  # fmt: skip
     """Go through moves in the given order and take each that the slack allows; return the slack that is left.
@@ -127,8 +127,6 @@ def choose(
         The queries are written.
     sizes, call_price
         Batch size, and USD of one call, of each state.
-    amortized
-        Whether the slack is of amortized cost. No move then raises the bill.
     slack
         USD that all moves together may cost.
     chosen
@@ -148,10 +146,6 @@ def choose(
         after = max(-(-(queries[cell] - fill) // sizes[s]), needed[cell])
         after += max(-(-(queries[other] + fill) // sizes[t]), needed[other])
         price = (after - before) * call_price[s]
-        if amortized:
-            if price > 0.0:
-                continue
-            price = fill * (call_price[t] / sizes[t] - call_price[s] / sizes[s])
         if price > 0.0 and price > slack:
             continue
         slack -= price

@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.instances.problem import Problem
-from robatch.solvers.bounds.relaxation import Relaxer
-from robatch.solvers.bounds.whole_call_dual import Fixing, strengthened
+from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.greedy.amortized import run as greedy
 from robatch.solvers.limits import OF_MONEY, broken, excess, legal
 from robatch.solvers.mip.formulation import MipModel, build
+from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Limit
 from robatch.solvers.registry import Answer, Request
 
@@ -81,13 +81,14 @@ def keep_budget(request: Request, run: Run, kept: BoolArray | None = None) -> An
         that are fixed because of what they lose against a bound of realized cost.
     """
     begin = time.perf_counter()
+    request = Bounds.carried(request)
     problem, budget, cost = request.problem, request.budget, request.cost
     best = request.initial
     if best is None or not legal(problem, best, budget, cost):
         best = greedy(request).assignment  # milliseconds, and no backend finds a plan sooner
         best = best if best is not None and legal(problem, best, budget, cost) else None
     if kept is None and cost == "realized" and best is not None:
-        kept = _fixed(problem, budget, best)
+        kept = _fixed(request, best)
     model = build(problem, budget, cost, kept=kept)
     bound, tightened, factor = np.inf, False, 1.0
     outcome = Outcome()
@@ -149,13 +150,14 @@ def stopping_gap(gap: float) -> float:
     return gap if gap > OPTIMAL_GAP else max(gap / 2, PROOF)
 
 
-def _fixed(problem: Problem, budget: float, best: IntArray) -> BoolArray | None:
+def _fixed(request: Request, best: IntArray) -> BoolArray | None:
     """Return the pairs that a plan better than one that is known may hold; None if that is not known."""
-    relaxation = Relaxer(strengthened(problem)).at(budget)
-    if relaxation.price == np.inf:
+    bounds = Bounds.of(request)
+    price = bounds.realized(request.budget).price
+    if price == np.inf:
         return None
-    reached = problem.total_utility(best)
-    return Fixing.of(problem, budget, relaxation.price, reached).kept(reached, np.inf, best)
+    reached = request.problem.total_utility(best)
+    return bounds.fixing(request.budget, price, reached).kept(Incumbent(best, reached))
 
 
 def recounted(model: MipModel, values: npt.ArrayLike, assignment: IntArray) -> MipModel | None:

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, replace
 
 from robatch.instances.arrays import IntArray
-from robatch.solvers.plan.plan import Limit
+from robatch.instances.problem_costs import Evaluation
+from robatch.solvers.plan.plan import Cost, Limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,8 @@ class Incumbent:
         Proven upper bound on the utility of any plan, inf if none is known.
     limit
         What ended the search before its proof was complete, or None.
+    evaluation
+        All figures of the plan, where they come from `Problem.evaluate`.
     """
 
     assignment: IntArray | None = None
@@ -30,6 +33,7 @@ class Incumbent:
     cost: float = math.inf
     bound: float = math.inf
     limit: Limit | None = None
+    evaluation: Evaluation | None = None
 
     @property
     def shortfall(self) -> float:
@@ -41,12 +45,22 @@ class Incumbent:
         return self.assignment is not None and self.bound < math.inf and self.shortfall <= gap * abs(self.bound)
 
     def offered(
-        self, assignment: IntArray | None, utility: float, cost: float = math.inf, ties: bool = False
+        self,
+        assignment: IntArray | None,
+        utility: float,
+        cost: float = math.inf,
+        ties: bool = False,
+        evaluation: Evaluation | None = None,
     ) -> Incumbent:
         """Return what is known once a plan is found: the better one stays, of equal ones the older but for `ties`."""
         if assignment is None or not (utility > self.utility or (ties and utility == self.utility)):
             return self
-        return replace(self, assignment=assignment, utility=utility, cost=cost)
+        return replace(self, assignment=assignment, utility=utility, cost=cost, evaluation=evaluation)
+
+    def evaluated(self, assignment: IntArray, found: Evaluation, cost: Cost, budget: float) -> Incumbent:
+        """Return what is known once a plan with all its figures is found, if it keeps a budget in USD."""
+        spent = found.cost(cost)
+        return self if spent > budget else self.offered(assignment, found.utility, spent, evaluation=found)
 
     def bounded(self, bound: float | None) -> Incumbent:
         """Return what is known once another bound is proven: the lower one stays; None proves nothing."""

@@ -8,12 +8,12 @@ from typing import overload
 
 import numpy as np
 
-from robatch.instances.arrays import IntArray
+from robatch.instances.arrays import IntArray, read_only
 from robatch.instances.conflicts import conflict_calls
 from robatch.instances.errors import InputError
 from robatch.instances.model import State
 
-MANY = 8  # cells a query from which queries are sorted instead of counted by cell
+MAX_CELLS_PER_QUERY = 8  # beyond, queries are sorted instead of counted by group and state
 Arrange = Callable[[IntArray, int], IntArray]  # from a cell's queries and its batch size to another order of them
 
 
@@ -184,7 +184,7 @@ def _by_cell(
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Return the queries by state, group and sequence; where each cell begins, and N; its ``group * S + state``."""
     n_groups = int(groups.max(initial=0)) + 1
-    if len(groups) and n_groups * n_states > MANY * len(states):  # too many cells to count in each
+    if len(groups) and n_groups * n_states > MAX_CELLS_PER_QUERY * len(states):  # too many cells to count in each
         where = np.arange(len(states)) if sequence is None else sequence
         order = where[np.lexsort((groups[where], states[where]))]
         found = groups[order] * n_states + states[order]
@@ -193,13 +193,6 @@ def _by_cell(
     from robatch.solvers.plan.packing_kernels import by_cell  # here, as it loads numba
 
     given = np.empty(0, dtype=np.int64) if sequence is None else sequence
-    order, ends = by_cell(*(_frozen(array) for array in (states, groups)), n_groups, n_states, _frozen(given))
+    order, ends = by_cell(*(read_only(array) for array in (states, groups)), n_groups, n_states, read_only(given))
     cells = np.flatnonzero(np.diff(ends))
     return order, np.append(ends[cells], len(order)), cells % n_groups * n_states + cells // n_groups
-
-
-def _frozen(array: IntArray) -> IntArray:
-    """Return a read-only view: one array type, and so one compiled kernel."""
-    view = array.view()
-    view.flags.writeable = False
-    return view

@@ -22,8 +22,9 @@ def run_router_only(request: Request) -> Answer:
     relaxer = Relaxer(flat(problem, smallest), thread_count(request.threads))
     if problem.amortized_cost(relaxer.schedule(0.0)) > request.budget:
         return Answer(message="without batching, even the cheapest models exceed the budget")
-    states = within(request, relaxer.schedule, mixed=False)
-    return Answer(states, message=None if states is not None else "no plan without batching keeps the budget")
+    return Answer.of(
+        within(request, relaxer.schedule, mixed=False), missing="no plan without batching keeps the budget"
+    )
 
 
 def run_batch_only(request: Request) -> Answer:

@@ -25,4 +25,4 @@ def run(request: Request) -> Answer:
         point = kernels.climb_heap(budget, first, costs, utilities)
         return np.asarray(state[point], dtype=np.int64)
 
-    return Answer(within(request, schedule))
+    return Answer.of(within(request, schedule))

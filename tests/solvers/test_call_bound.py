@@ -12,7 +12,10 @@ from robatch.instances import FAMILIES, Problem, generate
 from robatch.instances.kernels import flat
 from robatch.solvers import solve
 from robatch.solvers.bounds.relaxation import Relaxer
-from robatch.solvers.bounds.whole_call_dual import Dual, Fixing, Pairs, dense, send, strengthened
+from robatch.solvers.bounds.shared import Bounds
+from robatch.solvers.bounds.whole_call_dual import Dual, Pairs, dense, send, strengthened
+from robatch.solvers.plan.incumbent import Incumbent
+from robatch.solvers.registry import Request
 
 NAMES = sorted(FAMILIES)
 EDGE = 1e-12  # relative: sums in another order
@@ -193,15 +196,15 @@ def test_the_least_bound_holds_and_fixing_drops_no_pair_of_a_better_plan(chunk):
             assert dual.bound <= pairs.minimize(budget, price, best, steps=1).bound
             low = int(rng.choice(within))  # a plan, not the best: all better ones stay
             reached = float(plans.utility[low])
-            fixing = Fixing.of(problem, budget, price, reached)
-            kept = fixing.kept(reached, math.inf, plans.states[low])
+            fixing = Bounds.of(Request(problem, budget, "realized")).fixing(budget, price, reached)
+            kept = fixing.kept(Incumbent(plans.states[low], reached))
             better = within[plans.utility[within] > reached + 1e-7]
             queries = np.arange(problem.n_queries)
             assert kept[queries, plans.states[better]].all()
             assert kept[queries, plans.states[low]].all()
             assert not (kept & ~problem.allowed()).any()
             most = float(rng.random()) * (fixing.bound - reached)
-            some = fixing.kept(reached, most, plans.states[low])
+            some = fixing.kept(Incumbent(plans.states[low], reached), most)
             best_left = within[plans.utility[within] > max(reached, fixing.bound - most) + 1e-7]
             assert some[queries, plans.states[best_left]].all()
 

@@ -316,9 +316,9 @@ def test_large_problems_go_by_a_sample(cost):
 def test_constraints_that_do_not_bind_change_no_bound():
     problem = generate("realistic", queries=3000, models=3, batch_sizes=(1, 4), seed=1)
     budget = problem.budget_at(0.4)
-    from robatch.solvers.bounds.relaxation import Relaxer
+    from robatch.solvers.bounds.shared import Bounds
 
-    relaxed = Relaxer.of(Request(problem, budget, "amortized")).at(budget)
+    relaxed = Bounds.of(Request(problem, budget, "amortized")).relaxer.at(budget)
     problem = problem.replace(constraints=Constraints(max_queries={problem.models[0].name: 3000}))
     answer = run(Request(problem, budget, "amortized"))
     assert answer.bound == pytest.approx(relaxed.bound, rel=1e-9)

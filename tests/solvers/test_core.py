@@ -212,7 +212,7 @@ def test_bundles_make_every_number_of_copies(seed):
     gain = price * extra - rng.integers(0, 3, count)
     bundles = bundle(price, limit, extra, gain)
     assert (np.diff(bundles.least) >= 0).all()
-    assert bundles.least == pytest.approx(price * bundles.extra - bundles.gain)
+    assert bundles.least == pytest.approx(price * bundles.cost - bundles.utility)
     types = sorted(set(zip(extra, gain, strict=True)))
     assert len(bundles.begin) == len(types) + 1
     assert sorted(bundles.member.tolist()) == list(range(count))
@@ -220,8 +220,8 @@ def test_bundles_make_every_number_of_copies(seed):
         members = bundles.member[bundles.begin[kind] : bundles.begin[kind + 1]]
         assert {(extra[j], gain[j]) for j in members} == {(cost, worth)}
         copies = bundles.copies[bundles.kind == kind].tolist()
-        assert bundles.extra[bundles.kind == kind].tolist() == [cost * number for number in copies]
-        assert bundles.gain[bundles.kind == kind].tolist() == [worth * number for number in copies]
+        assert bundles.cost[bundles.kind == kind].tolist() == [cost * number for number in copies]
+        assert bundles.utility[bundles.kind == kind].tolist() == [worth * number for number in copies]
         loss = price * cost - worth
         useful = [n for n in range(1, len(members) + 1) if n * loss <= limit] or [1]
         sums = {sum(some) for size in range(len(copies) + 1) for some in itertools.combinations(copies, size)}
@@ -236,7 +236,7 @@ def test_items_of_bundles_are_of_distinct_classes(seed):
     bundles = bundle(1.0, 100.0, extra, extra - 1.0)
     found = np.flatnonzero(rng.random(len(bundles.copies)) < 0.5).tolist()
     items = bundles.items(found, owner)
-    wanted = sorted(np.repeat(bundles.extra[found] / bundles.copies[found], bundles.copies[found]).tolist())
+    wanted = sorted(np.repeat(bundles.cost[found] / bundles.copies[found], bundles.copies[found]).tolist())
     if items is not None:
         assert sorted(extra[items].tolist()) == wanted
         assert len(set(owner[items].tolist())) == len(items)
@@ -249,7 +249,7 @@ def test_items_of_bundles_are_of_distinct_classes(seed):
 def test_utilities_that_differ_by_rounding_are_one_type():
     extra, gain = np.array([1.0, 1.0, 1.0]), np.array([0.5, 0.5 + 1e-15, 0.4])
     bundles = bundle(1.0, 9.0, extra, gain)
-    assert sorted(bundles.gain.tolist()) == [0.4, 0.5 + 1e-15, 0.5 + 1e-15]
+    assert sorted(bundles.utility.tolist()) == [0.4, 0.5 + 1e-15, 0.5 + 1e-15]
     assert len(set(bundles.kind.tolist())) == 2
 
 

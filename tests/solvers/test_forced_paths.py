@@ -14,13 +14,14 @@ from robatch.instances.kernels import flat
 from robatch.solvers import solve, verify
 
 # by full name: `robatch.solvers.analysis.frontier` is the function
-relaxation, exact, core, core_search, frontier, sweeps = (
+relaxation, exact, core_kernels, core, core_search, frontier, sweeps = (
     importlib.import_module(f"robatch.solvers.{name}")
     for name in (
         "bounds.relaxation",
         "exact.amortized",
         "exact.core_kernels",
         "exact.core",
+        "exact.core_search",
         "analysis.frontier",
         "bounds.relaxation_kernels",
     )
@@ -36,10 +37,10 @@ SIZES = (
     (exact, "LOWER", (None, -1.0, -1.0, 2.0)),
     (exact, "LEFT", (None, 10.0, 10.0)),
     (exact, "DEPTH", (None, 0, 1, 12)),
-    (core_search, "PATIENCE", (None, 0, 0, 1)),
+    (core, "PATIENCE", (None, 0, 0, 1)),
     (core_search, "SMALLEST_LIST", (None, 8, 16, 32)),
 )
-LIMITS = ((core_search, "LARGEST_LIST", (8, 16, 64)), (core_search, "MOST_NODES", (16, 64)))
+LIMITS = ((core_search, "LARGEST_LIST", (8, 16, 64)), (core_search, "MAX_NODES", (16, 64)))
 WAYS = ("_collapse", "_look_near", "_enter")
 
 
@@ -128,10 +129,10 @@ def force(monkeypatch, rng):
         if value is not None:
             monkeypatch.setattr(module, name, value)
     if rng.random() < 0.1:  # the search comes back to look at the clock all the time
-        monkeypatch.setattr(core, "search", core.search.py_func)
-        monkeypatch.setattr(core, "WORK", int(rng.choice([0, 5, 50])))
+        monkeypatch.setattr(core_kernels, "search", core_kernels.search.py_func)
+        monkeypatch.setattr(core_kernels, "WORK", int(rng.choice([0, 5, 50])))
     if rng.random() < 0.4:
-        monkeypatch.setattr(core_search.Core, WAYS[rng.integers(3)], lambda self, run: None)
+        monkeypatch.setattr(core.Core, WAYS[rng.integers(3)], lambda self, run: None)
         limited = True
     return limited
 
@@ -182,7 +183,7 @@ def test_a_branch_may_spend_the_whole_budget(monkeypatch):
     """All queries but the branch's are answered for free."""
     for name, value in (("AT_ONCE", 0), ("LOWER", -1.0), ("LEFT", 1e9)):
         monkeypatch.setattr(exact, name, value)
-    monkeypatch.setattr(core_search, "PATIENCE", 0)
+    monkeypatch.setattr(core, "PATIENCE", 0)
     models = [Model("free", 0, 0, batch_sizes=(1,)), Model("dear", 1, 0, batch_sizes=(1,))]
     problem = Problem(
         models=models,

@@ -15,7 +15,7 @@ from robatch.instances import FAMILIES, InputError, Model, Problem, generate
 from robatch.solvers import solve, verify
 from robatch.solvers.bounds import whole_call_dual as call_bound
 from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
-from robatch.solvers.greedy import realized
+from robatch.solvers.greedy import realized, realized_core
 from robatch.solvers.registry import Request
 
 NAMES = sorted(FAMILIES)
@@ -229,30 +229,43 @@ def test_drawn_problems(case):
 
 
 PATHS = {
-    "no annealing": {"FEW": 0},
-    "few rounds": {"ROUNDS": 6, "EACH_GROUP": 1, "FEWEST_MOVES": 50, "EACH_QUERY": 1},
-    "no rounds": {"ROUNDS": 0, "EACH_GROUP": 0, "FEWEST_MOVES": 0, "EACH_QUERY": 0},
-    "one try": {"TRIES": 1, "FEW": 0},
-    "no last calls": {"LAST_CALLS": 0},
-    "always a higher price": {"FAR_OVER": 0.0},
-    "small core": {"CORE": 3, "EACH": 1, "FEW": 0},
-    "small core, annealed": {"CORE": 3, "EACH": 1},
-    "core of one": {"CORE": 1, "EACH": 0, "DIRECT": 0, "SAMPLE": 1},
-    "capped core": {"CORE": 9, "MOST_CORE": 2},
-    "near": {"CORE": 4, "EACH": 1, "DIRECT": 2, "SAMPLE": 2},
-    "near, sample of all": {"CORE": 4, "EACH": 1, "DIRECT": 4, "SAMPLE": 1, "FEW": 0},
-    "one price": {"SEVERAL": 0, "DIRECT": 0},
-    "second price": {"HIGHER": 3.0, "DIRECT": 0},
-    "linear bound": {"PAIRS": 0},
-    "slow": {"MANY": 1},
+    "no annealing": {"MAX_ANNEALED_PER_GROUP": 0},
+    "few rounds": {"COUNT_CHANGES": 6, "COUNT_CHANGES_PER_GROUP": 1, "MIN_MOVES": 50, "MOVES_PER_QUERY": 1},
+    "no rounds": {"COUNT_CHANGES": 0, "COUNT_CHANGES_PER_GROUP": 0, "MIN_MOVES": 0, "MOVES_PER_QUERY": 0},
+    "one try": {"MAX_FITS": 1, "MAX_ANNEALED_PER_GROUP": 0},
+    "no last calls": {"MAX_LAST_CALL_QUERIES": 0},
+    "always a higher price": {"OVERBILLED": 0.0},
+    "small core": {"CORE_QUERIES": 3, "CORE_QUERIES_PER_GROUP": 1, "MAX_ANNEALED_PER_GROUP": 0},
+    "small core, annealed": {"CORE_QUERIES": 3, "CORE_QUERIES_PER_GROUP": 1},
+    "core of one": {"CORE_QUERIES": 1, "CORE_QUERIES_PER_GROUP": 0, "DIRECT": 0, "SAMPLE": 1},
+    "capped core": {"CORE_QUERIES": 9, "MAX_CORE_QUERIES": 2},
+    "near": {"CORE_QUERIES": 4, "CORE_QUERIES_PER_GROUP": 1, "DIRECT": 2, "SAMPLE": 2},
+    "near, sample of all": {
+        "CORE_QUERIES": 4,
+        "CORE_QUERIES_PER_GROUP": 1,
+        "DIRECT": 4,
+        "SAMPLE": 1,
+        "MAX_ANNEALED_PER_GROUP": 0,
+    },
+    "one price": {"MAX_SECOND_PRICE_QUERIES": 0, "DIRECT": 0},
+    "second price": {"SECOND_PRICE": 3.0, "DIRECT": 0},
+    "linear bound": {"MAX_DUAL_PAIRS": 0},
+    "slow": {"FULL_EFFORT_QUERIES": 1},
 }
+
+
+def force(patch, name, value):
+    """Set a constant of the scheduler in each of its files."""
+    files = [file for file in (realized, realized_core) if hasattr(file, name)]
+    assert files
+    for file in files:
+        patch.setattr(file, name, value)
 
 
 @pytest.mark.parametrize("path", sorted(PATHS))
 def test_forced_paths(path, monkeypatch):
     for name, value in PATHS[path].items():
-        assert hasattr(realized, name)
-        monkeypatch.setattr(realized, name, value)
+        force(monkeypatch, name, value)
     for seed in range(56):
         most = (6, 6, 25, 60)[seed // 8 % 4]
         problem, budget = make(seed, most, SIZES[:3] if most == 6 else SIZES)
@@ -265,12 +278,12 @@ def test_forced_paths(path, monkeypatch):
 
 
 def test_a_core_that_is_a_part(monkeypatch):
-    monkeypatch.setattr(realized, "CORE", 20)
+    monkeypatch.setattr(realized, "CORE_QUERIES", 20)
     seen = []
-    closest = realized._closest
-    monkeypatch.setattr(realized, "_closest", lambda *args: seen.append(closest(*args)) or seen[-1])
+    closest = realized.closest
+    monkeypatch.setattr(realized, "closest", lambda *args: seen.append(closest(*args)) or seen[-1])
     for direct in (2_048, 16):  # all margins, or those of a sample
-        monkeypatch.setattr(realized, "DIRECT", direct)
+        force(monkeypatch, "DIRECT", direct)
         for seed in range(8):
             problem = generate("realistic", 200, 3, seed=seed).replace(groups=np.arange(200) % (1 + seed % 2))
             budget = problem.budget_at(0.4)
@@ -286,7 +299,7 @@ def test_what_is_fixed_and_what_moves_make_the_whole():
         rng = np.random.default_rng(seed)
         states = np.array([rng.choice(np.flatnonzero(row)) for row in problem.allowed()])
         rows = np.sort(rng.choice(problem.n_queries, int(rng.integers(1, problem.n_queries + 1)), replace=False))
-        core = realized._core(problem, call_bound.strengthened(problem), states, rows)
+        core = realized_core.core_of(problem, call_bound.strengthened(problem), states, problem.evaluate(states), rows)
         held, total = core.count(states[core.rows])
         whole = np.zeros_like(held)
         np.add.at(whole, (problem.group_codes, states), 1)

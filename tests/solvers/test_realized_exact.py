@@ -12,7 +12,7 @@ import pytest
 from robatch.instances import FAMILIES, Model, Problem, generate
 from robatch.solvers import solve, verify
 from robatch.solvers.exact import realized as realized_exact
-from robatch.solvers.greedy import realized
+from robatch.solvers.greedy import realized, realized_core
 from robatch.solvers.mip import cut_loop as budget_check
 from robatch.solvers.registry import Answer
 
@@ -88,21 +88,28 @@ def test_equals_brute_force(chunk):
         check_against_all(problem, budget, solve(problem, budget, "exact", cost="realized", seed=seed % 3))
 
 
+POOR = {
+    (realized_core, "COUNT_CHANGES"): 0,
+    (realized_core, "COUNT_CHANGES_PER_GROUP"): 0,
+    (realized_core, "MAX_ANNEALED_PER_GROUP"): 0,
+    (realized, "MAX_LAST_CALL_QUERIES"): 0,
+}
+
+
 @pytest.fixture
 def poor(monkeypatch):
     """Let the scheduler leave much to the search."""
-    for name, value in {"ROUNDS": 0, "EACH_GROUP": 0, "FEW": 0, "LAST_CALLS": 0}.items():
-        assert hasattr(realized, name)
-        monkeypatch.setattr(realized, name, value)
+    for (file, name), value in POOR.items():
+        monkeypatch.setattr(file, name, value)
 
 
 PATHS = {
     "as it is": {},
-    "calls first": {"MANY": 0},
-    "calls first, in very few pairs": {"MANY": 0, "SMALL": 1e9},
-    "calls first, in all pairs": {"MANY": 0, "SMALL": 1e-9, "ROUGH": 0.5},
-    "no small core": {"FIRST": 1e-9},
-    "a tiny core": {"FIRST": 1e9},
+    "calls first": {"CALLS_FIRST_PAIRS": 0},
+    "calls first, in very few pairs": {"CALLS_FIRST_PAIRS": 0, "CALLS_CUT": 1e9},
+    "calls first, in all pairs": {"CALLS_FIRST_PAIRS": 0, "CALLS_CUT": 1e-9, "CALLS_GAP": 0.5},
+    "no small core": {"FIRST_CUT": 1e-9},
+    "a tiny core": {"FIRST_CUT": 1e9},
 }
 
 
@@ -117,7 +124,7 @@ def test_forced_paths_from_a_poor_plan(path, poor, monkeypatch):
 
 
 def test_a_problem_beyond_memory_keeps_plan_and_bound(poor, monkeypatch):
-    monkeypatch.setattr(realized_exact, "MOST_PAIRS", 0)
+    monkeypatch.setattr(realized_exact, "MAX_PAIRS", 0)
     limits = set()
     for seed in range(600, 648):
         problem, budget = make(seed, 1, 6)
@@ -160,8 +167,8 @@ def test_forced_paths_equal_the_usual_one(path, monkeypatch):
         with monkeypatch.context() as patch:
             for name, value in PATHS[path].items():
                 patch.setattr(realized_exact, name, value)
-            for name, value in {"ROUNDS": 0, "EACH_GROUP": 0, "FEW": 0, "LAST_CALLS": 0}.items():
-                patch.setattr(realized, name, value)
+            for (file, name), value in POOR.items():
+                patch.setattr(file, name, value)
             forced = solve(problem, budget, "exact", cost="realized", time_limit=6.0)
         verify(problem, forced)
         if usual.utility is None or forced.utility is None:
@@ -234,7 +241,7 @@ def test_where_whole_calls_make_the_optimum():
 
 
 def test_without_shared_prompts_it_is_the_amortized_problem(poor, monkeypatch):
-    monkeypatch.setattr(realized_exact, "MANY", 0)
+    monkeypatch.setattr(realized_exact, "CALLS_FIRST_PAIRS", 0)
     for seed, family in enumerate(NAMES):
         problem = generate(family, 40, 2, (1, 4), seed=seed)
         problem = problem.replace(models=[model.replace(shared_tokens=0.0) for model in problem.models])

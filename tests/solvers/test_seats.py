@@ -254,10 +254,12 @@ def test_propose_leaves_seats_for_all():
 PLAIN = """
 import numpy as np
 from robatch.instances import generate
-from robatch.solvers import realized, solve
-for name, value in {"ROUNDS": 150, "FEWEST_MOVES": 600, "EACH_QUERY": 1, "PAIRS": 0}.items():
-    assert hasattr(realized, name)
-    setattr(realized, name, value)
+from robatch.solvers import solve
+from robatch.solvers.greedy import realized, realized_core
+for name, value in {"COUNT_CHANGES": 150, "MIN_MOVES": 600, "MOVES_PER_QUERY": 1, "MAX_DUAL_PAIRS": 0}.items():
+    file = realized if hasattr(realized, name) else realized_core
+    assert hasattr(file, name)
+    setattr(file, name, value)
 for groups in (1, 2):
     problem = generate("uncorrelated", 9, 2, (1, 2, 4), seed=2).replace(groups=np.arange(9) % groups)
     plan = solve(problem, problem.budget_at(0.45), "greedy", cost="realized", seed=3)

@@ -25,6 +25,7 @@ import numpy as np
 from robatch.instances.arrays import IntArray
 from robatch.instances.kernels import flat
 from robatch.solvers.bounds.fit_to_budget import within
+from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.reference.frontier_kernels import frontiers, rebuild
 from robatch.solvers.registry import Answer, Request
 from robatch.solvers.search_limits import Work
@@ -37,8 +38,10 @@ def run(request: Request) -> Answer:
     """Destroy and rebuild, from both extremes."""
     problem = request.problem
     work = Work(request.time_limit, 1)
-    if problem.cost(problem.best_assignment, request.cost) <= request.budget:
-        return Answer(problem.best_assignment)
+    best = problem.best_assignment
+    everything = Incumbent().evaluated(best, problem.evaluate(best), request.cost, request.budget)
+    if everything.assignment is not None:
+        return Answer.of(everything)
     first, state, costs, utilities = frontiers(flat(problem))
     lowest, highest = first[:-1], first[1:] - 1
     count = math.ceil(PART * problem.n_queries)
@@ -73,6 +76,5 @@ def run(request: Request) -> Answer:
                 best, most = point, float(utilities[point].sum())
         return np.asarray(state[best], dtype=np.int64)
 
-    states = within(request, schedule)
-    message = None if states is not None else "no plan was rebuilt that keeps the budget"
-    return Answer(states, limit=work.limit, message=message, statistics=work.counts)
+    found = within(request, schedule).stopped(work.limit)
+    return Answer.of(found, "no plan was rebuilt that keeps the budget", statistics=work.counts)

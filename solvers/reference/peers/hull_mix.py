@@ -45,5 +45,4 @@ def run(request: Request) -> Answer:
                 return states
         return problem.cheapest_assignment
 
-    states = within(request, schedule)
-    return Answer(states, message=None if states is not None else "no mix of two states was found to keep the budget")
+    return Answer.of(within(request, schedule), missing="no mix of two states was found to keep the budget")

@@ -47,5 +47,4 @@ def run(request: Request, observed_share: float = OBSERVED) -> Answer:
         states: IntArray = kernels.serve(order, len(observed), min(price, HIGHEST), room, cheapest, least, arrays)
         return states
 
-    states = within(request, schedule)
-    return Answer(states, message=None if states is not None else "the queries could not be served within the budget")
+    return Answer.of(within(request, schedule), missing="the queries could not be served within the budget")

@@ -44,8 +44,7 @@ def run(request: Request) -> Answer:
                 best[sent] = strong.states[sent]
         return best
 
-    states = within(request, schedule)
-    return Answer(states, message=None if states is not None else "no pair of states was found to keep the budget")
+    return Answer.of(within(request, schedule), missing="no pair of states was found to keep the budget")
 
 
 def _sent(weak: Uniform, strong: Uniform, budget: float) -> IntArray:

@@ -18,13 +18,14 @@ import numpy as np
 
 from robatch.instances.arrays import IntArray
 from robatch.solvers.bounds.fit_to_budget import within
-from robatch.solvers.bounds.relaxation import EDGE, Relaxer
+from robatch.solvers.bounds.relaxation import EDGE
+from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.registry import Answer, Request
 
 
 def run(request: Request) -> Answer:
     """Take every query's state of greatest ``utility - lambda * cost``, at the smallest lambda within the budget."""
-    relaxer = Relaxer.of(request)
+    relaxer = Bounds.of(request).relaxer
 
     def schedule(budget: float) -> IntArray:
         relaxation = relaxer.at(budget * (1 + EDGE))  # what just fits does not fail by rounding; `within` checks
@@ -35,5 +36,4 @@ def run(request: Request) -> Answer:
         states[steps.query[:taken]] = steps.state[:taken]
         return states
 
-    states = within(request, schedule)
-    return Answer(states, message=None if states is not None else "no trade-off was found to keep the budget")
+    return Answer.of(within(request, schedule), missing="no trade-off was found to keep the budget")

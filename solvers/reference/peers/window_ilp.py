@@ -73,7 +73,7 @@ def run(request: Request, window: int = WINDOW, solver: str = "exact") -> Answer
                         time_limit=seconds if seconds < math.inf else None,
                         initial=None,
                         price=None,
-                        relaxer=None,
+                        bounds=None,
                     )
                 )
                 states = states if answer.assignment is None else answer.assignment
@@ -82,10 +82,6 @@ def run(request: Request, window: int = WINDOW, solver: str = "exact") -> Answer
             found.append(states)
         return np.concatenate(found)
 
-    states = within(request, schedule)
-    return Answer(
-        states,
-        limit=limits[0] if limits else None,
-        message=None if states is not None else "no windows were solved to a plan that keeps the budget",
-        statistics={"windows": len(windows)},
-    )
+    found = within(request, schedule)
+    missing = "no windows were solved to a plan that keeps the budget"
+    return Answer.of(found.stopped(limits[0] if limits else None), missing, statistics={"windows": len(windows)})

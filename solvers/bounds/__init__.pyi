@@ -1,0 +1,10 @@
+from .fit_to_budget import within as within
+from .granularity import lower_to_grade as lower_to_grade
+from .granularity import raise_to_grade as raise_to_grade
+from .least_bill import cheapest_realized_assignment as cheapest_realized_assignment
+from .relaxation import Relaxation as Relaxation
+from .relaxation import Relaxer as Relaxer
+from .shared import Bounds as Bounds
+from .target_relaxation import reach as reach
+from .target_relaxation import reaching as reaching
+from .whole_call_dual import Fixing as Fixing

@@ -1,0 +1,1 @@
+from .amortized import run as run
