@@ -17,36 +17,30 @@ from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.instances.sizes import Sizes
 
-_MAKERS: dict[str, tuple[str, Callable[[Sizes, np.random.Generator], Problem]]] = {
-    "realistic": (
-        "prices, token lengths, accuracies and loss with batch size like those published for real pools",
-        realistic.realistic,
-    ),
-    "uncorrelated": (
-        "random utilities that have nothing to do with cost (Pisinger 1995)",
-        correlated.uncorrelated,
-    ),
-    "weakly-correlated": (
-        "utility is cost, give or take a tenth of the cost range (Pisinger 1995)",
-        correlated.weakly_correlated,
-    ),
-    "strongly-correlated": (
-        "utility is cost plus a constant for every step up in cost: none dominates (Pisinger 1995)",
-        correlated.strongly_correlated,
-    ),
-    "subset-sum": ("utility is proportional to cost (Pisinger 1995)", correlated.subset_sum),
-    "ties": ("0/1 correctness, few distinct costs, equal prices", hard_cases.ties),
-    "adversarial": (
-        "the greedy gap is large by construction: one giant upgrade that greedy reaches too late",
-        hard_cases.adversarial,
-    ),
-    "from-knapsack": (
-        "a random 0-1 knapsack; always 2 models ('skip' and 'take') of batch size 1",
-        knapsack.random_problem,
-    ),
+_MAKERS: dict[str, Callable[[Sizes, np.random.Generator], Problem]] = {
+    "realistic": realistic.realistic,
+    "uncorrelated": correlated.uncorrelated,
+    "weakly-correlated": correlated.weakly_correlated,
+    "strongly-correlated": correlated.strongly_correlated,
+    "subset-sum": correlated.subset_sum,
+    "ties": hard_cases.ties,
+    "adversarial": hard_cases.adversarial,
+    "from-knapsack": knapsack.random_problem,
 }
-
-FAMILIES: Mapping[str, str] = MappingProxyType({name: text for name, (text, _) in _MAKERS.items()})
+FAMILIES: Mapping[str, str] = MappingProxyType(
+    {
+        "realistic": "prices, token lengths, accuracies and loss with batch size like those published for real pools",
+        "uncorrelated": "random utilities that have nothing to do with cost (Pisinger 1995)",
+        "weakly-correlated": "utility is cost, give or take a tenth of the cost range (Pisinger 1995)",
+        "strongly-correlated": (
+            "utility is cost plus a constant for every step up in cost: none dominates (Pisinger 1995)"
+        ),
+        "subset-sum": "utility is proportional to cost (Pisinger 1995)",
+        "ties": "0/1 correctness, few distinct costs, equal prices",
+        "adversarial": "the greedy gap is large by construction: one giant upgrade that greedy reaches too late",
+        "from-knapsack": "a random 0-1 knapsack; always 2 models ('skip' and 'take') of batch size 1",
+    }
+)
 """Names of the families of `generate`, with a short description of each."""
 
 
@@ -108,4 +102,4 @@ def generate(
         factored=factored is not False,
     )
     rng = np.random.default_rng(scalars.whole("seed", seed, most=2**63 - 1))
-    return _MAKERS[family][1](sizes, rng)
+    return _MAKERS[family](sizes, rng)

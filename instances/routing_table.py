@@ -117,12 +117,14 @@ def long_form(table: Table, options: Options) -> RoutingTable:
         tokens("output_tokens", options.output_tokens),
         None,
         queries,
-        None if options.group is None else _groups(table, options.group, order.reshape(n, k), queries),
+        _groups(table, options.group, order.reshape(n, k), queries),
     )
 
 
-def _groups(table: Table, column: str, rows: IntArray, queries: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the group of each query, the same in all its rows (N, K) of the table."""
+def _groups(table: Table, column: str | None, rows: IntArray, queries: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    """Return the group of each query, which stands in all its rows (N, K) of the table; None without a column."""
+    if column is None:
+        return None
     codes, labels = table.codes(column)
     grid = codes[rows]
     differs = (grid != grid[:, :1]).any(axis=1)
@@ -157,8 +159,5 @@ def wide_form(table: Table, options: Options) -> RoutingTable:
         inputs = table.numbers("input_tokens", row_name=row_name)
     else:
         inputs = _constant("input_tokens", options.input_tokens or 0.0, n)
-    groups = None
-    if options.group is not None:
-        codes, labels = table.codes(options.group)
-        groups = labels[codes]
+    groups = _groups(table, options.group, np.arange(n)[:, None], np.arange(n))
     return RoutingTable(models, matrix("", 1.0), inputs, None, matrix(COST_SUFFIX, np.inf), ids, groups)
