@@ -15,17 +15,17 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import whole
-from robatch.proxies.utility.crossfit import cross_fit, deal
+from robatch.proxies.utility.crossfit import assign_folds, cross_fit
 from robatch.proxies.utility.decomposition import Layout
-from robatch.proxies.utility.estimators import DENSE, make_router, router_scores
-from robatch.proxies.utility.features import Features, as_rows, check_source
+from robatch.proxies.utility.estimators import estimator_scores, make_estimator, needs_dense
+from robatch.proxies.utility.features import Features, as_rows, check_source, n_rows
 from robatch.proxies.utility.validation import as_measured
 
 
 class AnswerScorer(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Predicts the probability that an answer is right, from the query and from what the answer looks like.
 
-    Each state has a router of its own, fitted to that state's answers.
+    Each state has an estimator of its own, fitted to that state's answers.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ class AnswerScorer(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
     folds
         Parts into which the queries are split for `cross_fitted_`.
     random_state
-        Seed of the split and of the routers.
+        Seed of the split and of the estimators.
 
     Attributes
     ----------
     cross_fitted_
-        Scores of the queries of the fit, each by routers that did not see it: (N, S). What `fit_cascade` needs.
+        Scores of the queries of the fit, each by estimators that did not see it: (N, S). What `fit_cascade` needs.
 
     Notes
     -----
@@ -82,35 +82,34 @@ class AnswerScorer(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         check_source(self.features)
         X = as_rows(X)  # noqa: N806
         measured = as_measured(y)
-        rows = X.shape[0] if hasattr(X, "shape") else len(X)
+        rows = n_rows(X)
         if rows != len(measured):
             raise InputError(f"X has {rows} queries and y {len(measured)}: as many are needed")
         empty = np.flatnonzero(np.isnan(measured).all(axis=0))
         if len(empty):
             raise InputError(f"y holds no measurement in column {empty[0]}: at least one is needed")
-        looks = _looks(answers, measured.shape)
-        fold = deal(X, groups, rows, whole("folds", self.folds, 2), self.random_state)
+        described = _answer_features(answers, measured.shape)
+        fold = assign_folds(X, groups, rows, whole("folds", self.folds, 2), self.random_state)
         with threadpool_limits(limits=1):  # sums in another order are other sums
-            dense = self.router in DENSE if isinstance(self.router, str) else True
-            self.features_ = Features(self.features, dense=dense, random_state=self.random_state)
+            self.features_ = Features(self.features, dense=needs_dense(self.router), random_state=self.random_state)
             seen, views = self.features_.fit_folded(X, fold)
-            self.scalers_, self.routers_, scores = [], [], []
+            self.scalers_, self.estimators_, scores = [], [], []
             for s in range(measured.shape[1]):
                 known = ~np.isnan(measured[:, s])
-                scaler = StandardScaler().fit(looks[known, s]) if looks.shape[2] else None
-                look = _scaled(scaler, looks[:, s])
+                scaler = StandardScaler().fit(described[known, s]) if described.shape[2] else None
+                columns = _scaled(scaler, described[:, s])
                 found = cross_fit(
                     self._make,
                     Layout.of([("answer", 1)], per_state=True),
-                    _beside(seen, look),
-                    [_beside(view, look) for view in views],
+                    _beside(seen, columns),
+                    [_beside(view, columns) for view in views],
                     measured[:, [s]],
                     fold,
                 )
                 self.scalers_.append(scaler)
-                self.routers_ += found.routers
+                self.estimators_ += found.estimators
                 scores.append(expit(found.scores[:, 0]))
-        self.n_answer_features_ = looks.shape[2]
+        self.n_answer_features_ = described.shape[2]
         self.cross_fitted_: FloatArray = np.column_stack(scores)
         return self
 
@@ -129,25 +128,25 @@ class AnswerScorer(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         """
         check_is_fitted(self)
         X = as_rows(X)  # noqa: N806
-        rows = X.shape[0] if hasattr(X, "shape") else len(X)
-        looks = _looks(answers, (rows, len(self.routers_)))
-        if looks.shape[2] != self.n_answer_features_:
+        rows = n_rows(X)
+        described = _answer_features(answers, (rows, len(self.estimators_)))
+        if described.shape[2] != self.n_answer_features_:
             raise InputError(
-                f"answers has {looks.shape[2]} features: the scorer was fitted with {self.n_answer_features_}"
+                f"answers has {described.shape[2]} features: the scorer was fitted with {self.n_answer_features_}"
             )
         with threadpool_limits(limits=1):
             seen = self.features_.transform(X)
             columns = [
-                expit(router_scores(router, _beside(seen, _scaled(scaler, looks[:, s]))))
-                for s, (router, scaler) in enumerate(zip(self.routers_, self.scalers_, strict=True))
+                expit(estimator_scores(estimator, _beside(seen, _scaled(scaler, described[:, s]))))
+                for s, (estimator, scaler) in enumerate(zip(self.estimators_, self.scalers_, strict=True))
             ]
         return np.column_stack(columns)
 
     def _make(self, weight: FloatArray) -> Any:
-        return make_router(self.router, int((weight > 0).sum()), self.random_state)
+        return make_estimator(self.router, int((weight > 0).sum()), self.random_state)
 
 
-def _looks(answers: Any, shape: tuple[int, ...]) -> FloatArray:
+def _answer_features(answers: Any, shape: tuple[int, ...]) -> FloatArray:
     """Return the answers' features: (N, S, A)."""
     if answers is None:
         return np.zeros((*shape, 0))
@@ -163,15 +162,15 @@ def _looks(answers: Any, shape: tuple[int, ...]) -> FloatArray:
     return array
 
 
-def _scaled(scaler: StandardScaler | None, look: FloatArray) -> FloatArray:
+def _scaled(scaler: StandardScaler | None, columns: FloatArray) -> FloatArray:
     # Clipped: an answer of extreme length is no more telling than a long one.
-    return look if scaler is None else np.clip(scaler.transform(look), -4.0, 4.0)
+    return columns if scaler is None else np.clip(scaler.transform(columns), -4.0, 4.0)
 
 
-def _beside(seen: Any, look: FloatArray) -> Any:
+def _beside(seen: Any, columns: FloatArray) -> Any:
     """Put the features of query and answer side by side."""
-    if not look.shape[1]:
+    if not columns.shape[1]:
         return seen
     if sp.issparse(seen):
-        return sp.csr_array(sp.hstack([seen, sp.csr_array(look)], format="csr"))
-    return np.hstack([seen, look])
+        return sp.csr_array(sp.hstack([seen, sp.csr_array(columns)], format="csr"))
+    return np.hstack([seen, columns])

@@ -1,4 +1,4 @@
-"""Cross-fitting: the queries are dealt out to folds, and each fold is predicted by routers that did not see it."""
+"""Cross-fitting: the queries are dealt out to folds, and each fold is predicted by estimators that did not see it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from scipy.sparse.csgraph import connected_components
 
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.errors import InputError
-from robatch.proxies.utility.decomposition import Decomposition, Layout, router_targets
-from robatch.proxies.utility.estimators import fit_router, router_scores
+from robatch.proxies.utility.decomposition import Decomposition, Layout, estimator_targets
+from robatch.proxies.utility.estimators import estimator_scores, fit_estimator
 from robatch.proxies.utility.features import as_rows
 
 MOST_FOLDS = 50
@@ -20,30 +20,30 @@ MOST_FOLDS = 50
 
 
 class CrossFit(NamedTuple):
-    """Routers fitted to all queries, and what those fitted without a fold say.
+    """Estimators fitted to all queries, and what those fitted without a fold say.
 
     Attributes
     ----------
-    routers
+    estimators
         One for each of the U units of the layout, fitted to all queries.
     scores
-        Scores of each query by the routers that did not see it: (N, U).
+        Scores of each query by the estimators that did not see it: (N, U).
     errors
         Standard error of each unit's score, the mean over the queries: (U,).
     """
 
-    routers: list[Any]
+    estimators: list[Any]
     scores: FloatArray
     errors: FloatArray
 
 
-def deal(X: Any, groups: Any, rows: int, folds: int, seed: int) -> IntArray:  # noqa: N803
+def assign_folds(X: Any, groups: Any, rows: int, folds: int, seed: int) -> IntArray:  # noqa: N803
     """Deal the queries out to folds, equal texts and groups together: (N,).
 
     Raises
     ------
     InputError
-        If `groups` has another shape, or there are more folds than `MOST_FOLDS` and than parts to deal out.
+        If `groups` has another shape, or there are more folds than `MOST_FOLDS` and than parts to assign_folds out.
     """
     X = as_rows(X)  # noqa: N806
     codes = np.arange(rows)
@@ -79,14 +79,14 @@ def cross_fit(
     measured: FloatArray,
     fold: IntArray,
 ) -> CrossFit:
-    """Fit the routers to all queries, and to all but each fold.
+    """Fit the estimators to all queries, and to all but each fold.
 
     Parameters
     ----------
     make
-        Returns an unfitted router for the weights of the queries (see `estimators.make_router`).
+        Returns an unfitted estimator for the weights of the queries (see `estimators.make_estimator`).
     layout
-        Which states each router predicts.
+        Which states each estimator predicts.
     seen
         Features of all queries: (N, F).
     views
@@ -96,28 +96,28 @@ def cross_fit(
     fold
         (N,).
     """
-    routers: list[Any] = []
+    estimators: list[Any] = []
     scores = np.empty((len(measured), layout.n_units))
     errors = np.empty(layout.n_units)
     parts = np.unique(fold)
     for unit in range(layout.n_units):
-        target, weight = router_targets(measured[:, layout.columns(unit)])
-        routers.append(fit_router(make(weight), seen, target, weight))
-        level = router_scores(routers[-1], seen).mean()
+        target, weight = estimator_targets(measured[:, layout.columns(unit)])
+        estimators.append(fit_estimator(make(weight), seen, target, weight))
+        level = estimator_scores(estimators[-1], seen).mean()
         every = []
         for part, view in zip(parts, views, strict=True):
             rest = np.where(fold == part, 0.0, weight)
             if len(parts) > 1:
-                every.append(router_scores(fit_router(make(rest), view, target, rest), view))
+                every.append(estimator_scores(fit_estimator(make(rest), view, target, rest), view))
             else:
-                every.append(router_scores(routers[-1], seen))
-            # Where a fold does well, the routers without it are fitted to worse means: taken as they are, scores would
-            # run against the answers by that alone. So they keep their differences, and get the level of them all.
+                every.append(estimator_scores(estimators[-1], seen))
+            # Where a fold does well, the estimators without it are fitted to worse means, and their scores would run
+            # against the answers by that alone. So the scores keep their differences and get the level of them all.
             shift = every[-1].mean() - level
             scores[fold == part, unit] = every[-1][fold == part] - shift
         # The jackknife by groups, averaged over the queries.
         errors[unit] = np.sqrt((len(parts) - 1) * np.var(every, axis=0).mean())
-    return CrossFit(routers, scores, errors)
+    return CrossFit(estimators, scores, errors)
 
 
 def left_out(

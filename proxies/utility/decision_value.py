@@ -20,7 +20,7 @@ PRICES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 
 @dataclass(frozen=True)
 class DecisionValue:
-    """Measured utility less price times cost of choices, by predictions and by those of a constant router.
+    """Measured utility less price times cost of choices, by predictions and by those of a constant estimator.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ from robatch.proxies.utility.scaling import Curve, estimate_floor, fit_curve, pa
 
 @dataclass(frozen=True)
 class Layout:
-    """Which column belongs to which model, batch size and router.
+    """Which column belongs to which model, batch size and estimator.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Layout:
     model
         Number of each state's model: (S,).
     unit
-        Number of the router that predicts each state: (S,). One router a model, or one a state.
+        Number of the estimator that predicts each state: (S,). One a model, or one a state.
     """
 
     states: tuple[tuple[str, int], ...]
@@ -63,11 +63,11 @@ class Layout:
 
     @property
     def n_units(self) -> int:
-        """Number of routers."""
+        """Number of estimators."""
         return int(self.unit.max()) + 1
 
     def columns(self, unit: int) -> IntArray:
-        """Columns of a router, by ascending batch size."""
+        """Columns of an estimator, by ascending batch size."""
         return self._ascending(np.flatnonzero(self.unit == unit))
 
     def model_columns(self, model: int) -> IntArray:
@@ -78,8 +78,8 @@ class Layout:
         return np.array(sorted(columns.tolist(), key=lambda s: self.states[s][1]), dtype=np.int64)
 
 
-def router_targets(measured: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Give what one router is fitted to: a query's mean over all its batch sizes, and that mean's weight.
+def estimator_targets(measured: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Give what one estimator is fitted to: a query's mean over all its batch sizes, and that mean's weight.
 
     Parameters
     ----------
@@ -110,17 +110,17 @@ def router_targets(measured: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 @dataclass(frozen=True)
 class Decomposition:
-    """Router scores to utilities: what is fitted on scores of queries that were left out of the routers.
+    """Router scores to utilities: what is fitted on scores of queries that were left out of the estimators.
 
     Attributes
     ----------
     stack
-        By router: intercept, slope of its own score, and slope of the mean score of all routers: (U, 3). The latter
-        corrects what a plan would exploit: a score far above all others is often luck.
+        By estimator: intercept, slope of its own score, and slope of the mean score of all estimators: (U, 3). The
+        last corrects what a plan would exploit: a score far above all others is often luck.
     floors
         Utility of guessing by model: (K,).
     curves
-        Scaling function by model; none where there is one router a state.
+        Scaling function by model; none where there is one estimator a state.
     retention
         By state: (S,).
     calibrators
@@ -174,7 +174,7 @@ class Decomposition:
         return cls(stack, floors, tuple(curves), retention, tuple(calibrators[s] for s in range(len(layout.states))))
 
     def base(self, scores: FloatArray) -> FloatArray:
-        """Give the base utility of each query by router: (N, U)."""
+        """Give the base utility of each query by estimator: (N, U)."""
         return _base(self.stack, scores)
 
     def predict(self, layout: Layout, scores: FloatArray) -> FloatArray:

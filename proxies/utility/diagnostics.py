@@ -18,7 +18,7 @@ from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
 from robatch.instances.files import replacing
 from robatch.instances.scalars import whole
-from robatch.proxies.utility.crossfit import deal
+from robatch.proxies.utility.crossfit import assign_folds
 from robatch.proxies.utility.decision_value import DecisionValue, decision_value
 from robatch.proxies.utility.features import as_rows, embedded
 from robatch.proxies.utility.utility_proxy import UtilityProxy
@@ -126,7 +126,7 @@ def diagnose(
     """
     measured = as_measured(y)
     X = as_rows(X)  # noqa: N806
-    fold = deal(X, groups, len(measured), whole("folds", folds, 2), seed)
+    fold = assign_folds(X, groups, len(measured), whole("folds", folds, 2), seed)
     if len(np.unique(fold)) < 2:
         raise InputError("there is nothing to leave out: at least two queries are needed")
     proxy = clone(proxy)
@@ -185,7 +185,7 @@ def compare_with_per_state(
     seed: int = 0,
     costs: npt.ArrayLike | None = None,
 ) -> dict[str, Diagnosis]:
-    """Compare the decomposed proxy with one router per state, on the same measurements and the same folds.
+    """Compare the decomposed proxy with one estimator per state, on the same measurements and the same folds.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Routers to plain numbers and back, so that a file holds no estimator: each is made anew, its arrays checked."""
+"""Estimators to plain numbers and back, so that a file holds no estimator: each is made anew, its arrays checked."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CLASSES: dict[str, Any] = {
     made.__name__: made
     for made in (LogisticRegression, Ridge, KNeighborsRegressor, MLPRegressor, HistGradientBoostingRegressor)
 }
-"""The routers that can be written to a file, besides constants."""
+"""The estimators that can be written to a file, besides constants."""
 
 _METRICS = ("minkowski", "euclidean", "manhattan", "chebyshev", "cosine")
 _MOST_FEATURES = 10_000_000
 
 
 def to_parts(fitted: Any) -> float | dict[str, Any]:
-    """Return what a fitted router is made of, as plain values and arrays.
+    """Return what a fitted estimator is made of, as plain values and arrays.
 
     Raises
     ------
@@ -35,32 +35,32 @@ def to_parts(fitted: Any) -> float | dict[str, Any]:
     """
     if isinstance(fitted, float):
         return fitted
-    router: Any = fitted
+    estimator: Any = fitted
     arrays: dict[str, Any]
-    kind = type(router).__name__
-    if not any(router.__class__ is known for known in CLASSES.values()):
-        raise ValueError(f"its router is a {kind}: files hold {', '.join(CLASSES)} and constants")
+    kind = type(estimator).__name__
+    if not any(estimator.__class__ is known for known in CLASSES.values()):
+        raise ValueError(f"its estimator is a {kind}: files hold {', '.join(CLASSES)} and constants")
     if kind == "KNeighborsRegressor":
-        arrays = {"x": router._fit_X, "y": router._y}
+        arrays = {"x": estimator._fit_X, "y": estimator._y}
     elif kind == "MLPRegressor":
-        arrays = {"weights": list(router.coefs_), "offsets": list(router.intercepts_)}
+        arrays = {"weights": list(estimator.coefs_), "offsets": list(estimator.intercepts_)}
     elif kind == "HistGradientBoostingRegressor":
-        trees = [tree.nodes for (tree,) in router._predictors]
-        arrays = {"trees": trees, "start": np.ravel(router._baseline_prediction)}
+        trees = [tree.nodes for (tree,) in estimator._predictors]
+        arrays = {"trees": trees, "start": np.ravel(estimator._baseline_prediction)}
     else:
-        arrays = {"slopes": np.ravel(router.coef_), "offset": np.ravel(router.intercept_)}
+        arrays = {"slopes": np.ravel(estimator.coef_), "offset": np.ravel(estimator.intercept_)}
     params = {
         name: value
-        for name, value in router.get_params(deep=False).items()
+        for name, value in estimator.get_params(deep=False).items()
         if name not in ("n_jobs", "random_state", "verbose")
     }
-    parts = {"kind": kind, "params": params, "features": int(router.n_features_in_), **arrays}
+    parts = {"kind": kind, "params": params, "features": int(estimator.n_features_in_), **arrays}
     from_parts(parts)
     return parts
 
 
 def from_parts(parts: Any) -> Any:
-    """Make the router that `to_parts` took apart.
+    """Make the estimator that `to_parts` took apart.
 
     Raises
     ------
@@ -70,27 +70,27 @@ def from_parts(parts: Any) -> Any:
     if isinstance(parts, float):
         return _number(parts)
     if not isinstance(parts, Mapping) or str(parts.get("kind")) not in CLASSES:
-        raise ValueError("a router is of no known kind")
+        raise ValueError("an estimator is of no known kind")
     made: Any = CLASSES[str(parts["kind"])]
     known = made._get_param_names()
     params = {name: _plain(value) for name, value in parts["params"].items() if name in known}
     features = parts["features"]
     if type(features) is not int or not 0 < features <= _MOST_FEATURES:
-        raise ValueError("a router has no number of features")
+        raise ValueError("an estimator has no number of features")
     if made is KNeighborsRegressor:
         return _neighbours(params, parts, features)
     if made is MLPRegressor:
         return _network(params, parts, features)
     if made is HistGradientBoostingRegressor:
         return _boosting(params, parts, features)
-    router = made(**params)
+    estimator = made(**params)
     slopes, offset = _array(parts["slopes"], (features,)), _array(parts["offset"], (1,))
-    router.n_features_in_ = features
+    estimator.n_features_in_ = features
     if made is LogisticRegression:
-        router.classes_, router.coef_, router.intercept_ = np.array([0, 1]), slopes[None, :], offset
+        estimator.classes_, estimator.coef_, estimator.intercept_ = np.array([0, 1]), slopes[None, :], offset
     else:
-        router.coef_, router.intercept_ = slopes, float(offset[0])
-    return router
+        estimator.coef_, estimator.intercept_ = slopes, float(offset[0])
+    return estimator
 
 
 def _neighbours(params: dict[str, Any], parts: Mapping[str, Any], features: int) -> Any:
@@ -110,15 +110,15 @@ def _network(params: dict[str, Any], parts: Mapping[str, Any], features: int) ->
         raise ValueError("a network's layers are missing")
     if params.get("activation") not in ("identity", "logistic", "tanh", "relu"):
         raise ValueError("a network has an unknown activation")
-    router = MLPRegressor(**params)
+    estimator = MLPRegressor(**params)
     sizes = [features, *(len(np.atleast_1d(offset)) for offset in offsets)]
-    router.coefs_ = [_array(w, (sizes[i], sizes[i + 1])) for i, w in enumerate(weights)]
-    router.intercepts_ = [_array(offset, (sizes[i + 1],)) for i, offset in enumerate(offsets)]
+    estimator.coefs_ = [_array(w, (sizes[i], sizes[i + 1])) for i, w in enumerate(weights)]
+    estimator.intercepts_ = [_array(offset, (sizes[i + 1],)) for i, offset in enumerate(offsets)]
     if sizes[-1] != 1:
         raise ValueError("a network has more than one output")
-    router.n_features_in_, router.n_layers_, router.n_outputs_ = features, len(sizes), 1
-    router.out_activation_ = "identity"
-    return router
+    estimator.n_features_in_, estimator.n_layers_, estimator.n_outputs_ = features, len(sizes), 1
+    estimator.out_activation_ = "identity"
+    return estimator
 
 
 def _boosting(params: dict[str, Any], parts: Mapping[str, Any], features: int) -> Any:
@@ -126,17 +126,17 @@ def _boosting(params: dict[str, Any], parts: Mapping[str, Any], features: int) -
         raise ValueError("its trees were boosted by another loss than the squared error")
     iterations = params.pop("max_iter")
     # A tiny fit makes all that prediction needs besides the trees.
-    router = HistGradientBoostingRegressor(**params, max_iter=1).fit(np.zeros((4, features)), np.arange(4.0))
-    router.set_params(max_iter=iterations)
+    estimator = HistGradientBoostingRegressor(**params, max_iter=1).fit(np.zeros((4, features)), np.arange(4.0))
+    estimator.set_params(max_iter=iterations)
     none = np.zeros((0, 8), dtype=np.uint32)
     trees = parts["trees"]
     if not isinstance(trees, list):
         raise ValueError("trees are missing")
     for nodes in trees:
         _check_tree(nodes, features)
-    router._predictors = [[TreePredictor(nodes, none, none)] for nodes in trees]
-    router._baseline_prediction = _array(parts["start"], (1,))[:, None]
-    return router
+    estimator._predictors = [[TreePredictor(nodes, none, none)] for nodes in trees]
+    estimator._baseline_prediction = _array(parts["start"], (1,))[:, None]
+    return estimator
 
 
 def _check_tree(nodes: Any, features: int) -> None:
@@ -156,9 +156,9 @@ def _check_tree(nodes: Any, features: int) -> None:
 
 def _array(value: Any, shape: tuple[int, ...]) -> FloatArray:
     if not isinstance(value, np.ndarray) or value.dtype not in (np.float64, np.float32) or value.shape != shape:
-        raise ValueError(f"a router's array is not one of numbers of shape {shape}")
+        raise ValueError(f"an estimator's array is not one of numbers of shape {shape}")
     if 0 in shape or not np.isfinite(value).all():
-        raise ValueError("a router's array is empty, or holds values that are not finite")
+        raise ValueError("an estimator's array is empty, or holds values that are not finite")
     return value
 
 
@@ -173,4 +173,4 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, (tuple, list)) and all(type(part) is int for part in value):
         return tuple(value)
-    raise ValueError(f"a parameter of its router is a {type(value).__name__}")
+    raise ValueError(f"a parameter of its estimator is a {type(value).__name__}")

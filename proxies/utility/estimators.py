@@ -1,4 +1,4 @@
-"""Routers: estimators that predict a model's base utility from a query's features."""
+"""Estimators: estimators that predict a model's base utility from a query's features."""
 
 from __future__ import annotations
 
@@ -20,20 +20,25 @@ from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
 from robatch.proxies.utility.calibration import to_logit
 
-ROUTERS = ("logistic", "knn", "mlp", "boosting", "constant")
-"""The routers, by name."""
+ESTIMATORS = ("logistic", "knn", "mlp", "boosting", "constant")
+"""The estimators, by name."""
 
 DENSE = ("knn", "mlp", "boosting")
 """Those that need few, dense features."""
 
 
-def make_router(router: Any, rows: int, seed: int) -> Any:
+def needs_dense(router: Any) -> bool:
+    """Tell whether an estimator, by name or of one's own, is to see few, dense features."""
+    return router in DENSE if isinstance(router, str) else router is not None
+
+
+def make_estimator(router: Any, rows: int, seed: int) -> Any:
     """Return an unfitted estimator for one model, or None for a constant.
 
     Parameters
     ----------
     router
-        One of `ROUTERS`, or any scikit-learn classifier or regressor.
+        One of `ESTIMATORS`, or any scikit-learn classifier or regressor.
     rows
         Queries it will be fitted to.
     seed
@@ -66,16 +71,16 @@ def make_router(router: Any, rows: int, seed: int) -> Any:
         if "random_state" in made.get_params(deep=False) and made.get_params(deep=False)["random_state"] is None:
             made.set_params(random_state=seed)
         return made
-    raise InputError(f"router is {router!r}: one of {list(ROUTERS)} or a scikit-learn estimator is needed")
+    raise InputError(f"router is {router!r}: one of {list(ESTIMATORS)} or a scikit-learn estimator is needed")
 
 
-def fit_router(router: Any, features: Any, target: FloatArray, weight: FloatArray) -> Any:
+def fit_estimator(estimator: Any, features: Any, target: FloatArray, weight: FloatArray) -> Any:
     """Fit an estimator to utilities in [0, 1].
 
     Parameters
     ----------
-    router
-        What `make_router` returned.
+    estimator
+        What `make_estimator` returned.
     features
         (N, F), dense or sparse.
     target
@@ -86,7 +91,7 @@ def fit_router(router: Any, features: Any, target: FloatArray, weight: FloatArra
     Returns
     -------
     estimator or float
-        The mean alone where there is no router, or where all utilities are the same.
+        The mean alone where there is no estimator, or where all utilities are the same.
 
     Notes
     -----
@@ -99,42 +104,44 @@ def fit_router(router: Any, features: Any, target: FloatArray, weight: FloatArra
     if len(target) == 0:
         return 0.5
     mean = float(np.average(target, weights=weight))
-    if router is None or np.ptp(target) == 0:
+    if estimator is None or np.ptp(target) == 0:
         return mean
     features = features[np.flatnonzero(used)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is a way to regularize
         try:
-            return _fit(router, features, target, weight)
+            return _fit(estimator, features, target, weight)
         except ValueError as error:
-            raise InputError(f"router {router!r} cannot be fitted to {len(target)} queries: {error}") from error
+            raise InputError(
+                f"the estimator {estimator!r} cannot be fitted to {len(target)} queries: {error}"
+            ) from error
 
 
-def _fit(router: Any, features: Any, target: FloatArray, weight: FloatArray) -> Any:
+def _fit(estimator: Any, features: Any, target: FloatArray, weight: FloatArray) -> Any:
     mean = float(np.average(target, weights=weight))
-    weights_name = _weights_name(router)
-    if is_classifier(router):
+    weights_name = _weights_name(estimator)
+    if is_classifier(estimator):
         if weights_name is None:
             labels = (target >= 0.5).astype(np.int64)
-            return router.fit(features, labels) if np.ptp(labels) else mean
+            return estimator.fit(features, labels) if np.ptp(labels) else mean
         rows = np.concatenate([np.flatnonzero(target > 0), np.flatnonzero(target < 1)])
         right = np.arange(len(rows)) < (target > 0).sum()
         weights = weight[rows] * np.where(right, target[rows], 1.0 - target[rows])
-        return router.fit(features[rows], right.astype(np.int64), **{weights_name: weights})
+        return estimator.fit(features[rows], right.astype(np.int64), **{weights_name: weights})
     if weights_name is not None:
-        return router.fit(features, target, **{weights_name: weight})
-    return router.fit(features, target)
+        return estimator.fit(features, target, **{weights_name: weight})
+    return estimator.fit(features, target)
 
 
-def _weights_name(router: Any) -> str | None:
+def _weights_name(estimator: Any) -> str | None:
     """Return the name of the fit's argument for weights: a pipeline's is that of its last step."""
-    if isinstance(router, Pipeline):
-        name, last = router.steps[-1]
+    if isinstance(estimator, Pipeline):
+        name, last = estimator.steps[-1]
         return f"{name}__sample_weight" if has_fit_parameter(last, "sample_weight") else None
-    return "sample_weight" if has_fit_parameter(router, "sample_weight") else None
+    return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
 
 
-def router_scores(fitted: Any, features: Any) -> FloatArray:
+def estimator_scores(fitted: Any, features: Any) -> FloatArray:
     """Return the logit of the predicted utility of each query: (N,), finite."""
     values: Any
     if isinstance(fitted, float):
@@ -146,6 +153,6 @@ def router_scores(fitted: Any, features: Any) -> FloatArray:
         try:
             found = fitted.predict_proba(features)[:, 1] if is_classifier(fitted) else fitted.predict(features)
         except ValueError as error:
-            raise InputError(f"router {fitted!r} cannot predict: {error}") from error
+            raise InputError(f"the estimator {fitted!r} cannot predict: {error}") from error
         values = np.ravel(found)
     return to_logit(np.asarray(values, dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Features of queries: what a router sees of a text."""
+"""Features of queries: what an estimator sees of a text."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def surface(texts: Sequence[str]) -> FloatArray:
 
 
 class Features(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Texts or arrays to the features that a router sees.
+    """Texts or arrays to the features that an estimator sees.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class Features(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
     def fit_folded(self, X: Any, fold: IntArray) -> tuple[Any, list[Any]]:  # noqa: N803
         """Learn from the queries of a fit; return their features, and those as learned without each fold.
 
-        A reduction fits the rows that it learns from better than new ones, whose features come out smaller: routers
+        A reduction fits the rows that it learns from better than new ones, whose features come out smaller: estimators
         that are to predict a fold must not learn from features that this fold has shaped.
         """
         raw = self._learn(X)
@@ -171,12 +171,12 @@ class Features(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
     def _finish(self, raw: Any, X: Any, reduction: TruncatedSVD | None) -> Any:  # noqa: N803
         scaler: Any = self.scaler_
         if self.source == "tfidf":
-            # Texts' looks are few columns beside thousands: kept small so that the ridge treats them alike.
-            looks = 0.3 * np.clip((surface(as_texts(X)) - scaler.mean_) / scaler.scale_, -4.0, 4.0)
+            # The counts are few columns beside thousands: kept small so that the ridge treats them alike.
+            counts = 0.3 * np.clip((surface(as_texts(X)) - scaler.mean_) / scaler.scale_, -4.0, 4.0)
             if not self.dense:
-                return sp.csr_array(sp.hstack([raw, sp.csr_array(looks)], format="csr"))
+                return sp.csr_array(sp.hstack([raw, sp.csr_array(counts)], format="csr"))
             reduced = np.zeros((raw.shape[0], 0)) if reduction is None else raw @ reduction.components_.T
-            return np.hstack([reduced, looks])
+            return np.hstack([reduced, counts])
         if reduction is not None:
             return reduction.transform(raw)
         scaled = scaler.transform(raw)
@@ -226,6 +226,11 @@ def as_rows(X: Any) -> Any:  # noqa: N803
     if hasattr(X, "shape"):
         return X.tolist() if len(X.shape) == 1 and np.asarray(X).dtype.kind in "OUT" else X
     return X if isinstance(X, str) else list(X)
+
+
+def n_rows(X: Any) -> int:  # noqa: N803
+    """Return the number of queries in what `as_rows` gave."""
+    return int(X.shape[0]) if hasattr(X, "shape") else len(X)
 
 
 def as_texts(X: Any) -> list[str]:  # noqa: N803

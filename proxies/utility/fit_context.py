@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Facts:
+class FitContext:
     """Models, prompt and task of a proxy.
 
     Attributes
@@ -58,7 +58,7 @@ class Facts:
         )
 
     def text(self, query: Query) -> str:
-        """Return what a router sees of a query: its text, and its choices where the prompt shows them."""
+        """Return what an estimator sees of a query: its text, and its choices where the prompt shows them."""
         if self.template.get("show_choices") and query.choices:
             return "\n".join([query.text, *query.choices])
         return query.text
@@ -98,7 +98,7 @@ class Sample:
         The single answers behind the utilities, with their calls.
     """
 
-    facts: Facts
+    facts: FitContext
     texts: list[str]
     utility: FloatArray
     input_tokens: FloatArray
@@ -168,7 +168,7 @@ def sample(measurements: Measurements, queries: Sequence[Query], task: str | Non
     record = next(record for record in measurements.provenance["tasks"] if record["name"] == name)
     check_measured(queries, record, set(ids))
     kept = {name: value for name, value in record.items() if name != "query_hashes"}  # which no prediction needs
-    facts = Facts(tuple(measurements.provenance["models"]), kept, len(rows))
+    facts = FitContext(tuple(measurements.provenance["models"]), kept, len(rows))
     texts = [facts.text(given[ids[i]]) for i in rows]
     answers = single_answers(measurements, name, [ids[i] for i in rows])
     return Sample(facts, texts, utility[rows], inputs[rows], outputs[rows], answers)

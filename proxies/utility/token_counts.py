@@ -15,14 +15,14 @@ from robatch.proxies.utility.features import surface
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """Tokens of a query by model, linear in the looks of its text.
+    """Tokens of a query by model, linear in features of its text.
 
     Attributes
     ----------
     intercept
         Tokens of an empty text: (K,), not negative.
     slopes
-        Tokens per unit of each of the D looks: (D, K).
+        Tokens per unit of each of the D features: (D, K).
     least, most
         Bounds of what is predicted: (K,) each.
 
@@ -53,20 +53,20 @@ class TokenCounts:
         return cls(fitted[:, 0], fitted[:, 1][None, :], np.ones(models), np.full(models, np.inf))
 
     @classmethod
-    def of_outputs(cls, looks: FloatArray, tokens: FloatArray) -> Self:
-        """Fit output tokens (N, K) to looks (N, D) by ridge regression; NaN tokens are skipped.
+    def of_outputs(cls, features: FloatArray, tokens: FloatArray) -> Self:
+        """Fit output tokens (N, K) to text features (N, D) by ridge regression; NaN tokens are skipped.
 
         Predictions stay between the least and the most tokens that were measured, and are NaN for a model of which
         none are known.
         """
-        models, wide = tokens.shape[1], looks.shape[1]
+        models, wide = tokens.shape[1], features.shape[1]
         intercept, least, most = np.full((3, models), np.nan)
         slopes = np.zeros((wide, models))
         for k, column in enumerate(tokens.T):
             known = ~np.isnan(column)
             if not known.any():
                 continue
-            here, values = looks[known], column[known]
+            here, values = features[known], column[known]
             centre, spread = here.mean(axis=0), here.std(axis=0)
             scaled = (here - centre) / np.where(spread > 0, spread, 1.0)
             ridge = np.eye(wide)
@@ -76,9 +76,9 @@ class TokenCounts:
             least[k], most[k] = values.min(), values.max()
         return cls(intercept, slopes, least, most)
 
-    def __call__(self, looks: FloatArray) -> FloatArray:
-        """Predict tokens from looks (N, D): (N, K)."""
-        return np.clip(self.intercept + looks @ self.slopes, self.least, self.most)
+    def __call__(self, features: FloatArray) -> FloatArray:
+        """Predict tokens from text features (N, D): (N, K)."""
+        return np.clip(self.intercept + features @ self.slopes, self.least, self.most)
 
 
 def characters(texts: Any) -> FloatArray:
@@ -86,8 +86,8 @@ def characters(texts: Any) -> FloatArray:
     return np.array([len(text) for text in texts], dtype=np.float64)
 
 
-def looks(source: Any, X: Any) -> FloatArray:  # noqa: N803
-    """Return what output tokens are predicted from: counts of texts, or up to 50 given numbers: (N, D)."""
+def text_features(source: Any, X: Any) -> FloatArray:  # noqa: N803
+    """Return what output tokens are predicted from: counts of the texts, or up to 50 given numbers: (N, D)."""
     if source != "given":
         counts = surface(list(X))
         return np.hstack([counts, np.expm1(counts)])

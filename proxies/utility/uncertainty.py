@@ -14,9 +14,10 @@ from robatch.instances.arrays import FloatArray, IntArray
 GRID = np.linspace(0.0, 1.0, 41)
 """Predictions at which standard errors are kept; between them they are interpolated."""
 
-_WIDTH = 0.1  # of the window of similar predictions, in utility
-_FEW_CALLS = 5.0
-_DRAWS, _SAMPLED = 200, 1000  # of the bootstrap: how many, and of how many queries
+_WINDOW_WIDTH = 0.1  # of the window of similar predictions, in utility
+_PRIOR_CALLS = 5.0  # imagined calls, of independent answers, that keep few calls from telling much
+_BOOTSTRAP_DRAWS = 200
+_MAX_BOOTSTRAP_QUERIES = 1000
 
 
 class Answers(NamedTuple):
@@ -59,8 +60,8 @@ class Uncertainty:
     noise
         Variance of an outcome as a part of ``p * (1 - p)``, which it is for right or wrong: (S,). Above 1 where the
         outcomes of a call go together.
-    router
-        Standard error of the routers' scores, by state: (S,).
+    score_error
+        Standard error of the estimators' scores, by state: (S,).
     lead
         How much of a prediction's lead, in utility per utility, is luck; and that number's standard error: (2,).
     means
@@ -70,7 +71,7 @@ class Uncertainty:
     band: FloatArray
     covariance: FloatArray
     noise: FloatArray
-    router: FloatArray
+    score_error: FloatArray
     lead: FloatArray
     means: FloatArray
 
@@ -79,14 +80,14 @@ class Uncertainty:
         cls,
         predicted: FloatArray,
         measured: FloatArray,
-        router: FloatArray,
+        score_error: FloatArray,
         fold: IntArray,
         answers: Answers | None = None,
     ) -> Self:
         """Learn from predictions (N, S) made without the query, and measurements (N, S) with NaN where there are none.
 
-        `router` is the standard error of the score of each state's router: (S,); `fold` says which queries were left
-        out together: (N,). Without `answers` each measurement counts as one answer, independent of all others.
+        `score_error` is the standard error of the score of each state's estimator: (S,); `fold` says which queries
+        were left out together: (N,). Without `answers` each measurement counts as one independent answer.
         """
         known = ~np.isnan(measured)
         residual = np.where(known, measured - predicted, 0.0)
@@ -107,12 +108,14 @@ class Uncertainty:
         band = np.empty((measured.shape[1], len(GRID)))
         for s in range(measured.shape[1]):
             here = known[:, s]
-            near = np.exp(-0.5 * ((GRID[:, None] - predicted[here, s]) / _WIDTH) ** 2)
+            near = np.exp(-0.5 * ((GRID[:, None] - predicted[here, s]) / _WINDOW_WIDTH) ** 2)
             band[s] = np.sqrt(near**2 @ residual[here, s] ** 2 + 0.25) / (near.sum(axis=1) + 1.0)
             band[s] *= np.sqrt(together[s])
         means = predicted.mean(axis=0)
         lead = _lead(_within(predicted, np.ones_like(known), fold), _within(residual, known, fold), known)
-        return cls(band, covariance, noise if answers is not None else np.clip(noise, 0.05, 1.0), router, lead, means)
+        return cls(
+            band, covariance, noise if answers is not None else np.clip(noise, 0.05, 1.0), score_error, lead, means
+        )
 
     def standard_errors(self, predicted: FloatArray, shifted: FloatArray) -> FloatArray:
         """Give the standard error of each predicted utility: (N, S).
@@ -143,7 +146,7 @@ class Uncertainty:
         for s in np.flatnonzero(share):
             mine = chosen[assignment == s]
             # Errors of unlike predictions cancel: those of a window are one, different windows are independent.
-            bins = np.bincount(np.minimum((mine / (3.0 * _WIDTH)).astype(int), 3), minlength=4) / len(mine)
+            bins = np.bincount(np.minimum((mine / (3.0 * _WINDOW_WIDTH)).astype(int), 3), minlength=4) / len(mine)
             local[s] = float(np.sqrt((bins**2).sum()) * np.interp(mine, GRID, self.band[s]).mean())
         deviation = np.sqrt(np.diag(self.covariance))
         correlation = self.covariance / np.outer(deviation, deviation)
@@ -167,21 +170,25 @@ class Uncertainty:
         errors add there is luck.
         """
         count = len(objective)
-        rows = np.arange(count) if count <= _SAMPLED else np.linspace(0, count - 1, _SAMPLED).astype(int)
+        rows = (
+            np.arange(count)
+            if count <= _MAX_BOOTSTRAP_QUERIES
+            else np.linspace(0, count - 1, _MAX_BOOTSTRAP_QUERIES).astype(int)
+        )
         values, vectors = np.linalg.eigh(self.covariance)
-        draws = np.random.default_rng(0).standard_normal((_DRAWS // 2, len(values)))
+        draws = np.random.default_rng(0).standard_normal((_BOOTSTRAP_DRAWS // 2, len(values)))
         errors = (draws * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
         gained = 0.0
         for error in np.concatenate([errors, -errors]):  # in pairs, so that what a fixed plan gains is exactly 0
             gained += float(error[np.argmax(objective[rows] + error, axis=1)].sum())
-        return gained / _DRAWS * count / max(len(rows), 1)
+        return gained / _BOOTSTRAP_DRAWS * count / max(len(rows), 1)
 
 
 def _noise(predicted: FloatArray, answers: Answers) -> tuple[FloatArray, FloatArray]:
     """Give the variance of one answer, those of its call included, as a part of ``p * (1 - p)``: (S,).
 
     The second array is how many times that of independent answers it is. Sums of residuals by call have the variance
-    of independent answers, or more where whole calls fail. Few calls tell little: `_FEW_CALLS` imagined ones, whose
+    of independent answers, or more where whole calls fail. Few calls tell little: `_PRIOR_CALLS` imagined ones, whose
     answers are independent, are added.
     """
     noise, times = np.ones((2, predicted.shape[1]))
@@ -196,7 +203,7 @@ def _noise(predicted: FloatArray, answers: Answers) -> tuple[FloatArray, FloatAr
         calls = int(call.max()) + 1
         alone = float(np.clip((float(residual @ residual) + 1.0) / spread, 0.05, 1.0))
         together = (float((np.bincount(call, weights=residual) ** 2).sum()) + 1.0) / spread
-        noise[s] = max(alone, (calls * together + _FEW_CALLS * alone) / (calls + _FEW_CALLS))
+        noise[s] = max(alone, (calls * together + _PRIOR_CALLS * alone) / (calls + _PRIOR_CALLS))
         times[s] = noise[s] / alone
     return noise, times
 
@@ -218,9 +225,9 @@ def _within(values: FloatArray, known: npt.NDArray[np.bool_], fold: IntArray) ->
 def _lead(centred: FloatArray, residual: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:
     """Regress what predictions were too high by on their lead over the query's other states."""
     lead = np.where(known, centred - centred.mean(axis=1, keepdims=True), 0.0)
-    room = float((lead**2).sum())
-    if room < 1e-9 * lead.size:
+    squares = float((lead**2).sum())
+    if squares < 1e-9 * lead.size:
         return np.zeros(2)
-    slope = -float((lead * residual).sum()) / room
+    slope = -float((lead * residual).sum()) / squares
     by_query = (lead * (residual + slope * lead)).sum(axis=1)  # a query's states err together
-    return np.array([slope, np.sqrt(float((by_query**2).sum())) / room])
+    return np.array([slope, np.sqrt(float((by_query**2).sum())) / squares])

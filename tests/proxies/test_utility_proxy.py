@@ -314,7 +314,7 @@ def test_no_class_but_those_of_proxies_is_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="compressed"):
         UtilityProxy.load(path)
     for router in (SVR(), RandomForestClassifier(3)):
-        proxy.routers_[0] = router.fit(x, y[:, 0])
+        proxy.estimators_[0] = router.fit(x, y[:, 0])
         with pytest.raises(InputError, match="files hold LogisticRegression"):
             proxy.save(path)
 
@@ -332,9 +332,9 @@ def test_a_file_that_grows_is_not_read(tmp_path: Path, monkeypatch: pytest.Monke
 def test_changed_arrays_of_a_router_are_refused(router: Any) -> None:
     x, _, _, y = draw(60, 12)
     proxy = UtilityProxy(STATES, router=router, features="given").fit(x, y)
-    parts = to_parts(proxy.routers_[0])
+    parts = to_parts(proxy.estimators_[0])
     assert isinstance(parts, dict)
-    assert np.array_equal(from_parts(parts).predict(x), proxy.routers_[0].predict(x))
+    assert np.array_equal(from_parts(parts).predict(x), proxy.estimators_[0].predict(x))
     for name, value in parts.items():
         if name == "trees":
             nodes = [tree.copy() for tree in value]
