@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -29,8 +30,12 @@ def write(problem: Problem, path: str | os.PathLike[str]) -> None:
     InputError
         If the file cannot be written.
     """
+    write_table(path, *to_table(problem))
+
+
+def to_table(problem: Problem) -> tuple[Any, dict[str, Any]]:
+    """Return what a problem's file holds: a pyarrow table with a row a query, and its metadata."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     labels = {"query_id": problem.query_ids, "group": problem.groups}
     columns = {title: pa.array(array) for title, array in labels.items() if array is not None}
@@ -53,9 +58,7 @@ def write(problem: Problem, path: str | os.PathLike[str]) -> None:
         "constraints": None if problem.constraints is None else problem.constraints.to_json(),
         "window_margin": problem.window_margin,
     }
-    table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(meta).encode()})
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    return pa.table(columns), meta
 
 
 def read(path: str | os.PathLike[str]) -> Problem:
@@ -66,20 +69,22 @@ def read(path: str | os.PathLike[str]) -> Problem:
     InputError
         If the file is missing or truncated, or does not hold a problem.
     """
-    table, meta = read_table(path, "problem")
+    return from_table(*read_table(path, "problem"), repr(str(path)))
+
+
+def from_table(table: Any, meta: dict[str, Any], name: str) -> Problem:
+    """Make the problem of what `to_table` returned; errors are those of `read`, which call the table by `name`."""
     if meta.get("version") not in KNOWN:
-        raise InputError(
-            f"{str(path)!r} is a problem of format version {meta.get('version')!r}: only {KNOWN} are known"
-        )
+        raise InputError(f"{name} is a problem of format version {meta.get('version')!r}: only {KNOWN} are known")
     try:
-        return _problem(table, meta, str(path))
+        return _problem(table, meta, name)
     except InputError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{str(path)!r} has broken metadata: {error}") from None
+        raise InputError(f"{name} has broken metadata: {error}") from None
 
 
-def _problem(table: Any, meta: dict[str, Any], path: str) -> Problem:
+def _problem(table: Any, meta: dict[str, Any], shown: str) -> Problem:
     models = [Model(**{**entry, "batch_sizes": tuple(entry["batch_sizes"])}) for entry in meta["models"]]
     widths = dict(meta["columns"])
     shared = meta["retention"]
@@ -93,7 +98,7 @@ def _problem(table: Any, meta: dict[str, Any], path: str) -> Problem:
         columns = table.columns[start : start + widths[name]]
         start += widths[name]
         if len(columns) != widths[name] or any(column.null_count for column in columns):
-            raise InputError(f"{path!r} has missing cells or columns in {name}")
+            raise InputError(f"{shown} has missing cells or columns in {name}")
         arrays[name] = np.column_stack([column.to_numpy() for column in columns])
     if shared is not None:
         arrays["retention"] = np.array(shared, dtype=arrays["base_utility"].dtype)
@@ -106,6 +111,21 @@ def _problem(table: Any, meta: dict[str, Any], path: str) -> Problem:
         constraints=None if constraints is None else Constraints.from_json(constraints),
         window_margin=meta.get("window_margin", 0.0),
     )
+
+
+def write_table(path: str | os.PathLike[str], table: Any, meta: Mapping[str, Any]) -> None:
+    """Write a pyarrow table to a Parquet file, whole or not at all, with metadata that `read_table` gives back.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    metadata = {KEY: json.dumps(meta).encode()}
+    with replacing(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
 
 
 def read_table(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, Any]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from robatch.instances.errors import InputError
+from robatch.instances.errors import InputError, why_unreadable
 
 Check = tuple[str, Callable[[Any], bool]]
 """What is needed, in words, and whether a value is that."""
@@ -66,6 +68,24 @@ class TomlTable:
             except OverflowError:
                 raise InputError(f"{self.where}{key} has {len(str(value))} digits: a number is needed") from None
         return value
+
+
+def load_toml(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
+    """Read a TOML file; `what` it is stands in the messages.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is not TOML.
+    """
+    name = str(path)
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise InputError(f"cannot read the {what} {name!r}: {why_unreadable(error)}") from error
+    except (ValueError, RecursionError) as error:  # a number of very many digits is a plain ValueError
+        raise InputError(f"the {what} {name!r} is not TOML: {error}") from error
 
 
 def secret_in(table: Mapping[str, Any]) -> str | None:

@@ -212,14 +212,8 @@ def affordable(problem: Problem, budget: float, seed: int = 0) -> tuple[Any, Any
     kept, columns
         Positions of the queries kept and their states: (n,) each.
     """
-    cheapest = problem.cheapest_assignment
     rows = np.arange(problem.n_queries)
-    prices = np.array([[m.price_in, m.price_out] for m in problem.models])[problem.state_model[cheapest]] * 1e-6
-    model = problem.state_model[cheapest]
-    tokens_in = problem.input_tokens[rows, np.minimum(model, problem.input_tokens.shape[1] - 1)]
-    tokens_out = problem.output_tokens[rows, np.minimum(model, problem.output_tokens.shape[1] - 1)]
-    costs = prices[:, 0] * tokens_in + prices[:, 1] * tokens_out
-    costs = costs + problem.call_price[cheapest] / problem.state_batch_size[cheapest]
+    costs = problem.amortized_costs()[rows, problem.cheapest_assignment]
     order = np.argsort(costs, kind="stable")
     count = int(np.searchsorted(np.cumsum(costs[order]), budget * (1 + 1e-12), side="right"))
     while count > 0 and budget > 0:

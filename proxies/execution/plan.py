@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,9 +14,8 @@ import numpy as np
 
 from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError, why_unreadable
-from robatch.instances.files import replacing
 from robatch.instances.problem import Problem
-from robatch.instances.problem_file import KEY, read, read_table
+from robatch.instances.problem_file import from_table, read_table, to_table, write_table
 from robatch.proxies.execution.pool import PoolModel, named_fields, override, pool_model
 from robatch.proxies.tasks.prompts import Template
 from robatch.proxies.tasks.queries import Query, read_queries
@@ -26,6 +24,8 @@ from robatch.solvers.plan.plan import Plan
 
 VERSION = 1
 _KIND = "routed plan"
+_PLAN = "plan|"  # before the names of the plan's columns
+_PLACE, _CALL = "sent|place", "sent|call"  # of each query: its place in the order of sending, and its call
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,24 +152,19 @@ class RoutedPlan:
             If the file cannot be written.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        with tempfile.TemporaryDirectory() as folder:
-            parts = {}
-            for name, part in (("problem", self.problem), ("plan", self.plan)):
-                part.write(Path(folder) / name)
-                parts[name] = pq.read_table(Path(folder) / name)
-        table, where = parts["problem"], np.empty(len(self.order), dtype=np.int64)
-        where[self.order] = np.arange(len(self.order))
-        for name in parts["plan"].column_names:
-            table = table.append_column(f"plan|{name}", parts["plan"][name])
-        table = table.append_column("sent|place", pa.array(where))
-        table = table.append_column("sent|call", pa.array(self.calls.number))
+        table, problem = to_table(self.problem)
+        plan_table, plan = self.plan.to_table()
+        for name in plan_table.column_names:
+            table = table.append_column(_PLAN + name, plan_table[name])
+        place = np.empty(len(self.order), dtype=np.int64)
+        place[self.order] = np.arange(len(self.order))
+        table = table.append_column(_PLACE, pa.array(place)).append_column(_CALL, pa.array(self.calls.number))
         meta = {
             "kind": _KIND,
             "version": VERSION,
-            "problem": json.loads(parts["problem"].schema.metadata[KEY]),
-            "plan": json.loads(parts["plan"].schema.metadata[KEY]),
+            "problem": problem,
+            "plan": plan,
             "columns": self.columns.tolist(),
             "queries_path": _from_folder(self.queries_path, Path(path).resolve().parent),
             "queries_sha256": self.queries_sha256,
@@ -180,9 +175,7 @@ class RoutedPlan:
             "predicted": dict(self.predicted),
             "settings": dict(self.settings),
         }
-        table = table.replace_schema_metadata({KEY: json.dumps(meta).encode()})
-        with replacing(path) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+        write_table(path, table, meta)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> RoutedPlan:
@@ -197,7 +190,7 @@ class RoutedPlan:
         if meta.get("version") != VERSION:
             raise InputError(f"{str(path)!r} is a plan of format version {meta.get('version')!r}: {VERSION} is known")
         try:
-            made = _from_table(cls, table, meta)
+            made = _from_table(table, meta)
             return made.with_queries(Path(path).resolve().parent / made.queries_path)
         except InputError as error:
             raise InputError(f"{str(path)!r}: {error}") from error
@@ -205,23 +198,15 @@ class RoutedPlan:
             raise InputError(f"{str(path)!r} is a routed plan with a broken table or metadata: {error}") from None
 
 
-def _from_table(kind: type[RoutedPlan], table: Any, meta: dict[str, Any]) -> RoutedPlan:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    own = {"problem": [], "plan": []}  # type: dict[str, list[str]]
-    for name in table.column_names:
-        if not name.startswith("sent|"):
-            own["plan" if name.startswith("plan|") else "problem"].append(name)
-    with tempfile.TemporaryDirectory() as folder:
-        for part, names in own.items():
-            arrays = [table[name] for name in names]
-            titles = [name.removeprefix("plan|") for name in names]
-            made = pa.table(arrays, names=titles).replace_schema_metadata({KEY: json.dumps(meta[part]).encode()})
-            pq.write_table(made, Path(folder) / part)
-        problem, plan = read(Path(folder) / "problem"), Plan.read(Path(folder) / "plan")
-    order = np.argsort(table["sent|place"].to_numpy(), kind="stable")
-    numbers = table["sent|call"].to_numpy()[order]
+def _from_table(table: Any, meta: dict[str, Any]) -> RoutedPlan:
+    names = table.column_names
+    of_plan = [name for name in names if name.startswith(_PLAN)]
+    of_problem = [name for name in names if name not in (_PLACE, _CALL, *of_plan)]
+    problem = from_table(table.select(of_problem), meta["problem"], "its problem")
+    bare = table.select(of_plan).rename_columns([name.removeprefix(_PLAN) for name in of_plan])
+    plan = Plan.from_table(bare, meta["plan"], "its plan")
+    order = np.argsort(table[_PLACE].to_numpy(), kind="stable")
+    numbers = table[_CALL].to_numpy()[order]
     columns = np.array(meta["columns"], dtype=np.int64)
     starts = np.searchsorted(numbers, np.arange(len(columns) + 1))
     pool = tuple(pool_model(model) for model in meta["pool"])
@@ -229,7 +214,7 @@ def _from_table(kind: type[RoutedPlan], table: Any, meta: dict[str, Any]) -> Rou
         raise InputError("its pool is not that of its problem")
     if plan.assignment is None or not np.array_equal(plan.assignment[order], np.repeat(columns, np.diff(starts))):
         raise InputError("its calls are not those of its plan")
-    return kind(
+    return RoutedPlan(
         problem=problem, plan=plan, order=order, starts=starts, columns=columns, queries_path=meta["queries_path"],
         queries_sha256=meta["queries_sha256"], pool=pool, template=Template.from_dict(meta["template"]),
         grader=meta["grader"], max_output_tokens=int(meta["max_output_tokens"]), predicted=meta["predicted"],

@@ -4,122 +4,56 @@ from __future__ import annotations
 
 import os
 import socket
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from robatch.instances.errors import InputError, why_unreadable
-from robatch.proxies.engines.address import (
-    MODELS_FOLDER,
-    check_base_url,
-    check_no_secret,
-    find_model,
-    is_hub_name,
-    weights_sha256,
-)
+from robatch.instances.errors import InputError
+from robatch.proxies.engines.address import MODELS_FOLDER, find_model, is_hub_name, weights_sha256
 from robatch.proxies.engines.engine import Engine
+from robatch.proxies.engines.model_source import ModelSource, check_text, open_engine
+from robatch.proxies.toml_table import load_toml
 
-CONNECT = 10.0  # seconds to wait for a connection to a server
+CONNECT_TIMEOUT = 10.0  # seconds to wait for a connection to a server
 
 
 @dataclass(frozen=True)
-class PoolModel:
-    """One model that calls are sent to.
+class PoolModel(ModelSource):
+    """One model that calls are sent to; to execute, it needs a `server` or a `path`.
 
     Attributes
     ----------
-    name
-        The name in the plan.
-    price_in, price_out
-        USD per million tokens.
-    context_window
-        Tokens, prompt and answer together; None if unlimited.
-    server, model
-        Base URL of an OpenAI-compatible server and the model's name there; or None.
-    path
-        A local folder or hub name for the offline engine; or None. One of `server` and `path` is needed to execute.
-    chat
-        Whether the model has a chat template.
-    structured
-        Whether answers are held to the answer format.
-    engine
-        Further vLLM engine arguments, for `path`; ``chat_template_kwargs`` among them is sent to a server too.
-    api_key_env
-        Environment variable of the server's key; the key itself is never stored.
     sha256
         Of the weights that were measured, where they were in a folder; None if not known.
     """
 
-    name: str
-    price_in: float
-    price_out: float
-    context_window: int | None = None
-    server: str | None = None
-    model: str | None = None
-    path: str | None = None
-    chat: bool = True
-    structured: bool = False
-    engine: Mapping[str, Any] = field(default_factory=dict)
-    api_key_env: str = "OPENAI_API_KEY"
-    sha256: str | None = None
+    sha256: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        who = f"of model {self.name!r}"
-        for name in ("price_in", "price_out"):
-            price = getattr(self, name)
-            if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < float("inf"):
-                raise InputError(f"{name} {who} is {price!r}: a price of at least 0 USD per million tokens is needed")
-        window = self.context_window
-        if window is not None and (isinstance(window, bool) or not isinstance(window, int) or window < 1):
-            raise InputError(f"context_window {who} is {window!r}: a whole number of at least 1 is needed")
-        for name in ("server", "model", "path", "api_key_env", "sha256"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, str) or not value.strip()):
-                raise InputError(f"{name} {who} is {value!r}: a text that is not empty is needed")
-        for name in ("chat", "structured"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name} {who} is {getattr(self, name)!r}: true or false is needed")
-        if self.server is not None:
-            check_base_url(self.server, f"server {who}")
-        if not isinstance(self.engine, Mapping):
-            raise InputError(f"engine {who} is {self.engine!r}: a table is needed")
-        check_no_secret(self.engine, f"engine {who}")
+        super().__post_init__()
+        check_text(f"sha256 of model {self.name!r}", self.sha256)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the model as plain values for JSON."""
         return asdict(self) | {"engine": dict(self.engine)}
 
-    def cost(self, input_tokens: float, output_tokens: float) -> float:
-        """Return the USD of a call."""
-        return (self.price_in * input_tokens + self.price_out * output_tokens) * 1e-6
-
     def open(self, concurrency: int, timeout: float, seed: int) -> Engine:
-        """Open the engine that answers this model's calls.
+        """Open the engine that answers this model's calls, as `open_engine` does.
 
         Raises
         ------
         InputError
-            If the model has neither a server nor a path, or cannot be opened.
-        MissingExtraError
-            If vLLM or the ``openai`` client is needed and not installed.
+            If the model has neither a server nor a path, is elsewhere or another one, or cannot be opened.
         """
         if self.server is not None:
-            from robatch.proxies.engines.server import ServerEngine
-
             self._check_reachable(self.server)
-            name, template = self.model or self.name, self.engine.get("chat_template_kwargs")
-            where = (self.server, name, self.chat, concurrency, timeout, self.api_key_env, seed)
-            return ServerEngine(*where, retry_billed=False, template_arguments=template)
+            return open_engine(self, seed, concurrency, timeout, retry_billed=False)
         if self.path is None:
             raise InputError(f"model {self.name!r} has neither 'server' nor 'path': name one in a pool file")
-        from robatch.proxies.engines.offline import OfflineEngine
-
-        window = 4096 if self.context_window is None else self.context_window
-        return OfflineEngine(self._located(self.path), self.chat, window, seed, dict(self.engine))
+        return open_engine(replace(self, path=self._located(self.path)), seed)
 
     def _located(self, path: str) -> str:
         """Return the folder of the weights that were measured, or a hub name."""
@@ -145,7 +79,7 @@ class PoolModel:
             return
         try:
             port = parts.port or (443 if parts.scheme == "https" else 80)
-            socket.create_connection((parts.hostname or "", port), CONNECT).close()
+            socket.create_connection((parts.hostname or "", port), CONNECT_TIMEOUT).close()
         except OSError as error:
             why = error.strerror or "no connection"
             raise InputError(f"the server {server} of model {self.name!r} cannot be reached: {why}") from None
@@ -230,15 +164,7 @@ def named_fields(path: str | os.PathLike[str]) -> dict[str, frozenset[str]]:
 
 
 def _rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    name = str(path)
-    try:
-        with open(path, "rb") as file:
-            table = tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"cannot read the pool {name!r}: {why_unreadable(error)}") from error
-    except (ValueError, RecursionError) as error:  # a number of very many digits is a plain ValueError
-        raise InputError(f"the pool {name!r} is not TOML: {error}") from error
-    rows = table.get("models")
+    rows = load_toml(path, "pool").get("models")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"the pool {name!r} has no [[models]] tables")
+        raise InputError(f"the pool {str(path)!r} has no [[models]] tables")
     return rows

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.proxies.execution.plan import RoutedPlan, check_models, file_sha256
 from robatch.proxies.execution.pool import override, pool_model
 from robatch.proxies.tasks.prompts import Template
-from robatch.proxies.tasks.queries import read_queries
+from robatch.proxies.tasks.queries import Query, read_queries
 from robatch.proxies.tasks.recorded import check_askable
 from robatch.solvers.bounds.relaxation import Relaxer
 from robatch.solvers.bounds.whole_call_dual import strengthened
 from robatch.solvers.plan.grouping import Policy
+from robatch.solvers.plan.plan import Plan
 from robatch.solvers.solve import solve
 
 
@@ -36,7 +38,7 @@ class Proxy(Protocol):
         ...
 
 
-def route(
+def route(  # wide: one parameter for each choice of the command
     queries: str | os.PathLike[str],
     proxy: Proxy | str | os.PathLike[str],
     budget: float | None = None,
@@ -83,25 +85,14 @@ def route(
     """
     if (budget is None) == (budget_fraction is None):
         raise InputError("exactly one of budget and budget_fraction is needed")
-    if isinstance(proxy, str | os.PathLike):
-        from robatch.proxies.utility.features import check_source
-        from robatch.proxies.utility.utility_proxy import UtilityProxy
-
-        if features is not None:
-            check_source(features)
-        proxy = UtilityProxy.load(proxy, features)
-    elif features is not None:
-        raise InputError(f"features is {features!r}: it is for the file of a proxy, and proxy is none")
+    proxy = _loaded(proxy, features)
     facts = getattr(proxy, "facts_", None)
     if facts is None:
         raise InputError("the proxy knows no prices and no prompt: UtilityProxy.from_measurements makes one that does")
     path = Path(queries).resolve()
     hashed = file_sha256(path)
     items = read_queries(path)
-    check_askable(items, facts.task)
-    problem = proxy.to_problem(items, robust=robust)
-    if problem.query_ids is None:
-        problem = problem.replace(query_ids=[query.id for query in items])
+    problem, mean = _problem(proxy, items, robust)
     known = tuple(pool_model(record) for record in facts.models)
     models = known if pool is None else override(known, pool)
     check_models(models, problem)
@@ -130,22 +121,52 @@ def route(
         template=Template.from_dict(task["template"]),
         grader=task.get("grader", "auto"),
         max_output_tokens=int(task.get("max_output_tokens", 16)),
-        predicted=_predicted(proxy, items, problem, plan),
+        predicted=_predicted(proxy, items, problem, mean, plan),
         settings={"policy": policy, "seed": seed, "robust": robust, "solver": plan.solver, "task": task.get("name")},
     )
 
 
-def _predicted(proxy: Any, items: Any, problem: Any, plan: Any) -> dict[str, float | None]:
+def _loaded(proxy: Any, features: str | None) -> Any:
+    """Return a proxy that is given as such, or read one from its file."""
+    if not isinstance(proxy, str | os.PathLike):
+        if features is not None:
+            raise InputError(f"features is {features!r}: it is for the file of a proxy, and proxy is none")
+        return proxy
+    from robatch.proxies.utility.features import check_source
+    from robatch.proxies.utility.utility_proxy import UtilityProxy
+
+    if features is not None:
+        check_source(features)
+    return UtilityProxy.load(proxy, features)
+
+
+def _problem(proxy: Any, items: Sequence[Query], robust: float | None) -> tuple[Problem, FloatArray | None]:
+    """Predict once; return the problem and, where the proxy tells them, the mean utilities: (N, S)."""
+    if hasattr(proxy, "predict_queries"):
+        predictions = proxy.predict_queries(items, robust)
+        return proxy.problem_of(items, predictions), predictions.mean
+    check_askable(items, proxy.facts_.task)
+    problem = proxy.to_problem(items, robust=robust)
+    if problem.query_ids is None:
+        problem = problem.replace(query_ids=[query.id for query in items])
+    return problem, None
+
+
+def _predicted(
+    proxy: Any, items: Sequence[Query], problem: Problem, mean: FloatArray | None, plan: Plan
+) -> dict[str, float | None]:
     """Return the plan's predicted utility, with the 90 % interval where the proxy gives one."""
-    if not hasattr(proxy, "predict_total"):
+    if mean is None and not hasattr(proxy, "predict_total"):
         return {"utility": plan.utility, "low": None, "high": None}
-    texts = proxy.texts(items) if hasattr(proxy, "texts") else [query.text for query in items]
     price = plan.shadow_price
     if price is None:  # what a choice gains by luck does not depend on who made it
         price = Relaxer(strengthened(problem)).at(plan.budget).price
     objective = None
     if np.isfinite(price):  # else the budget leaves no choice
-        traded = problem.utilities() - price * problem.amortized_costs()
-        objective = np.where(problem.allowed(), traded, -np.inf)
-    total = proxy.predict_total(texts, np.asarray(plan.assignment), 0.9, objective)
-    return {"utility": float(total[0]), "low": float(total[1]), "high": float(total[2])}
+        objective = problem.utilities() - price * problem.amortized_costs()
+        objective[~problem.allowed()] = -np.inf
+    if mean is None:
+        total = proxy.predict_total([query.text for query in items], np.asarray(plan.assignment), 0.9, objective)
+    else:
+        total = proxy.total_of(mean, np.asarray(plan.assignment), 0.9, objective)
+    return dict(zip(("utility", "low", "high"), map(float, total), strict=True))

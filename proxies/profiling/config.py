@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from robatch.instances.errors import InputError, why_unreadable
+from robatch.instances.errors import InputError
 from robatch.proxies.engines.address import MODELS_FOLDER
 from robatch.proxies.profiling.gpu_memory import ModelSize
 from robatch.proxies.profiling.model_config import ModelConfig, is_missing, read_batch_sizes, read_models
 from robatch.proxies.profiling.task_config import read_task
 from robatch.proxies.tasks.task import Task, check_tasks
-from robatch.proxies.toml_table import Check, TomlTable, above, at_least, tables
+from robatch.proxies.toml_table import Check, TomlTable, above, at_least, load_toml, tables
 
 __all__ = ["RUN_KEYS", "ModelConfig", "ProfileConfig", "parse_config", "read_config", "refuse_missing"]
 
@@ -94,9 +93,9 @@ def read_config(
     MissingExtraError
         If a dataset is asked for and the package ``datasets`` is not installed.
     """
-    table, models = _load(path, "configuration"), None
+    table, models = load_toml(path, "configuration"), None
     if pool is not None:
-        rows = _load(pool, "pool")
+        rows = load_toml(pool, "pool")
         with _naming(path):
             _, _, sizes = _run(table)
         with _naming(pool):
@@ -154,17 +153,6 @@ def parse_config(
         sizes={model.name: size for model, size in models if size is not None},
         missing=tuple(model.name for model, _ in models if is_missing(model)),
     )
-
-
-def _load(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
-    name = str(path)
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"cannot read the {what} {name!r}: {why_unreadable(error)}") from error
-    except (ValueError, RecursionError) as error:  # a number of very many digits is a plain ValueError
-        raise InputError(f"the {what} {name!r} is not TOML: {error}") from error
 
 
 @contextmanager

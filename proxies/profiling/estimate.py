@@ -115,8 +115,7 @@ def estimate(config: ProfileConfig, output: str | os.PathLike[str] | None = None
                 long = [p + most for p, most in zip(prompts, limits, strict=True) if p + most > _window(model)]
                 if long:
                     too_long.append(TooLong(cell.batch_size, len(long), max(long), _window(model)))
-            usd = (inputs * model.price_in + outputs * model.price_out) / 1e6
-            sums = (done, calls, inputs, outputs, usd)
+            sums = (done, calls, inputs, outputs, model.cost(inputs, outputs))
             found.append(Estimate(model.name, task.name, *sums, counted, tuple(too_long)))
     return tuple(found)
 

@@ -9,24 +9,16 @@ from typing import Any
 
 from robatch.instances.errors import InputError
 from robatch.proxies.engines.address import MODELS_FOLDER, check_base_url, check_no_secret, find_model, is_hub_name
+from robatch.proxies.engines.model_source import TEMPLATE_ARGUMENTS, ModelSource
 from robatch.proxies.profiling.gpu_memory import ModelSize, read_size
 from robatch.proxies.toml_table import PRICE, TEXT, Check, TomlTable, tables
 
-MODEL_KEYS: tuple[str, ...] = (
-    "name",
-    "path",
-    "server",
-    "model",
-    "price_in",
-    "price_out",
-    "context_window",
-    "batch_sizes",
-    "chat",
+MODEL_KEYS = (
+    *("name", "path", "server", "model", "price_in", "price_out", "context_window", "batch_sizes", "chat"),
+    *("structured", "engine", "api_key_env", "size"),
 )
-MODEL_KEYS += ("structured", "engine", "api_key_env", "size")
 """Keys of a [[models]] table."""
 
-_TEMPLATE = "chat_template_kwargs"  # of `engine`, for the chat template
 _WINDOW: Check = (
     "a whole number of at least 1 and at most 100,000,000 tokens",
     lambda value: bool(1 <= value <= 100_000_000),
@@ -34,54 +26,20 @@ _WINDOW: Check = (
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(ModelSource):
     """One model to profile.
 
     Attributes
     ----------
-    name
-        The name in the measurements.
-    price_in, price_out
-        USD per million input and output tokens.
-    context_window
-        Tokens, prompt and answer together.
     batch_sizes
         Ascending.
-    path
-        A local folder or a hub name for the offline engine; None for a server.
     local
         Whether `path` is a folder.
-    server
-        Base URL of an OpenAI-compatible server, such as ``http://127.0.0.1:8000/v1``; None for the offline engine.
-    model
-        The model's name on the server.
-    chat
-        Whether the model has a chat template; False sends plain text to be completed.
-    structured
-        Whether answers are held to the form that the task asks for (lines or JSON) by structured output; otherwise
-        they are free text, read with tolerance.
-    engine
-        Further vLLM engine arguments, such as ``tensor_parallel_size``; with
-        ``distributed_executor_backend = "ray"`` vLLM runs the model on the GPUs of a Ray cluster.
-        ``chat_template_kwargs``, such as ``{"enable_thinking": False}``, goes to the chat template instead; it is the
-        one key that a model on a server may have too.
-    api_key_env
-        The environment variable that holds the server's API key. The key itself is never stored.
     """
 
-    name: str
-    price_in: float
-    price_out: float
     context_window: int
     batch_sizes: tuple[int, ...]
-    path: str | None = None
-    local: bool = False
-    server: str | None = None
-    model: str | None = None
-    chat: bool = True
-    structured: bool = False
-    engine: Mapping[str, Any] = field(default_factory=dict)
-    api_key_env: str = "OPENAI_API_KEY"
+    local: bool = field(default=False, kw_only=True)
 
 
 def read_models(
@@ -171,13 +129,13 @@ def _model(
 def _check_engine(engine: Mapping[str, Any], where: str, chat: bool, on_server: bool) -> None:
     """Refuse what a server has to be started with, and arguments of a chat template that does not exist."""
     for key in engine if on_server else ():
-        if key != _TEMPLATE:
+        if key != TEMPLATE_ARGUMENTS:
             raise InputError(f"key '{where}.{key}' belongs to a model with 'path', and this one has 'server'")
-    if _TEMPLATE in engine:
-        if not isinstance(engine[_TEMPLATE], Mapping):
-            raise InputError(f"{where}.{_TEMPLATE} is {engine[_TEMPLATE]!r}: a table is needed")
+    if TEMPLATE_ARGUMENTS in engine:
+        if not isinstance(engine[TEMPLATE_ARGUMENTS], Mapping):
+            raise InputError(f"{where}.{TEMPLATE_ARGUMENTS} is {engine[TEMPLATE_ARGUMENTS]!r}: a table is needed")
         if not chat:
-            raise InputError(f"{where}.{_TEMPLATE} needs a chat template, and this model has chat = false")
+            raise InputError(f"{where}.{TEMPLATE_ARGUMENTS} needs a chat template, and this model has chat = false")
 
 
 def _locate(text: str, where: str, folder: Path, allow_missing: bool) -> tuple[str, bool]:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from robatch.instances.errors import InputError
 from robatch.proxies.engines.engine import Engine, ModelAnswer, ModelCall
-from robatch.proxies.engines.offline import OfflineEngine
-from robatch.proxies.engines.server import ServerEngine
+from robatch.proxies.engines.model_source import open_engine
 from robatch.proxies.profiling.config import ModelConfig, ProfileConfig, read_config, refuse_missing
 from robatch.proxies.profiling.progress import Progress
 from robatch.proxies.profiling.provenance import config_hash, identity, provenance
@@ -158,26 +157,6 @@ def _check_same(model: ModelConfig, engine: Engine, record: Record) -> None:
             )
 
 
-def open_engine(model: ModelConfig, seed: int = 0, concurrency: int = 8, timeout: float = 120.0) -> Engine:
-    """Load a model, or connect to its server.
-
-    Parameters
-    ----------
-    model
-        The model.
-    seed
-        Seeds the engine's sampling.
-    concurrency, timeout
-        Calls in flight at a server, and seconds until one is given up.
-    """
-    if model.server is not None:
-        assert model.model
-        where = (model.server, model.model, model.chat, concurrency, timeout, model.api_key_env, seed)
-        return ServerEngine(*where, template_arguments=model.engine.get("chat_template_kwargs"))
-    assert model.path
-    return OfflineEngine(model.path, model.chat, model.context_window, seed, dict(model.engine))
-
-
 def _measure(config: ProfileConfig, model: ModelConfig, record: Record, shown: Progress) -> None:
     """Bring the record to where every cell of the model has what it needs.
 
@@ -188,7 +167,7 @@ def _measure(config: ProfileConfig, model: ModelConfig, record: Record, shown: P
     for cell in cells:
         for call in cell.needed(record.calls):
             if line := record.calls.get(call.key):
-                shown.advance(len(call.members), _usd(model, line), resumed=True)
+                shown.advance(len(call.members), model.cost(line["input_tokens"], line["output_tokens"]), resumed=True)
     todo = _left(cells, record)
     if todo or model.name not in record.opened:
         shown.describe(f"{model.name}: loading")
@@ -241,7 +220,7 @@ def _answer(
             line = _line(model, task, call, batches[index], answer)
             record.append(line)
             shown.describe(f"{model.name}, {task.name} x {call.key.batch_size}")
-            shown.advance(len(call.members), _usd(model, line))
+            shown.advance(len(call.members), model.cost(line["input_tokens"], line["output_tokens"]))
     finally:
         if isinstance(answers, Generator):
             answers.close()  # interrupted: the calls in flight are given up at once
@@ -265,10 +244,6 @@ def _line(
         "finish_reason": answer.finish_reason,
         "error": answer.error,
     }
-
-
-def _usd(model: ModelConfig, line: dict[str, Any]) -> float:
-    return float(line["input_tokens"] * model.price_in + line["output_tokens"] * model.price_out) / 1e6
 
 
 def _rows(config: ProfileConfig, record: Record) -> Iterator[dict[str, Any]]:

@@ -159,7 +159,7 @@ def savings(config: ProfileConfig, answered: Answered) -> dict[str, Any]:
             calls = cell.needed(answered)
             lines = [answered[call.key] for call in calls]
             inputs, outputs = (sum(line[f"{name}_tokens"] for line in lines) for name in ("input", "output"))
-            usd = (inputs * model.price_in + outputs * model.price_out) / 1e6
+            usd = model.cost(inputs, outputs)
             queries = sum(len(call.members) for call in calls)
             everything = cell.queries * cell.repeats
             every_call = sum(len(planned) for planned in cell.rounds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +12,9 @@ import numpy.typing as npt
 
 from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError
-from robatch.instances.files import replacing
 from robatch.instances.model import State
 from robatch.instances.problem import Problem
-from robatch.instances.problem_file import KEY, read_table
+from robatch.instances.problem_file import read_table, write_table
 from robatch.solvers.plan import grouping as policies
 from robatch.solvers.plan.packing import Calls, pack
 
@@ -183,8 +181,10 @@ class Plan:
         InputError
             If the file cannot be written.
         """
-        import pyarrow.parquet as pq
+        write_table(path, *self.to_table())
 
+    def to_table(self) -> tuple[Any, dict[str, Any]]:
+        """Return what the plan's file holds: a pyarrow table with a row a query, and its metadata."""
         meta = {
             "kind": "plan",
             "version": VERSION,
@@ -192,9 +192,7 @@ class Plan:
             "conflicts": None if self.conflicts is None or self.assignment is None else self.conflicts.tolist(),
             **self._figures(),
         }
-        table = self._columns().replace_schema_metadata({KEY: json.dumps(meta).encode()})
-        with replacing(path) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+        return self._columns(), meta
 
     def _columns(self) -> Any:
         """Return the rows of the plan's file as a pyarrow table."""
@@ -222,13 +220,15 @@ class Plan:
         InputError
             If the file is missing, truncated, no Parquet file, or no plan.
         """
-        table, meta = read_table(path, "plan")
+        return cls.from_table(*read_table(path, "plan"), repr(str(path)))
+
+    @classmethod
+    def from_table(cls, table: Any, meta: Mapping[str, Any], name: str) -> Plan:
+        """Make the plan of what `to_table` returned; errors are those of `read`, which call the table by `name`."""
         if meta.get("version") not in KNOWN:
-            raise InputError(
-                f"{str(path)!r} is a plan of format version {meta.get('version')!r}: only {KNOWN} are known"
-            )
+            raise InputError(f"{name} is a plan of format version {meta.get('version')!r}: only {KNOWN} are known")
         try:
-            figures = {name: meta[name] for name in FIELDS}
+            figures = {field: meta[field] for field in FIELDS}
             states = tuple(State(model, int(size)) for model, size in meta["states"])
             found = figures["utility"] is not None
             _check_figures(figures)
@@ -248,7 +248,7 @@ class Plan:
                 raise ValueError("its models, batch sizes or calls are not those of its states")
             return plan
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise InputError(f"{str(path)!r} is a plan with a broken table or metadata: {error}") from None
+            raise InputError(f"{name} is a plan with a broken table or metadata: {error}") from None
 
 
 def _check_figures(figures: dict[str, Any]) -> None:

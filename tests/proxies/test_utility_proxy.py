@@ -23,7 +23,7 @@ from robatch.proxies.online.router import OnlineRouter
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.utility import file as proxy_file
 from robatch.proxies.utility.estimator_parts import from_parts, to_parts
-from robatch.proxies.utility.estimators import ROUTERS
+from robatch.proxies.utility.estimators import ESTIMATORS
 from robatch.proxies.utility.scaling import SCALINGS
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 
@@ -49,7 +49,7 @@ def test_base_utility_and_retention_are_recovered() -> None:
     assert np.abs(proxy.predict(new) - truth).mean() < 0.025
 
 
-@pytest.mark.parametrize("router", ROUTERS)
+@pytest.mark.parametrize("router", ESTIMATORS)
 def test_every_router_predicts_repeatably_and_near_the_measured_means(router: str) -> None:
     x, _, _, y = draw(250, 2)
     one, two = (UtilityProxy(STATES, router=router, features="given", random_state=4).fit(x, y) for _ in range(2))
@@ -103,7 +103,7 @@ def test_retention_never_rises_and_missing_cells_are_allowed() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7])
-@pytest.mark.parametrize("router", ROUTERS)
+@pytest.mark.parametrize("router", ESTIMATORS)
 def test_tiny_samples(n: int, router: str) -> None:
     texts = [f"text {i}" for i in range(n)]
     y = (np.arange(n * 10).reshape(n, 10) % 3 > 0).astype(float)
@@ -212,7 +212,7 @@ def test_wrong_data_is_one_sentence() -> None:
         proxy.fit(x, y)
 
 
-@pytest.mark.parametrize("router", [*ROUTERS, Ridge()])
+@pytest.mark.parametrize("router", [*ESTIMATORS, Ridge()])
 def test_a_saved_proxy_predicts_the_same(router: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice(["secretword", "red", "blue", "ship"], 4)) for _ in range(80)]
