@@ -6,13 +6,15 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from robatch.instances.errors import InputError
 from robatch.instances.files import lock
+
+Line = dict[str, Any]
 
 
 class Journal:
@@ -51,7 +53,7 @@ class Journal:
             self._file.close()
             raise
 
-    def append(self, lines: Iterable[dict[str, Any]]) -> None:
+    def append(self, lines: Iterable[Line]) -> None:
         """Write lines.
 
         Raises
@@ -69,14 +71,8 @@ class Journal:
         except OSError as error:
             raise InputError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from error
 
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """Yield what the file holds, line by line.
-
-        Raises
-        ------
-        InputError
-            If a line is damaged.
-        """
+    def lines(self) -> Iterator[Line]:
+        """Yield what the file holds, as `read_lines` does."""
         return read_lines(self.path)
 
     def close(self) -> None:
@@ -109,7 +105,24 @@ class Journal:
             self._file.truncate(whole)
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+def take_in(path: Path, take: Callable[[Line], object]) -> None:
+    """Hand the lines of a journal to `take`, one by one; a line that it fails on is damaged.
+
+    Raises
+    ------
+    InputError
+        As `read_lines`, and what `take` raises of this kind.
+    """
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            take(line)
+        except InputError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise _damaged(path, number) from error
+
+
+def read_lines(path: Path) -> Iterator[Line]:
     """Yield the lines of a journal without writing it; a torn last line is passed over.
 
     Raises
@@ -127,9 +140,11 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 except (ValueError, RecursionError):
                     line = None
                 if not isinstance(line, dict):
-                    raise InputError(
-                        f"{str(path)!r} is damaged in line {number}: mend or remove that line, or choose another output"
-                    )
+                    raise _damaged(path, number)
                 yield line
     except OSError as error:
         raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+
+
+def _damaged(path: Path, number: int) -> InputError:
+    return InputError(f"{str(path)!r} is damaged in line {number}: mend or remove that line, or choose another output")

@@ -10,7 +10,6 @@ from robatch.proxies.execution.dispatch import Dispatcher
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.run import journal_path, prepare
 from robatch.proxies.execution.state import Execution, Waiting
-from robatch.proxies.journal import read_lines
 
 
 def dry_run(
@@ -40,7 +39,7 @@ def dry_run(
     routed, queries, _ = prepare(plan, output, key_variables, grader)
     state = Execution.begin(routed)
     if output is not None and journal_path(output).exists():
-        state.replay(read_lines(journal_path(output)), journal_path(output))
+        state.replay(journal_path(output))
         if state.flying:
             state.apply({"event": "lost"})
     dispatcher = Dispatcher(routed, queries, state)

@@ -25,7 +25,7 @@ Events, each a line of the journal:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,11 @@ from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
 from robatch.proxies.execution.meter import Meter
 from robatch.proxies.execution.plan import RoutedPlan
+from robatch.proxies.journal import take_in
 
 Event = dict[str, Any]
-JOURNAL = 2  # version of the events
-READ_PRIOR = 4.0  # slots of each state that count as read, so that one bad call does not condemn it
+JOURNAL_VERSION = 2  # of the events
+PRIOR_READ_SLOTS = 4.0  # slots of each state that count as read, so that one bad call does not condemn it
 
 
 @dataclass(frozen=True)
@@ -146,32 +147,34 @@ class Execution:
         self._expected[call.number] = shared + totals[0], totals[1]
         return self._expected[call.number]
 
-    def replay(self, lines: Iterable[Event], path: Path) -> list[int] | None:
+    def replay(self, path: Path) -> list[int] | None:
         """Take in a journal; return the queries that are finished, None where it holds nothing.
 
         Raises
         ------
         InputError
-            If it belongs to another plan or another version, or is not whole; `path` is for the message.
+            If it is damaged, or belongs to another plan or another version.
         """
-        over: list[int] | None = None
-        for line in lines:
-            if over is None:
-                over = []
-                if line.get("event") == "begin" and line.get("version") != JOURNAL:
-                    raise InputError(
-                        f"{str(path)!r} was begun by another version of robatch: go on with that one, or choose "
-                        "another output"
-                    )
-                if line.get("event") != "begin" or line.get("plan") != self.routed.sha256:
-                    raise InputError(
-                        f"{str(path)!r} was begun with another plan: choose another output or delete that file"
-                    )
-            try:
-                over += self.apply(line)
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
-                raise InputError(f"{str(path)!r} is no whole journal: {error!r}") from error
-        return over
+        over: list[int] = []
+        begun = False
+
+        def take(line: Event) -> None:
+            nonlocal begun
+            if not begun:
+                self._check_begin(line, path)
+            begun = True
+            over.extend(self.apply(line))
+
+        take_in(path, take)
+        return over if begun else None
+
+    def _check_begin(self, line: Event, path: Path) -> None:
+        if line.get("event") == "begin" and line.get("version") != JOURNAL_VERSION:
+            raise InputError(
+                f"{str(path)!r} was begun by another version of robatch: go on with that one, or choose another output"
+            )
+        if line.get("event") != "begin" or line.get("plan") != self.routed.sha256:
+            raise InputError(f"{str(path)!r} was begun with another plan: choose another output or delete that file")
 
     def apply(self, event: Event) -> list[int]:
         """Take one event in; return the queries that it finished."""
@@ -255,7 +258,7 @@ class Execution:
 
     def read_shares(self) -> FloatArray:
         """Return the share of slots that could be read in calls of each state, near 1 while few are known: (S,)."""
-        asked, read = (self._slots[:, i] + READ_PRIOR for i in (0, 1))
+        asked, read = (self._slots[:, i] + PRIOR_READ_SLOTS for i in (0, 1))
         shares: FloatArray = read / asked
         return shares
 

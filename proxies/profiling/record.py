@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from robatch.instances.errors import InputError
-from robatch.proxies.journal import Journal, read_lines
+from robatch.proxies.journal import Journal, take_in
 
 _BEGINS = '{"robatch": "profile"'
 _SYNC_EVERY = 0.2  # seconds; an answer that a crash of the machine loses can be asked for again
@@ -51,16 +50,18 @@ class Record:
     """
 
     def __init__(self, path: Path, config_hash: str, read_only: bool = False) -> None:
-        self.path = path
+        self.path, self._config_hash, self._begun = path, config_hash, False
         self.calls: dict[CallKey, dict[str, Any]] = {}
         self.opened: dict[str, dict[str, Any]] = {}
         self._journal: Journal | None = None
         if read_only:
-            self._load(read_lines(path) if path.exists() else (), config_hash)
+            if path.exists():
+                take_in(path, self._take)
             return
         self._journal = Journal(path, _BEGINS, _SYNC_EVERY)
         try:
-            if not self._load(self._journal.lines(), config_hash):
+            take_in(path, self._take)
+            if not self._begun:
                 self.append({"robatch": "profile", "config_hash": config_hash})
         except BaseException:
             self._journal.close()
@@ -95,25 +96,14 @@ class Record:
         self._journal.remove()
         self._journal = None
 
-    def _load(self, lines: Iterable[dict[str, Any]], config_hash: str) -> bool:
-        """Take lines in; tell whether there were any."""
-        begun = False
-        for line in lines:
-            if begun:
-                self._take(line)
-            elif line.get("config_hash") != config_hash:
-                raise InputError(
-                    f"{str(self.path)!r} was begun with another configuration or other queries: "
-                    "choose another output, restore the configuration, or delete that file"
-                )
-            begun = True
-        return begun
-
     def _take(self, line: dict[str, Any]) -> None:
-        try:
-            if "call" in line:
-                self.calls[CallKey(*(line[name] for name in CallKey._fields))] = line
-            elif "opened" in line:
-                self.opened[line["opened"]] = line["about"]
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{str(self.path)!r} holds a line that no profiling run wrote: {error!r}") from None
+        if not self._begun and line.get("config_hash") != self._config_hash:
+            raise InputError(
+                f"{str(self.path)!r} was begun with another configuration or other queries: "
+                "choose another output, restore the configuration, or delete that file"
+            )
+        self._begun = True
+        if "call" in line:
+            self.calls[CallKey(*(line[name] for name in CallKey._fields))] = line
+        elif "opened" in line:
+            self.opened[line["opened"]] = line["about"]
