@@ -38,11 +38,11 @@ _FILTERED = (
     "safety system",
     "moderation",
 )
-_TOLD = ("id", "owned_by", "root", "parent", "max_model_len")  # of a model, by a server's list of models
-_OWN_ERRORS = (400, 413, 422)  # statuses of a call that is itself at fault
-_PASSING = (408, 409, 429)  # and 5xx
+_SERVED_FIELDS = ("id", "owned_by", "root", "parent", "max_model_len")  # of a model, by a server's list of models
+_CALL_ERROR_STATUSES = (400, 413, 422)  # statuses of a call that is itself at fault
+_TRANSIENT_STATUSES = (408, 409, 429)  # and 5xx
 _NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")  # of httpx or httpx2, as the client's version has it
-_WAIT, _LONGEST_WAIT, _LONGEST_ASKED = 0.5, 8.0, 60.0  # seconds between tries
+_FIRST_WAIT, _MAX_WAIT, _MAX_ASKED_WAIT = 0.5, 8.0, 60.0  # seconds between tries
 
 
 class ServerEngine:
@@ -247,7 +247,7 @@ class ServerEngine:
         """Tell whether a failure may pass, and whether the try may be billed all the same."""
         if isinstance(error, self._openai.APIStatusError):
             status = error.status_code
-            return status in _PASSING or status >= 500, status == 408 or not 400 <= status < 500
+            return status in _TRANSIENT_STATUSES or status >= 500, status == 408 or not 400 <= status < 500
         if isinstance(error, self._openai.APIConnectionError):
             return True, type(error.__cause__).__name__ not in _NOT_SENT
         return False, True
@@ -262,7 +262,7 @@ class ServerEngine:
         """Record a call that is too long or refused; anything else ends the run, which can be continued."""
         api = self._openai
         said = str(error)
-        if isinstance(error, api.APIStatusError) and error.status_code in _OWN_ERRORS:
+        if isinstance(error, api.APIStatusError) and error.status_code in _CALL_ERROR_STATUSES:
             whole = f"{said} {error.code} {error.body}".lower()  # some servers tell by the code alone
             for reason, known in ((CONTEXT_ERROR, _TOO_LONG), (CONTENT_ERROR, _FILTERED)):
                 if any(words in whole for words in known):
@@ -297,7 +297,7 @@ class ServerEngine:
         models = self._asked(f"{self._server.rstrip('/')}/models").get("data")
         for told in models if isinstance(models, list) else ():
             if isinstance(told, dict) and told.get("id") == self._model:
-                served = {name: told[name] for name in _TOLD if isinstance(told.get(name), str | int)}
+                served = {name: told[name] for name in _SERVED_FIELDS if isinstance(told.get(name), str | int)}
                 if str(served.get("root", "")).startswith("/"):
                     served["root"] = str(served["root"]).rstrip("/").rpartition("/")[2]
                 return served
@@ -324,9 +324,9 @@ def _wait(error: Exception, retries: int) -> float:
             asked = float(headers.get(name, "")) * unit
         except ValueError:
             continue
-        if 0 < asked <= _LONGEST_ASKED:
+        if 0 < asked <= _MAX_ASKED_WAIT:
             return asked
-    return min(_LONGEST_WAIT, _WAIT * 2.0**retries) * (1.0 - 0.25 * random.random())
+    return min(_MAX_WAIT, _FIRST_WAIT * 2.0**retries) * (1.0 - 0.25 * random.random())
 
 
 def _structured(call: ModelCall) -> dict[str, Any]:

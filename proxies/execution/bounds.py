@@ -14,16 +14,16 @@ from robatch.proxies.engines.token_count import Counter, byte_bounds, token_coun
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.tasks.queries import Query
 
-TEMPLATE = 128  # tokens that a chat template is allowed to add where it was not measured
-SEAMS = 8  # tokens by which texts joined may differ from their parts
-SLOT = 4  # tokens by which a query's slot in a large call may exceed its slot in a call of its own
+CHAT_TEMPLATE_TOKENS = 128  # tokens that a chat template is allowed to add where it was not measured
+SEAM_TOKENS = 8  # tokens by which texts joined may differ from their parts
+SLOT_SLACK_TOKENS = 4  # tokens by which a query's slot in a large call may exceed its slot in a call of its own
 
 
 class InputBounds:
     """Bounds on the input tokens of a plan's calls; no call is counted twice.
 
     Where a model's folder holds its tokenizer, prompts are counted by it; otherwise a token is counted for every byte.
-    Each call is allowed what a chat template adds: what was measured of it, or `TEMPLATE` tokens.
+    Each call is allowed what a chat template adds: what was measured of it, or `CHAT_TEMPLATE_TOKENS` tokens.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class InputBounds:
             known = own is not None and measured >= bare
             self._counters.append(count)
             self._empty.append(bare)
-            self._shared.append(measured + SEAMS if known else max(bare, measured) + TEMPLATE)
+            self._shared.append(measured + SEAM_TOKENS if known else max(bare, measured) + CHAT_TEMPLATE_TOKENS)
         self._calls: dict[tuple[Counter, tuple[int, ...]], int] = {}
         self._slots: dict[Counter, npt.NDArray[np.float64]] = {}
 
@@ -61,5 +61,5 @@ class InputBounds:
         count = self._counters[model]
         if count not in self._slots:
             counted = count([self._routed.template.render([query]) for query in self._queries])
-            self._slots[count] = np.array(counted, dtype=np.float64) - self._empty[model] + SLOT
+            self._slots[count] = np.array(counted, dtype=np.float64) - self._empty[model] + SLOT_SLACK_TOKENS
         return self._shared[model], self._slots[count]

@@ -19,8 +19,12 @@ from robatch.proxies.tasks.prompts import model_call
 from robatch.proxies.tasks.queries import Query
 from robatch.solvers.solve import solve
 
-DRIFT = 1.02  # expected cost of the rest by money left, from which the rest is planned again: less is noise
-MARGIN = 1.05  # on the most input tokens that calls took so far, where an answer must be held to the context window
+MAX_DRIFT = 1.02
+"""Expected cost of the rest by money left, above which the rest is planned again: less is noise."""
+
+WINDOW_MARGIN = (
+    1.05  # on the most input tokens that calls took so far, where an answer must be held to the context window
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Dispatcher:
         allowed = self.routed.max_output_tokens * len(call.queries)
         if model.context_window is not None:
             expected_in, expected_out = self.state.expected(call)
-            foreseen = min(bound_in, math.ceil(expected_in * tokens.most_in * MARGIN))
+            foreseen = min(bound_in, math.ceil(expected_in * tokens.most_in * WINDOW_MARGIN))
             allowed = min(allowed, max(math.ceil(expected_out), model.context_window - foreseen, 1))
         return model.cost(bound_in, allowed), bound_in, allowed
 
@@ -113,7 +117,7 @@ class Dispatcher:
         state = self.state
         if not state.done or not state.moved or all(call.depth for call in state.queue.values()):
             return False
-        return sum(map(self._expected_cost, state.queue.values())) > state.meter.left * DRIFT
+        return sum(map(self._expected_cost, state.queue.values())) > state.meter.left * MAX_DRIFT
 
     def _expected_cost(self, call: Waiting) -> float:
         """Return the USD of a call at the tokens that the model's calls really take."""

@@ -22,9 +22,12 @@ from robatch.instances.scalars import number
 
 Unit = Literal["queries", "seconds"]
 
-LEAST, MOST = 1e-6, 1e9  # of the price times the budget of a query: what lies beyond cannot matter
-WARM_UP = 0.02  # of a horizon in seconds
-LONGEST_STEP = 0.5  # of the price's logarithm, so that one dear query does not throw it off
+MIN_SCALED_PRICE, MAX_SCALED_PRICE = (
+    1e-6,
+    1e9,
+)  # of the price times the budget of a query: what lies beyond cannot matter
+WARM_UP_SHARE = 0.02  # of a horizon in seconds
+MAX_LOG_STEP = 0.5  # of the price's logarithm, so that one dear query does not throw it off
 
 
 def sample_price(sample: Problem, usd_per_query: float) -> float:
@@ -69,7 +72,7 @@ class Pacer:
         Queries that are expected, or seconds from the first of them.
     unit
         What the horizon counts. Seconds are turned into queries at the mean rate since the first query, taken as if
-        a part `WARM_UP` of the horizon had passed without one: queries that come close together tell no rate.
+        a part `WARM_UP_SHARE` of the horizon had passed without one: queries that come close together tell no rate.
     step
         Length of the steps: the price changes by about ``exp(step)`` over ``sqrt(queries)`` steps one way.
     price
@@ -102,16 +105,16 @@ class Pacer:
     def remaining(self, now: float) -> float | None:
         """Return how many queries are still expected, 0 beyond the horizon; None before their rate is known.
 
-        That takes a part `WARM_UP` of a horizon in seconds.
+        That takes a part `WARM_UP_SHARE` of a horizon in seconds.
         """
         if self.unit == "queries":
             return max(0.0, self.horizon - self.count)
         elapsed = 0.0 if self.began is None else now - self.began
         if elapsed >= self.horizon:
             return 0.0
-        if elapsed < WARM_UP * self.horizon:
+        if elapsed < WARM_UP_SHARE * self.horizon:
             return None
-        return (self.horizon - elapsed) * self.count / (elapsed + WARM_UP * self.horizon)
+        return (self.horizon - elapsed) * self.count / (elapsed + WARM_UP_SHARE * self.horizon)
 
     def reserve(self, now: float) -> float:
         """Return the USD to keep for the queries after the next one, so that each can have its cheapest state."""
@@ -152,8 +155,8 @@ class Pacer:
         if query:
             self.squares += (gradient * gradient - self.squares) / (self.count + 1)
         step = self.step * gradient / math.sqrt(self.squares * (self.count + remaining))
-        price = (self.price or 0.0) * math.exp(min(max(step, -LONGEST_STEP), LONGEST_STEP))
-        self.price = min(max(price, LEAST / self.scale), MOST / self.scale)
+        price = (self.price or 0.0) * math.exp(min(max(step, -MAX_LOG_STEP), MAX_LOG_STEP))
+        self.price = min(max(price, MIN_SCALED_PRICE / self.scale), MAX_SCALED_PRICE / self.scale)
 
     def state(self) -> dict[str, float | None]:
         """Return what is not known to the router, as plain values for JSON."""

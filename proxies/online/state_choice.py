@@ -10,7 +10,7 @@ from robatch.proxies.online.call_buffer import Filler
 from robatch.proxies.online.pacing import Pacer
 from robatch.proxies.online.state_table import GroupCounts, StateTable, Vectors
 
-_GROUP_PART = 1.0 / 3.0  # of a group's queries that one state is expected to get: they spread over several
+_STATE_SHARE = 1.0 / 3.0  # of a group's queries that one state is expected to get: they spread over several
 
 
 class Choice(NamedTuple):
@@ -106,7 +106,7 @@ class Chooser:
         if len(seen) > 1 or (seen and group not in seen):
             left = None if self._pacer is None else self._pacer.remaining(now)
             left = float(self.count) if left is None else left
-            share = self._table.share_at(_GROUP_PART * (1.0 + (self.count + left) * self.groups.share(group)))
+            share = self._table.share_at(_STATE_SHARE * (1.0 + (self.count + left) * self.groups.share(group)))
         if limit is not None:
             more = self._table.may_exceed(limit, vectors.output_tokens)
             entry = entry + more

@@ -14,8 +14,8 @@ from robatch.instances.errors import InputError
 from robatch.instances.model import Model
 from robatch.instances.problem import Problem
 
-_DOUBT = 10.0  # queries that weigh as much as all groups together do
-SETTLING = 0.05  # weight of the last call in the mean fill of a state's calls
+_PRIOR_QUERIES = 10.0  # queries that weigh as much as all groups together do
+FILL_LEARNING_RATE = 0.05  # weight of the last call in the mean fill of a state's calls
 
 
 class Vectors(NamedTuple):
@@ -43,7 +43,7 @@ class GroupCounts:
     def share(self, group: Hashable) -> float:
         """Return the part of all queries that is of a group, drawn to that of two queries being of one group."""
         alike = 2.0 * self.pairs / (self.count * (self.count - 1.0)) if self.count > 1 else 1.0
-        return (self.seen.get(group, 0) + _DOUBT * alike) / (self.count + _DOUBT)
+        return (self.seen.get(group, 0) + _PRIOR_QUERIES * alike) / (self.count + _PRIOR_QUERIES)
 
 
 class StateTable:
@@ -91,7 +91,7 @@ class StateTable:
 
     def learn(self, column: int, queries: int) -> None:
         """Learn from a closed call how full those of its state become."""
-        self.fill[column] += SETTLING * (queries - self.fill[column])
+        self.fill[column] += FILL_LEARNING_RATE * (queries - self.fill[column])
         self.share[column] = self.table[2, column] / self.fill[column]
 
     def share_at(self, queries: float) -> FloatArray:

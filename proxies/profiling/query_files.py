@@ -15,7 +15,7 @@ from robatch.instances.errors import InputError
 from robatch.proxies.tasks.queries import read_queries, write_queries
 from robatch.proxies.tasks.task import Task
 
-_LONGEST = 200  # bytes of a file's name; systems allow 255, and a temporary name is longer
+_MAX_NAME_BYTES = 200  # bytes of a file's name; systems allow 255, and a temporary name is longer
 
 
 def query_files(output: str | os.PathLike[str], tasks: Sequence[str]) -> dict[str, Path]:
@@ -61,10 +61,10 @@ def write_query_files(output: str | os.PathLike[str], tasks: Sequence[Task]) -> 
 
 
 def _is_there(path: Path, task: Task) -> bool:
-    if len(os.fsencode(path.name)) > _LONGEST:
+    if (length := len(os.fsencode(path.name))) > _MAX_NAME_BYTES:
         raise InputError(
             f"the queries of task {task.name!r} cannot be written: the file's name would have "
-            f"{len(os.fsencode(path.name))} bytes, at most {_LONGEST} are allowed; shorten the task's or the output's"
+            f"{length} bytes, at most {_MAX_NAME_BYTES} are allowed; shorten the task's or the output's"
         )
     if not path.exists():
         return False

@@ -26,7 +26,7 @@ from robatch.proxies.tasks.task import Task, refuse_ungraded
 if TYPE_CHECKING:
     from robatch.proxies.profiling.measurements import Measurements
 
-_AT_A_TIME = 4096  # calls whose prompts are made at a time; engines take fewer side by side
+_MAX_CALLS_RENDERED = 4096  # calls whose prompts are made at a time; engines take fewer side by side
 
 
 def profile(
@@ -178,7 +178,7 @@ def _measure(config: ProfileConfig, model: ModelConfig, record: Record, shown: P
             else:
                 _check_same(model, engine, record)
             while todo:
-                _answer(model, engine, todo[:_AT_A_TIME], record, shown)
+                _answer(model, engine, todo[:_MAX_CALLS_RENDERED], record, shown)
                 todo = _left(cells, record)
         finally:
             engine.close()

@@ -20,12 +20,15 @@ from robatch.proxies.toml_table import TEXT, Check, TomlTable, at_least, one_of
 TASKS_FOLDER = "ROBATCH_TASKS"
 """Environment variable: the folder in which relative paths of task files are looked up too."""
 
-_MOST_OUTPUT = 1 << 17
-_OUTPUT: Check = (f"a whole number from 1 to {_MOST_OUTPUT}", lambda value: bool(1 <= value <= _MOST_OUTPUT))
+_MAX_OUTPUT = 1 << 17
+_OUTPUT: Check = (
+    f"a whole number from 1 to {_MAX_OUTPUT}",
+    lambda value: bool(1 <= value <= _MAX_OUTPUT),
+)
 
 _SOURCES = ("file", "generate", "dataset")
 _DATASET_KEYS = ("config", "split", "fields", "labels", "choices", "kind", "answer_pattern")
-_KEYS: tuple[str, ...] = (
+TASK_KEYS: tuple[str, ...] = (
     "name",
     *_SOURCES,
     "queries",
@@ -37,7 +40,7 @@ _KEYS: tuple[str, ...] = (
     "show_choices",
     "grader",
 )
-_KEYS += ("max_output_tokens", *_DATASET_KEYS)
+TASK_KEYS += ("max_output_tokens", *_DATASET_KEYS)
 
 
 def read_task(row: Mapping[str, Any], where: str, folder: Path) -> Task:
@@ -59,7 +62,7 @@ def read_task(row: Mapping[str, Any], where: str, folder: Path) -> Task:
     MissingExtraError
         If a dataset is asked for and the package ``datasets`` is not installed.
     """
-    table = TomlTable(row, where, _KEYS)
+    table = TomlTable(row, where, TASK_KEYS)
     given = [key for key in _SOURCES if key in row]
     if len(given) != 1:
         raise InputError(

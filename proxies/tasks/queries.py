@@ -56,7 +56,7 @@ _MAKERS = {
     "reviews": _sorting(reviews.ANSWERS, reviews.GRADES, reviews.message),
     "arithmetic": _Maker(_sum, "number"),
 }
-_PATIENCE = 300  # texts in a row that exist already, before a grade counts as used up
+_MAX_REPEATED_DRAWS = 300  # texts in a row that exist already, before a grade counts as used up
 
 TASKS = tuple(_MAKERS)
 """The names `generate_task` knows."""
@@ -64,7 +64,7 @@ TASKS = tuple(_MAKERS)
 NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,4})?")
 """What an answer of kind ``"number"`` looks like."""
 
-_FIELDS = ("id", "text", "question", "answer", "kind", "choices")
+QUERY_FIELDS = ("id", "text", "question", "answer", "kind", "choices")
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def generate_task(name: str = "support", queries: int = 320, seed: int = 0) -> t
     made: dict[str, str] = {}
     failed = 0
     while len(made) < queries:  # a text that exists already is drawn again; where a grade has no more, the next one is
-        shift = failed // _PATIENCE * max(1, len(maker.choices))
+        shift = failed // _MAX_REPEATED_DRAWS * max(1, len(maker.choices))
         text, answer = maker.make(len(made) + shift, rng)
         failed = failed + 1 if text in made else 0
         made.setdefault(text, answer)
@@ -219,10 +219,10 @@ def generate_task(name: str = "support", queries: int = 320, seed: int = 0) -> t
 
 def _query(record: Any) -> Query:
     if not isinstance(record, Mapping):
-        raise InputError(f"{record!r} is not a JSON object with the fields {list(_FIELDS)}")
+        raise InputError(f"{record!r} is not a JSON object with the fields {list(QUERY_FIELDS)}")
     for field in record:
-        if field not in _FIELDS:
-            raise InputError(f"field {field!r} is not known: the fields are {list(_FIELDS)}")
+        if field not in QUERY_FIELDS:
+            raise InputError(f"field {field!r} is not known: the fields are {list(QUERY_FIELDS)}")
     if "text" in record and "question" in record:
         raise InputError("the fields 'text' and 'question' are both there: they mean the same, one is needed")
     for field in ("id", "text"):

@@ -102,9 +102,9 @@ class Calibrator:
 
 IDENTITY = Calibrator(np.zeros(0), np.zeros((2, 0)))
 
-_SHRINK = 200.0  # queries that weigh as much as the line does, for "isotonic"
+_PRIOR_QUERIES = 200.0  # queries that weigh as much as the line does, for "isotonic"
 # Ridges, in logits: of a state's intercept, of its slope's distance from the model's, and of that from 1.
-_LEVEL, _SLOPE, _SHARED = 5.0, 4.0, 4.0
+_LEVEL_RIDGE, _SLOPE_RIDGE, _SHARED_SLOPE_RIDGE = 5.0, 4.0, 4.0
 
 
 def fit_calibrators(
@@ -141,7 +141,7 @@ def fit_calibrators(
     own[np.arange(len(line)), place] = 1.0
     design = np.column_stack([own, own * line[:, None], line])
     prior = np.concatenate([np.zeros(2 * len(held)), [1.0]])
-    ridge = np.concatenate([np.full(len(held), _LEVEL), np.full(len(held), _SLOPE), [_SHARED]])
+    ridge = np.concatenate([np.full(len(held), _LEVEL_RIDGE), np.full(len(held), _SLOPE_RIDGE), [_SHARED_SLOPE_RIDGE]])
     target = np.concatenate(aims)
     found = fit_logit(design, target, np.ones(len(target)), prior, ridge)
     made = [Calibrator(np.array([0.0, max(0.0, float(found[-1]))]), np.zeros((2, 0)))] * states
@@ -154,6 +154,6 @@ def fit_calibrators(
         if kind == "isotonic" and np.ptp(measured[s]) > 0:
             fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(predicted[s], measured[s])
             steps = np.array([fitted.X_thresholds_, fitted.y_thresholds_], dtype=np.float64)
-            share = len(measured[s]) / (len(measured[s]) + _SHRINK)
+            share = len(measured[s]) / (len(measured[s]) + _PRIOR_QUERIES)
         made[s] = Calibrator(np.array([intercept, slope]), steps, share)
     return made

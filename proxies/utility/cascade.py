@@ -14,10 +14,10 @@ from robatch.instances.checks import in_range, matrix
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import number, whole
 
-MOST_CANDIDATES = 30
+MAX_CANDIDATES = 30
 """States among which `fit_cascade` seeks unless told others."""
 
-_SAME = 1e-9  # relative: what sums in another order may differ by, and more
+_TOLERANCE = 1e-9  # relative: what sums in another order may differ by, and more
 
 
 class CascadeRun(NamedTuple):
@@ -130,7 +130,7 @@ def fit_cascade(
     grid
         Parts into which quantiles split each state's scores; a threshold lies between two parts. At least 2.
     candidates
-        Columns of the states to choose from. None: all, or where there are more than `MOST_CANDIDATES`, so many of
+        Columns of the states to choose from. None: all, or where there are more than `MAX_CANDIDATES`, so many of
         them, by layers of states that no other of the layer dominates in mean cost and mean utility.
 
     Returns
@@ -211,7 +211,7 @@ class _Search:
             reached = self._below(cell, self.gain[s], shape)
             cost = paid + self._below(cell, self.price[s], shape)
             self._compare((*prefix, s), gained + reached, cost)
-            if len(prefix) + 1 == self.length or s + 1 == len(self.gain) or cost.min() > self.budget * (1 + _SAME):
+            if len(prefix) + 1 == self.length or s + 1 == len(self.gain) or cost.min() > self.budget * (1 + _TOLERANCE):
                 continue
             finer = cell * (self.width[s] + 1) + self.part[s]
             passed = self._below(finer, self.gain[s], (*shape, self.width[s] + 1))
@@ -229,15 +229,15 @@ class _Search:
         if len(columns) == 1:  # a state alone may cost the budget to the last digit
             allowed = np.asarray(self.single[columns[0]] <= self.budget)
         else:
-            allowed = cost <= self.budget * (1 - _SAME)
+            allowed = cost <= self.budget * (1 - _TOLERANCE)
         if not allowed.any():
             return
         top = float(gained[allowed].max())
-        if top < self.found[0] - _SAME:
+        if top < self.found[0] - _TOLERANCE:
             return
-        cheap = np.where(allowed & (gained >= top - _SAME), cost, np.inf)
+        cheap = np.where(allowed & (gained >= top - _TOLERANCE), cost, np.inf)
         least = float(cheap.min())
-        if top > self.found[0] + _SAME or least < self.found[1] * (1 - _SAME):
+        if top > self.found[0] + _TOLERANCE or least < self.found[1] * (1 - _TOLERANCE):
             place = np.unravel_index(int(cheap.argmin()), cheap.shape)
             self.found = (top, least, columns, tuple(int(i) for i in place))
 
@@ -267,7 +267,7 @@ def _chosen(candidates: Sequence[int] | None, mean_cost: FloatArray, mean_utilit
         if not given or len(set(given)) < len(given):
             raise InputError(f"candidates is {given}: at least one state is needed, and each only once")
         return given
-    if states <= MOST_CANDIDATES:
+    if states <= MAX_CANDIDATES:
         return list(range(states))
     chosen: list[int] = []
     left = sorted(range(states), key=lambda s: (mean_cost[s], -mean_utility[s]))
@@ -278,4 +278,4 @@ def _chosen(candidates: Sequence[int] | None, mean_cost: FloatArray, mean_utilit
                 layer.append(s)
         chosen += layer
         left = [s for s in left if s not in layer]
-    return chosen[:MOST_CANDIDATES]
+    return chosen[:MAX_CANDIDATES]

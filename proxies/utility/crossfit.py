@@ -15,7 +15,7 @@ from robatch.proxies.utility.decomposition import Decomposition, Layout, estimat
 from robatch.proxies.utility.estimators import estimator_scores, fit_estimator
 from robatch.proxies.utility.features import as_rows
 
-MOST_FOLDS = 50
+MAX_FOLDS = 50
 """Folds that may be asked for whatever the number of queries; more only as far as each leaves out something."""
 
 
@@ -43,7 +43,7 @@ def assign_folds(X: Any, groups: Any, rows: int, folds: int, seed: int) -> IntAr
     Raises
     ------
     InputError
-        If `groups` has another shape, or there are more folds than `MOST_FOLDS` and than parts to assign_folds out.
+        If `groups` has another shape, or there are more folds than `MAX_FOLDS` and than parts to assign.
     """
     X = as_rows(X)  # noqa: N806
     codes = np.arange(rows)
@@ -62,10 +62,10 @@ def assign_folds(X: Any, groups: Any, rows: int, folds: int, seed: int) -> IntAr
         joined = np.unique(bound, return_inverse=True)[1]
         codes = joined if joined.max() > 0 else codes
     parts = int(codes.max()) + 1
-    if folds > max(MOST_FOLDS, parts):
+    if folds > max(MAX_FOLDS, parts):
         what = "different queries" if groups is None else "groups"
         raise InputError(
-            f"folds is {folds}: a whole number from 2 to {max(MOST_FOLDS, parts)} is needed for {parts} {what}"
+            f"folds is {folds}: a whole number from 2 to {max(MAX_FOLDS, parts)} is needed for {parts} {what}"
         )
     order = np.random.default_rng(seed).permutation(parts)
     return np.asarray(order[codes] % folds, dtype=np.int64)

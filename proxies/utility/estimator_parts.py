@@ -22,7 +22,7 @@ CLASSES: dict[str, Any] = {
 """The estimators that can be written to a file, besides constants."""
 
 _METRICS = ("minkowski", "euclidean", "manhattan", "chebyshev", "cosine")
-_MOST_FEATURES = 10_000_000
+_MAX_FEATURES = 10_000_000
 
 
 def to_parts(fitted: Any) -> float | dict[str, Any]:
@@ -75,7 +75,7 @@ def from_parts(parts: Any) -> Any:
     known = made._get_param_names()
     params = {name: _plain(value) for name, value in parts["params"].items() if name in known}
     features = parts["features"]
-    if type(features) is not int or not 0 < features <= _MOST_FEATURES:
+    if type(features) is not int or not 0 < features <= _MAX_FEATURES:
         raise ValueError("an estimator has no number of features")
     if made is KNeighborsRegressor:
         return _neighbours(params, parts, features)

@@ -16,7 +16,7 @@ from robatch.instances.arrays import FloatArray
 SCALINGS = ("isotonic", "exponential", "logistic-drop", "table")
 """The scaling functions, by name."""
 
-_SHRINK = 20.0  # pairs of answers that weigh as much as the smooth curve does, for "table"
+_PRIOR_PAIRS = 20.0  # pairs of answers that weigh as much as the smooth curve does, for "table"
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def fit_curve(kind: str, batch_sizes: Sequence[int], retention: FloatArray, pair
         if kind == "isotonic":
             values = smooth
         else:
-            share = np.where(known, pairs / (pairs + _SHRINK), 0.0)
+            share = np.where(known, pairs / (pairs + _PRIOR_PAIRS), 0.0)
             values = share * np.minimum(np.nan_to_num(retention), 1.0) + (1.0 - share) * smooth
             values[0] = 1.0
     return Curve(kind, x, np.clip(values, 0.0, 1.0), parameters, int(batch_sizes[0]))

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from llm_server import Proxy, Server, make_queries
 
 from robatch.cli import Commands
 from robatch.cli.execute import execute
 from robatch.cli.route import route
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 
-spec = importlib.util.spec_from_file_location("llm_server", Path(__file__).parents[1] / "proxies" / "llm_server.py")
-assert spec is not None
-assert spec.loader is not None
-llm_server = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(llm_server)
-
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    llm_server.make_queries("q.jsonl", 20)
-    with llm_server.Server() as made:
-        monkeypatch.setattr(UtilityProxy, "load", lambda path, features: llm_server.Proxy(made.url))
+    make_queries("q.jsonl", 20)
+    with Server() as made:
+        monkeypatch.setattr(UtilityProxy, "load", lambda path, features: Proxy(made.url))
         yield made
 
 
@@ -113,7 +107,7 @@ def test_an_output_that_is_an_input_is_refused(server):
 
 
 def test_names_are_not_read_as_markup(server, monkeypatch):
-    class Named(llm_server.Proxy):
+    class Named(Proxy):
         def __init__(self, url):
             super().__init__(url)
             self.models = [model.replace(name=f"{model.name}[/b]") for model in self.models]
@@ -130,9 +124,7 @@ def test_names_are_not_read_as_markup(server, monkeypatch):
 
 def test_features_and_queries_can_be_named(server, monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        UtilityProxy, "load", lambda path, features: seen.append(features) or llm_server.Proxy(server.url)
-    )
+    monkeypatch.setattr(UtilityProxy, "load", lambda path, features: seen.append(features) or Proxy(server.url))
     assert routed("--budget", 1.0, "--features", "endpoint:http://127.0.0.1:9/v1#m").exit_code == 0
     assert seen == ["endpoint:http://127.0.0.1:9/v1#m"]
     Path("q.jsonl").rename("moved.jsonl")

@@ -15,9 +15,9 @@ from robatch.proxies.execution.pool import PoolModel, override
 from robatch.proxies.profiling.config import RUN_KEYS, parse_config
 from robatch.proxies.profiling.gpu_memory import SIZE_KEYS
 from robatch.proxies.profiling.model_config import MODEL_KEYS
-from robatch.proxies.profiling.task_config import _KEYS as TASK_KEYS
+from robatch.proxies.profiling.task_config import TASK_KEYS
 from robatch.proxies.tasks.hub import FIELDS
-from robatch.proxies.tasks.queries import _FIELDS as QUERY_FIELDS
+from robatch.proxies.tasks.queries import QUERY_FIELDS
 
 HERE = Path(__file__).parents[2] / "paper_repro" / "configs"
 PAGE = (HERE / "CONFIGURATION.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from robatch.instances import InputError
 from robatch.proxies import AnswerScorer, Cascade, fit_cascade
-from robatch.proxies.utility.cascade import MOST_CANDIDATES
+from robatch.proxies.utility.cascade import MAX_CANDIDATES
 
 
 def draw(n: int, states: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -142,7 +142,7 @@ def test_candidates() -> None:
     scores, utility, costs = draw(300, 6, 7)
     assert set(fit_cascade(scores, utility, costs, 100.0, candidates=[4, 2]).columns) <= {2, 4}
     assert fit_cascade(scores, utility, costs, 100.0, candidates=[3]).columns == (3,)
-    many = MOST_CANDIDATES + 10
+    many = MAX_CANDIDATES + 10
     scores, utility, costs = draw(100, many, 8)
     utility[:, 5] = 0.0  # dominated by all cheaper ones: in the last layer
     found = fit_cascade(scores, utility, costs, 10.0, length=2, grid=4)

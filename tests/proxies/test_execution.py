@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from llm_server import Proxy, Server, make_queries
 
 from robatch.instances import InputError
 from robatch.proxies.engines.server import ServerEngine
@@ -25,13 +25,6 @@ from robatch.proxies.execution.run import execute, journal_path, report_path
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.journal import Journal, read_lines
 from robatch.proxies.tasks.queries import Query, write_queries
-
-spec = importlib.util.spec_from_file_location("llm_server", Path(__file__).with_name("llm_server.py"))
-assert spec is not None
-assert spec.loader is not None
-llm_server = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(llm_server)
-Server, Proxy, make_queries = llm_server.Server, llm_server.Proxy, llm_server.make_queries
 
 PRICES = {"small": (0.1, 0.4), "large": (1.0, 4.0)}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 import re
@@ -10,29 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from llm_server import SLOT, Proxy, Server, make_queries
 
 from robatch.instances import InputError
 from robatch.proxies.engines.engine import EngineFailure, ModelCall
 from robatch.proxies.engines.server import ServerEngine
 from robatch.proxies.engines.token_count import byte_bounds, token_counter
-from robatch.proxies.execution.bounds import TEMPLATE, InputBounds
+from robatch.proxies.execution.bounds import CHAT_TEMPLATE_TOKENS, InputBounds
 from robatch.proxies.execution.preview import dry_run
 from robatch.proxies.execution.routing import route
 from robatch.proxies.execution.run import execute, journal_path
 from robatch.proxies.journal import read_lines
 from robatch.proxies.tasks.queries import Query, write_queries
 
-spec = importlib.util.spec_from_file_location("llm_server", Path(__file__).with_name("llm_server.py"))
-assert spec is not None
-assert spec.loader is not None
-llm_server = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(llm_server)
-Proxy, make_queries = llm_server.Proxy, llm_server.make_queries
-
 PRICES = {"small": (0.1, 0.4), "large": (1.0, 4.0)}
 
 
-class Hostile(llm_server.Server):
+class Hostile(Server):
     """Bills any tokens within the bounds, dense texts one a byte; some calls are billed and then fail."""
 
     def __init__(self, seed: int, failing: float) -> None:
@@ -41,7 +34,7 @@ class Hostile(llm_server.Server):
 
     def answer(self, body):
         prompt = body["messages"][0]["content"]
-        texts = [text for _, text in llm_server.SLOT.findall(prompt)]
+        texts = [text for _, text in SLOT.findall(prompt)]
         with self.lock:
             dense = any(len(text) > 100 for text in texts) or self.random.random() < 0.3
             tokens_in = len(prompt.encode()) + 100 if dense else len(prompt.split())
@@ -112,7 +105,7 @@ def test_a_lost_try_is_charged_the_bound_that_let_it_in(tmp_path):
 
 
 def test_what_does_not_fit_by_its_bound_stays_unanswered_unless_an_overrun_is_allowed(tmp_path):
-    with llm_server.Server() as server:
+    with Server() as server:
         make_queries(tmp_path / "q.jsonl", 24)
         routed = route(tmp_path / "q.jsonl", Proxy(server.url), budget_fraction=0.01)  # all in the cheapest state
         made = execute(routed, tmp_path / "a.jsonl")
@@ -128,7 +121,7 @@ def test_what_does_not_fit_by_its_bound_stays_unanswered_unless_an_overrun_is_al
 
 
 def test_calls_of_a_plan_that_never_fit_are_planned_again_in_states_that_do(tmp_path):
-    with llm_server.Server() as server:
+    with Server() as server:
         make_queries(tmp_path / "q.jsonl", 8)
         routed = route(tmp_path / "q.jsonl", Proxy(server.url, sizes=(1, 4, 8)), budget_fraction=0.3)
         worst = {(row["model"], row["batch_size"]): row["worst"] / row["calls"] for row in dry_run(routed)}
@@ -140,7 +133,7 @@ def test_calls_of_a_plan_that_never_fit_are_planned_again_in_states_that_do(tmp_
 
 
 def test_a_journal_of_another_version_is_refused(tmp_path):
-    with llm_server.Server() as server:
+    with Server() as server:
         make_queries(tmp_path / "q.jsonl", 8)
         routed = route(tmp_path / "q.jsonl", Proxy(server.url), 1.0)
         old = {"event": "begin", "plan": routed.sha256, "budget": 1.0}
@@ -157,7 +150,7 @@ def test_a_journal_of_another_version_is_refused(tmp_path):
      {"overrun": True}, {"concurrency": 0}],
 )  # fmt: skip
 def test_numbers_that_are_none_are_refused_before_anything_is_written(tmp_path, options):
-    with llm_server.Server() as server:
+    with Server() as server:
         make_queries(tmp_path / "q.jsonl", 8)
         routed = route(tmp_path / "q.jsonl", Proxy(server.url), 1.0)
         with pytest.raises(InputError, match=f"{next(iter(options))} is"):
@@ -167,7 +160,7 @@ def test_numbers_that_are_none_are_refused_before_anything_is_written(tmp_path, 
 
 
 def test_a_request_that_cannot_be_made_is_not_perhaps_billed():
-    with llm_server.Server() as server:
+    with Server() as server:
         engine = ServerEngine(server.url, "small", retry_billed=False)
         with pytest.raises(EngineFailure, match="cannot be sent") as caught:
             list(engine.run([ModelCall("half a \ud83d", 8)]))
@@ -188,7 +181,7 @@ def tokenizer_folder(folder: Path) -> Path:
 
 def test_a_tokenizer_at_hand_makes_the_bound_tight(tmp_path):
     folder = tokenizer_folder(tmp_path / "model")
-    with llm_server.Server() as server:
+    with Server() as server:
         make_queries(tmp_path / "q.jsonl", 20)
         by_bytes = route(tmp_path / "q.jsonl", Proxy(server.url), 1.0)
         counted = replace(by_bytes, pool=tuple(replace(model, path=str(folder)) for model in by_bytes.pool))
@@ -218,7 +211,7 @@ def test_a_template_that_was_not_measured_is_allowed_tokens(tmp_path):
     routed = route(tmp_path / "q.jsonl", proxy, 1.0)
     words = len(routed.template.render(routed.queries()[:1]).split())
     routed = replace(routed, pool=tuple(replace(model, path=str(folder)) for model in routed.pool))
-    assert InputBounds(routed, routed.queries()).of_call(0, (0,)) == words + TEMPLATE
+    assert InputBounds(routed, routed.queries()).of_call(0, (0,)) == words + CHAT_TEMPLATE_TOKENS
 
 
 def test_token_counts_and_byte_bounds(tmp_path):

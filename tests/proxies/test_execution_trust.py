@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from llm_server import Proxy, Server, make_queries
 
 from robatch.instances import InputError
 from robatch.proxies.execution.plan import RoutedPlan
@@ -15,13 +14,6 @@ from robatch.proxies.execution.routing import route
 from robatch.proxies.execution.run import execute, journal_path
 from robatch.proxies.execution.trust import check_trust
 from robatch.proxies.tasks.queries import Query, write_queries
-
-spec = importlib.util.spec_from_file_location("llm_server", Path(__file__).with_name("llm_server.py"))
-assert spec is not None
-assert spec.loader is not None
-llm_server = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(llm_server)
-Server, Proxy, make_queries = llm_server.Server, llm_server.Proxy, llm_server.make_queries
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
+from llm_server import Proxy, make_queries
 
 from robatch.instances import InputError
 from robatch.proxies.engines import offline
@@ -18,12 +16,6 @@ from robatch.proxies.tasks.queries import Query, write_queries
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 from robatch.solvers import verify
 
-spec = importlib.util.spec_from_file_location("llm_server", Path(__file__).with_name("llm_server.py"))
-assert spec is not None
-assert spec.loader is not None
-llm_server = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(llm_server)
-Proxy, make_queries = llm_server.Proxy, llm_server.make_queries
 URL = "http://127.0.0.1:9/v1"
 
 

@@ -323,7 +323,7 @@ def test_a_file_that_grows_is_not_read(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "proxy"
     x, _, _, y = draw(40, 12)
     UtilityProxy(STATES, features="given").fit(x, y).save(path)
-    monkeypatch.setattr(proxy_file, "LARGEST", path.stat().st_size - 1)
+    monkeypatch.setattr(proxy_file, "MAX_BYTES", path.stat().st_size - 1)
     with pytest.raises(InputError, match="a proxy has at most"):
         UtilityProxy.load(path)
 
