@@ -22,9 +22,8 @@ from robatch.solvers.solve import solve
 MAX_DRIFT = 1.02
 """Expected cost of the rest by money left, above which the rest is planned again: less is noise."""
 
-WINDOW_MARGIN = (
-    1.05  # on the most input tokens that calls took so far, where an answer must be held to the context window
-)
+WINDOW_MARGIN = 1.05
+"""Factor on the most input tokens that calls took so far, where an answer must be held to the context window."""
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,9 @@ from robatch.instances.scalars import number
 
 Unit = Literal["queries", "seconds"]
 
-MIN_SCALED_PRICE, MAX_SCALED_PRICE = (
-    1e-6,
-    1e9,
-)  # of the price times the budget of a query: what lies beyond cannot matter
+MIN_SCALED_PRICE, MAX_SCALED_PRICE = 1e-6, 1e9
+"""Bounds of the price times the budget of a query: what lies beyond cannot matter."""
+
 WARM_UP_SHARE = 0.02  # of a horizon in seconds
 MAX_LOG_STEP = 0.5  # of the price's logarithm, so that one dear query does not throw it off
 

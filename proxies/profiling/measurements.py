@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,46 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from robatch.instances.errors import InputError
-from robatch.instances.files import replacing
-from robatch.instances.problem_file import KEY, read_table
+from robatch.instances.problem_file import read_table, write_table
 from robatch.proxies.profiling.cell_sums import cell_record
+from robatch.proxies.profiling.measurement_checks import FORMAT, SCHEMA, check_provenance, check_rows
 
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
-
-FORMAT = 2
-"""The format that is written and read."""
-
-SCHEMA = pa.schema(
-    [
-        ("task", pa.string()),
-        ("query_id", pa.string()),
-        ("model", pa.string()),
-        ("batch_size", pa.int32()),
-        ("repeat", pa.int32()),
-        ("call", pa.int32()),
-        ("call_size", pa.int32()),
-        ("position", pa.int32()),
-        ("score", pa.float32()),
-        ("parsed", pa.bool_()),
-        ("answer", pa.string()),
-        ("input_tokens", pa.float64()),
-        ("output_tokens", pa.float64()),
-        ("call_input_tokens", pa.int32()),
-        ("call_output_tokens", pa.int32()),
-        ("shared_tokens", pa.int32()),
-        ("seconds", pa.float64()),
-        ("finish_reason", pa.string()),
-        ("error", pa.string()),
-    ]
-)
-"""One row per task, query, model, batch size and repeat; see `Measurements` for the columns."""
-
-_MODEL_FIELDS = ("name", "price_in", "price_out", "context_window", "batch_sizes", "shared_tokens")
-_TASK_FIELDS = ("name", "queries")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +80,7 @@ class Measurements:
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write one Parquet file, whole or not at all, with the provenance in its metadata."""
         self.check()
-        metadata = {KEY: json.dumps(self.provenance, ensure_ascii=False).encode()}
-        with replacing(path) as temporary:
-            pq.write_table(self.table.replace_schema_metadata(metadata), temporary, compression="zstd")
+        write_table(path, self.table, self.provenance)
 
     def check(self) -> None:
         """Check that every cell holds queries of its task, each once in every repeat, with scores in [0, 1].
@@ -125,40 +90,8 @@ class Measurements:
         InputError
             If not, or if the provenance does not describe the models and tasks.
         """
-        for what, fields in (("model", _MODEL_FIELDS), ("task", _TASK_FIELDS)):
-            described = self.provenance.get(f"{what}s")
-            if not isinstance(described, list) or not described:
-                raise InputError(f"the provenance names no {what}s")
-            for entry in described:
-                missing = [field for field in fields if field not in entry]
-                if missing:
-                    raise InputError(f"the provenance of a {what} lacks {', '.join(missing)}")
-        for model in self.provenance["models"]:
-            if not isinstance(model["shared_tokens"], dict) or set(self.tasks) - set(model["shared_tokens"]):
-                raise InputError(f"the provenance of model {model['name']!r} lacks shared_tokens for every task")
-        repeats = self.provenance.get("repeats")
-        if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
-            raise InputError(f"the provenance says repeats is {repeats!r}: a whole number of at least 1 is needed")
-        score = self.table["score"].to_numpy()
-        if not ((score >= 0) & (score <= 1)).all():
-            raise InputError("every row must have a score from 0 to 1")
-        known = {(task, *state) for task in self.tasks for state in self.states}
-        columns = [self.table[name].to_pylist() for name in ("task", "model", "batch_size", "query_id", "repeat")]
-        counted: dict[tuple[str, str, int, str], int] = {}
-        for *cell, query, repeat in zip(*columns, strict=True):
-            if tuple(cell) not in known:
-                raise InputError("rows belong to a task, a model or a batch size that the provenance does not name")
-            if not 0 <= repeat < repeats:
-                raise InputError(f"a row has repeat {repeat}: the provenance says there are {repeats}")
-            key = (*cell, query)
-            # One bit per repeat: a repeat that occurs twice changes the sum to something else than all bits.
-            counted[key] = counted.get(key, 0) + (1 << repeat)
-        if any(bits != (1 << repeats) - 1 for bits in counted.values()) or len(score) != len(counted) * repeats:
-            raise InputError("every query of a task, model and batch size must have exactly one row per repeat")
-        if {key[:3] for key in counted} != known:
-            raise InputError("every task must have rows for every model and batch size")
-        if len({(key[0], key[3]) for key in counted}) != len({key[3] for key in counted}):
-            raise InputError("a query id occurs in two tasks: ids are unique over all tasks")
+        check_provenance(self.provenance)
+        check_rows(self.table, self.tasks, self.states, self.provenance["repeats"])
 
     @property
     def tasks(self) -> tuple[str, ...]:

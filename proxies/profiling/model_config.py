@@ -37,7 +37,7 @@ class ModelConfig(ModelSource):
         Whether `path` is a folder.
     """
 
-    context_window: int
+    context_window: int = field()  # needed here
     batch_sizes: tuple[int, ...]
     local: bool = field(default=False, kw_only=True)
 

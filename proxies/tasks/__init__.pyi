@@ -1,0 +1,17 @@
+from .grading import Grader as Grader
+from .grading import grader_of as grader_of
+from .grading import token_f1 as token_f1
+from .prompts import Template as Template
+from .prompts import answer_regex as answer_regex
+from .prompts import answer_schema as answer_schema
+from .prompts import arithmetic_template as arithmetic_template
+from .prompts import default_template as default_template
+from .prompts import reviews_template as reviews_template
+from .prompts import support_template as support_template
+from .prompts import template_for as template_for
+from .queries import Query as Query
+from .queries import generate_task as generate_task
+from .queries import read_queries as read_queries
+from .queries import write_queries as write_queries
+from .reading import read as read
+from .task import Task as Task

@@ -1,0 +1,12 @@
+from .answer_scorer import AnswerScorer as AnswerScorer
+from .cascade import Cascade as Cascade
+from .cascade import fit_cascade as fit_cascade
+from .decision_value import DecisionValue as DecisionValue
+from .diagnostics import Diagnosis as Diagnosis
+from .diagnostics import compare_with_per_state as compare_with_per_state
+from .diagnostics import diagnose as diagnose
+from .diagnostics import judge as judge
+from .features import Features as Features
+from .fit_context import stack_tasks as stack_tasks
+from .uncertainty import Total as Total
+from .utility_proxy import UtilityProxy as UtilityProxy
