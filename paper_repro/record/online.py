@@ -23,7 +23,7 @@ from robatch.instances import generate
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.files import write_text
 from robatch.instances.problem import Problem
-from robatch.proxies.online.call_buffer import Filler, OnlineCall
+from robatch.proxies.online.call_buffer import CallBuffer, OnlineCall
 from robatch.proxies.online.pacing import sample_price
 from robatch.proxies.online.router import OnlineRouter
 from robatch.proxies.profiling.measurements import Measurements
@@ -71,7 +71,7 @@ def routed(problem: Problem, order: IntArray, router: OnlineRouter, gap: float =
 
 def budget_a_query(problem: Problem, order: IntArray, budget: float) -> Outcome:
     """Give each query its best state that costs at most an equal part of the budget, amortized; no more, no less."""
-    filler = Filler(problem.models)
+    filler = CallBuffer(problem.models)
     utilities, costs = problem.utilities(), problem.amortized_costs()
     own = problem.query_costs()[:, problem.state_model]
     allowed, allowance = problem.allowed(), budget / problem.n_queries

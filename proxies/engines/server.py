@@ -3,46 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import random
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from http.client import HTTPException
 from queue import SimpleQueue
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
 from robatch.instances.errors import InputError, require
-from robatch.proxies.engines.engine import CONTENT_ERROR, CONTEXT_ERROR, EngineFailure, ModelAnswer, ModelCall
-
-_TOO_LONG = (
-    "context length",
-    "context_length",
-    "context window",
-    "maximum context",
-    "maximum model length",
-    "max_model_len",
-    "too long",
-)
-_FILTERED = (
-    "content_filter",
-    "content filter",
-    "content_policy",
-    "content policy",
-    "content management policy",
-    "responsibleaipolicy",
-    "usage policy",
-    "usage policies",
-    "safety system",
-    "moderation",
-)
-_SERVED_FIELDS = ("id", "owned_by", "root", "parent", "max_model_len")  # of a model, by a server's list of models
-_CALL_ERROR_STATUSES = (400, 413, 422)  # statuses of a call that is itself at fault
-_TRANSIENT_STATUSES = (408, 409, 429)  # and 5xx
-_NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")  # of httpx or httpx2, as the client's version has it
-_FIRST_WAIT, _MAX_WAIT, _MAX_ASKED_WAIT = 0.5, 8.0, 60.0  # seconds between tries
+from robatch.proxies.engines.engine import EngineFailure, ModelAnswer, ModelCall
+from robatch.proxies.engines.served import served_model, vllm_version
+from robatch.proxies.engines.server_failures import ServerFailures, wait_before
 
 
 class ServerEngine:
@@ -83,7 +54,7 @@ class ServerEngine:
         If the ``openai`` client is not installed.
     """
 
-    def __init__(
+    def __init__(  # wide: one parameter for each choice of a pool file
         self,
         server: str,
         model: str,
@@ -100,12 +71,13 @@ class ServerEngine:
         if "@" in urlsplit(server).netloc:
             raise InputError(f"server holds a user name or password: a key belongs in the variable {api_key_env}")
         self._server, self._model, self._chat, self._seed = server, model, chat, seed
-        self._concurrency, self._timeout, self._key_env, self._retries = concurrency, timeout, api_key_env, retries
+        self._concurrency, self._timeout, self._retries = concurrency, timeout, retries
         self._retry_billed = retry_billed
         self._template = {"chat_template_kwargs": dict(template_arguments)} if template_arguments and chat else {}
         self._key = os.environ.get(api_key_env, "").strip()
         if not self._key.isascii() or not self._key.isprintable():
             raise InputError(f"the environment variable {api_key_env} holds no API key: printable ASCII is needed")
+        self._failures = ServerFailures(self._openai, server, model, timeout, api_key_env, self._key)
 
     @property
     def chunk(self) -> int:
@@ -153,8 +125,8 @@ class ServerEngine:
             "engine": "openai-compatible server",
             "server": self._server,
             "model": self._model,
-            "vllm": self._version(),
-            "served": self._served(),
+            "vllm": vllm_version(self._server, self._key),
+            "served": served_model(self._server, self._key, self._model),
             "device": None,
             "dtype": None,
             "prefix_caching": None,
@@ -213,10 +185,10 @@ class ServerEngine:
                     raise EngineFailure(f"a call cannot be sent to the server {self._server}: {why}") from None
                 return self._read(raw.parse(), perf_counter() - start, retries)
             except self._openai.OpenAIError as error:
-                passes, billed = self._nature(error)
+                passes, billed = self._failures.nature(error)
                 if not passes or retries == self._retries or (billed and not self._retry_billed):
-                    return self._failure(error, retries + 1, frozenset({index} if billed else ()))
-                wait = _wait(error, retries)
+                    return self._failures.answer(error, retries + 1, frozenset({index} if billed else ()))
+                wait = wait_before(error, retries)
             except EngineFailure:
                 raise
             except (ValueError, TypeError, AttributeError, LookupError):
@@ -243,90 +215,11 @@ class ServerEngine:
             return await client.chat.completions.with_raw_response.create(messages=messages, **common)
         return await client.completions.with_raw_response.create(prompt=call.prompt, **common)
 
-    def _nature(self, error: Exception) -> tuple[bool, bool]:
-        """Tell whether a failure may pass, and whether the try may be billed all the same."""
-        if isinstance(error, self._openai.APIStatusError):
-            status = error.status_code
-            return status in _TRANSIENT_STATUSES or status >= 500, status == 408 or not 400 <= status < 500
-        if isinstance(error, self._openai.APIConnectionError):
-            return True, type(error.__cause__).__name__ not in _NOT_SENT
-        return False, True
-
     def _read(self, reply: Any, seconds: float, retries: int) -> ModelAnswer:
         choice, usage = reply.choices[0], reply.usage
         text = (choice.message.content if self._chat else choice.text) or ""
         tokens = int(usage.prompt_tokens), int(usage.completion_tokens)
         return ModelAnswer(text, *tokens, seconds, str(choice.finish_reason), retries=retries)
-
-    def _failure(self, error: Exception, tries: int, unknown: frozenset[int]) -> ModelAnswer:
-        """Record a call that is too long or refused; anything else ends the run, which can be continued."""
-        api = self._openai
-        said = str(error)
-        if isinstance(error, api.APIStatusError) and error.status_code in _CALL_ERROR_STATUSES:
-            whole = f"{said} {error.code} {error.body}".lower()  # some servers tell by the code alone
-            for reason, known in ((CONTEXT_ERROR, _TOO_LONG), (CONTENT_ERROR, _FILTERED)):
-                if any(words in whole for words in known):
-                    return ModelAnswer("", 0, 0, 0.0, "error", reason, tries - 1)
-        in_tries = f"in {tries} tries" if tries > 1 else "in one try"
-        if isinstance(error, (api.AuthenticationError, api.PermissionDeniedError)):
-            # The server's own words may repeat a part of the key.
-            raise EngineFailure(
-                f"the server {self._server} refused the API key; "
-                f"it is taken from the environment variable {self._key_env}",
-                unknown,
-            ) from None
-        if isinstance(error, api.APITimeoutError):
-            what = f"gave no answer within {self._timeout:g} s, {in_tries}"
-        elif isinstance(error, api.APIConnectionError):
-            what = f"cannot be reached, {in_tries}"
-        elif isinstance(error, api.NotFoundError):
-            what = f"does not know the model {self._model!r} or the address"
-        else:
-            said = " ".join((said.replace(self._key, "***") if self._key else said).split())
-            what = f"failed: {said[:300]}"
-        message = f"the server {self._server} {what}; a rerun continues where this run ended"
-        raise EngineFailure(message, unknown) from None
-
-    def _version(self) -> str | None:
-        """Ask a vLLM server for its version; others do not know the question."""
-        version = self._asked(self._server.rstrip("/").removesuffix("/v1") + "/version").get("version")
-        return str(version) if version else None
-
-    def _served(self) -> dict[str, Any] | None:
-        """Ask for what the server tells about the model, apart from what changes at every start."""
-        models = self._asked(f"{self._server.rstrip('/')}/models").get("data")
-        for told in models if isinstance(models, list) else ():
-            if isinstance(told, dict) and told.get("id") == self._model:
-                served = {name: told[name] for name in _SERVED_FIELDS if isinstance(told.get(name), str | int)}
-                if str(served.get("root", "")).startswith("/"):
-                    served["root"] = str(served["root"]).rstrip("/").rpartition("/")[2]
-                return served
-        return None
-
-    def _asked(self, address: str) -> dict[str, Any]:
-        """Ask a server for a JSON object; an empty one where it has no such answer."""
-        request = urllib.request.Request(address)
-        if self._key:
-            request.add_unredirected_header("Authorization", f"Bearer {self._key}")
-        try:
-            with urllib.request.urlopen(request, timeout=5) as reply:
-                found = json.loads(reply.read(1_000_000))
-        except (OSError, ValueError, RecursionError, HTTPException):
-            return {}
-        return found if isinstance(found, dict) else {}
-
-
-def _wait(error: Exception, retries: int) -> float:
-    """Return seconds to wait before the next try: what the server asks for, else ever longer."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
-    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            asked = float(headers.get(name, "")) * unit
-        except ValueError:
-            continue
-        if 0 < asked <= _MAX_ASKED_WAIT:
-            return asked
-    return min(_MAX_WAIT, _FIRST_WAIT * 2.0**retries) * (1.0 - 0.25 * random.random())
 
 
 def _structured(call: ModelCall) -> dict[str, Any]:

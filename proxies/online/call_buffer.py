@@ -58,7 +58,7 @@ class OnlineCall:
     opened: float
     usd: float
     expected: float
-    owner: Filler = field(repr=False)
+    owner: CallBuffer = field(repr=False)
     queries: list[Any] = field(default_factory=list)
     billed: float | None = None
     closed: bool = False
@@ -85,7 +85,7 @@ class RunningSum:
         return self._sum + self._lost
 
 
-class Filler:
+class CallBuffer:
     """Puts queries into calls: one open call at a time of each group and state.
 
     A call is closed when it is full, or when its first query has waited long enough. The shared prompt is billed when
@@ -182,7 +182,7 @@ class Filler:
         return known.expected
 
     def restore(self, spent: float, opened: int, unsettled: Mapping[int, Unsettled]) -> None:
-        """Take over what another filler spent, and the calls that it left to settle, before any query."""
+        """Take over what another buffer spent, and the calls that it left to settle, before any query."""
         self._spent.add(spent)
         self.opened = opened
         self._unsettled = dict(unsettled)

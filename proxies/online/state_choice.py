@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import NamedTuple, cast
 
 from robatch.instances.arrays import FloatArray
-from robatch.proxies.online.call_buffer import Filler
+from robatch.proxies.online.call_buffer import CallBuffer
 from robatch.proxies.online.pacing import Pacer
 from robatch.proxies.online.state_table import GroupCounts, StateTable, Vectors
 
@@ -44,7 +44,7 @@ class Chooser:
     ----------
     table
         Prices, limits and fill of the states.
-    filler
+    buffer
         The calls.
     pacer
         Adapts the price; None where it is fixed.
@@ -62,9 +62,9 @@ class Chooser:
     """
 
     def __init__(
-        self, table: StateTable, filler: Filler, pacer: Pacer | None, price: float | None, limit: float
+        self, table: StateTable, buffer: CallBuffer, pacer: Pacer | None, price: float | None, limit: float
     ) -> None:
-        self._table, self._filler, self._pacer, self._limit = table, filler, pacer, limit
+        self._table, self._buffer, self._pacer, self._limit = table, buffer, pacer, limit
         self.fixed_price = price
         self.count = 0
         self.groups = GroupCounts()
@@ -76,7 +76,7 @@ class Chooser:
 
     def terms(self, vectors: Vectors, now: float) -> tuple[float, float, float]:
         """Return the price, the USD that a query may bill, and those it may bill at most."""
-        room = self._limit - self._filler.spent
+        room = self._limit - self._buffer.spent
         if self._pacer is None:
             return cast(float, self.fixed_price), room, room
         price = self._pacer.price
@@ -98,10 +98,10 @@ class Chooser:
         now
             Seconds.
         """
-        from robatch.proxies.online import kernels as choosing
+        from robatch.proxies.online import kernels
 
         table, model, share = self._table.arrays
-        entry, more = self._filler.entry(group, now), None
+        entry, more = self._buffer.entry(group, now), None
         seen = self.groups.seen
         if len(seen) > 1 or (seen and group not in seen):
             left = None if self._pacer is None else self._pacer.remaining(now)
@@ -110,8 +110,8 @@ class Chooser:
         if limit is not None:
             more = self._table.may_exceed(limit, vectors.output_tokens)
             entry = entry + more
-        state, own, least = choosing.choose(*vectors, table, model, share, entry, *self.terms(vectors, now))
-        if state < choosing.NONE:
+        state, own, least = kernels.choose(*vectors, table, model, share, entry, *self.terms(vectors, now))
+        if state < kernels.NONE:
             self._table.refuse(state, vectors)
         cost = own + float(share[state]) if state >= 0 else 0.0
         return Choice(state, own, least, cost, 0.0 if more is None or state < 0 else float(more[state]))

@@ -121,9 +121,9 @@ class StateTable:
 
     def refuse(self, code: int, vectors: Vectors) -> None:
         """Raise the error that a code of the kernels stands for."""
-        from robatch.proxies.online import kernels as choosing
+        from robatch.proxies.online import kernels
 
-        if code == choosing.WRONG_TOKENS:
+        if code == kernels.WRONG_TOKENS:
             held = [*vectors.input_tokens.tolist(), *vectors.output_tokens.tolist()]
             wrong = next(value for value in held if not 0.0 <= value < math.inf)
             raise InputError(f"tokens of a query are {wrong}: a finite number of at least 0 is needed")

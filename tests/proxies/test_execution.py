@@ -16,7 +16,6 @@ import pytest
 from llm_server import Proxy, Server, make_queries
 
 from robatch.instances import InputError
-from robatch.proxies.engines.server import ServerEngine
 from robatch.proxies.execution.dispatch import Dispatcher
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.preview import dry_run
@@ -291,7 +290,7 @@ def test_a_rerun_in_another_engine_is_told(tmp_path, monkeypatch):
         with pytest.raises(InputError, match="rerun"):
             execute(routed, tmp_path / "a.jsonl", concurrency=1)
         server.die_after = float("inf")
-        monkeypatch.setattr(ServerEngine, "_version", lambda _: "0.2")
+        monkeypatch.setattr("robatch.proxies.engines.server.vllm_version", lambda *_: "0.2")
         made = execute(routed, tmp_path / "a.jsonl", concurrency=1)
         again = execute(routed, tmp_path / "a.jsonl", concurrency=1)
     assert [about["vllm"] for about in made.engines["large"]] == [None, "0.2"]
