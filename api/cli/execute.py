@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from robatch.cli.support import FILE, check_file, json_option, print_json, progress_wanted
+from robatch.cli.support import FILE, check_file, json_option, keep_answers, print_json, progress_wanted
+from robatch.cli.tables import show_facts, show_table, shown, with_interval
 
 if TYPE_CHECKING:
     from robatch.proxies.execution.plan import RoutedPlan
     from robatch.proxies.execution.report import ExecutionReport
+
+    OnAnswers = Callable[[int, float], None]
 
 
 def _finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
@@ -60,7 +63,7 @@ ROUNDING = 1e-15  # USD; less is the rounding of sums
 @click.option("--grader", metavar="MODULE:FUNCTION", help="The plan's grader, where this is a function of your own.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent and what it may cost; send nothing.")
 @json_option
-def execute(
+def execute(  # wide: one parameter per option
     plan: Path,
     output: Path | None,
     queries: Path | None,
@@ -94,13 +97,11 @@ def execute(
     if dry_run:
         _show_dry_run(routed, preview(routed, target, key_variables=api_key_env, grader=grader), as_json)
         return
-    try:
+    with keep_answers():
         made = _with_progress(routed, lambda tell: run(
             routed, target, concurrency=concurrency, timeout=timeout, overrun=overrun, key_variables=api_key_env,
             grader=grader, on_answers=tell,
         ))  # fmt: skip
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("Interrupted: the answers so far are kept, the same command continues.") from None
     if as_json:
         print_json({"path": str(target), **made.to_dict()})
     else:
@@ -117,34 +118,19 @@ def execute(
         )
 
 
-def _with_progress(routed: RoutedPlan, work: Any) -> ExecutionReport:
+def _with_progress(routed: RoutedPlan, work: Callable[[OnAnswers | None], ExecutionReport]) -> ExecutionReport:
     """Run with a progress bar where a person looks."""
     if not progress_wanted():
-        made: ExecutionReport = work(None)
-        return made
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+        return work(None)
+    from robatch.instances.display.terminal import progress_bar
 
-    columns = (
-        BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TextColumn("left"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=600) as bar:
+    with progress_bar((), ("{task.description}",)) as bar:
         task = bar.add_task("", total=routed.problem.n_queries)
 
         def tell(done: int, spent: float) -> None:
             bar.update(task, completed=done, description=f"{spent:.4g} of {routed.plan.budget:.4g} USD")
 
-        made = work(tell)
-    assert made is not None
-    return made
+        return work(tell)
 
 
 def _show_dry_run(routed: RoutedPlan, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
@@ -156,7 +142,7 @@ def _show_dry_run(routed: RoutedPlan, rows: Sequence[Mapping[str, Any]], as_json
     titles = ("model", "batch size", "calls done", "queries", "calls", "expected USD", "worst USD")
     lines = [*rows, {"model": "all", "batch_size": "", **total}]
     keys = ("model", "batch_size", *sums)
-    _table(titles, [[row[key] for key in keys] for row in lines])
+    show_table(titles, [[row[key] for key in keys] for row in lines])
     click.echo(f"\nbudget {routed.plan.budget:.6g} USD; nothing was sent")
     click.echo(
         "Worst is each call at the most that it may bill. A call is sent only if that fits into what is left: the last "
@@ -165,57 +151,30 @@ def _show_dry_run(routed: RoutedPlan, rows: Sequence[Mapping[str, Any]], as_json
 
 
 def _show(made: ExecutionReport) -> None:
-    from rich.table import Table
-
-    from robatch.instances.display import terminal
-
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="bold")
-    facts.add_column()
-    facts.add_row("queries", f"{made.answered} answered, {made.unread} unread, {made.unanswered} unanswered")
-    facts.add_row("calls", f"{made.calls}, of these {made.splits} halves; {made.replans} times planned again")
-    facts.add_row("billed", f"{made.billed:.6g} USD of {made.budget:.6g}, planned {made.planned:.6g}")
+    facts = [
+        ("queries", f"{made.answered} answered, {made.unread} unread, {made.unanswered} unanswered"),
+        ("calls", f"{made.calls}, of these {made.splits} halves; {made.replans} times planned again"),
+        ("billed", f"{made.billed:.6g} USD of {made.budget:.6g}, planned {made.planned:.6g}"),
+    ]
     if made.lost_calls:
-        facts.add_row("lost", f"{made.lost_calls} tries whose bill is not known: {made.lost:.6g} USD at worst")
+        facts.append(("lost", f"{made.lost_calls} tries whose bill is not known: {made.lost:.6g} USD at worst"))
     if made.over_budget:
-        facts.add_row("over budget", f"{made.over_budget:.4g} USD of {made.overrun:.4g} allowed")
+        facts.append(("over budget", f"{made.over_budget:.4g} USD of {made.overrun:.4g} allowed"))
     for name, told in made.engines.items():
         if len(told) > 1:
-            facts.add_row("engines", f"{len(told)} that differ answered for {name}: see the report")
-    facts.add_row("amortized", f"{made.amortized:.6g} USD, from which the bill differs by")
+            facts.append(("engines", f"{len(told)} that differ answered for {name}: see the report"))
+    facts.append(("amortized", f"{made.amortized:.6g} USD, from which the bill differs by"))
     for name, usd in made.difference.items():
-        facts.add_row(f"  {name.replace('_', ' ')}", f"{0.0 if abs(usd) < ROUNDING else usd:+.4g} USD")
-    low, high = made.predicted.get("low"), made.predicted.get("high")
-    interval = "" if low is None or high is None else f" (90 %: {low:.6g} to {high:.6g})"
-    facts.add_row("predicted utility", f"{_number(made.predicted.get('utility'))}{interval}")
+        facts.append((f"  {name.replace('_', ' ')}", f"{0.0 if abs(usd) < ROUNDING else usd:+.4g} USD"))
+    facts.append(("predicted utility", with_interval(made.predicted, ".4g")))
     if made.actual is not None:
-        facts.add_row(
-            "actual utility", f"{made.actual:.6g} over {made.graded} graded, {_number(made.predicted_graded)} predicted"
-        )
-    terminal.console().print(facts, highlight=False, markup=False)
+        graded = f"{made.actual:.6g} over {made.graded} graded, {shown(made.predicted_graded)} predicted"
+        facts.append(("actual utility", graded))
+    show_facts(facts)
     click.echo()
     titles = ("model", "batch size", "planned", "queries", "calls", "predicted", "actual", "planned USD", "billed USD")
     keys = (
         "model", "batch_size", "planned_queries", "queries", "calls", "predicted_utility", "actual_utility",
         "planned_cost", "billed",
     )  # fmt: skip
-    _table(titles, [[row[key] for key in keys] for row in made.states])
-
-
-def _table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    from rich.table import Table
-
-    from robatch.instances.display import terminal
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in titles:
-        table.add_column(title, justify="left" if title == "model" else "right")
-    for row in rows:
-        table.add_row(*(_number(value) for value in row))
-    terminal.console().print(table, highlight=False, markup=False)
-
-
-def _number(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    show_table(titles, [[row[key] for key in keys] for row in made.states])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from robatch.cli.support import FILE, check_outputs, json_option, print_json
+from robatch.cli.tables import show_table
 
 if TYPE_CHECKING:
     from robatch.proxies.utility.diagnostics import Diagnosis
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all random choices.")
 @click.option("--plot", type=FILE, help="PNG file to draw the reliability of the predictions to.")
 @json_option
-def fit(
+def fit(  # wide: one parameter per option
     measurements: Path,
     queries: Path | None,
     task: str | None,
@@ -123,18 +124,13 @@ def _floor(text: str) -> float | str:
 
 def _show(diagnosis: Diagnosis) -> None:
     """Print the figures of each state and of all."""
-    from rich.table import Table
-
-    from robatch.instances.display import terminal
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("model", "batch size", "queries", "measured", "predicted", "Brier", "log loss", "ECE", "AUC"):
-        table.add_column(title, justify="left" if title == "model" else "right", no_wrap=True)
+    titles = ("model", "batch size", "queries", "measured", "predicted", "Brier", "log loss", "ECE", "AUC")
+    rows = []
     for state in diagnosis.per_state:
         figures = [state[name] for name in ("measured", "predicted", "brier", "log_loss", "ece", "auc")]
         texts = ["" if figure is None else f"{figure:.3f}" for figure in figures]
-        table.add_row(state["model"], str(state["batch_size"]), str(state["queries"]), *texts)
-    terminal.console().print(table, highlight=False)
+        rows.append((state["model"], state["batch_size"], state["queries"], *texts))
+    show_table(titles, rows, no_wrap=True)
     auc = "" if diagnosis.auc is None else f", AUC {diagnosis.auc:.3f}"
     click.echo(
         f"\nall states: Brier {diagnosis.brier:.4f} ({diagnosis.baseline_brier:.4f} with each state's mean alone), "

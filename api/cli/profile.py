@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robatch.cli.support import FILE, check_file, json_option, print_json, progress_wanted
+from robatch.cli.support import FILE, check_file, json_option, keep_answers, print_json, progress_wanted
+from robatch.cli.tables import show_table
 
 if TYPE_CHECKING:
     from robatch.proxies.profiling.config import ProfileConfig
@@ -74,10 +75,8 @@ def profile(
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output', the file to write; only a --dry-run needs none.")
     check_file(output)
-    try:
+    with keep_answers():
         measurements = run(read_config(config, pool), output, progress=progress_wanted())
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("Interrupted: the answers so far are kept, the same command continues.") from None
     sampling = measurements.provenance.get("sampling")
     queries = {task: str(path) for task, path in query_files(output, measurements.tasks).items()}
     if as_json:
@@ -97,26 +96,15 @@ def profile(
 
 def _show_estimate(found: tuple[Estimate, ...], adaptive: bool) -> None:
     """Print calls, tokens and USD by model and task, and in total."""
-    from rich.table import Table
-
-    from robatch.instances.display import terminal
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("model", "task", "done", "calls", "input tokens", "output tokens, at most", "USD, estimated"):
-        table.add_column(title, justify="left" if title in ("model", "task") else "right", no_wrap=True)
-    for row in found:
-        about = "" if row.counted == "tokenizer" else "~"
-        numbers = (
-            f"{row.done:,}",
-            f"{row.calls:,}",
-            f"{about}{row.input_tokens:,}",
-            f"{row.output_tokens:,}",
-            f"{row.usd:.4g}",
-        )
-        table.add_row(row.model, row.task, *numbers)
+    titles = ("model", "task", "done", "calls", "input tokens", "output tokens, at most", "USD, estimated")
+    rows = [
+        (row.model, row.task, f"{row.done:,}", f"{row.calls:,}", f"{_about(row)}{row.input_tokens:,}",
+         f"{row.output_tokens:,}", row.usd)
+        for row in found
+    ]  # fmt: skip
     totals = [sum(getattr(row, name) for row in found) for name in ("done", "calls", "input_tokens", "output_tokens")]
-    table.add_row("total", "", *(f"{total:,}" for total in totals), f"{sum(row.usd for row in found):.4g}")
-    terminal.console().print(table, highlight=False, markup=False)
+    total = ("total", "", *(f"{total:,}" for total in totals), float(sum(row.usd for row in found)))
+    show_table(titles, [*rows, total], no_wrap=True)
     click.echo(
         "\nThe calls are those to do, one of each model and task for the shared prompt's tokens among them. Calls that "
         "fail and are sent again are not counted."
@@ -127,6 +115,11 @@ def _show_estimate(found: tuple[Estimate, ...], adaptive: bool) -> None:
         click.echo("\n~ At 4 bytes a token: the model's tokenizer is not at hand.")
     if any(row.counted == "tokenizer" for row in found):
         click.echo("\nInput tokens by a model's tokenizer are without those that a chat template adds to every call.")
+
+
+def _about(row: Estimate) -> str:
+    """Return the sign of an estimated number of tokens."""
+    return "" if row.counted == "tokenizer" else "~"
 
 
 def _missing(config: ProfileConfig) -> dict[str, str | None]:
@@ -150,39 +143,32 @@ def _show_too_long(found: tuple[Estimate, ...]) -> None:
     if rows:
         click.echo("\nToo long for the context window, with the answers allowed; a run records such calls as failed:")
     for row, long in rows:
-        about = "" if row.counted == "tokenizer" else "~"
         click.echo(
             f"  task {row.task}, model {row.model}, batch size {long.batch_size}: {long.calls:,} calls, "
-            f"the longest {about}{long.tokens:,} tokens of {long.window:,}"
+            f"the longest {_about(row)}{long.tokens:,} tokens of {long.window:,}"
         )
 
 
 def _show_memory(found: tuple[GpuMemory, ...], gpu_gib: float | None) -> None:
     """Print what each model needs on a GPU, and whether it is there."""
-    from rich.table import Table
-
-    from robatch.instances.display import terminal
-
     if gpu_gib is None and all(row.weights is None for row in found):
         click.echo("\nGPU memory: the size of no model is known.")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
     titles = ["model", "GPUs", "weights", "one full context", "max_num_seqs of them"]
     if gpu_gib is not None:
         titles.append(f"contexts in {gpu_gib:g} GiB")
-    for title in titles:
-        table.add_column(title, justify="left" if title == "model" else "right", no_wrap=True)
+    rows = []
     for row in found:
         if row.weights is None or row.context is None:
-            table.add_row(row.model, *["not known"] * (len(titles) - 1))
+            rows.append([row.model, *["not known"] * (len(titles) - 1)])
             continue
         most = "vLLM's choice" if row.all_contexts is None else f"{row.all_contexts:,.1f} ({row.sequences})"
-        cells = [str(row.gpus), f"{row.weights:.1f}", f"{row.context:.2f}", most]
+        cells = [row.model, str(row.gpus), f"{row.weights:.1f}", f"{row.context:.2f}", most]
         if gpu_gib is not None:
             cells.append(str(row.contexts_that_fit) if row.fits else "does not fit")
-        table.add_row(row.model, *cells)
+        rows.append(cells)
     click.echo("\nGPU memory, GiB on each GPU:\n")
-    terminal.console().print(table, highlight=False, markup=False)
+    show_table(titles, rows, no_wrap=True)
     click.echo(
         "\nThat is weights and KV cache. Activations and the engine itself take a few GiB more; prompts shorter than"
     )
@@ -193,40 +179,16 @@ def _show_memory(found: tuple[GpuMemory, ...], gpu_gib: float | None) -> None:
 
 def _show(measurements: Measurements) -> None:
     """Print accuracy and cost by task, model and batch size."""
-    from rich.table import Table
-
-    from robatch.instances.display import terminal
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
     several = len(measurements.tasks) > 1
-    titles = (
-        *(("task",) if several else ()),
-        "model",
-        "queries",
-        "batch size",
-        "accuracy",
-        "95 %",
-        "parsed",
-        "USD per 1,000",
-        "shared",
-        "s per query",
-        "errors",
-    )
-    for title in titles:
-        table.add_column(title, justify="left" if title in ("task", "model") else "right", no_wrap=True)
+    titles = ("model", "queries", "batch size", "accuracy", "95 %", "parsed", "USD per 1,000", "shared", "s per query",
+              "errors")  # fmt: skip
+    rows = []
     for state in measurements.summary():
         share = state["shared_cost_share"]
-        table.add_row(
+        rows.append((
             *((state["task"],) if several else ()),
-            state["model"],
-            str(state["queries"]),
-            str(state["batch_size"]),
-            f"{state['accuracy']:.3f}",
-            f"{state['low']:.3f} to {state['high']:.3f}",
-            f"{state['parsed']:.3f}",
-            f"{1000 * state['cost']:.4g}",
-            "" if share is None else f"{100 * share:.1f} %",
-            f"{state['seconds']:.3g}",
-            str(state["errors"] or ""),
-        )
-    terminal.console().print(table, highlight=False, markup=False)
+            state["model"], state["queries"], state["batch_size"], f"{state['accuracy']:.3f}",
+            f"{state['low']:.3f} to {state['high']:.3f}", f"{state['parsed']:.3f}", f"{1000 * state['cost']:.4g}",
+            None if share is None else f"{100 * share:.1f} %", f"{state['seconds']:.3g}", state["errors"] or None,
+        ))  # fmt: skip
+    show_table((*(("task",) if several else ()), *titles), rows, no_wrap=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from robatch.cli.support import FILE, check_outputs, json_option, print_json
+from robatch.cli.tables import show_facts, with_interval
 
 if TYPE_CHECKING:
     from robatch.proxies.execution.plan import RoutedPlan
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--pool", type=FILE, help="TOML file with [[models]] that changes servers, paths or prices.")
 @click.option("-o", "--output", type=FILE, required=True, help="Parquet file to write the plan to.")
 @json_option
-def route(
+def route(  # wide: one parameter per option
     queries: Path,
     proxy: Path,
     features: str | None,
@@ -82,14 +83,12 @@ def route(
         pool=pool,
     )
     made.write(output)
-    if as_json:
-        print_json({"path": str(output), **_facts(made), "states": _states(made)})
-    else:
+    if not as_json:
         _show(made, output)
+        return
+    from robatch.cli.support import states_used
 
-
-def _facts(made: RoutedPlan) -> dict[str, Any]:
-    return {
+    facts = {
         **made.plan.summary(),
         "queries": made.problem.n_queries,
         "calls": len(made.columns),
@@ -97,27 +96,15 @@ def _facts(made: RoutedPlan) -> dict[str, Any]:
         "predicted": dict(made.predicted),
         "settings": dict(made.settings),
     }
-
-
-def _states(made: RoutedPlan) -> list[dict[str, Any]]:
-    from robatch.cli.support import states_used
-
-    return states_used(made.plan)
+    print_json({"path": str(output), **facts, "states": states_used(made.plan)})
 
 
 def _show(made: RoutedPlan, output: Path) -> None:
-    from rich.table import Table
-
     from robatch.cli.solve import show_plan
-    from robatch.instances.display import terminal
 
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="bold")
-    facts.add_column()
-    facts.add_row("planned cost", f"{made.planned_cost:.6g} USD of {made.plan.budget:.6g}")
-    utility, low, high = (made.predicted.get(name) for name in ("utility", "low", "high"))
-    interval = "" if low is None or high is None else f" (90 %: {low:.6g} to {high:.6g})"
-    if utility is not None:
-        facts.add_row("predicted utility", f"{utility:.6g}{interval}, corrected for optimism")
-    terminal.console().print(facts, highlight=False, markup=False)
+    facts = [("planned cost", f"{made.planned_cost:.6g} USD of {made.plan.budget:.6g}")]
+    utility = with_interval(made.predicted)
+    if utility:
+        facts.append(("predicted utility", f"{utility}, corrected for optimism"))
+    show_facts(facts)
     show_plan(made.plan, output)

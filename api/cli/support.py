@@ -7,7 +7,8 @@ import os
 import secrets
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,6 +196,15 @@ def given_command(context: click.Context, left_out: Sequence[str] = ()) -> str:
             text = ",".join(str(part) for part in value) if isinstance(value, tuple) else str(value)
             words += [parameter.opts[0], text]
     return shlex.join(words)
+
+
+@contextmanager
+def keep_answers() -> Iterator[None]:
+    """Say at an interruption that the answers are kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("Interrupted: the answers so far are kept, the same command continues.") from None
 
 
 def progress_wanted() -> bool:

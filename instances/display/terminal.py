@@ -133,6 +133,30 @@ def console(stderr: bool = False) -> Console:
     return made if made.is_terminal else Console(file=stream, width=PLAIN_WIDTH)
 
 
+def progress_bar(before: Sequence[str], after: Sequence[str]) -> Progress:
+    """Return a progress bar on standard error, with the time taken and left, for hours of work.
+
+    Parameters
+    ----------
+    before, after
+        Texts before and behind the bar, with fields of a task such as ``"{task.description}"``.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        *map(TextColumn, before), BarColumn(), MofNCompleteColumn(), *map(TextColumn, after), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True), speed_estimate_period=600,
+    )  # fmt: skip
+
+
 def fixed_table(
     columns: Sequence[tuple[str, int]],
     rows: Sequence[Sequence[str]],

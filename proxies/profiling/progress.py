@@ -27,28 +27,10 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self._show:
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                TextColumn,
-                TimeElapsedColumn,
-                TimeRemainingColumn,
-            )
-            from rich.progress import Progress as Bar
+            from robatch.instances.display.terminal import progress_bar
 
-            self._bar = Bar(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TextColumn("{task.fields[cost]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                speed_estimate_period=600,
-            )
+            texts = ("{task.fields[rate]}", "{task.fields[cost]}")
+            self._bar = progress_bar(("{task.description}",), texts)
             self._task = self._bar.add_task("profile", total=self._total, rate="", cost="")
             self._bar.start()
         return self
