@@ -54,13 +54,7 @@ class Journal:
             raise
 
     def append(self, lines: Iterable[Line]) -> None:
-        """Write lines.
-
-        Raises
-        ------
-        InputError
-            If they cannot be written, such as on a full disk.
-        """
+        """Write lines."""
         try:
             data = "".join(json.dumps(line) + "\n" for line in lines).encode()
             while data:  # without a buffer, so that nothing is left to be written when the file is closed
@@ -106,13 +100,7 @@ class Journal:
 
 
 def take_in(path: Path, take: Callable[[Line], object]) -> None:
-    """Hand the lines of a journal to `take`, one by one; a line that it fails on is damaged.
-
-    Raises
-    ------
-    InputError
-        As `read_lines`, and what `take` raises of this kind.
-    """
+    """Hand the lines of a journal to `take`, one by one; a line that it fails on is damaged."""
     for number, line in enumerate(read_lines(path), start=1):
         try:
             take(line)
@@ -123,13 +111,7 @@ def take_in(path: Path, take: Callable[[Line], object]) -> None:
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Yield the lines of a journal without writing it; a torn last line is passed over.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read or a line is damaged.
-    """
+    """Yield the lines of a journal without writing it; a torn last line is passed over."""
     try:
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):

@@ -45,13 +45,7 @@ class TomlTable:
                 raise InputError(f"key '{where}{key}' is not known: the keys here are {', '.join(keys)}")
 
     def get(self, key: str, kind: type, check: Check | None = None, default: Any = ...) -> Any:
-        """Give a value of a kind, checked; without a default, a missing key is refused.
-
-        Raises
-        ------
-        InputError
-            Naming the key, its value and what is needed.
-        """
+        """Give a value of a kind, checked; without a default, a missing key is refused."""
         if key not in self.table:
             if default is ...:
                 raise InputError(f"key '{self.where}{key}' is missing")
@@ -71,13 +65,7 @@ class TomlTable:
 
 
 def load_toml(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
-    """Read a TOML file; `what` it is stands in the messages.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or is not TOML.
-    """
+    """Read a TOML file; `what` it is stands in the messages."""
     name = str(path)
     try:
         with open(path, "rb") as file:

@@ -72,13 +72,7 @@ def _sha256(files: tuple[tuple[Path, int, int], ...]) -> str | None:
 
 
 def check_base_url(text: str, where: str) -> str:
-    """Return a server's base URL without a slash at its end.
-
-    Raises
-    ------
-    InputError
-        If it is none, or holds credentials: it is written into files.
-    """
+    """Return a server's base URL without a slash at its end."""
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -91,13 +85,7 @@ def check_base_url(text: str, where: str) -> str:
 
 
 def check_no_secret(engine: Mapping[str, Any], where: str) -> None:
-    """Refuse engine arguments that hold a secret: they are written into files.
-
-    Raises
-    ------
-    InputError
-        Naming the key.
-    """
+    """Refuse engine arguments that hold a secret: they are written into files."""
     key = secret_in(engine)
     if key is not None:
         raise InputError(f"{where} holds {key!r}: secrets are taken from the environment, not from a file")

@@ -163,13 +163,7 @@ class CallBuffer:
         return self._unsettled | {call.id: Unsettled(call.usd, call.expected) for call in self._open.values()}
 
     def settle(self, call: int, usd: float) -> float:
-        """Replace what a closed call was to bill by what it billed, and return what was expected of it.
-
-        Raises
-        ------
-        InputError
-            If there is no such call, or it is open or settled.
-        """
+        """Replace what a closed call was to bill by what it billed, and return what was expected of it."""
         known = self._unsettled.pop(call, None)
         if known is None:
             if not 0 <= call < self.opened:

@@ -105,13 +105,7 @@ def read_config(
 
 
 def refuse_missing(config: ProfileConfig, what: str) -> None:
-    """Refuse models whose folder is not on this machine.
-
-    Raises
-    ------
-    InputError
-        Naming the first of them, and `what` it cannot be.
-    """
+    """Refuse models whose folder is not on this machine."""
     for model in config.models:
         if model.name in config.missing:
             raise InputError(

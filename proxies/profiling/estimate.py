@@ -88,12 +88,6 @@ def estimate(config: ProfileConfig, output: str | os.PathLike[str] | None = None
         The run.
     output
         The file that it would write; what an earlier run of the configuration has recorded for it is not to be done.
-
-    Raises
-    ------
-    InputError
-        If a query has no answer, or `output` belongs to another run, as for the run itself; or if that cannot be
-        told, as the folder of a model is missing.
     """
     refuse_ungraded(config.tasks)
     answered, opened = ({}, ()) if output is None else recorded(config, Path(output))
@@ -141,11 +135,6 @@ def estimate_memory(config: ProfileConfig, gpu_gib: float | None = None) -> tupl
         The run.
     gpu_gib
         Memory of one GPU, in GiB, to compare with.
-
-    Raises
-    ------
-    InputError
-        If an engine argument that memory depends on is not what vLLM takes.
     """
     found = []
     for model in config.models:

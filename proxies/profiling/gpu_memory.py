@@ -108,12 +108,6 @@ def gpu_memory(
         Tokens of a full context, unless ``max_model_len`` is given.
     gpu_gib
         Memory of one GPU, in GiB; None: nothing is compared.
-
-    Raises
-    ------
-    InputError
-        If one of those engine arguments is no whole number, the utilization not above 0 and at most 1, or `gpu_gib` no
-        number above 0.
     """
     if gpu_gib is not None and not 0 < gpu_gib < math.inf:
         raise InputError(f"the GPU memory is {gpu_gib!r}: a number of GiB above 0 is needed")
@@ -147,13 +141,7 @@ def gpu_memory(
 
 
 def read_size(given: Mapping[str, Any], where: str) -> ModelSize:
-    """Check a configuration's table of a model's size: parameters, layers, kv_heads, head_dim.
-
-    Raises
-    ------
-    InputError
-        If a key is missing, unknown or out of range; `where` stands before it in the message.
-    """
+    """Check a configuration's table of a model's size: parameters, layers, kv_heads, head_dim."""
     table = TomlTable(given, where, SIZE_KEYS)
     return ModelSize(
         parameters=table.get("parameters", float, above(0)),

@@ -57,11 +57,6 @@ def read_models(
         Where relative paths start.
     allow_missing
         Whether a model's folder may be missing.
-
-    Raises
-    ------
-    InputError
-        If anything in a table is missing, unknown or out of range, or a name occurs twice.
     """
     models: list[tuple[ModelConfig, ModelSize | None]] = []
     for i, row in enumerate(tables(top, "models")):

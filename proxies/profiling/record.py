@@ -42,11 +42,6 @@ class Record:
         The answered calls by key.
     opened
         What each model's engine told about itself, by model name, with ``shared_tokens``.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written, another run writes it, it is damaged, or it belongs to another configuration.
     """
 
     def __init__(self, path: Path, config_hash: str, read_only: bool = False) -> None:
@@ -79,13 +74,7 @@ class Record:
             self._journal.remove()
 
     def append(self, line: dict[str, Any]) -> None:
-        """Write one line.
-
-        Raises
-        ------
-        InputError
-            If it cannot be written, such as on a full disk.
-        """
+        """Write one line."""
         assert self._journal
         self._journal.append([line])
         self._take(line)

@@ -54,13 +54,6 @@ def read_task(row: Mapping[str, Any], where: str, folder: Path) -> Task:
         What stands before its keys in messages, such as ``"tasks[0]."``.
     folder
         Where relative paths start.
-
-    Raises
-    ------
-    InputError
-        If anything in it is missing, unknown or out of range.
-    MissingExtraError
-        If a dataset is asked for and the package ``datasets`` is not installed.
     """
     table = TomlTable(row, where, TASK_KEYS)
     given = [key for key in _SOURCES if key in row]

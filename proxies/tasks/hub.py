@@ -71,13 +71,6 @@ def dataset_queries(source: Source, drawn: Callable[[int], Sequence[int]], where
         From the number of rows to the numbers of those that are wanted.
     where
         What stands before a key in messages.
-
-    Raises
-    ------
-    InputError
-        If the dataset cannot be loaded, or a row does not become a query.
-    MissingExtraError
-        If the package ``datasets`` is not installed.
     """
     pattern = _compile(source.answer_pattern, where)
     rows = _load(source, where)

@@ -37,11 +37,6 @@ def check_measured(queries: Sequence[Query], record: Mapping[str, Any], measured
         The measurements' record of the task.
     measured
         The ids that were measured.
-
-    Raises
-    ------
-    InputError
-        Naming the task.
     """
     task, hashes = record["name"], record.get("query_hashes")
     given = [query for query in queries if query.id in measured]
@@ -75,11 +70,6 @@ def check_askable(queries: Iterable[Query], record: Mapping[str, Any]) -> None:
     record
         The measurements' record of the task. What it does not tell, or tells to differ between the measured queries,
         is not compared, and choices are not where the prompt shows those of each query.
-
-    Raises
-    ------
-    InputError
-        Naming the query.
     """
     task, kind, choices = record.get("name"), record.get("kind"), record.get("choices")
     if record["template"].get("show_choices"):

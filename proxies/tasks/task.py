@@ -77,13 +77,7 @@ class Task:
 
 
 def check_tasks(tasks: Sequence[Task]) -> None:
-    """Refuse a name or a query id that occurs twice in a run.
-
-    Raises
-    ------
-    InputError
-        Naming it and where it occurs.
-    """
+    """Refuse a name or a query id that occurs twice in a run."""
     if not tasks:
         raise InputError("tasks is empty: at least one task is needed")
     seen: dict[str, str] = {}
@@ -102,13 +96,7 @@ def check_tasks(tasks: Sequence[Task]) -> None:
 
 
 def refuse_ungraded(tasks: Sequence[Task]) -> None:
-    """Refuse queries without a true answer, which cannot be measured.
-
-    Raises
-    ------
-    InputError
-        Naming the first of them.
-    """
+    """Refuse queries without a true answer, which cannot be measured."""
     for task in tasks:
         for query in task.queries:
             if query.answer is None:

@@ -60,11 +60,6 @@ def decision_value(
         (N, S), NaN where not measured.
     costs
         USD of a query in each state: (N, S), or (S,).
-
-    Raises
-    ------
-    InputError
-        If costs are of another shape, negative or not finite.
     """
     given = np.asarray(costs, dtype=np.float64)
     if given.shape not in (measured.shape, measured.shape[1:]):

@@ -40,13 +40,7 @@ class Layout:
 
     @classmethod
     def of(cls, states: Sequence[tuple[str, int]], per_state: bool) -> Self:
-        """Lay out states.
-
-        Raises
-        ------
-        InputError
-            If one is no pair of a name and a batch size, or stands twice.
-        """
+        """Lay out states."""
         pairs: list[tuple[str, int]] = []
         for state in states:
             try:

@@ -43,11 +43,6 @@ def make_estimator(router: Any, rows: int, seed: int) -> Any:
         Queries it will be fitted to.
     seed
         Seed of its random choices, where it has any.
-
-    Raises
-    ------
-    InputError
-        If it is neither.
     """
     if isinstance(router, str):
         if router == "constant":

@@ -192,13 +192,7 @@ def embedded(source: Any, X: Any) -> Any:  # noqa: N803
 
 
 def check_source(source: Any) -> None:
-    """Refuse what is no source of features.
-
-    Raises
-    ------
-    InputError
-        If `source` is not one of those of `Features`, or its URL holds credentials: it is written into files.
-    """
+    """Refuse what is no source of features."""
     if callable(source) or source in ("tfidf", "given"):
         return
     if isinstance(source, str):
@@ -234,13 +228,7 @@ def n_rows(X: Any) -> int:  # noqa: N803
 
 
 def as_texts(X: Any) -> list[str]:  # noqa: N803
-    """Return the texts of queries as a list.
-
-    Raises
-    ------
-    InputError
-        If there is something else among them, or nothing at all.
-    """
+    """Return the texts of queries as a list."""
     if isinstance(X, str):
         raise InputError("X is one text: a sequence of texts is needed")
     texts = list(X)
