@@ -26,16 +26,9 @@ PRICE: Check = ("a price of at least 0 USD per million tokens", lambda value: bo
 
 
 class TomlTable:
-    """A table of a configuration.
+    """A table of a configuration, of which only some keys are known.
 
-    Parameters
-    ----------
-    table
-        Keys and values.
-    where
-        What stands before a key in messages, such as ``"run."``.
-    keys
-        The keys that are known; any other is refused.
+    `where`, such as ``"run."``, stands before a key in messages.
     """
 
     def __init__(self, table: Mapping[str, Any], where: str, keys: Sequence[str]) -> None:

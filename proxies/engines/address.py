@@ -34,14 +34,9 @@ def is_hub_name(text: str) -> bool:
 
 
 def hub_revision(name: str, arguments: Mapping[str, Any]) -> str | None:
-    """Return the commit of a hub model as the hub's cache on this machine knows it; None where it does not.
+    """Return the commit of a hub model ``owner/name`` as the hub's cache here knows it; None where it does not.
 
-    Parameters
-    ----------
-    name
-        ``owner/name``.
-    arguments
-        vLLM's engine arguments, of which ``revision`` and ``download_dir`` count.
+    Of vLLM's engine `arguments`, ``revision`` and ``download_dir`` count.
     """
     home = Path(os.environ.get("HF_HOME") or Path("~/.cache/huggingface").expanduser())
     cache_folder = arguments.get("download_dir") or os.environ.get("HF_HUB_CACHE") or home / "hub"

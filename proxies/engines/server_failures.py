@@ -35,17 +35,7 @@ _FIRST_WAIT, _MAX_WAIT, _MAX_ASKED_WAIT = 0.5, 8.0, 60.0  # seconds between trie
 
 
 class ServerFailures:
-    """Reads the errors of the ``openai`` client for one model.
-
-    Parameters
-    ----------
-    api
-        The module ``openai``.
-    server, model, timeout, key_env
-        As of `ServerEngine`.
-    key
-        The API key, which no message repeats.
-    """
+    """Reads the errors of the ``openai`` client (the module `api`) for one model of a `ServerEngine`; hides its key."""
 
     def __init__(self, api: Any, server: str, model: str, timeout: float, key_env: str, key: str) -> None:
         self._api, self._server, self._model, self._timeout = api, server, model, timeout

@@ -14,19 +14,10 @@ Counter = Callable[[Sequence[str]], list[int]]
 
 
 def token_counter(folder: Path | None, chat: bool) -> Counter | None:
-    """Give what counts tokens by the tokenizer in a model's folder.
+    """Give what counts tokens by ``tokenizer.json`` in a model's folder.
 
-    Parameters
-    ----------
-    folder
-        The folder, which is to hold ``tokenizer.json``; None if there is none.
-    chat
-        Whether texts go through a chat template: it brings its own special tokens, which are not counted then.
-
-    Returns
-    -------
-    Callable or None
-        None where the tokenizer or the package ``tokenizers`` is not at hand, or the file cannot be read.
+    Through a chat template (`chat`) texts get its own special tokens, which are not counted then. None where there is
+    no folder, or its tokenizer or the package ``tokenizers`` is not at hand, or the file cannot be read.
     """
     file = None if folder is None else folder / "tokenizer.json"
     if file is None or not file.is_file() or find_spec("tokenizers") is None:

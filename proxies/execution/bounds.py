@@ -23,12 +23,7 @@ class InputBounds:
     """Bounds on the input tokens of a plan's calls; no call is counted twice.
 
     Where a model's folder holds its tokenizer, prompts are counted by it; otherwise a token is counted for every byte.
-    Each call is allowed what a chat template adds: what was measured of it, or `CHAT_TEMPLATE_TOKENS` tokens.
-
-    Parameters
-    ----------
-    routed, queries
-        The plan and its queries.
+    Each call is allowed what a chat template adds: what was measured of it, or `CHAT_TEMPLATE_TOKENS`.
     """
 
     def __init__(self, routed: RoutedPlan, queries: Sequence[Query]) -> None:

@@ -47,17 +47,7 @@ class Ready:
 
 
 class Dispatcher:
-    """Chooses calls for an execution; changes nothing itself.
-
-    Parameters
-    ----------
-    routed
-        The plan.
-    queries
-        Its queries.
-    state
-        Where the execution stands; read at every choice.
-    """
+    """Chooses the calls of a plan for an execution, whose `state` it reads at every choice; changes nothing itself."""
 
     def __init__(self, routed: RoutedPlan, queries: Sequence[Query], state: Execution) -> None:
         self.routed, self.queries, self.state = routed, queries, state

@@ -111,13 +111,8 @@ def pool_model(record: Mapping[str, Any]) -> PoolModel:
 def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[PoolModel, ...]:
     """Change models by a TOML file with [[models]] tables: `name`, and the fields that change.
 
-    Parameters
-    ----------
-    pool
-        The models.
-    path
-        The file. A relative model path in it starts from its own folder. A `server` takes the place of a `path`, and
-        the other way about. Models that it does not name stay as they are.
+    A relative model path in the file starts from its own folder. A `server` takes the place of a `path`, and the other
+    way about. Models that it does not name stay as they are.
     """
     name = str(path)
     changed = {model.name: model for model in pool}

@@ -21,20 +21,8 @@ def dry_run(
 ) -> list[dict[str, Any]]:
     """Return the calls of a plan by state, with the USD expected and those that they cannot exceed; nothing is sent.
 
-    Parameters
-    ----------
-    plan
-        A routed plan or its file.
-    output
-        The file that it would be executed to. Calls that were answered there are counted as ``done``, and those that
-        wait are the others.
-    key_variables, grader
-        As of `execute`.
-
-    Raises
-    ------
-    InputError
-        As of `execute`, but for what only models can tell.
+    Arguments and errors are those of `execute`, but for what only models can tell. Calls that were answered in `output`
+    are counted as ``done``, and those that wait are the others.
     """
     routed, queries, _ = prepare(plan, output, key_variables, grader)
     state = Execution.begin(routed)

@@ -185,20 +185,8 @@ class CallBuffer:
     def place(self, query: Any, column: int, own: float, group: Hashable, now: float, more: float = 0.0) -> OnlineCall:
         """Put a query into the open call of its group and state, or into a new one, and return that call.
 
-        Parameters
-        ----------
-        query
-            What is kept of the query.
-        column
-            Its state.
-        own
-            USD of its own tokens, as expected.
-        more
-            USD that its output may bill beyond that.
-        group
-            Only queries of the same group share a call.
-        now
-            Seconds; not before any earlier `now`.
+        `own` is the USD of its own tokens as expected, `more` the USD that its output may bill beyond that. The seconds
+        `now` do not go back.
         """
         key = (group, column)
         call = self._open.get(key)

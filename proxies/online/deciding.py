@@ -104,14 +104,8 @@ class Decider:
     ) -> IntArray:
         """Return the state of each query of a block, -1 where it would be refused: (N,).
 
-        Each is decided by itself, as by `decide`: at the price of now, and as if it alone were to be paid.
-
-        Parameters
-        ----------
-        utilities
-            (N, S), as for `decide`.
-        input_tokens, output_tokens
-            (N,), or (N, K).
+        Each is decided by itself, as by `decide`: at the price of now, and as if it alone were to be paid. `utilities`
+        are (N, S), tokens (N,) or (N, K).
         """
         from robatch.proxies.online import kernels
 

@@ -83,20 +83,10 @@ class Chooser:
         return self._table.guess(vectors) if price is None else price, room - self._pacer.reserve(now), room
 
     def choose(self, vectors: Vectors, group: Hashable, limit: FloatArray | None, now: float) -> Choice:
-        """Choose the state of a query.
+        """Choose the state of a query of a group, of which `vectors` are predicted, at the time `now` in seconds.
 
-        What outputs may bill beyond what is expected counts for what is affordable, not for what is best.
-
-        Parameters
-        ----------
-        vectors
-            What is predicted of it.
-        group
-            Its group.
-        limit
-            The most output tokens it may have, one number or one a model; None for those expected.
-        now
-            Seconds.
+        `limit` is the most output tokens that it may have, one number or one a model; None for those expected. What
+        outputs may bill beyond what is expected counts for what is affordable, not for what is best.
         """
         from robatch.proxies.online import kernels
 

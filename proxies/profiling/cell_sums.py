@@ -9,16 +9,9 @@ from robatch.proxies.profiling.intervals import wilson
 
 
 def cell_record(rows: Sequence[Mapping[str, Any]], model: Mapping[str, Any], repeats: int) -> dict[str, Any]:
-    """Sum up a cell; `robatch.proxies.Measurements.summary` tells what the fields are.
+    """Sum up a cell of at least one row, at the prices of a model's provenance, with so many repeats of each query.
 
-    Parameters
-    ----------
-    rows
-        The cell's rows, at least one.
-    model
-        The provenance of the model, for its prices.
-    repeats
-        Rows per query.
+    `robatch.proxies.Measurements.summary` tells what the fields are.
     """
     answers = len(rows)
     score = sum(row["score"] for row in rows)

@@ -80,15 +80,7 @@ class Estimate:
 
 
 def estimate(config: ProfileConfig, output: str | os.PathLike[str] | None = None) -> tuple[Estimate, ...]:
-    """Estimate a run, by model and task.
-
-    Parameters
-    ----------
-    config
-        The run.
-    output
-        The file that it would write; what an earlier run of the configuration has recorded for it is not to be done.
-    """
+    """Estimate a run, by model and task; what the file `output` or its record holds already is not to be done."""
     refuse_ungraded(config.tasks)
     answered, opened = ({}, ()) if output is None else recorded(config, Path(output))
     found = []
@@ -124,17 +116,10 @@ def as_json(estimates: tuple[Estimate, ...]) -> dict[str, Any]:
 
 
 def estimate_memory(config: ProfileConfig, gpu_gib: float | None = None) -> tuple[GpuMemory, ...]:
-    """Give the GPU memory that each model of a run needs, as far as its size is known.
+    """Give the GPU memory that each model of a run needs, and compare it with that of a GPU of `gpu_gib` GiB.
 
     The size is the one that the configuration names; otherwise that of the model's folder. Neither is known of a model
     on a server, and of a hub name without a size.
-
-    Parameters
-    ----------
-    config
-        The run.
-    gpu_gib
-        Memory of one GPU, in GiB, to compare with.
     """
     found = []
     for model in config.models:

@@ -90,24 +90,12 @@ class GpuMemory:
 def gpu_memory(
     model: str, size: ModelSize, engine: Mapping[str, Any], context_window: int, gpu_gib: float | None = None
 ) -> GpuMemory:
-    """Return what a model needs on each of its GPUs.
+    """Return what a model needs on each of its GPUs, compared with a GPU of `gpu_gib` GiB if that is given.
 
     Weights are divided evenly among the GPUs. KV heads are divided by ``tensor_parallel_size``, a GPU having at least
-    one, and layers by ``pipeline_parallel_size``.
-
-    Parameters
-    ----------
-    model
-        Its name.
-    size
-        Its size.
-    engine
-        vLLM's engine arguments, of which ``dtype`` (bfloat16 if not given, or ``"auto"``), ``kv_cache_dtype``,
-        ``max_model_len``, ``max_num_seqs``, ``gpu_memory_utilization`` and the two parallel sizes count.
-    context_window
-        Tokens of a full context, unless ``max_model_len`` is given.
-    gpu_gib
-        Memory of one GPU, in GiB; None: nothing is compared.
+    one, and layers by ``pipeline_parallel_size``. Of vLLM's other engine arguments ``dtype`` (bfloat16 if not given, or
+    ``"auto"``), ``kv_cache_dtype``, ``max_model_len`` (in place of `context_window`), ``max_num_seqs`` and
+    ``gpu_memory_utilization`` count.
     """
     if gpu_gib is not None and not 0 < gpu_gib < math.inf:
         raise InputError(f"the GPU memory is {gpu_gib!r}: a number of GiB above 0 is needed")

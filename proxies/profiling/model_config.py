@@ -45,18 +45,10 @@ class ModelConfig(ModelSource):
 def read_models(
     top: TomlTable, sizes: tuple[int, ...], folder: Path, allow_missing: bool = False
 ) -> tuple[tuple[ModelConfig, ModelSize | None], ...]:
-    """Check the [[models]] tables; each model comes with its size, None where its table has none.
+    """Check the [[models]] tables of `top`; each model comes with its size, None where its table has none.
 
-    Parameters
-    ----------
-    top
-        The table that holds them.
-    sizes
-        Batch sizes of models that name none.
-    folder
-        Where relative paths start.
-    allow_missing
-        Whether a model's folder may be missing.
+    `sizes` are the batch sizes of models that name none; relative paths start from `folder`, which a model's path may
+    be missing in if `allow_missing`.
     """
     models: list[tuple[ModelConfig, ModelSize | None]] = []
     for i, row in enumerate(tables(top, "models")):

@@ -10,15 +10,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Counts measured queries; shows them with the rate, the cost so far and the time left if asked to.
-
-    Parameters
-    ----------
-    total
-        Queries times states times repeats.
-    show
-        Whether anything is shown, on standard error.
-    """
+    """Counts measured queries of a total; shows them with the rate, the cost so far and the time left if asked to."""
 
     def __init__(self, total: int, show: bool) -> None:
         self._bar: RichProgress | None = None

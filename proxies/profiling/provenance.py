@@ -83,16 +83,8 @@ def provenance(
 ) -> dict[str, Any]:
     """Give the provenance of a run's measurements.
 
-    Parameters
-    ----------
-    config
-        The run.
-    identities, hashed
-        What `identity` and `config_hash` gave.
-    opened
-        What each model's engine told about itself, with ``shared_tokens`` by task.
-    answered
-        The record's lines by call.
+    `identities` and `hashed` are what `identity` and `config_hash` gave, `opened` what each model's engine told about
+    itself, with ``shared_tokens`` by task, and `answered` the record's lines by call.
     """
     return {
         "kind": "measurements",

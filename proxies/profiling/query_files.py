@@ -19,15 +19,9 @@ _MAX_NAME_BYTES = 200  # bytes of a file's name; systems allow 255, and a tempor
 
 
 def query_files(output: str | os.PathLike[str], tasks: Sequence[str]) -> dict[str, Path]:
-    """Name the files of the measured queries, by task.
+    """Name the files of the measured queries, by task, for a file of measurements (less its ``.parquet``).
 
-    Parameters
-    ----------
-    output
-        The file of measurements; a ``.parquet`` at its end is no part of the other names.
-    tasks
-        The names of all its tasks. In a file's name, what is not a letter, a digit or one of ``_.-~`` stands as
-        ``%XX``.
+    In a file's name, what is not a letter, a digit or one of ``_.-~`` stands as ``%XX``.
     """
     target = Path(output)
     stem = target.name.removesuffix(".parquet")

@@ -23,18 +23,10 @@ class CallKey(NamedTuple):
 
 
 class Record:
-    """A journal of answered calls, bound to one configuration.
+    """A journal of answered calls, bound to one configuration by the hash of everything that answers depend on.
 
-    Its first line holds the configuration's hash; then comes one line per opened model and one per answered call.
-
-    Parameters
-    ----------
-    path
-        The file; made if it does not exist.
-    config_hash
-        The hash of everything that the answers depend on.
-    read_only
-        Whether to take in what is there, without writing or locking the file.
+    Its first line holds that hash; then comes one line per opened model and one per answered call. With `read_only` it
+    takes in what is there, without writing or locking the file.
 
     Attributes
     ----------

@@ -46,14 +46,8 @@ TASK_KEYS += ("max_output_tokens", *_DATASET_KEYS)
 def read_task(row: Mapping[str, Any], where: str, folder: Path) -> Task:
     """Check one ``[[tasks]]`` table and read or generate its queries.
 
-    Parameters
-    ----------
-    row
-        The table.
-    where
-        What stands before its keys in messages, such as ``"tasks[0]."``.
-    folder
-        Where relative paths start.
+    `where`, such as ``"tasks[0]."``, stands before its keys in messages; relative paths start from `folder`. A dataset
+    needs the package ``datasets``, or a `MissingExtraError` is raised.
     """
     table = TomlTable(row, where, TASK_KEYS)
     given = [key for key in _SOURCES if key in row]

@@ -34,20 +34,10 @@ _ITEMS = ("kettles", "lamps", "chairs", "books", "cups", "watches", "tents", "cl
 
 
 def problem(grade: int, rng: random.Random) -> tuple[str, str]:
-    """Compose one sum.
+    """Compose one sum; return its text and its answer.
 
-    Parameters
-    ----------
-    grade
-        0: two numbers up to 12; 1: two numbers up to 90; 2: three numbers; 3: four numbers. Half of those with two
-        numbers are told in words.
-    rng
-        The source of every choice.
-
-    Returns
-    -------
-    tuple of str
-        The text and the answer.
+    The grades are 0: two numbers up to 12; 1: two numbers up to 90; 2: three numbers; 3: four numbers. Half of those
+    with two numbers are told in words.
     """
     if grade < 2:
         sign, a, b = _pair(12 if grade == 0 else 90, rng)

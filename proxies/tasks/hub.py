@@ -61,16 +61,9 @@ class Source:
 
 
 def dataset_queries(source: Source, drawn: Callable[[int], Sequence[int]], where: str = "") -> tuple[Query, ...]:
-    """Read the queries of a dataset.
+    """Read the queries of a dataset; `drawn` gives the numbers of the wanted rows from how many there are.
 
-    Parameters
-    ----------
-    source
-        The dataset and its mapping.
-    drawn
-        From the number of rows to the numbers of those that are wanted.
-    where
-        What stands before a key in messages.
+    `where` stands before a key in messages. Without the package ``datasets`` a `MissingExtraError` is raised.
     """
     pattern = _compile(source.answer_pattern, where)
     rows = _load(source, where)

@@ -38,23 +38,10 @@ _MENTIONED = re.compile(
 
 
 def other_slot(line: str, slot: int, slots: int, kind: str, named_only: bool = False) -> int | None:
-    """Find where another slot begins, or may begin, in the line of one.
+    """Find where another slot begins, or may begin, in the line behind a slot's own mark; None if it does nowhere.
 
-    Parameters
-    ----------
-    line
-        What stands behind the slot's own mark.
-    slot, slots
-        Its number, and how many slots there are.
-    kind
-        Its query's kind. A text may hold marks of slots that there are not, and mention slots without a mark.
-    named_only
-        Whether bare numbers are no marks.
-
-    Returns
-    -------
-    int or None
-        The index of the first mark; None if the whole line is the slot's own.
+    `slots` is how many there are. A query of the kind "text" may hold marks of slots that there are not, and mention
+    slots without a mark. With `named_only`, bare numbers are no marks.
     """
     there = range(1, slots + 1)
     looks = [(_NAMED_WITHIN, there if kind == "text" else range(10_000))]

@@ -263,16 +263,7 @@ def model_call(
 ) -> ModelCall:
     """Make the call that asks a model some queries: the same when it is profiled and when a plan is executed.
 
-    Parameters
-    ----------
-    template, batch
-        The prompt and its queries.
-    max_tokens
-        Output tokens allowed to the call.
-    chat
-        Whether the model has a chat template; a base model is stopped at `STOP`.
-    structured
-        Whether the answers are held to the template's form.
+    A base model (no `chat` template) is stopped at `STOP`; `structured` answers are held to the template's form.
     """
     stop = () if chat else STOP[:1] if template.form == "json" else STOP
     structure = template.structure(batch) if structured else {}

@@ -26,17 +26,9 @@ def check_measured(queries: Sequence[Query], record: Mapping[str, Any], measured
     """Refuse queries that have the ids of measured ones and are others.
 
     A part of the measured queries, more queries than these, and any order are allowed. Measurements made before each
-    query had a hash in the record have one of all queries together. It is compared where the measured queries are all
-    given with their answers; they must then stand in the order in which they were measured, or in that of their ids.
-
-    Parameters
-    ----------
-    queries
-        Queries with unique ids.
-    record
-        The measurements' record of the task.
-    measured
-        The ids that were measured.
+    query had a hash in their `record` of the task have one of all queries together. It is compared where the measured
+    queries are all given with their answers; they must then stand in the order in which they were measured, or in that
+    of their ids.
     """
     task, hashes = record["name"], record.get("query_hashes")
     given = [query for query in queries if query.id in measured]
@@ -63,13 +55,8 @@ def check_measured(queries: Sequence[Query], record: Mapping[str, Any], measured
 def check_askable(queries: Iterable[Query], record: Mapping[str, Any]) -> None:
     """Refuse queries that a task's prompt does not ask: of another kind, or with choices that it does not name.
 
-    Parameters
-    ----------
-    queries
-        New queries.
-    record
-        The measurements' record of the task. What it does not tell, or tells to differ between the measured queries,
-        is not compared, and choices are not where the prompt shows those of each query.
+    What the measurements' `record` of the task does not tell, or tells to differ between the measured queries, is not
+    compared, and choices are not where the prompt shows those of each query.
     """
     task, kind, choices = record.get("name"), record.get("kind"), record.get("choices")
     if record["template"].get("show_choices"):

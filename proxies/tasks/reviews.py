@@ -82,16 +82,9 @@ _FILL: dict[str, tuple[str, ...]] = {
 
 
 def message(answer: str, grade: int, rng: random.Random) -> str:
-    """Compose one review.
+    """Compose one review whose verdict is `answer`, one of `ANSWERS`.
 
-    Parameters
-    ----------
-    answer
-        One of `ANSWERS`.
-    grade
-        0: the verdict alone; 1: with neutral detail; 2: with a concession of the opposite sign.
-    rng
-        The source of every choice.
+    The grades are 0: the verdict alone; 1: with neutral detail; 2: with a concession of the opposite sign.
     """
     verdict = rng.choice(VERDICTS[answer])
     first, second = rng.sample(DETAIL, 2)

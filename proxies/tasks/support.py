@@ -165,17 +165,10 @@ _FILL: dict[str, tuple[str, ...]] = {
 
 
 def message(team: str, grade: int, rng: random.Random) -> str:
-    """Compose one message for a team.
+    """Compose one message for a team of `TEAMS`, which is the answer.
 
-    Parameters
-    ----------
-    team
-        One of `TEAMS`: the answer.
-    grade
-        0: plain; 1: long-winded, with irrelevant detail; 2: another team's topic is mentioned and said to be in
-        order; 3: two other teams' topics are.
-    rng
-        The source of every choice.
+    The grades are 0: plain; 1: long-winded, with irrelevant detail; 2: another team's topic is mentioned and said to be
+    in order; 3: two other teams' topics are.
     """
     # The harder the grade, the more often the issue does not name its topic.
     issue = rng.choice(OBLIQUE[team] if rng.random() < (0.15, 0.25, 0.3, 0.3)[grade] else ISSUES[team])

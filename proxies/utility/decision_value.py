@@ -52,14 +52,9 @@ def decision_value(
 ) -> DecisionValue:
     """Choose by predictions and by constants at several prices, and compare the measured net utility.
 
-    Parameters
-    ----------
-    predicted, constant
-        Predictions of queries that were left out, by the proxy and by one that treats all queries alike: (N, S) each.
-    measured
-        (N, S), NaN where not measured.
-    costs
-        USD of a query in each state: (N, S), or (S,).
+    `predicted` and `constant` are predictions of queries that were left out, by the proxy and by one that treats all
+    queries alike; `measured` utilities are NaN where there are none: (N, S) each. `costs` are the USD of a query in
+    each state: (N, S), or (S,).
     """
     given = np.asarray(costs, dtype=np.float64)
     if given.shape not in (measured.shape, measured.shape[1:]):

@@ -25,10 +25,7 @@ _ENDPOINT_BATCH = 64  # texts a request
 class HashedTfidf(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """TF-IDF of words, pairs of words and character n-grams, by hashes: holds no word of any text.
 
-    Parameters
-    ----------
-    max_features
-        Most columns; the most frequent n-grams are kept.
+    Of the n-grams, the `max_features` most frequent are kept.
     """
 
     def __init__(self, max_features: int = 12_000) -> None:

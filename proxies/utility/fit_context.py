@@ -165,12 +165,7 @@ def sample(measurements: Measurements, queries: Sequence[Query], task: str | Non
 def stack_tasks(measurements: Measurements, queries: Mapping[str, Sequence[Query]]) -> TaskStack:
     """Bring the measurements of several tasks together with their queries' texts, to judge a proxy by task.
 
-    Parameters
-    ----------
-    measurements
-        Of a profiling run.
-    queries
-        By the name of their task; those that were not measured are left out.
+    The queries are given by the name of their task; those that were not measured are left out.
     """
     if not queries:
         raise InputError("queries is empty: at least one task is needed")
