@@ -34,16 +34,12 @@ class Ready:
     ----------
     call, message
         The call.
-    worst
-        USD that it cannot exceed.
-    bound_in
-        The input tokens of `worst`; its output tokens are those that `message` allows.
     """
 
     call: Waiting
     message: ModelCall
-    worst: float
-    bound_in: int
+    worst: float  # USD that it cannot exceed
+    bound_in: int  # the input tokens of `worst`; its output tokens are those that `message` allows
 
 
 class Dispatcher:

@@ -16,25 +16,19 @@ class Tokens:
 
     Attributes
     ----------
-    calls
-        Calls answered.
     expected_in, expected_out
         As predicted when the plan was made.
     actual_in, actual_out
         As the engine counted them.
-    most_in
-        The greatest ratio of actual to predicted input tokens of a single call, at least 1.
-    beyond
-        Input tokens by which a call exceeded its bound: the model's template, not measured, adds these.
     """
 
-    calls: int = 0
+    calls: int = 0  # calls answered
     expected_in: float = 0.0
     expected_out: float = 0.0
     actual_in: int = 0
     actual_out: int = 0
-    most_in: float = 1.0
-    beyond: int = 0
+    most_in: float = 1.0  # the greatest ratio of actual to predicted input tokens of a single call, at least 1
+    beyond: int = 0  # input tokens by which a call exceeded its bound: the model's template, not measured, adds these
 
     def add(self, expected_in: float, expected_out: float, actual_in: int, actual_out: int) -> None:
         """Count one answered call."""
@@ -68,26 +62,18 @@ class Meter:
 
     Attributes
     ----------
-    budget
-        USD.
-    overrun
-        USD by which the budget may be exceeded at worst.
-    spent
-        USD of answered calls, by the engines' token counts.
     lost
         USD, at their bound, of tries whose bill is not known: in flight when a run was ended, timed out, broken off.
     reserved
         USD that each call in flight cannot exceed, by its number.
-    tokens
-        Actual against predicted tokens by model name.
     """
 
-    budget: float
-    overrun: float = 0.0
-    spent: float = 0.0
+    budget: float  # USD
+    overrun: float = 0.0  # USD by which the budget may be exceeded at worst
+    spent: float = 0.0  # USD of answered calls, by the engines' token counts
     lost: float = 0.0
     reserved: dict[int, float] = field(default_factory=dict)
-    tokens: dict[str, Tokens] = field(default_factory=dict)
+    tokens: dict[str, Tokens] = field(default_factory=dict)  # actual against predicted tokens by model name
 
     @property
     def left(self) -> float:

@@ -45,24 +45,12 @@ PRIOR_READ_SLOTS = 4.0  # slots of each state that count as read, so that one ba
 
 @dataclass(frozen=True)
 class Waiting:
-    """A call that is to be sent.
+    """A call that is to be sent."""
 
-    Attributes
-    ----------
-    number
-        Its number in the execution; never used twice.
-    column
-        Its state, as a column of the problem.
-    queries
-        Positions of its queries.
-    depth
-        0 for a call of a plan; above for the halves of a call whose slots could not be read.
-    """
-
-    number: int
-    column: int
-    queries: tuple[int, ...]
-    depth: int = 0
+    number: int  # its number in the execution; never used twice
+    column: int  # its state, as a column of the problem
+    queries: tuple[int, ...]  # positions of its queries
+    depth: int = 0  # 0 for a call of a plan; above for the halves of a call whose slots could not be read
 
 
 @dataclass(frozen=True)
@@ -85,30 +73,22 @@ class Execution:
 
     Attributes
     ----------
-    queue
-        Calls to send, by number.
-    flying
-        Calls handed to an engine and not answered.
-    unplanned
-        Queries that the last planning left without a call.
     final
         Each finished query's call, answer (None where unread) and error.
     paid
         USD of each query so far: its even share of the calls it was in.
     engines
         What the engines of each model told about themselves, by the model's name; several where they differed.
-    done
-        The answered calls, by number.
     """
 
     routed: RoutedPlan
     meter: Meter
-    queue: dict[int, Waiting] = field(default_factory=dict)
-    flying: dict[int, Waiting] = field(default_factory=dict)
-    unplanned: list[int] = field(default_factory=list)
+    queue: dict[int, Waiting] = field(default_factory=dict)  # calls to send, by number
+    flying: dict[int, Waiting] = field(default_factory=dict)  # calls handed to an engine and not answered
+    unplanned: list[int] = field(default_factory=list)  # queries that the last planning left without a call
     final: dict[int, tuple[Waiting, str | None, str | None]] = field(default_factory=dict)
     paid: dict[int, float] = field(default_factory=dict)
-    done: dict[int, AnsweredCall] = field(default_factory=dict)
+    done: dict[int, AnsweredCall] = field(default_factory=dict)  # the answered calls, by number
     engines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     replans: list[Event] = field(default_factory=list)
     lost_calls: int = 0

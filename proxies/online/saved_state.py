@@ -22,33 +22,19 @@ class SavedState:
 
     Attributes
     ----------
-    price
-        Utility per USD; None where it was not known yet.
-    spent
-        USD billed, open calls with their whole shared prompt.
     count, refused
         Queries seen, and those of them that were refused.
-    now
-        The last time told; -inf before the first.
-    fill
-        Queries that a call of each state is expected to hold.
-    opened
-        Calls ever opened.
-    unsettled
-        What the calls that are not settled bill, by id.
-    pacing
-        What `Pacer.state` gave; None without a horizon.
     """
 
-    price: float | None
-    spent: float
+    price: float | None  # utility per USD; None where it was not known yet
+    spent: float  # USD billed, open calls with their whole shared prompt
     count: int
     refused: int
-    now: float
-    fill: list[float]
-    opened: int
-    unsettled: dict[int, Unsettled]
-    pacing: Any
+    now: float  # the last time told; -inf before the first
+    fill: list[float]  # queries that a call of each state is expected to hold
+    opened: int  # calls ever opened
+    unsettled: dict[int, Unsettled]  # what the calls that are not settled bill, by id
+    pacing: Any  # what `Pacer.state` gave; None without a horizon
 
     def to_dict(self, states: Sequence[State]) -> dict[str, Any]:
         """Return plain values for JSON."""

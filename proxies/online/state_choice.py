@@ -14,27 +14,13 @@ _STATE_SHARE = 1.0 / 3.0  # of a group's queries that one state is expected to g
 
 
 class Choice(NamedTuple):
-    """A query's state, and USD.
+    """A query's state, and USD."""
 
-    Attributes
-    ----------
-    state
-        The column; below 0 where there is none.
-    own
-        What is expected of the query's own tokens there.
-    least
-        Its least amortized cost in any state.
-    cost
-        Its amortized cost in its state.
-    more
-        What its output may bill beyond what is expected.
-    """
-
-    state: int
-    own: float
-    least: float
-    cost: float
-    more: float
+    state: int  # the column; below 0 where there is none
+    own: float  # what is expected of the query's own tokens there
+    least: float  # its least amortized cost in any state
+    cost: float  # its amortized cost in its state
+    more: float  # what its output may bill beyond what is expected
 
 
 class Chooser:

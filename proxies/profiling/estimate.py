@@ -24,23 +24,12 @@ class TooLong:
     """Calls of a batch size that do not fit into their model's context window, prompt and allowed answers together.
 
     A run records them as failed.
-
-    Attributes
-    ----------
-    batch_size
-        The batch size.
-    calls
-        How many of those to do.
-    tokens
-        Of the longest.
-    window
-        Tokens that a call may have.
     """
 
     batch_size: int
-    calls: int
-    tokens: int
-    window: int
+    calls: int  # how many of those to do
+    tokens: int  # of the longest
+    window: int  # tokens that a call may have
 
 
 @dataclass(frozen=True)

@@ -35,15 +35,13 @@ class ModelSize:
 
     Attributes
     ----------
-    parameters
-        Number of weights.
     layers, kv_heads, head_dim
         Attention layers, key-value heads of one layer, and the length of a head's vector.
     weight_bytes
         Bytes of the weights where they are known whatever the engine's dtype: those of a quantised model's files.
     """
 
-    parameters: float
+    parameters: float  # number of weights
     layers: int
     kv_heads: int
     head_dim: int

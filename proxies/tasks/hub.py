@@ -24,39 +24,29 @@ class Source:
 
     Attributes
     ----------
-    task
-        The task's name; ids are ``task/...``, so that they are unique over all tasks.
     dataset
         A name on the Hugging Face hub, or the path of a folder or of a file that ends with .jsonl, .json, .parquet
         or .csv.
-    folder
-        Where a relative path starts.
     config, split
         As ``datasets.load_dataset`` takes them. Without a split, a dataset that has a single one is read whole.
     fields
         The columns: ``text`` (by default "text"), ``answer`` ("answer", or "label" where that is a column), ``id``
         (by default the row's number) and ``options``: a column with a list of answers, which are written under the
         text with letters; the choices are then the letters.
-    labels
-        The choices by number, for answers that are whole numbers.
-    choices
-        The choices; by default the labels.
-    kind
-        By default ``"choice"`` where there are choices, labels or options, otherwise ``"text"``.
     answer_pattern
         A regular expression that finds the answer in the column's text: its first group, or the whole of it. The
         last place that it is found in counts.
     """
 
-    task: str
+    task: str  # the task's name; ids are ``task/...``, so that they are unique over all tasks
     dataset: str
-    folder: Path
+    folder: Path  # where a relative path starts
     config: str | None = None
     split: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
-    labels: tuple[str, ...] | None = None
-    choices: tuple[str, ...] | None = None
-    kind: str | None = None
+    labels: tuple[str, ...] | None = None  # the choices by number, for answers that are whole numbers
+    choices: tuple[str, ...] | None = None  # the choices; by default the labels
+    kind: str | None = None  # by default ``"choice"`` where there are choices, labels or options, otherwise ``"text"``
     answer_pattern: str | None = None
 
 

@@ -74,21 +74,11 @@ def fit_logit(
 
 @dataclass(frozen=True)
 class Calibrator:
-    """A non-decreasing map from predicted to calibrated utilities.
+    """A non-decreasing map from predicted to calibrated utilities."""
 
-    Attributes
-    ----------
-    line
-        Intercept and slope in logits: (2,); empty for no calibration at all.
-    steps
-        Predictions and values of the isotonic curve's knots: (2, M); M is 0 where there is none.
-    share
-        The isotonic curve's part of the result, from 0 to 1; the line has the rest.
-    """
-
-    line: FloatArray
-    steps: FloatArray
-    share: float = 0.0
+    line: FloatArray  # intercept and slope in logits: (2,); empty for no calibration at all
+    steps: FloatArray  # predictions and values of the isotonic curve's knots: (2, M); M is 0 where there is none
+    share: float = 0.0  # the isotonic curve's part of the result, from 0 to 1; the line has the rest
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Calibrate predictions of any shape."""

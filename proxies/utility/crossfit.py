@@ -20,21 +20,11 @@ MAX_FOLDS = 50
 
 
 class CrossFit(NamedTuple):
-    """Estimators fitted to all queries, and what those fitted without a fold say.
+    """Estimators fitted to all queries, and what those fitted without a fold say."""
 
-    Attributes
-    ----------
-    estimators
-        One for each of the U units of the layout, fitted to all queries.
-    scores
-        Scores of each query by the estimators that did not see it: (N, U).
-    errors
-        Standard error of each unit's score, the mean over the queries: (U,).
-    """
-
-    estimators: list[Any]
-    scores: FloatArray
-    errors: FloatArray
+    estimators: list[Any]  # one for each of the U units of the layout, fitted to all queries
+    scores: FloatArray  # scores of each query by the estimators that did not see it: (N, U)
+    errors: FloatArray  # standard error of each unit's score, the mean over the queries: (U,)
 
 
 def assign_folds(X: Any, groups: Any, rows: int, folds: int, seed: int) -> IntArray:  # noqa: N803

@@ -19,24 +19,12 @@ from robatch.proxies.utility.scaling import Curve, estimate_floor, fit_curve, pa
 
 @dataclass(frozen=True)
 class Layout:
-    """Which column belongs to which model, batch size and estimator.
+    """Which column belongs to which model, batch size and estimator."""
 
-    Attributes
-    ----------
-    states
-        The (model, batch size) of each of the S columns.
-    models
-        Names of the K models, in the order of their first columns.
-    model
-        Number of each state's model: (S,).
-    unit
-        Number of the estimator that predicts each state: (S,). One a model, or one a state.
-    """
-
-    states: tuple[tuple[str, int], ...]
-    models: tuple[str, ...]
-    model: IntArray
-    unit: IntArray
+    states: tuple[tuple[str, int], ...]  # the (model, batch size) of each of the S columns
+    models: tuple[str, ...]  # names of the K models, in the order of their first columns
+    model: IntArray  # number of each state's model: (S,)
+    unit: IntArray  # number of the estimator that predicts each state: (S,). One a model, or one a state.
 
     @classmethod
     def of(cls, states: Sequence[tuple[str, int]], per_state: bool) -> Self:
@@ -111,21 +99,13 @@ class Decomposition:
     stack
         By estimator: intercept, slope of its own score, and slope of the mean score of all estimators: (U, 3). The
         last corrects what a plan would exploit: a score far above all others is often luck.
-    floors
-        Utility of guessing by model: (K,).
-    curves
-        Scaling function by model; none where there is one estimator a state.
-    retention
-        By state: (S,).
-    calibrators
-        By state.
     """
 
     stack: FloatArray
-    floors: FloatArray
-    curves: tuple[Curve, ...]
-    retention: FloatArray
-    calibrators: tuple[Calibrator, ...]
+    floors: FloatArray  # utility of guessing by model: (K,)
+    curves: tuple[Curve, ...]  # scaling function by model; none where there is one estimator a state
+    retention: FloatArray  # by state: (S,)
+    calibrators: tuple[Calibrator, ...]  # by state
 
     @classmethod
     def fit(

@@ -27,15 +27,11 @@ class FitContext:
     ----------
     models
         The measurements' records of the models: prices, context window, tokens of the shared prompts, identity.
-    task
-        The measurements' record of the task: name, template, grader, most output tokens.
-    queries
-        Number of queries the proxy was fitted to.
     """
 
     models: tuple[Mapping[str, Any], ...]
-    task: Mapping[str, Any]
-    queries: int
+    task: Mapping[str, Any]  # the measurements' record of the task: name, template, grader, most output tokens
+    queries: int  # number of queries the proxy was fitted to
 
     @property
     def template(self) -> Mapping[str, Any]:
@@ -82,22 +78,16 @@ class Sample:
 
     Attributes
     ----------
-    texts
-        N texts.
-    utility
-        (N, S), NaN where not measured.
     input_tokens, output_tokens
         (N, K), NaN where not known.
-    answers
-        The single answers behind the utilities, with their calls.
     """
 
     facts: FitContext
-    texts: list[str]
-    utility: FloatArray
+    texts: list[str]  # N texts
+    utility: FloatArray  # (N, S), NaN where not measured
     input_tokens: FloatArray
     output_tokens: FloatArray
-    answers: Answers
+    answers: Answers  # the single answers behind the utilities, with their calls
 
     def costs(self, states: Sequence[tuple[str, int]]) -> FloatArray | None:
         """Return the mean amortized USD of a query in each state, (S,); None if tokens of a model are not known."""
@@ -118,21 +108,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class TaskStack:
-    """The measured queries of several tasks, one below the other.
+    """The measured queries of several tasks, one below the other."""
 
-    Attributes
-    ----------
-    texts
-        N texts.
-    utility
-        (N, S), NaN where not measured.
-    tasks
-        The task of each query: N names, which are groups to `diagnose`.
-    """
-
-    texts: list[str]
-    utility: FloatArray
-    tasks: list[str]
+    texts: list[str]  # N texts
+    utility: FloatArray  # (N, S), NaN where not measured
+    tasks: list[str]  # the task of each query: N names, which are groups to `diagnose`
 
 
 def sample(measurements: Measurements, queries: Sequence[Query], task: str | None) -> Sample:

@@ -21,27 +21,13 @@ _PRIOR_PAIRS = 20.0  # pairs of answers that weigh as much as the smooth curve d
 
 @dataclass(frozen=True)
 class Curve:
-    """The retention of one model by batch size; 1 at the smallest.
+    """The retention of one model by batch size; 1 at the smallest."""
 
-    Attributes
-    ----------
-    kind
-        One of `SCALINGS`.
-    x
-        Binary logarithms of the batch sizes, less that of the smallest, ascending: (B,).
-    values
-        Retention there: (B,), in [0, 1].
-    parameters
-        The rate of ``exponential``; midpoint and width of ``logistic-drop``; empty otherwise.
-    smallest
-        The smallest batch size.
-    """
-
-    kind: str
-    x: FloatArray
-    values: FloatArray
-    parameters: FloatArray
-    smallest: int
+    kind: str  # one of `SCALINGS`
+    x: FloatArray  # binary logarithms of the batch sizes, less that of the smallest, ascending: (B,)
+    values: FloatArray  # retention there: (B,), in [0, 1]
+    parameters: FloatArray  # the rate of ``exponential``; midpoint and width of ``logistic-drop``; empty otherwise
+    smallest: int  # the smallest batch size
 
     def __call__(self, batch_sizes: Sequence[int]) -> FloatArray:
         """Give the retention at any batch sizes; beyond the measured ones a free curve stays at its last value."""

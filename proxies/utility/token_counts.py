@@ -19,10 +19,6 @@ class TokenCounts:
 
     Attributes
     ----------
-    intercept
-        Tokens of an empty text: (K,), not negative.
-    slopes
-        Tokens per unit of each of the D features: (D, K).
     least, most
         Bounds of what is predicted: (K,) each.
 
@@ -32,8 +28,8 @@ class TokenCounts:
     number, is not in them.
     """
 
-    intercept: FloatArray
-    slopes: FloatArray
+    intercept: FloatArray  # tokens of an empty text: (K,), not negative
+    slopes: FloatArray  # tokens per unit of each of the D features: (D, K)
     least: FloatArray
     most: FloatArray
 

@@ -55,25 +55,19 @@ class Uncertainty:
     ----------
     band
         Standard error of the mean utility of queries with a similar prediction, by state and `GRID`: (S, G).
-    covariance
-        Of the states' mean errors, which all new queries share: (S, S).
     noise
         Variance of an outcome as a part of ``p * (1 - p)``, which it is for right or wrong: (S,). Above 1 where the
         outcomes of a call go together.
-    score_error
-        Standard error of the estimators' scores, by state: (S,).
     lead
         How much of a prediction's lead, in utility per utility, is luck; and that number's standard error: (2,).
-    means
-        Mean prediction by state: (S,).
     """
 
     band: FloatArray
-    covariance: FloatArray
+    covariance: FloatArray  # of the states' mean errors, which all new queries share: (S, S)
     noise: FloatArray
-    score_error: FloatArray
+    score_error: FloatArray  # standard error of the estimators' scores, by state: (S,)
     lead: FloatArray
-    means: FloatArray
+    means: FloatArray  # mean prediction by state: (S,)
 
     @classmethod
     def of(
