@@ -139,10 +139,7 @@ class ServerEngine:
         """Do nothing: each run closes its own connections."""
 
     async def _answer_all(
-        self,
-        calls: Sequence[ModelCall],
-        room: asyncio.Semaphore,
-        arrived: SimpleQueue[tuple[int, ModelAnswer] | None],
+        self, calls: Sequence[ModelCall], room: asyncio.Semaphore, arrived: SimpleQueue[tuple[int, ModelAnswer] | None]
     ) -> EngineFailure | None:
         """Answer the calls into the queue, None at its end; give the first failure and all calls perhaps billed."""
         failures: list[EngineFailure] = []
@@ -156,10 +153,7 @@ class ServerEngine:
 
         try:
             client = self._openai.AsyncOpenAI(
-                base_url=self._server,
-                api_key=self._key or "unset",
-                timeout=self._timeout,
-                max_retries=0,
+                base_url=self._server, api_key=self._key or "unset", timeout=self._timeout, max_retries=0
             )
             async with client, asyncio.TaskGroup() as group:
                 for index in range(len(calls)):

@@ -67,11 +67,7 @@ def identity(model: ModelConfig) -> dict[str, Any]:
     settings = hashlib.sha256()
     for file in sorted({file for pattern in _SETTINGS for file in Path(model.path).glob(pattern) if file.is_file()}):
         settings.update(f"{file.name}\0{file.stat().st_size}\0".encode() + file.read_bytes())
-    return {
-        "folder": Path(model.path).name,
-        "sha256": weights,
-        "settings_sha256": settings.hexdigest(),
-    }
+    return {"folder": Path(model.path).name, "sha256": weights, "settings_sha256": settings.hexdigest()}
 
 
 def provenance(

@@ -21,10 +21,7 @@ TASKS_FOLDER = "ROBATCH_TASKS"
 """Environment variable: the folder in which relative paths of task files are looked up too."""
 
 _MAX_OUTPUT = 1 << 17
-_OUTPUT: Check = (
-    f"a whole number from 1 to {_MAX_OUTPUT}",
-    lambda value: bool(1 <= value <= _MAX_OUTPUT),
-)
+_OUTPUT: Check = (f"a whole number from 1 to {_MAX_OUTPUT}", lambda value: bool(1 <= value <= _MAX_OUTPUT))
 
 _SOURCES = ("file", "generate", "dataset")
 _DATASET_KEYS = ("config", "split", "fields", "labels", "choices", "kind", "answer_pattern")

@@ -236,11 +236,7 @@ def _query(record: Any) -> Query:
 
 
 def _line(query: Query) -> str:
-    record: dict[str, object] = {
-        "id": query.id,
-        "text": query.text,
-        "kind": query.kind,
-    }
+    record: dict[str, object] = {"id": query.id, "text": query.text, "kind": query.kind}
     if query.answer is not None:
         record["answer"] = query.answer
     if query.choices:

@@ -64,18 +64,7 @@ DETAIL = (
     "I ordered it together with a lamp.",
 )
 _FILL: dict[str, tuple[str, ...]] = {
-    "item": (
-        "kettle",
-        "blender",
-        "headset",
-        "backpack",
-        "toaster",
-        "keyboard",
-        "tent",
-        "heater",
-        "watch",
-        "chair",
-    ),
+    "item": ("kettle", "blender", "headset", "backpack", "toaster", "keyboard", "tent", "heater", "watch", "chair"),
     "month": ("January", "March", "April", "June", "August", "October"),
     "colour": ("blue", "green", "black", "white", "red"),
 }

@@ -144,18 +144,7 @@ CHATTER = (
 OPENINGS = ("", "", "", "Hello, ", "Hi there, ", "Good morning, ", "Dear team, ")
 CLOSINGS = ("", "", "", " Thanks.", " Please help.", " Best wishes.", " What now?")
 _FILL: dict[str, tuple[str, ...]] = {
-    "item": (
-        "lamp",
-        "kettle",
-        "desk chair",
-        "speaker",
-        "watch",
-        "camera",
-        "heater",
-        "toaster",
-        "printer",
-        "drill",
-    ),
+    "item": ("lamp", "kettle", "desk chair", "speaker", "watch", "camera", "heater", "toaster", "printer", "drill"),
     "other": ("bookshelf", "blanket", "coffee mill", "rucksack", "fan", "mirror", "radio", "scale"),
     "day": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"),
     "month": ("January", "March", "April", "June", "August", "October"),

@@ -21,11 +21,7 @@ def to_logit(values: FloatArray) -> FloatArray:
 
 
 def fit_logit(
-    design: FloatArray,
-    target: FloatArray,
-    weight: FloatArray,
-    prior: FloatArray,
-    ridge: FloatArray,
+    design: FloatArray, target: FloatArray, weight: FloatArray, prior: FloatArray, ridge: FloatArray
 ) -> FloatArray:
     """Fit a logistic regression to targets in [0, 1], with a ridge towards given coefficients.
 
