@@ -9,7 +9,7 @@ from paper_repro.common import markdown
 from paper_repro.common.csv_tables import Table, distinct, where
 from paper_repro.common.paths import REPORTS, RESULTS
 from robatch.instances.files import write_text
-from robatch.proxies.profiling.intervals import wilson
+from robatch.proxies.profiling.cell_sums import wilson
 from robatch.proxies.profiling.measurements import Measurements
 
 FORMS = ("lines", "json")

@@ -76,6 +76,15 @@ class RoutedPlan:
         """The calls that are sent."""
         return Calls(self.problem.states, self.order, self.starts, self.columns)
 
+    def tokens(self, column: int, queries: Sequence[int] | IntArray) -> tuple[float, float]:
+        """Return the input and output tokens of queries in a state, as predicted, without the shared prompt."""
+        model, rows = int(self.problem.state_model[column]), list(queries)
+        inputs, outputs = (
+            float(array[rows, min(model, array.shape[1] - 1)].sum(dtype=float))
+            for array in (self.problem.input_tokens, self.problem.output_tokens)
+        )
+        return inputs, outputs
+
     @property
     def planned_cost(self) -> float:
         """Realized USD of the plan, as predicted."""

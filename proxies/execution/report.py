@@ -206,10 +206,6 @@ def _planned_cost(routed: RoutedPlan, column: int) -> float:
     """Return the realized USD that the plan counts for one state."""
     problem = routed.problem
     rows = np.flatnonzero(np.asarray(routed.plan.assignment) == column)
-    model = int(problem.state_model[column])
-    tokens = [
-        float(array[rows, min(model, array.shape[1] - 1)].sum(dtype=float))
-        for array in (problem.input_tokens, problem.output_tokens)
-    ]
     calls = int((routed.columns == column).sum())
-    return routed.pool[model].cost(tokens[0], tokens[1]) + calls * float(problem.call_price[column])
+    own = routed.pool[int(problem.state_model[column])].cost(*routed.tokens(column, rows))
+    return own + calls * float(problem.call_price[column])

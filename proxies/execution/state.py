@@ -115,16 +115,11 @@ class Execution:
 
     def expected(self, call: Waiting) -> tuple[float, float]:
         """Return a call's input and output tokens as predicted when the plan was made."""
-        if call.number in self._expected:
-            return self._expected[call.number]
-        problem = self.routed.problem
-        model, rows = int(problem.state_model[call.column]), list(call.queries)
-        shared = problem.models[model].shared_tokens
-        totals = [
-            float(array[rows, min(model, array.shape[1] - 1)].sum(dtype=float))
-            for array in (problem.input_tokens, problem.output_tokens)
-        ]
-        self._expected[call.number] = shared + totals[0], totals[1]
+        if call.number not in self._expected:
+            problem = self.routed.problem
+            inputs, outputs = self.routed.tokens(call.column, call.queries)
+            shared = problem.models[int(problem.state_model[call.column])].shared_tokens
+            self._expected[call.number] = shared + inputs, outputs
         return self._expected[call.number]
 
     def replay(self, path: Path) -> list[int] | None:

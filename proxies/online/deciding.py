@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from robatch.instances import checks
-from robatch.instances.arrays import IntArray
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
+from robatch.instances.problem import Problem
 from robatch.proxies.online.call_buffer import CallBuffer
-from robatch.proxies.online.predicting import Predicts, output_limit_of, predicted
 from robatch.proxies.online.settings import RouterSettings
 from robatch.proxies.online.state_choice import Chooser
 from robatch.proxies.online.state_table import StateTable, Vectors
+
+
+class Predicts(Protocol):
+    """What is needed of a proxy: `robatch.proxies.UtilityProxy` does it.
+
+    One that has `UtilityProxy.vectors`, too, is asked for those.
+    """
+
+    def pool(self) -> Sequence[Model]:
+        """Return the models, as the problems have them."""
+        ...
+
+    def to_problem(self, queries: Sequence[Any]) -> Problem:
+        """Return the problem of some queries: utilities and tokens."""
+        ...
 
 
 class Decider:
@@ -132,7 +147,7 @@ class Decider:
             raise InputError("the router has models and no proxy: give utilities, input_tokens and output_tokens")
         if isinstance(query, str):
             raise InputError(f"query is the text {query!r:.60}: the proxy needs a robatch.proxies.Query")
-        return self._table.vectors(*predicted(self._proxy, query))
+        return self._table.vectors(*_predicted(self._proxy, query))
 
     def _time(self, now: float | None) -> float:
         """Return a time that was told, or the last one."""
@@ -141,3 +156,20 @@ class Decider:
         if not now >= self._now or math.isinf(now):
             raise InputError(f"now is {now!r}: a finite number of seconds not before {self._now} is needed")
         return now
+
+
+def _predicted(proxy: Any, query: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Predict utilities (S,), -inf where a state is forbidden, and input and output tokens of a query."""
+    if hasattr(proxy, "vectors"):  # a problem of one query takes longer than the decision
+        utility, inputs, outputs = proxy.vectors([query])
+        return utility[0], inputs[0], outputs[0]
+    problem = proxy.to_problem([query])
+    utilities = np.where(problem.allowed()[0], problem.utilities()[0].astype(np.float64), -np.inf)
+    return utilities, problem.input_tokens[0], problem.output_tokens[0]
+
+
+def output_limit_of(proxy: Any) -> FloatArray | None:
+    """Return the most output tokens of the proxy's task, where it is known."""
+    facts = getattr(proxy, "facts_", None)
+    limit = None if facts is None else facts.task.get("max_output_tokens")
+    return None if limit is None else np.array([float(limit)])

@@ -13,9 +13,8 @@ from robatch.instances.errors import InputError
 from robatch.instances.model import Model
 from robatch.instances.scalars import number, whole
 from robatch.proxies.online.call_buffer import OnlineCall
-from robatch.proxies.online.deciding import Decider
+from robatch.proxies.online.deciding import Decider, Predicts, output_limit_of
 from robatch.proxies.online.pacing import Unit
-from robatch.proxies.online.predicting import Predicts, output_limit_of
 from robatch.proxies.online.saved_state import SavedState
 from robatch.proxies.online.settings import RouterSettings
 

@@ -1,11 +1,10 @@
-"""The sums over one cell of measurements: a task, a model and a batch size."""
+"""The sums over one cell of measurements (a task, a model and a batch size), and the interval of its mean score."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from robatch.proxies.profiling.intervals import wilson
 
 
 def cell_record(rows: Sequence[Mapping[str, Any]], model: Mapping[str, Any], repeats: int) -> dict[str, Any]:
@@ -34,3 +33,25 @@ def cell_record(rows: Sequence[Mapping[str, Any]], model: Mapping[str, Any], rep
         "seconds": sum(call["seconds"] for call in calls) / answers,
         "errors": sum(row["error"] is not None for row in rows),
     }
+
+
+def wilson(total: float, trials: int) -> tuple[float, float]:
+    """Give the Wilson 95 % interval of a share, or of a mean score.
+
+    For scores of 0 and 1 this is Wilson's interval (E. B. Wilson, JASA 22, 1927). For scores between, the same
+    expression is used with the mean in the place of the share; it is then too wide rather than too narrow, as no
+    scores in [0, 1] of a given mean vary more than those of 0 and 1.
+
+    Parameters
+    ----------
+    total
+        The sum of the scores (the successes), from 0 to `trials`.
+    trials
+        At least 1.
+    """
+    z = 1.959963984540054
+    share = min(1.0, max(0.0, total / trials))
+    centre = share + z * z / (2 * trials)
+    spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    scale = 1 + z * z / trials
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)

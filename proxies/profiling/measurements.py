@@ -120,7 +120,7 @@ class Measurements:
         list of dict
             ``task``, ``model``, ``batch_size``, ``queries``, ``accuracy`` (the mean score), ``low`` and ``high``
             (its Wilson 95 % interval, with as many trials as queries, whatever the repeats; for scores between 0
-            and 1 see `robatch.proxies.profiling.intervals.wilson`), ``parsed`` (share of answers that could be read),
+            and 1 see `robatch.proxies.profiling.cell_sums.wilson`), ``parsed`` (share of answers that could be read),
             ``input_tokens`` and ``output_tokens`` (billed per query and repeat, the shared prompt included),
             ``cost`` (USD per query and repeat as billed), ``shared_cost_share`` (the shared prompt's part of that
             cost; None where nothing was billed), ``seconds`` (per query and repeat) and ``errors`` (rows in calls

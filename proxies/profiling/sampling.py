@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
+from robatch.proxies.profiling.cell_sums import wilson
 from robatch.proxies.profiling.config import ModelConfig, ProfileConfig
-from robatch.proxies.profiling.intervals import wilson
 from robatch.proxies.profiling.record import CallKey
 from robatch.proxies.tasks.task import Task
 

@@ -4,9 +4,7 @@ from .grading import token_f1 as token_f1
 from .prompts import Template as Template
 from .prompts import answer_regex as answer_regex
 from .prompts import answer_schema as answer_schema
-from .prompts import arithmetic_template as arithmetic_template
 from .prompts import default_template as default_template
-from .prompts import reviews_template as reviews_template
 from .prompts import support_template as support_template
 from .prompts import template_for as template_for
 from .queries import Query as Query

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from robatch.instances.errors import InputError
@@ -18,41 +18,6 @@ Form = Literal["lines", "json"]
 
 STOP = ("\nQ", "\n\n")
 """Where a base model, which knows no end of turn, is stopped; objects may hold empty lines, so there only the first."""
-
-SUPPORT_INSTRUCTIONS = """\
-Customer messages of an online shop are sorted into four teams: billing (money), delivery (parcels), technical (app, \
-website or device does not work) and account (login, profile). For each message, answer with the team."""
-
-SUPPORT_EXAMPLES = (
-    ("The map in your app stays white.", "technical"),
-    ("My card was debited for a tent that I never ordered.", "billing"),
-    ("Please use my new surname in my profile.", "account"),
-    ("The ladder I ordered is still not here.", "delivery"),
-    ("Your gift card did not lower the total.", "billing"),
-    ("Everything in the box was smashed. The website is nice.", "delivery"),
-    ("The invoice was fine, but the blender makes no sound when I switch it on.", "technical"),
-    ("The ladder came early, but I cannot log in.", "account"),
-)
-
-REVIEWS_INSTRUCTIONS = """\
-Product reviews are sorted by whether their author is content with the product: positive or negative. \
-For each review, answer positive or negative."""
-
-REVIEWS_EXAMPLES = (
-    ("The umbrella is lovely.", "positive"),
-    ("It came quickly, but the pan is awful.", "negative"),
-    ("The sofa broke in March.", "negative"),
-    ("Expensive, yet I would choose this lamp again.", "positive"),
-)
-
-ARITHMETIC_INSTRUCTIONS = """\
-Each query is a small problem in arithmetic. For each query, answer with the number alone, in digits."""
-
-ARITHMETIC_EXAMPLES = (
-    ("What is 7 times 8, minus 6?", "50"),
-    ("Ada has 12 stamps, buys 30 more and gives 5 away. How many stamps has she now?", "37"),
-    ("Three friends share a bill of 84 dollars evenly. How many dollars does each of them pay?", "28"),
-)
 
 _FORMATS: dict[str, str] = {
     "lines": 'Every query is one JSON string. Answer each on its own line: "A1: ", "A2: " and so on.',
@@ -152,19 +117,14 @@ class Template:
         return f"Q{number}: {embed(query.text)}{choices}\n"
 
 
+def template_for(name: str, form: Form = "lines") -> Template:
+    """Give the template of a generated task."""
+    return replace(_GENERATED[name], form=form)
+
+
 def support_template(form: Form = "lines") -> Template:
     """Give the template of the task `support`."""
-    return Template(SUPPORT_INSTRUCTIONS, SUPPORT_EXAMPLES, form=form)
-
-
-def reviews_template(form: Form = "lines") -> Template:
-    """Give the template of the task `reviews`."""
-    return Template(REVIEWS_INSTRUCTIONS, REVIEWS_EXAMPLES, form=form)
-
-
-def arithmetic_template(form: Form = "lines") -> Template:
-    """Give the template of the task `arithmetic`."""
-    return Template(ARITHMETIC_INSTRUCTIONS, ARITHMETIC_EXAMPLES, form=form)
+    return template_for("support", form)
 
 
 def default_template(
@@ -218,11 +178,6 @@ def answer_schema(queries: Sequence[Query]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def template_for(name: str, form: Form = "lines") -> Template:
-    """Give the template of a generated task."""
-    return _TEMPLATES[name](form)
-
-
 def _slot_regex(query: Query) -> str:
     if query.kind == "number":
         return _NUMBER_REGEX
@@ -249,7 +204,44 @@ def _examples(given: Any) -> tuple[tuple[str, str], ...]:
     return examples
 
 
-_TEMPLATES = {"support": support_template, "reviews": reviews_template, "arithmetic": arithmetic_template}
+_GENERATED = {
+    "support": Template(
+        """\
+Customer messages of an online shop are sorted into four teams: billing (money), delivery (parcels), technical (app, \
+website or device does not work) and account (login, profile). For each message, answer with the team.""",
+        (
+            ("The map in your app stays white.", "technical"),
+            ("My card was debited for a tent that I never ordered.", "billing"),
+            ("Please use my new surname in my profile.", "account"),
+            ("The ladder I ordered is still not here.", "delivery"),
+            ("Your gift card did not lower the total.", "billing"),
+            ("Everything in the box was smashed. The website is nice.", "delivery"),
+            ("The invoice was fine, but the blender makes no sound when I switch it on.", "technical"),
+            ("The ladder came early, but I cannot log in.", "account"),
+        ),
+    ),
+    "reviews": Template(
+        """\
+Product reviews are sorted by whether their author is content with the product: positive or negative. \
+For each review, answer positive or negative.""",
+        (
+            ("The umbrella is lovely.", "positive"),
+            ("It came quickly, but the pan is awful.", "negative"),
+            ("The sofa broke in March.", "negative"),
+            ("Expensive, yet I would choose this lamp again.", "positive"),
+        ),
+    ),
+    "arithmetic": Template(
+        """\
+Each query is a small problem in arithmetic. For each query, answer with the number alone, in digits.""",
+        (
+            ("What is 7 times 8, minus 6?", "50"),
+            ("Ada has 12 stamps, buys 30 more and gives 5 away. How many stamps has she now?", "37"),
+            ("Three friends share a bill of 84 dollars evenly. How many dollars does each of them pay?", "28"),
+        ),
+    ),
+}
+"""The templates of the generated tasks."""
 
 _ASKED = {
     "number": " The answer is a number, in digits alone.",
