@@ -100,5 +100,5 @@ def tables(table: TomlTable, key: str) -> list[Mapping[str, Any]]:
     """Give the tables of an array such as ``[[models]]``; at least one is needed."""
     rows: list[Mapping[str, Any]] = table.get(key, list)
     if not rows or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{key} is empty or no list of tables: at least one [[{key}]] table is needed")
+        raise InputError(f"{key} is empty or not a list of tables: at least one [[{key}]] table is needed")
     return rows

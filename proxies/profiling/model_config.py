@@ -134,6 +134,6 @@ def _locate(text: str, where: str, folder: Path, allow_missing: bool) -> tuple[s
     if allow_missing or is_hub_name(text):
         return text, False
     raise InputError(
-        f"{where} is {text!r}: no such folder beside the configuration or in ${MODELS_FOLDER}, "
-        "and no hub name owner/name"
+        f"{where} is {text!r}: there is no such folder beside the configuration or in ${MODELS_FOLDER}, "
+        "and it is not a hub name owner/name"
     )

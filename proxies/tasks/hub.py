@@ -98,7 +98,7 @@ def _compile(pattern: str | None, where: str) -> re.Pattern[str] | None:
     try:
         return None if pattern is None else re.compile(pattern)
     except re.error as error:
-        raise InputError(f"{where}answer_pattern is {pattern!r}: no regular expression ({error})") from error
+        raise InputError(f"{where}answer_pattern is {pattern!r}: it is not a regular expression ({error})") from error
 
 
 def _query(

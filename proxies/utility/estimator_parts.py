@@ -142,7 +142,7 @@ def _boosting(params: dict[str, Any], parts: Mapping[str, Any], features: int) -
 def _check_tree(nodes: Any, features: int) -> None:
     """Check that the nodes of a tree name nodes after them, and features that there are: compiled code trusts them."""
     if not isinstance(nodes, np.ndarray) or nodes.dtype != PREDICTOR_RECORD_DTYPE or nodes.ndim != 1 or not len(nodes):
-        raise ValueError("a tree is no list of nodes")
+        raise ValueError("a tree is not a list of nodes")
     own = np.flatnonzero(nodes["is_leaf"] == 0)
     inner = nodes[own]
     for child in ("left", "right"):

@@ -182,7 +182,7 @@ def test_a_folder_that_is_missing_is_estimated_and_named(config, tmp_path):
     assert {row["counted"] for row in told["estimates"]} == {"4 bytes a token"}
     run = CliRunner().invoke(main, ["profile", str(config), "-o", str(tmp_path / "m.parquet")])
     assert run.exit_code == 2
-    assert "'nowhere': no such folder" in run.output
+    assert "'nowhere': there is no such folder" in run.output
     record_path(tmp_path / "m.parquet").write_text("{}\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"model 'm' cannot be compared with those of '.*m\.parquet'"):
         estimate(read_config(config, allow_missing=True), tmp_path / "m.parquet")

@@ -73,7 +73,7 @@ def test_options_are_lettered(load):
             r"fields.text is 'body': the columns of the dataset are \['text'",
         ),
         (SUMS, {"fields": {"text": "question"}, "answer_pattern": "%%"}, "row 0: .* answer_pattern finds nothing"),
-        (SUMS, {"answer_pattern": "("}, "no regular expression"),
+        (SUMS, {"answer_pattern": "("}, "it is not a regular expression"),
         (SUMS, {"fields": {"text": "question"}, "kind": "number"}, "row 0: answer is .*: a number"),
         ({"train": NEWS, "test": NEWS}, {}, "'split' is missing: the dataset has the splits test, train"),
     ],

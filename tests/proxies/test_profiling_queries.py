@@ -134,7 +134,7 @@ def test_a_name_that_no_file_can_have_is_refused_first(configure, tmp_path, engi
 def test_a_run_without_its_models_is_refused(configure, tmp_path, engine):
     model = {"name": "m", "path": "nowhere", "price_in": 1, "price_out": 1, "context_window": 9}
     table = {"models": [model], "tasks": [{"generate": "support", "queries": 4}]}
-    with pytest.raises(InputError, match="'nowhere': no such folder"):
+    with pytest.raises(InputError, match="'nowhere': there is no such folder"):
         parse_config(table, tmp_path)
     config = parse_config(table, tmp_path, allow_missing=True)
     assert config.missing == ("m",)
