@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from llm_server import Proxy, Server, make_queries
 
 from robatch.cli import Commands
 from robatch.cli.execute import execute
 from robatch.cli.route import route
 from robatch.proxies.utility.utility_proxy import UtilityProxy
+from tests.proxies.llm_server import Proxy, Server, make_queries
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from llm_server import Proxy, Server, make_queries
 
 from robatch.instances import InputError
 from robatch.proxies.execution.dispatch import Dispatcher
@@ -24,6 +23,7 @@ from robatch.proxies.execution.run import execute, journal_path, report_path
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.journal import Journal, read_lines
 from robatch.proxies.tasks.queries import Query, write_queries
+from tests.proxies.llm_server import Proxy, Server, make_queries
 
 PRICES = {"small": (0.1, 0.4), "large": (1.0, 4.0)}
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from llm_server import SLOT, Proxy, Server, make_queries
 
 from robatch.instances import InputError
 from robatch.proxies.engines.engine import EngineFailure, ModelCall
@@ -21,6 +20,7 @@ from robatch.proxies.execution.routing import route
 from robatch.proxies.execution.run import execute, journal_path
 from robatch.proxies.journal import read_lines
 from robatch.proxies.tasks.queries import Query, write_queries
+from tests.proxies.llm_server import SLOT, Proxy, Server, make_queries
 
 PRICES = {"small": (0.1, 0.4), "large": (1.0, 4.0)}
 

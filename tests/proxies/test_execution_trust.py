@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from llm_server import Proxy, Server, make_queries
 
 from robatch.instances import InputError
 from robatch.proxies.execution.plan import RoutedPlan
@@ -14,6 +13,7 @@ from robatch.proxies.execution.routing import route
 from robatch.proxies.execution.run import execute, journal_path
 from robatch.proxies.execution.trust import check_trust
 from robatch.proxies.tasks.queries import Query, write_queries
+from tests.proxies.llm_server import Proxy, Server, make_queries
 
 
 @pytest.fixture

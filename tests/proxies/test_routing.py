@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from llm_server import Proxy, make_queries
 
 from robatch.instances import InputError
 from robatch.proxies.engines import offline
@@ -15,6 +14,7 @@ from robatch.proxies.execution.routing import route
 from robatch.proxies.tasks.queries import Query, write_queries
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 from robatch.solvers import verify
+from tests.proxies.llm_server import Proxy, make_queries
 
 URL = "http://127.0.0.1:9/v1"
 
