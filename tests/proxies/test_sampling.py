@@ -8,7 +8,7 @@ import pytest
 
 from robatch.instances import InputError
 from robatch.proxies import Template, generate_task
-from robatch.proxies.profiling.intervals import wilson
+from robatch.proxies.profiling.cell_sums import wilson
 from robatch.proxies.profiling.sampling import ROUND, Cell, pack, query_order
 from robatch.proxies.tasks.task import Task
 
