@@ -66,7 +66,7 @@ def run_to_the_end(routed, output, **options):
 @pytest.mark.parametrize("overrun", [0.0, 3e-4])
 @pytest.mark.parametrize("seed", range(3))
 def test_what_may_have_been_billed_never_exceeds_the_budget(tmp_path, monkeypatch, seed, overrun):
-    monkeypatch.setattr("robatch.proxies.execution.run.time.sleep", lambda _: None)
+    monkeypatch.setattr("robatch.proxies.execution.session.time.sleep", lambda _: None)
     queries = [
         Query(f"q{i}", f"good number {i}" if i % 4 else "good " + "x" * 600 + str(i), "good", "choice", ("good", "bad"))
         for i in range(32)
