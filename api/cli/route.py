@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robatch.cli.support import FILE, check_outputs, json_option, print_json
+from robatch.cli.support import FILE, check_outputs, json_option, print_json, states_used
 from robatch.cli.tables import show_facts, with_interval
 
 if TYPE_CHECKING:
@@ -86,8 +86,6 @@ def route(  # wide: one parameter per option
     if not as_json:
         _show(made, output)
         return
-    from robatch.cli.support import states_used
-
     facts = {
         **made.plan.summary(),
         "queries": made.problem.n_queries,

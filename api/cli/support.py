@@ -236,31 +236,19 @@ def show_figures(
     figures: Mapping[str, str | None], plan: Plan, shadow_price: float | None, runtime: float, output: Path | None
 ) -> None:
     """Print the figures of a plan that are not None, the price and the solver, and the states that the plan uses."""
-    from rich.table import Table
+    from robatch.cli.tables import show_facts, show_table
+    from robatch.instances.display import wording
 
-    from robatch.instances.display import terminal, wording
-
-    console = terminal.console()
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="bold")
-    facts.add_column()
     price = None if shadow_price is None else f"{shadow_price:.6g} utility per extra USD"
     solver = f"{plan.solver} {plan.solver_version}, {wording.seconds(runtime)}"
-    for name, text in {**figures, "shadow price": price, "solver": solver}.items():
-        if text is not None:
-            facts.add_row(name, text)
-    console.print(facts, highlight=False)
+    facts = {**figures, "shadow price": price, "solver": solver}
+    show_facts((name, text) for name, text in facts.items() if text is not None)
     if plan.assignment is None:
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("model", "batch size", "queries", "calls"):
-        table.add_column(title, justify="left" if title == "model" else "right")
-    for state in states_used(plan):
-        table.add_row(*(str(value) for value in state.values()))
-    console.print()
-    console.print(table, highlight=False)
+    click.echo()
+    show_table(("model", "batch size", "queries", "calls"), [tuple(state.values()) for state in states_used(plan)])
     if output is not None:
-        console.print(f"\nwritten to {output}", markup=False, highlight=False)
+        click.echo(f"\nwritten to {output}")
 
 
 def show_problem(problem: Problem, path: Path, as_json: bool) -> None:
