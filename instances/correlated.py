@@ -38,9 +38,9 @@ def _tokens(sizes: Sizes, rng: np.random.Generator) -> npt.NDArray[np.int64]:
 
 def _costs(sizes: Sizes, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return the amortized cost in micro-dollars of queries in states: (N, S)."""
-    own = np.repeat(tokens.astype(np.float64), len(sizes.batch_sizes), axis=1)
-    own += SHARED_TOKENS / sizes.state_batch_sizes()
-    return own
+    costs = np.repeat(tokens.astype(np.float64), len(sizes.batch_sizes), axis=1)
+    costs += SHARED_TOKENS / sizes.state_batch_sizes()
+    return costs
 
 
 def _problem(sizes: Sizes, tokens: npt.NDArray[np.int64], utilities: RealArray) -> Problem:

@@ -170,10 +170,10 @@ class ProblemArrays:
         return all(bool(self.allowed(rows).all()) for rows in self.blocks())
 
     def query_costs(self, rows: slice = slice(None)) -> FloatArray:
-        """Return the USD of each query's own tokens in each model, without the shared prompt: (N, K)."""
+        """Return the token cost of each query in each model in USD, without the shared prompt: (N, K)."""
         price_in, price_out = self.token_prices
-        own = self.input_tokens[rows] * price_in + self.output_tokens[rows] * price_out
-        return np.asarray(own, dtype=np.float64)
+        token_costs = self.input_tokens[rows] * price_in + self.output_tokens[rows] * price_out
+        return np.asarray(token_costs, dtype=np.float64)
 
     def amortized_costs(self, rows: slice = slice(None)) -> FloatArray:
         """Return the amortized USD of each query in each state: (N, S).

@@ -56,7 +56,7 @@ class ProblemCosts(ProblemArrays):
         return np.ascontiguousarray(states, dtype=np.int64)
 
     def _tally(self, states: IntArray) -> tuple[float, Whole, IntArray]:
-        """Return utility, the cost of the queries' own tokens, and the queries of each group and state."""
+        """Return utility, token cost in units of `money`, and the queries of each group and state: (groups, S)."""
         from robatch.instances import kernels
 
         queries = np.zeros((self.n_groups, self.n_states), dtype=np.int64)
@@ -64,8 +64,8 @@ class ProblemCosts(ProblemArrays):
         wrong, utility, sent, received = kernels.tally(read_only(states), codes, queries, kernels.flat(self))
         if wrong >= 0:
             raise self._wrong_state(wrong, int(states[wrong]))
-        own = times(self.money.price_in, sent.tolist()) + times(self.money.price_out, received.tolist())
-        return utility, own, queries
+        token_cost = times(self.money.price_in, sent.tolist()) + times(self.money.price_out, received.tolist())
+        return utility, token_cost, queries
 
     def _wrong_state(self, query: int, state: int) -> InputError:
         where = f"assignment of query {self.query_name(query)} is"
@@ -85,7 +85,7 @@ class ProblemCosts(ProblemArrays):
             If its shape is wrong, or a state is unknown or not allowed for its query.
         """
         states = self._whole_numbers(assignment)
-        utility, own, queries = self._tally(states)
+        utility, token_cost, queries = self._tally(states)
         calls = -(-queries // self.state_batch_size)
         if self.conflicts is not None:
             from robatch.instances.conflicts import conflict_calls
@@ -96,7 +96,8 @@ class ProblemCosts(ProblemArrays):
                 calls[found.groups, found.states] = found.calls
         shares = sum(map(mul, self.money.share, queries.sum(axis=0).tolist()))
         prompts = sum(map(mul, self.money.call, calls.sum(axis=0).tolist()))
-        return Evaluation(utility, self.money.usd(own + shares), self.money.usd(own + prompts), calls)
+        amortized, realized = self.money.usd(token_cost + shares), self.money.usd(token_cost + prompts)
+        return Evaluation(utility, amortized, realized, calls)
 
     def total_utility(self, assignment: npt.ArrayLike) -> float:
         """Return the total utility of an assignment (N,) of states, summed in float64."""
