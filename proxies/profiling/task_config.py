@@ -25,19 +25,11 @@ _OUTPUT: Check = (f"a whole number from 1 to {_MAX_OUTPUT}", lambda value: bool(
 
 _SOURCES = ("file", "generate", "dataset")
 _DATASET_KEYS = ("config", "split", "fields", "labels", "choices", "kind", "answer_pattern")
-TASK_KEYS: tuple[str, ...] = (
-    "name",
-    *_SOURCES,
-    "queries",
-    "queries_by_batch_size",
-    "seed",
-    "instructions",
-    "examples",
-    "form",
-    "show_choices",
-    "grader",
+TASK_KEYS = (
+    *("name", *_SOURCES, "queries", "queries_by_batch_size", "seed", "instructions", "examples", "form"),
+    *("show_choices", "grader", "max_output_tokens", *_DATASET_KEYS),
 )
-TASK_KEYS += ("max_output_tokens", *_DATASET_KEYS)
+"""Keys of a [[tasks]] table."""
 
 
 def read_task(row: Mapping[str, Any], where: str, folder: Path) -> Task:

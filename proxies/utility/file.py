@@ -33,26 +33,21 @@ _RENAMED_FIELDS = {"robatch.proxies.utility.uncertainty.Uncertainty": {"router":
 """Names of format 2 and what they became; a file is read as if it had today's. The fields are by their class."""
 
 _OWN = frozenset(
-    {
-        "robatch.proxies.utility.calibration.Calibrator",
-        "robatch.proxies.utility.decomposition.Decomposition",
-        "robatch.proxies.utility.decomposition.Layout",
-        "robatch.proxies.utility.features.Features",
-        "robatch.proxies.utility.features.HashedTfidf",
-        "robatch.proxies.utility.uncertainty.Uncertainty",
-        "robatch.proxies.utility.fit_context.FitContext",
-        "robatch.proxies.utility.scaling.Curve",
-        "robatch.proxies.utility.token_counts.TokenCounts",
-    }
+    f"robatch.proxies.utility.{name}"
+    for name in (
+        *("calibration.Calibrator", "decomposition.Decomposition", "decomposition.Layout", "features.Features"),
+        *("features.HashedTfidf", "fit_context.FitContext", "scaling.Curve", "token_counts.TokenCounts"),
+        "uncertainty.Uncertainty",
+    )
 )
 """The classes of robatch that a proxy is made of; estimators are rebuilt (see `utility.estimator_parts`)."""
 
 _SCALERS = frozenset(
-    {
-        "sklearn.decomposition._truncated_svd.TruncatedSVD",
-        "sklearn.preprocessing._data.MaxAbsScaler",
-        "sklearn.preprocessing._data.StandardScaler",
-    }
+    f"sklearn.{name}"
+    for name in (
+        "decomposition._truncated_svd.TruncatedSVD",
+        *("preprocessing._data.MaxAbsScaler", "preprocessing._data.StandardScaler"),
+    )
 )
 """What features are made with; all of it numpy's arithmetic, which checks shapes."""
 
