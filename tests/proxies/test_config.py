@@ -8,23 +8,9 @@ import pytest
 
 from robatch.instances import InputError
 from robatch.proxies import read_config
+from tests.proxies.configs import config_text
 
-GOOD = """
-[[tasks]]
-generate = "support"
-queries = 8
-
-[run]
-batch_sizes = [1, 2]
-
-[[models]]
-name = "m"
-server = "http://127.0.0.1:9/v1"
-model = "m"
-price_in = 0.1
-price_out = 0.2
-context_window = 1024
-"""
+GOOD = config_text('generate = "support"\nqueries = 8', run="batch_sizes = [1, 2]")
 
 
 def write(folder, text):

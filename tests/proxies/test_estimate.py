@@ -15,29 +15,12 @@ from robatch.proxies.profiling.provenance import config_hash, identity
 from robatch.proxies.profiling.record import Record
 from robatch.proxies.profiling.run import record_path
 from robatch.proxies.profiling.sampling import cells_of
+from tests.proxies.configs import config_text
 
-CONFIG = """
-[[tasks]]
-generate = "reviews"
-queries = 10
-max_output_tokens = 6
-
-[[tasks]]
-generate = "arithmetic"
-queries = 5
-
-[run]
-batch_sizes = [1, 4]
-repeats = 2
-
-[[models]]
-name = "m"
-server = "http://127.0.0.1:9/v1"
-model = "m"
-price_in = 2.0
-price_out = 10.0
-context_window = 1024
-"""
+CONFIG = config_text(
+    'generate = "reviews"\nqueries = 10\nmax_output_tokens = 6', 'generate = "arithmetic"\nqueries = 5',
+    run="batch_sizes = [1, 4]\nrepeats = 2", price_in=2.0, price_out=10.0,
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -24,24 +24,12 @@ from robatch.proxies.profiling.provenance import identity
 from robatch.proxies.profiling.record import Record
 from robatch.proxies.tasks.queries import Query
 from robatch.solvers import solve, verify
+from tests.proxies.configs import config_text
 
-CONFIG = """
-[[tasks]]
-generate = "support"
-queries = 10
-
-[run]
-batch_sizes = [1, 4]
-seed = 7
-
-[[models]]
-name = "echo"
-server = "http://127.0.0.1:9/v1"
-model = "echo"
-price_in = 0.5
-price_out = 1.0
-context_window = 4096
-"""
+CONFIG = config_text(
+    'generate = "support"\nqueries = 10', run="batch_sizes = [1, 4]\nseed = 7", name="echo",
+    price_in=0.5, price_out=1.0, window=4096,
+)  # fmt: skip
 SECOND = '[[tasks]]\ngenerate = "arithmetic"\nqueries = 6\n'
 
 

@@ -11,20 +11,11 @@ from robatch.proxies import ModelAnswer, profile, read_config, read_queries, wri
 from robatch.proxies.profiling import run as profiling
 from robatch.proxies.profiling.config import parse_config
 from robatch.proxies.profiling.query_files import query_files
+from tests.proxies.configs import model_text
 
 FIRST = '[[tasks]]\ngenerate = "support"\nqueries = 5\n'
 SECOND = '[[tasks]]\ngenerate = "arithmetic"\nname = "sums/easy"\nqueries = 3\n'
-MODEL = """
-[run]
-batch_sizes = [1, 2]
-[[models]]
-name = "m"
-server = "http://127.0.0.1:9/v1"
-model = "m"
-price_in = 0.1
-price_out = 0.2
-context_window = 1024
-"""
+MODEL = f"\n[run]\nbatch_sizes = [1, 2]{model_text()}"
 
 
 class Scripted:

@@ -105,7 +105,7 @@ def test_the_interval_is_of_one_execution_whatever_was_repeated_and_fails_togeth
         keep = rows < 240  # the others are new
         answers = Answers(rows[keep], np.zeros(keep.sum(), int), scores.ravel()[keep], calls[keep])
         x = rng.normal(size=(480, 2))
-        proxy = UtilityProxy([("m", 8)], features="given")
+        proxy = UtilityProxy([("m", 8)], features="given", folds=2)  # the least work for so many fits
         proxy.fit(x[:240], scores.mean(axis=0)[:240, None], answers=answers)
         once, _ = outcome()
         total = proxy.predict_total(x[240:], np.zeros(240, int))
