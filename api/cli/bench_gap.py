@@ -1,4 +1,4 @@
-"""``robatch bench`` and ``robatch bench gap``."""
+"""``robatch bench gap``."""
 
 from __future__ import annotations
 
@@ -7,19 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robatch.cli.bench_ratios import ratios
-from robatch.cli.bench_realized import realized
-from robatch.cli.bench_scale import scale
-from robatch.cli.support import (
-    FILE,
-    NAMES,
-    NUMBERS,
-    check_folder,
-    cost_choice,
-    json_option,
-    print_json,
-    progress_wanted,
-)
+from robatch.cli.bench_support import given, output_options, report, shown, threads_option, time_limit_option
+from robatch.cli.support import FILE, NAMES, NUMBERS, check_folder, cost_choice
 from robatch.cli.table import read_routing_table, table_options
 from robatch.instances.errors import InputError
 
@@ -28,17 +17,7 @@ if TYPE_CHECKING:
     from robatch.solvers.plan.plan import Cost
 
 
-@click.group(short_help="Benchmarks.")
-def bench() -> None:
-    """Benchmarks of the solvers."""
-
-
-bench.add_command(scale)
-bench.add_command(ratios)
-bench.add_command(realized)
-
-
-@bench.command(short_help="How far solvers are from the proven optimum, and how long they take.")
+@click.command(short_help="How far solvers are from the proven optimum, and how long they take.")
 @click.option("--quick", is_flag=True, help="Small instances and short limits: done within a minute on two cores.")
 @click.option(
     "--instance", "instances", multiple=True, metavar="INSTANCE",
@@ -52,14 +31,12 @@ bench.add_command(realized)
     "--cost", "costs", type=cost_choice, multiple=True, default=("amortized",), show_default=True,
     help="Cost held against the budget. May be given twice.",
 )  # fmt: skip
-@click.option("--time-limit", type=float, help="Seconds for each run of a solver.")
+@time_limit_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of generated instances and solvers.")
-@click.option("--threads", type=int, help="Number of threads of each solver.")
+@threads_option
 @click.option("--repeats", type=int, default=1, show_default=True, help="Least number of timed runs in each cell.")
-@click.option("-o", "--output", type=FILE, default=Path("results"), show_default=True, help="Folder to write.")
-@click.option("--fresh", is_flag=True, help="Measure again what an earlier run left in the folder.")
-@json_option
-def gap(
+@output_options("results")
+def gap(  # wide: one parameter for each option
     quick: bool,
     instances: tuple[str, ...],
     table: Path | None,
@@ -92,42 +69,31 @@ def gap(
     check_folder(output)
     named = instances or (() if table else preset.instances)
     problems, sources = _instances(named, seed, table, table_settings)
-    terminal = Terminal(stderr=as_json) if not as_json or progress_wanted() else False
-    try:
-        results = gap_benchmark(
+    report(
+        lambda: gap_benchmark(
             problems,
-            preset.fractions if fractions is None else fractions,
-            preset.solvers if solvers is None else solvers,
+            given(fractions, preset.fractions),
+            given(solvers, preset.solvers),
             costs,
-            time_limit=preset.time_limit if time_limit is None else time_limit,
+            time_limit=given(time_limit, preset.time_limit),
             output=output,
             seed=seed,
             threads=threads,
             repeats=repeats,
             resume=not fresh,
-            progress=terminal,
+            progress=shown(Terminal, as_json),
             sources=sources,
-        )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"Interrupted: the rows so far are kept in {output / 'rows.jsonl'}, the same command continues."
-        ) from None
-    for sentence in results.contradictions():
-        click.echo(f"Some bound is wrong: {sentence}", err=True)
-    if as_json:
-        print_json(results.to_json())
-    else:
-        click.echo(f"written to {output}: report.html, results.csv, gap.png, runtime.png")
-    failed = sum(row.status == "error" for row in results.rows)
-    if failed or results.contradictions():
-        raise click.ClickException(f"{failed} of {len(results.rows)} runs failed, or a bound is wrong: see above")
+        ),
+        output,
+        as_json,
+    )
 
 
 def _instances(
     names: tuple[str, ...], seed: int, table: Path | None, table_settings: dict[str, Any]
 ) -> tuple[dict[str, Problem], dict[str, str]]:
     """Return problems and where they come from, by name."""
-    from robatch.bench.gap.presets import parse_instance
+    from robatch.bench.common.instances import parse_instance
 
     if table is None and table_settings["prices"] is not None:
         raise InputError("--prices belongs to a routing table: give --table")

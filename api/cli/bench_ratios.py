@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robatch.cli.support import FILE, check_folder, given_command, json_option, print_json, read_problem
+from robatch.cli.bench_support import RUN_OPTIONS, output_options
+from robatch.cli.support import check_folder, given_command, print_json, read_problem
 
 if TYPE_CHECKING:
-    from robatch.bench.scale.ratios import Ratio
+    from robatch.bench.scale.ratio_results import Ratio
 
 QUICK = 10_000
 
@@ -21,8 +22,7 @@ QUICK = 10_000
 @click.option("--table", help="A problem file that is solved at nine budgets too.")
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for each proof.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the problems.")
-@click.option("-o", "--output", type=FILE, default=Path("results-ratios"), show_default=True, help="Folder to write.")
-@json_option
+@output_options("results-ratios", fresh=False)
 @click.pass_context
 def ratios(
     context: click.Context,
@@ -44,7 +44,9 @@ def ratios(
     robatch bench ratios --quick
     robatch bench ratios --table mine.parquet -o mine
     """
-    from robatch.bench.scale.ratios import figure, measure_ratios
+    from robatch.bench.scale.ratio_results import figure
+    from robatch.bench.scale.ratios import measure_ratios
+    from robatch.instances.display import wording
 
     check_folder(output)
 
@@ -57,11 +59,14 @@ def ratios(
         None if table is None else read_problem(table),
         time_limit,
         seed,
-        given_command(context, ("output", "as_json")),
+        given_command(context, RUN_OPTIONS),
         show,
     )
     results.write(output)
     if as_json:
         print_json(results.to_json())
     else:
+        click.echo(
+            f"Kernels were compiled or loaded in {wording.seconds(results.compiled_s)}, before anything was timed."
+        )
         click.echo(f"written to {output}: ratios.md, ratios.csv")

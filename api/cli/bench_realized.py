@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robatch.cli.support import (
-    FILE,
-    NAMES,
-    NUMBERS,
-    WHOLE_NUMBERS,
-    check_folder,
-    given_command,
-    json_option,
-    print_json,
-    progress_wanted,
-)
+from robatch.cli.bench_support import RUN_OPTIONS, given, output_options, report, shown, threads_option
+from robatch.cli.support import NAMES, NUMBERS, WHOLE_NUMBERS, check_folder, given_command
 
 if TYPE_CHECKING:
     from robatch.bench.realized.cells import Instance
@@ -36,12 +27,10 @@ if TYPE_CHECKING:
 @click.option("--fractions", type=NUMBERS, help="Budget fractions, such as 0.1,0.3.")
 @click.option("--solvers", type=NAMES, help="Solvers, such as greedy,exact,reduced-budget,highs.")
 @click.option("--time-limit", type=float, help="Seconds for each run of a solver. [default: 60]")
-@click.option("--threads", type=int, help="Number of threads of each solver.")
-@click.option("-o", "--output", type=FILE, default=Path("results-realized"), show_default=True, help="Folder to write.")
-@click.option("--fresh", is_flag=True, help="Measure again what an earlier run left in the folder.")
-@json_option
+@threads_option
+@output_options("results-realized")
 @click.pass_context
-def realized(
+def realized(  # wide: one parameter for each option
     context: click.Context,
     /,
     quick: bool,
@@ -76,34 +65,22 @@ def realized(
 
     preset = quick_realized_preset() if quick else default_realized_preset()
     check_folder(output)
-    terminal = RealizedTerminal(stderr=as_json) if not as_json or progress_wanted() else False
-    try:
-        results = realized_benchmark(
-            _instances(preset, instances, families, sizes, seeds),
-            preset.fractions if fractions is None else fractions,
-            preset.solvers if solvers is None else solvers,
-            time_limit=preset.time_limit if time_limit is None else time_limit,
+    problems = _instances(preset, instances, families, sizes, seeds)
+    report(
+        lambda: realized_benchmark(
+            problems,
+            given(fractions, preset.fractions),
+            given(solvers, preset.solvers),
+            time_limit=given(time_limit, preset.time_limit),
             output=output,
             threads=threads,
             resume=not fresh,
-            progress=terminal,
-            command=given_command(context, ("output", "fresh", "as_json")),
-        )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"Interrupted: the rows so far are kept in {output / 'rows.jsonl'}, the same command continues."
-        ) from None
-    for sentence in results.contradictions():
-        click.echo(f"Some bound is wrong: {sentence}", err=True)
-    for sentence in results.left_out():
-        click.echo(sentence, err=as_json)
-    if as_json:
-        print_json(results.to_json())
-    else:
-        click.echo(f"written to {output}: report.html, realized.md, results.csv, overspend.png, loss.png, time.png")
-    failed = sum(row.status == "error" for row in results.rows)
-    if failed or results.contradictions():
-        raise click.ClickException(f"{failed} of {len(results.rows)} runs failed, or a bound is wrong: see above")
+            progress=shown(RealizedTerminal, as_json),
+            command=given_command(context, RUN_OPTIONS),
+        ),
+        output,
+        as_json,
+    )
 
 
 def _instances(
@@ -116,9 +93,8 @@ def _instances(
     """Return the problems; files stand alone unless families or sizes are given too."""
     from robatch.bench.realized.cells import given_instance, instances_of
 
-    seeds = preset.seeds if seeds is None else seeds
+    seeds = given(seeds, preset.seeds)
     made = [given_instance(name, seeds[0] if seeds else 0) for name in files]
     if not files or families is not None or sizes is not None:
-        families = preset.families if families is None else families
-        made += instances_of(families, preset.sizes if sizes is None else sizes, seeds)
+        made += instances_of(given(families, preset.families), given(sizes, preset.sizes), seeds)
     return made

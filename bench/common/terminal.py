@@ -1,67 +1,66 @@
-"""What shows a benchmark in the terminal: a progress bar, and the rows of a cell as they are made."""
+"""A benchmark in the terminal: a progress bar, and one table that grows by the rows of each cell."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+
+from robatch.bench.common.rows import BenchmarkRow
+from robatch.instances.display import wording
+from robatch.instances.display.terminal import PLAIN_WIDTH, console
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
-PLAIN_WIDTH = 160  # of lines that go to a file or a pipe
-
-R = TypeVar("R")
+R = TypeVar("R", bound=BenchmarkRow)
 Shown = TypeVar("Shown", contravariant=True)
 
-
-class Display(Protocol[Shown]):
-    """What shows a benchmark while it runs."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *error: object) -> None: ...
-
-    def begin(self, total: int, kept: int) -> None:
-        """Announce the number of rows, and of those that an earlier run left."""
-
-    def working(self, text: str) -> None:
-        """Announce what is measured next."""
-
-    def made(self, cell: Sequence[Shown], kept: bool) -> None:
-        """Show the rows so far of a cell, of which the last is new, or kept from an earlier run."""
-
-    def cell(self, rows: Sequence[Shown]) -> None:
-        """Show a whole cell."""
-
-    def end(self, rows: Sequence[Shown]) -> None:
-        """Show the sum."""
+STYLES = {"error": "red", "skipped": "dim", "proven": "green", "": ""}
+"""Styles of the terminal by the kind of a row."""
 
 
-class Silent:
-    """Shows nothing."""
+@dataclass(frozen=True)
+class Column(Generic[Shown]):
+    """A column of the table of rows.
 
-    def __enter__(self) -> Self:
-        return self
+    Attributes
+    ----------
+    title, width
+        Title, and width in the terminal.
+    text
+        From a row to what the column shows of it.
+    words
+        Whether it holds words, which are set flush left.
+    bold
+        Whether it is set in bold.
+    left_out
+        Its turn to be left out where the terminal is too narrow; None to keep it always.
+    """
 
-    def __exit__(self, *error: object) -> None:
-        """Do nothing."""
+    title: str
+    width: int
+    text: Callable[[Shown], str]
+    words: bool = False
+    bold: bool = False
+    left_out: int | None = None
 
-    def begin(self, total: int, kept: int) -> None:
-        """Do nothing."""
 
-    def working(self, text: str) -> None:
-        """Do nothing."""
+def solver_column(width: int) -> Column[BenchmarkRow]:
+    """Return the column of who solved."""
+    return Column("solver", width, lambda row: row.solver, words=True)
 
-    def made(self, cell: Sequence[Any], kept: bool) -> None:
-        """Do nothing."""
 
-    def cell(self, rows: Sequence[Any]) -> None:
-        """Do nothing."""
+def status_column(width: int) -> Column[BenchmarkRow]:
+    """Return the column of how it ended, with the limit that stopped the solver."""
+    return Column("status", width, lambda row: row.status + (f" ({row.limit})" if row.limit else ""), words=True)
 
-    def end(self, rows: Sequence[Any]) -> None:
-        """Do nothing."""
+
+def seconds_column(width: int) -> Column[BenchmarkRow]:
+    """Return the column of the median runtime."""
+    return Column("time", width, lambda row: wording.seconds(row.runtime_s))
 
 
 class LiveTerminal(Generic[R]):
@@ -71,144 +70,126 @@ class LiveTerminal(Generic[R]):
     ----------
     stderr
         Whether to write to standard error instead of standard output.
+    quiet
+        Whether to show nothing.
     """
 
-    def __init__(self, stderr: bool = False) -> None:
+    columns: ClassVar[tuple[Column[Any], ...]]
+
+    def __init__(self, stderr: bool = False, quiet: bool = False) -> None:
         from rich.live import Live
 
         self.console = console(stderr)
+        self.console.quiet = quiet
         self._live = Live(console=self.console, transient=True, refresh_per_second=4)
         self._bar, self._task = _bar(self.console)
+        self._heading = ""
+
+    def heading(self, row: R) -> str:
+        """Return the line above all cells that are like this row's, with rich's markup."""
+        raise NotImplementedError
+
+    def ending(self, rows: Sequence[R]) -> Iterable[RenderableType]:
+        """Return what is shown below the table of all rows."""
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.console.quiet:
             self._live.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.stop()
-
-    def table(self, cell: Sequence[R], header: bool) -> Table:
-        """Return the rows of a cell as a table."""
-        raise NotImplementedError
+        if self._live.is_started:
+            self._live.update("", refresh=True)
+            self._live.stop()
 
     def begin(self, total: int, kept: int) -> None:
         """Announce the number of rows, and of those that an earlier run left."""
         self._bar.update(self._task, total=total)
         if kept:
             self.console.print(f"{kept} of {total} rows are taken from an earlier run.", highlight=False)
-        self.show([])
+        self._show([])
 
     def working(self, text: str) -> None:
         """Announce what is measured next."""
         self._bar.update(self._task, description=text)
 
+    def compiled(self, seconds: float) -> None:
+        """Announce how long kernels were compiled before anything was timed."""
+        text = f"Kernels were compiled or loaded in {wording.seconds(seconds)}, before anything was timed."
+        self.console.print(text, style="dim", highlight=False)
+
     def made(self, cell: Sequence[R], kept: bool) -> None:
         """Show the rows so far of a cell, of which the last is new, or kept from an earlier run."""
         self._bar.advance(self._task)
         if not kept:
-            self.show(cell)
+            self._show(cell)
 
-    def stop(self) -> None:
-        """Take the progress bar away."""
-        if self._live.is_started:
-            self._live.update("", refresh=True)
-            self._live.stop()
+    def cell(self, rows: Sequence[R]) -> None:
+        """Show a whole cell."""
+        self._show([])
+        heading = self.heading(rows[0])
+        new = heading != self._heading
+        if new:
+            self.console.print(f"\n{heading}", highlight=False)
+        self.console.print(fixed_table(self.columns, rows, new, self.console.width), highlight=False)
+        for row in rows:
+            if row.kind in ("error", "skipped"):
+                text = f"{' ' * (self.columns[0].width + 2)}{row.solver}: {row.message}"
+                self.console.print(text, style=STYLES[row.kind], markup=False, highlight=False)
+        self._heading = heading
 
-    def show(self, cell: Sequence[R]) -> None:
+    def end(self, rows: Sequence[R]) -> None:
+        """Show what all rows say together."""
+        self.__exit__()
+        for part in self.ending(rows):
+            self.console.print(part, style="dim" if isinstance(part, str) else None, markup=False, highlight=False)
+
+    def _show(self, cell: Sequence[R]) -> None:
         """Show the rows of a cell that is not done above the progress bar."""
         if self._live.is_started:
             from rich.console import Group
 
-            parts = [self.table(cell, False)] if cell else []
+            parts = [fixed_table(self.columns, cell, False, self.console.width)] if cell else []
             self._live.update(Group(*parts, self._bar), refresh=True)
 
 
-def console(stderr: bool = False) -> Console:
-    """Return a console that does not break lines short where they go to a file or a pipe."""
-    from rich.console import Console
-
-    stream = sys.stderr if stderr else sys.stdout
-    made = Console(file=stream, soft_wrap=False)
-    return made if made.is_terminal else Console(file=stream, width=PLAIN_WIDTH)
-
-
-def progress_bar(before: Sequence[str], after: Sequence[str]) -> Progress:
-    """Return a progress bar on standard error, with the time taken and left, for hours of work.
-
-    Parameters
-    ----------
-    before, after
-        Texts before and behind the bar, with fields of a task such as ``"{task.description}"``.
-    """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    return Progress(
-        *map(TextColumn, before), BarColumn(), MofNCompleteColumn(), *map(TextColumn, after), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True), speed_estimate_period=600,
-    )  # fmt: skip
-
-
 def fixed_table(
-    columns: Sequence[tuple[str, int]],
-    rows: Sequence[Sequence[str]],
-    styles: Sequence[str],
-    header: bool,
-    width: int,
-    left_out: Sequence[str],
-    left: Sequence[str],
-    bold: Sequence[str] = (),
+    columns: Sequence[Column[R]], rows: Sequence[R], header: bool = True, width: int = PLAIN_WIDTH
 ) -> Table:
-    """Return a table of fixed columns, so that the tables of several cells form one.
+    """Return the rows of a cell as a table of fixed columns, so that the tables of several cells form one.
 
     Parameters
     ----------
     columns
-        Titles and widths.
-    rows, styles
-        Words of each row in the order of the columns, the first of which is shown once; styles of the rows.
+        What is shown of each row. What the first column says is shown once.
+    rows
+        The rows.
     header
         Whether to show the titles.
     width
-        Of the terminal.
-    left_out
-        Titles of columns to leave out, in this order, where the terminal is too narrow.
-    left, bold
-        Titles of columns to set flush left, and in bold.
+        Characters of a line of the terminal.
     """
     from rich.table import Table
 
     shown = list(columns)
-    for title in left_out:
-        if sum(room + 1 for _, room in shown) > width:
-            shown = [column for column in shown if column[0] != title]
-    places = [columns.index(column) for column in shown]
+    for column in sorted((each for each in columns if each.left_out is not None), key=lambda each: each.left_out or 0):
+        if sum(each.width + 1 for each in shown) > width:
+            shown.remove(column)
     table = Table(box=None, show_header=header, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-    for title, room in shown:
-        style = "cyan" if title == columns[0][0] else "bold" if title in bold else ""
-        table.add_column(title, width=room, justify="left" if title in left else "right", no_wrap=True, style=style)
-    for i, (words, style) in enumerate(zip(rows, styles, strict=True)):
-        words = words if i == 0 else ["", *words[1:]]
-        table.add_row(*(words[place] for place in places), style=style)
+    for column in shown:
+        style = "cyan" if column is columns[0] else "bold" if column.bold else ""
+        justify = "left" if column.words else "right"
+        table.add_column(column.title, width=column.width, justify=justify, no_wrap=True, style=style)  # type: ignore[arg-type]
+    for i, row in enumerate(rows):
+        words = [column.text(row) for column in shown]
+        table.add_row(*(words if i == 0 else ["", *words[1:]]), style=STYLES[row.kind])
     return table
 
 
 def _bar(console: Console) -> tuple[Progress, TaskID]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    bar = Progress(
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-        console=console,
-    )
+    text = TextColumn("{task.description}")
+    bar = Progress(BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), text, console=console)
     return bar, bar.add_task("", total=None)

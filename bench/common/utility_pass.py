@@ -10,7 +10,8 @@ from numba import njit
 from robatch.instances.arrays import Array
 from robatch.instances.problem import Problem
 
-LEAST_S = 0.002  # small arrays are passed over again and again until it took this long
+LEAST_TIMED_S = 0.002
+"""Small arrays are passed over again and again until it took this long."""
 
 
 def _best(utility: Array) -> float:
@@ -61,7 +62,7 @@ class Pass:
         self.scaled = len(utility) < queries
         best(utility)  # compiles
         self._repeats = 1
-        self._repeats = max(1, round(LEAST_S / max(self.seconds() / self._factor, 1e-9)))
+        self._repeats = max(1, round(LEAST_TIMED_S / max(self.seconds() / self._factor, 1e-9)))
 
     def seconds(self) -> float:
         """Return the seconds of one pass, measured now."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robatch.bench.gap.presets import parse_instance
+from robatch.bench.common.harness import check_entries
+from robatch.bench.common.instances import parse_instance
 from robatch.instances.bundled import BUNDLED, load
 from robatch.instances.errors import InputError
 from robatch.instances.families import FAMILIES, generate
@@ -61,11 +62,7 @@ def instances_of(families: Sequence[str], sizes: Sequence[int], seeds: Sequence[
     InputError
         If a value is not allowed.
     """
-    for name, values in (("families", families), ("sizes", sizes), ("seeds", seeds)):
-        if isinstance(values, str) or not len(values):
-            raise InputError(f"{name} is {values!r}: at least one entry is needed")
-        if len(set(values)) < len(values):
-            raise InputError(f"{name} is {list(values)!r}: each entry may stand only once")
+    check_entries(families=families, sizes=sizes, seeds=seeds)
     for family in families:
         if family not in FAMILIES and family not in BUNDLED:
             raise InputError(f"family is {family!r}: one of {', '.join([*FAMILIES, *BUNDLED])} is needed")

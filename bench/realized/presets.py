@@ -4,32 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robatch.bench.realized.repair import NAME as REDUCED_BUDGET
+from robatch.bench.common.presets import installed
+from robatch.bench.realized.reduced_budget import NAME as REDUCED_BUDGET
 from robatch.instances.bundled import BUNDLED
 from robatch.instances.families import FAMILIES
-from robatch.solvers.registry import solvers
 
-OWN = ("greedy", "exact", REDUCED_BUDGET)
-BACKENDS = ("highs", "scip", "cpsat")
+ALL = ("greedy", "exact", REDUCED_BUDGET, "highs", "scip", "cpsat")
+
 ONE_COST = ("from-knapsack",)
 """Families with batch size 1 alone: both cost models are the same, and nothing is ever billed beyond the budget."""
 
 
 @dataclass(frozen=True)
 class RealizedPreset:
-    """Settings of a benchmark of realized cost, see `robatch.bench.realized_benchmark`.
-
-    Attributes
-    ----------
-    families, sizes, seeds
-        As `instances_of` takes them.
-    fractions
-        Budget fractions.
-    solvers
-        Names of solvers.
-    time_limit
-        Seconds for each run of a solver.
-    """
+    """Settings of a benchmark of realized cost, see `instances_of` and `realized_benchmark`."""
 
     families: tuple[str, ...]
     sizes: tuple[int, ...]
@@ -46,7 +34,7 @@ def quick_realized_preset() -> RealizedPreset:
         sizes=(20, 50),
         seeds=(0,),
         fractions=(0.1, 0.3, 0.6),
-        solvers=_installed(),
+        solvers=installed(ALL, [REDUCED_BUDGET]),
         time_limit=0.6,
     )
 
@@ -58,11 +46,6 @@ def default_realized_preset() -> RealizedPreset:
         sizes=(20, 50, 100, 200, 500, 1_000),
         seeds=(0, 1, 2),
         fractions=(0.1, 0.3, 0.6),
-        solvers=_installed(),
+        solvers=installed(ALL, [REDUCED_BUDGET]),
         time_limit=60.0,
     )
-
-
-def _installed() -> tuple[str, ...]:
-    installed = {solver.name for solver in solvers() if solver.installed}
-    return (*OWN, *(name for name in BACKENDS if name in installed))

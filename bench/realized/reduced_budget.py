@@ -12,7 +12,8 @@ from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.registry import Answer, Request, Solver
 
 NAME = "reduced-budget"
-STEPS = 20  # budgets that are tried; each halves what is left of the range
+MOST_BUDGETS = 20
+"""Budgets that are tried; each halves what is left of the range."""
 
 
 def run(request: Request) -> Answer:
@@ -24,7 +25,7 @@ def run(request: Request) -> Answer:
     amortized = replace(Bounds.carried(request), cost="amortized")
     low, high = problem.cheapest_budget, request.budget
     target, kept, best = high, None, -1.0
-    for _ in range(STEPS):
+    for _ in range(MOST_BUDGETS):
         states = greedy(replace(amortized, budget=target)).assignment
         if states is not None and problem.realized_cost(states) <= request.budget:
             utility = problem.total_utility(states)

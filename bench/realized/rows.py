@@ -6,17 +6,16 @@ A cell is an instance with a budget: the amortized optimum is billed in it, and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
-from robatch.bench.common import rows as rows_
-from robatch.bench.common.rows import Row, gap_to
-from robatch.instances.display.wording import PROVEN
+from robatch.bench.common import rows as shared
+from robatch.bench.common.rows import Row, gap_to, grouped, is_none
 
 Reference = Literal["optimum", "bound"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RealizedRow(Row):
     """What one solver did in one cell: a `Row` with two more facts and what is compared.
 
@@ -36,18 +35,19 @@ class RealizedRow(Row):
     """
 
     BENCHMARK: ClassVar[str] = "realized"
-    MEASURED: ClassVar[tuple[str, ...]] = ()
+    COLUMNS: ClassVar[tuple[str, ...]] = (*Row.COLUMNS, "family", "problem_seed", "overspend", "loss", "loss_to")
+    MEASURED: ClassVar[tuple[str, ...]] = (*Row.MEASURED, "family", "problem_seed")
 
-    family: str = ""
+    family: str
     problem_seed: int = 0
     overspend: float | None = None
     loss: float | None = None
     loss_to: Reference | None = None
 
-
-_DERIVED = ("best_bound", "best_known", "gap", "time_to_greedy", "overspend", "loss", "loss_to")
-COLUMNS = tuple(field.name for field in fields(RealizedRow))
-RealizedRow.MEASURED = tuple(name for name in COLUMNS if name not in _DERIVED)
+    @property
+    def proven(self) -> bool:
+        """Whether the plan is proven best under realized cost."""
+        return self.cost == "realized" and self.loss == 0 and self.loss_to == "optimum"
 
 
 def compare(rows: Iterable[RealizedRow]) -> list[RealizedRow]:
@@ -56,7 +56,7 @@ def compare(rows: Iterable[RealizedRow]) -> list[RealizedRow]:
     No plan bills less than its amortized cost, so the bound of the amortized optimum holds under realized cost too,
     and its plan counts there where its bill keeps the budget.
     """
-    compared = rows_.compare(rows)
+    compared = shared.compare(rows)
     billed = {(row.instance, row.budget_fraction): row for row in compared if row.cost == "amortized"}
     return [_compared(row, billed.get((row.instance, row.budget_fraction))) for row in compared]
 
@@ -74,7 +74,7 @@ def _compared(row: RealizedRow, billed: RealizedRow | None) -> RealizedRow:
             utilities.append(billed.utility)
     bound = min((value for value in bounds if value is not None), default=None)
     known = max((value for value in utilities if value is not None), default=None)
-    proven = (missing := gap_to(bound, known)) is not None and missing <= PROVEN
+    proven = is_none(gap_to(bound, known))
     loss = gap_to(known if proven else bound, row.utility)
     to: Reference | None = None if loss is None else "optimum" if proven else "bound"
     gap = gap_to(bound, row.utility)
@@ -83,28 +83,21 @@ def _compared(row: RealizedRow, billed: RealizedRow | None) -> RealizedRow:
 
 def contradictions(rows: Sequence[RealizedRow]) -> list[str]:
     """Say where one solver's proof is against a plan of another: one of them is wrong."""
-    found = rows_.contradictions(rows)
+    found = shared.contradictions(rows)
     for cell in cells(rows):
         proofs = [row.solver for row in cell if row.status == "infeasible"]
         plans = [row.solver for row in cell if row.utility is not None]
         if proofs and plans:
-            first = cell[0]
-            found.append(
-                f"{first.instance}, budget fraction {first.budget_fraction:g}, {first.cost}: {plans[0]} has a plan, "
-                f"and {', '.join(proofs)} proved that there is none"
-            )
+            sentence = f"{plans[0]} has a plan, and {', '.join(proofs)} proved that there is none"
+            found.append(f"{cell[0].place}: {sentence}")
     return found
 
 
 def is_proven(row: RealizedRow) -> bool:
     """Whether the best utility of its cell is proven best, by whichever solver."""
-    missing = gap_to(row.best_bound, row.best_known)
-    return missing is not None and missing <= PROVEN
+    return is_none(gap_to(row.best_bound, row.best_known))
 
 
 def cells(rows: Iterable[RealizedRow]) -> list[list[RealizedRow]]:
     """Return the rows of each cell and cost model, wherever they stand."""
-    found: dict[Any, list[RealizedRow]] = {}
-    for row in rows:
-        found.setdefault(row.cell, []).append(row)
-    return list(found.values())
+    return list(grouped(rows, lambda row: row.cell).values())

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from robatch.bench.common.sheets import Sheet
 from robatch.bench.realized.rows import RealizedRow
 from robatch.bench.realized.sums import against_backends, losses, overspends, times
 from robatch.instances.display import wording
+
+Record = dict[str, Any]
+Figure = tuple[str, Callable[[Record], str]]
+"""The title of a column, and what it shows of a record."""
 
 ALL = "all"
 
@@ -33,160 +38,123 @@ AGAINST = (
 )
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """A table of words and figures.
+def _count(name: str) -> Callable[[Record], str]:
+    return lambda record: wording.count(record[name])
 
-    Attributes
-    ----------
-    title, note
-        What it shows and how to read it.
-    columns, lines
-        Titles, and a list of texts a line.
-    words
-        How many of the first columns hold words.
-    """
 
-    title: str
-    note: str
-    columns: tuple[str, ...]
-    lines: tuple[tuple[str, ...], ...]
-    words: int = 1
+def _share(name: str) -> Callable[[Record], str]:
+    return lambda record: wording.NONE if record[name] is None else f"{100 * record[name]:.0f} %"
 
-    def markdown(self) -> str:
-        """Return the table as Markdown."""
-        rule = ["---"] * self.words + ["---:"] * (len(self.columns) - self.words)
-        lines = [self.columns, rule, *([cell.replace("|", "\\|") for cell in line] for line in self.lines)]
-        return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+def _seconds(name: str) -> Callable[[Record], str]:
+    return lambda record: wording.seconds(record[name])
+
+
+def _gap(name: str, bounds: str | None = None) -> Callable[[Record], str]:
+    return lambda record: _bounded("≤ " if bounds and record[bounds] else "", wording.gap(record[name]))
+
+
+def _ratio(name: str, bounds: str | None = None) -> Callable[[Record], str]:
+    return lambda record: _bounded("≥ " if bounds and record[bounds] else "", wording.ratio(record[name]))
+
+
+def _bounded(sign: str, text: str) -> str:
+    """Write a figure that is a bound; a loss of at most 0 is none."""
+    return text if text in (wording.NONE, "0") else sign + text
+
+
+BY: dict[str, Figure] = {
+    "queries": ("queries", _count("queries")),
+    "budget_fraction": ("budget", lambda record: wording.fraction(record["budget_fraction"])),
+    "family": ("family", lambda record: str(record["family"])),
+}
+"""The fields that sums are made by."""
+
+OVERSPENDS: tuple[Figure, ...] = (
+    ("cells", _count("cells")),
+    ("proven optimum", _count("proven")),
+    ("over", _count("over")),
+    ("no plan possible", _count("infeasible")),
+    ("share over", _share("share")),
+    ("mean overspend", _gap("mean")),
+    ("worst overspend", _gap("worst")),
+)
+LOSSES: tuple[Figure, ...] = (
+    ("cells", _count("cells")),
+    ("no plan possible", _count("infeasible")),
+    ("optimum proven", _share("share_proven")),
+    ("no plan", _count("no_plan")),
+    *((f"{name} loss", _gap(name, "at_most")) for name in ("median", "mean", "worst")),
+)
+SECONDS: tuple[Figure, ...] = (
+    *((name, _count(name)) for name in ("cells", "proven", "stopped", "errors")),
+    ("median time", _seconds("median_s")),
+    ("worst time", _seconds("worst_s")),
+    ("x greedy", _ratio("to_greedy")),
+    ("x exact", _ratio("to_exact")),
+)
+PROOFS: tuple[Figure, ...] = (
+    ("queries", _count("queries")),
+    ("cells", _count("cells")),
+    ("both prove", _count("both")),
+    ("only exact", _count("only_exact")),
+    ("only mixed-integer", _count("only_backends")),
+    ("neither", _count("neither")),
+    ("median ratio", _ratio("median", "only_exact")),
+    ("least ratio", _ratio("least", "only_exact")),
+    ("greatest ratio", _ratio("most", "only_exact")),
+)
 
 
 def sheets(rows: Sequence[RealizedRow], backends: Sequence[str] = ()) -> list[Sheet]:
     """Return the sheets of all rows; those that compare with mixed-integer solvers only where these are named."""
     solvers = list(dict.fromkeys(row.solver for row in rows if row.cost == "realized"))
     rows = sorted(rows, key=lambda row: row.queries)  # stable: budgets and solvers stay in their order
+    size_and_budget, family = ("queries", "budget_fraction"), ("family",)
+    over, lost = partial(overspends, rows), partial(losses, rows, "greedy")
     made = [
-        _overspend("The amortized optimum, billed: by size and budget", rows, "queries", "budget_fraction"),
-        _overspend("The amortized optimum, billed: by family", rows, "family"),
+        _sums("The amortized optimum, billed: by size and budget", BILLED, OVERSPENDS, over, size_and_budget),
+        _sums("The amortized optimum, billed: by family", BILLED, OVERSPENDS, over, family),
     ]
     if "greedy" in solvers:
-        made.append(_loss("Utility lost by greedy: by size and budget", rows, ["greedy"], "queries", "budget_fraction"))
-        made.append(_loss("Utility lost by greedy: by family", rows, ["greedy"], "family"))
-    made.append(_loss("Utility lost: by solver and size", rows, solvers, "queries"))
-    made.append(_times(rows, solvers))
-    if against := against_backends(rows, backends):
-        made.append(_against(against))
+        made.append(_sums("Utility lost by greedy: by size and budget", LOST, LOSSES, lost, size_and_budget))
+        made.append(_sums("Utility lost by greedy: by family", LOST, LOSSES, lost, family))
+    made.append(_losses_by_solver(rows, solvers))
+    found = sorted(times(rows, "queries"), key=lambda record: solvers.index(record["solver"]))
+    of_solver: Figure = ("solver", lambda record: str(record["solver"]))
+    made.append(_sheet("Times: by solver and size", TIMES, (of_solver, BY["queries"], *SECONDS), found, 2))
+    against = against_backends(rows, backends)
+    made.append(_sheet("exact beside the first mixed-integer solver", AGAINST, PROOFS, against, 1))
     return [sheet for sheet in made if sheet.lines]
 
 
-def _overspend(title: str, rows: Sequence[RealizedRow], *by: str) -> Sheet:
-    def figures(record: Mapping[str, Any]) -> list[str]:
-        return [
-            wording.count(record["cells"]),
-            wording.count(record["proven"]),
-            wording.count(record["over"]),
-            wording.count(record["infeasible"]),
-            _share(record["share"]),
-            wording.gap(record["mean"]),
-            wording.gap(record["worst"]),
-        ]
-
-    columns = ("cells", "proven optimum", "over", "no plan possible", "share over", "mean overspend", "worst overspend")
-    lines = [
-        [*_labels(record, by), *figures(record)] for group in _with_sums(by) for record in overspends(rows, *group)
-    ]
-    return Sheet(title, BILLED, (*_titles(by), *columns), _ordered(lines, len(by)), len(by))
+def _sheet(title: str, note: str, figures: Sequence[Figure], records: Sequence[Record], words: int) -> Sheet:
+    """Return a sheet with one line a record."""
+    lines = tuple(tuple(text(record) for _, text in figures) for record in records)
+    return Sheet(title, note, tuple(name for name, _ in figures), lines, words)
 
 
-def _loss(title: str, rows: Sequence[RealizedRow], solvers: Sequence[str], *by: str) -> Sheet:
-    def figures(record: Mapping[str, Any]) -> list[str]:
-        most = "≤ " if record["at_most"] else ""
-        return [
-            wording.count(record["cells"]),
-            wording.count(record["infeasible"]),
-            _share(record["share_proven"]),
-            wording.count(record["no_plan"]),
-            *(_bounded(most, wording.gap(record[name])) for name in ("median", "mean", "worst")),
-        ]
+def _sums(
+    title: str, note: str, figures: Sequence[Figure], records: Callable[..., list[Record]], by: Sequence[str]
+) -> Sheet:
+    """Return a sheet of sums by some fields, those by fewer of them below."""
+    lines = []
+    for count in range(len(by), -1, -1):
+        for record in records(*by[:count]):
+            labels = [BY[name][1](record) if name in record else ALL for name in by]
+            lines.append((*labels, *(text(record) for _, text in figures)))
+    if len(by) > 1:  # each sum below the lines that it sums up
+        first = {line[0]: place for place, line in reversed(list(enumerate(lines)))}
+        lines.sort(key=lambda line: (line[0] == ALL, first[line[0]]))
+    columns = (*(BY[name][0] for name in by), *(name for name, _ in figures))
+    return Sheet(title, note, columns, tuple(lines), len(by))
 
+
+def _losses_by_solver(rows: Sequence[RealizedRow], solvers: Sequence[str]) -> Sheet:
+    """Return what each solver loses by size; without its name where there is one alone."""
+    sheets = [(name, _sums("", LOST, LOSSES, partial(losses, rows, name), ("queries",))) for name in solvers]
     several = len(solvers) > 1
-    lines: list[tuple[str, ...]] = []
-    for solver in solvers:
-        mine = [
-            [*_labels(record, by), *figures(record)]
-            for group in _with_sums(by)
-            for record in losses(rows, solver, *group)
-        ]
-        lines += [(solver, *line) if several else line for line in _ordered(mine, len(by))]
-    columns = ("cells", "no plan possible", "optimum proven", "no plan", "median loss", "mean loss", "worst loss")
-    titles = ("solver", *_titles(by)) if several else _titles(by)
-    return Sheet(title, LOST, (*titles, *columns), tuple(lines), len(titles))
-
-
-def _times(rows: Sequence[RealizedRow], solvers: Sequence[str]) -> Sheet:
-    columns = ("cells", "proven", "stopped", "errors", "median time", "worst time", "x greedy", "x exact")
-    found = {(record["solver"], record["queries"]): record for record in times(rows, "queries")}
-    lines = []
-    for solver in solvers:
-        for record in (found[key] for key in found if key[0] == solver):
-            lines.append(
-                (
-                    solver,
-                    wording.count(record["queries"]),
-                    *(wording.count(record[name]) for name in ("cells", "proven", "stopped", "errors")),
-                    wording.seconds(record["median_s"]),
-                    wording.seconds(record["worst_s"]),
-                    wording.ratio(record["to_greedy"]),
-                    wording.ratio(record["to_exact"]),
-                )
-            )
-    return Sheet("Times: by solver and size", TIMES, ("solver", "queries", *columns), tuple(lines), 2)
-
-
-def _against(records: Sequence[Mapping[str, Any]]) -> Sheet:
-    counts = ("cells", "both", "only_exact", "only_backends", "neither")
-    lines = []
-    for record in records:
-        least = "≥ " if record["only_exact"] else ""
-        ratios = (_bounded(least, wording.ratio(record[name])) for name in ("median", "least", "most"))
-        lines.append((wording.count(record["queries"]), *(wording.count(record[name]) for name in counts), *ratios))
-    columns = (
-        "queries", "cells", "both prove", "only exact", "only mixed-integer", "neither",
-        "median ratio", "least ratio", "greatest ratio",
-    )  # fmt: skip
-    return Sheet("exact beside the first mixed-integer solver", AGAINST, columns, tuple(lines))
-
-
-def _with_sums(by: Sequence[str]) -> list[Sequence[str]]:
-    """Return the groupings of a sheet: by all fields, by all but the last, ... by none."""
-    return [by[:count] for count in range(len(by), -1, -1)]
-
-
-def _labels(record: Mapping[str, Any], by: Sequence[str]) -> list[str]:
-    words: dict[str, Callable[[Any], str]] = {
-        "queries": wording.count,
-        "budget_fraction": wording.fraction,
-        "family": str,
-    }
-    return [words[name](record[name]) if name in record else ALL for name in by]
-
-
-def _titles(by: Sequence[str]) -> tuple[str, ...]:
-    return tuple("budget" if name == "budget_fraction" else name for name in by)
-
-
-def _ordered(lines: Sequence[Sequence[str]], labels: int) -> tuple[tuple[str, ...], ...]:
-    """Put each sum below the lines that it sums up."""
-    first = {line[0]: place for place, line in reversed(list(enumerate(lines)))}
-    seen = [tuple(line) for line in lines]
-    if labels == 1:
-        return tuple(seen)
-    return tuple(sorted(seen, key=lambda line: (line[0] == ALL, first[line[0]])))
-
-
-def _share(value: float | None) -> str:
-    return wording.NONE if value is None else f"{100 * value:.0f} %"
-
-
-def _bounded(sign: str, text: str) -> str:
-    """Write a figure that is a bound; a loss of at most 0 is none."""
-    return text if text in (wording.NONE, "0") else sign + text
+    columns = ("queries", *(name for name, _ in LOSSES))
+    lines = [(name, *line) if several else line for name, sheet in sheets for line in sheet.lines]
+    title = "Utility lost: by solver and size"
+    return Sheet(title, LOST, ("solver", *columns) if several else columns, tuple(lines), 1 + several)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
+from robatch.bench.common.rows import grouped
 from robatch.bench.realized.rows import RealizedRow, cells, is_proven
 
 
@@ -35,8 +36,8 @@ def overspends(rows: Iterable[RealizedRow], *by: str) -> list[dict[str, Any]]:
                 "over": len(over),
                 "infeasible": sum((row.instance, row.budget_fraction) in none for row in members),
                 "share": len(over) / len(members),
-                "mean": fmean(over) if over else None,
-                "worst": max(over, default=None),
+                "mean": _if_any(fmean, over),
+                "worst": _if_any(max, over),
             }
         )
     return records
@@ -71,9 +72,9 @@ def losses(rows: Iterable[RealizedRow], solver: str, *by: str) -> list[dict[str,
                 "no_plan": sum(row.utility is None for row in possible),
                 "losses": len(lost),
                 "at_most": sum(row.loss_to == "bound" for row in possible),
-                "median": median(lost) if lost else None,
-                "mean": fmean(lost) if lost else None,
-                "worst": max(lost, default=None),
+                "median": _if_any(median, lost),
+                "mean": _if_any(fmean, lost),
+                "worst": _if_any(max, lost),
             }
         )
     return records
@@ -104,10 +105,10 @@ def times(rows: Iterable[RealizedRow], *by: str) -> list[dict[str, Any]]:
                 "proven": sum(_settled(row) for row in members),
                 "stopped": sum(row.limit == "time" for row in members),
                 "errors": sum(row.status == "error" for row in members),
-                "median_s": median(taken) if taken else None,
-                "worst_s": max(taken, default=None),
-                "to_greedy": median(greedy) if greedy else None,
-                "to_exact": median(ratios) if ratios else None,
+                "median_s": _if_any(median, taken),
+                "worst_s": _if_any(max, taken),
+                "to_greedy": _if_any(median, greedy),
+                "to_exact": _if_any(median, ratios),
             }
         )
     return records
@@ -124,23 +125,23 @@ def against_backends(rows: Iterable[RealizedRow], backends: Sequence[str]) -> li
         long the first mixed-integer solver took. Where all of them were stopped by their time limit, the first to be
         stopped stands in: at least so many.
     """
-    found: dict[int, list[tuple[str, float | None]]] = {}
+    verdicts_by_size: dict[int, list[tuple[str, float | None]]] = {}
     for cell in cells(rows):
         mine = next((row for row in cell if row.cost == "realized" and row.solver == "exact"), None)
         theirs = [row for row in cell if row.solver in backends]
         if mine is not None and theirs:
-            found.setdefault(mine.queries, []).append(_against(mine, theirs))
+            verdicts_by_size.setdefault(mine.queries, []).append(_against(mine, theirs))
     records = []
-    for queries, verdicts in sorted(found.items()):
+    for queries, verdicts in sorted(verdicts_by_size.items()):
         ratios = [ratio for _, ratio in verdicts if ratio is not None]
         records.append(
             {
                 "queries": queries,
                 "cells": len(verdicts),
                 **{name: sum(who == name for who, _ in verdicts) for name in WHO},
-                "median": median(ratios) if ratios else None,
-                "least": min(ratios, default=None),
-                "most": max(ratios, default=None),
+                "median": _if_any(median, ratios),
+                "least": _if_any(min, ratios),
+                "most": _if_any(max, ratios),
             }
         )
     return records
@@ -167,7 +168,9 @@ def _settled(row: RealizedRow) -> bool:
 
 def _groups(rows: Iterable[RealizedRow], by: Sequence[str]) -> list[tuple[Mapping[str, Any], list[RealizedRow]]]:
     """Return the rows of each combination of values of some fields, in the order in which they come."""
-    found: dict[tuple[Any, ...], list[RealizedRow]] = {}
-    for row in rows:
-        found.setdefault(tuple(getattr(row, name) for name in by), []).append(row)
+    found = grouped(rows, lambda row: tuple(getattr(row, name) for name in by))
     return [(dict(zip(by, values, strict=True)), members) for values, members in found.items()]
+
+
+def _if_any(function: Callable[[list[float]], float], values: list[float]) -> float | None:
+    return function(values) if values else None

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from robatch.bench.common import heap_baseline as oracle
 from robatch.bench.common import machine
-from robatch.bench.common.record import Record
-from robatch.bench.common.subprocess_runner import OverranError, SolverDiedError, measure_apart
+from robatch.bench.common.compilation import Small
+from robatch.bench.common.harness import Benchmark, check_entries, check_seconds
+from robatch.bench.common.heap_baseline import NAME as PYTHON_HEAP
+from robatch.bench.common.heap_baseline import registered
+from robatch.bench.common.subprocess_runner import OverranError, SolverDiedError
+from robatch.bench.common.terminal import LiveTerminal
 from robatch.bench.scale.cells import Series, sizes_of
-from robatch.bench.scale.measure import Bench, warm_up
-from robatch.bench.scale.memory_limit import APART_FROM, Room, is_foreign, refusal
+from robatch.bench.scale.measure import CellProblem, small_series
+from robatch.bench.scale.measure_in_subprocess import measure_in_subprocess
+from robatch.bench.scale.memory_limit import SUBPROCESS_FROM, MemoryLimit, is_foreign, refusal
 from robatch.bench.scale.results import ScaleResults
 from robatch.bench.scale.rows import Key, ScaleRow, compare
 from robatch.bench.scale.tables import ScaleTerminal
 from robatch.instances.display import wording
-from robatch.instances.display.terminal import Display, Silent
-from robatch.instances.errors import InputError
 from robatch.instances.scalars import number, whole
 from robatch.solvers.registry import get
 
-MEMORY_FROM = 100_000  # queries: below, what Python itself takes would count
+MEMORY_FROM = 100_000
+"""Queries from which peak memory is measured: below, what Python itself takes would count."""
 
 
-def scale_benchmark(
+def scale_benchmark(  # wide: one parameter for each setting
     series: Sequence[Series] = (Series(),),
     sizes: Sequence[int] = sizes_of(100, 100_000),
-    solvers: Sequence[str] = ("greedy", "pareto", oracle.NAME, "highs"),
+    solvers: Sequence[str] = ("greedy", "pareto", PYTHON_HEAP, "highs"),
     fraction: float = 0.3,
     time_limit: float = 60.0,
     repeats: int = 3,
@@ -37,14 +40,14 @@ def scale_benchmark(
     memory_from: int | None = MEMORY_FROM,
     output: str | Path | None = None,
     resume: bool = True,
-    progress: bool | Display[ScaleRow] = False,
+    progress: bool | LiveTerminal[ScaleRow] = False,
     command: str | None = None,
 ) -> ScaleResults:
     """Run every solver on problems of growing size, each until it reaches its time limit.
 
     A cell is a series at a number of queries. In every cell a solver runs several times, and between its runs one
     pass over the utilities as a dense array is timed in the same process: times are reported as multiples of
-    it. Before anything is timed, the solver runs once on a small problem of the series, so that compilation and
+    it. Before anything is timed, the solver runs on small problems of the series, so that compilation and
     imports are not measured. A solver that stopped at its time limit, or failed, is not run at larger sizes of the
     series; that, and what does not fit the memory, is recorded as a row of status ``"skipped"``.
 
@@ -67,13 +70,8 @@ def scale_benchmark(
     memory_from
         Number of queries from which peak memory is measured too, by another run in a process of its own; None to
         measure none.
-    output
-        Folder for the raw rows, which are written as they are made, and for tables and plots, which are written
-        at the end; made if it does not exist. None to write nothing.
-    resume
-        Whether to keep the rows that an earlier run with the same settings left in `output`. False starts afresh.
-    progress
-        Whether to show a table while it runs, or an object that shows it.
+    output, resume, progress
+        As for `gap_benchmark`.
     command
         The command that repeats the benchmark, for the written table.
 
@@ -87,155 +85,106 @@ def scale_benchmark(
     InputError
         If an argument is not allowed, or `output` cannot be written or holds rows of other settings.
     """
-    with oracle.registered():
-        settings = _settings(series, sizes, solvers, fraction, time_limit, repeats, seed, memory_from)
-        described = machine.describe()
-        display: Display[ScaleRow] = progress if not isinstance(progress, bool) else _display(progress)
-        record = None if output is None else Record(Path(output), ScaleRow, settings, described, resume)
-        rows: dict[tuple[Any, ...], ScaleRow] = {} if record is None else dict(record.rows)
-        run = _Run(settings, rows, display)
-        try:
-            with display:
-                display.begin(len(series) * len(sizes) * len(solvers), len(rows))
-                for one in series:
-                    for row in run.measure(one):
-                        if record is not None:
-                            record.append(row)
-                keys = [key for one in series for key in run.keys(one)]
-                results = ScaleResults(settings, described, tuple(compare(rows[key] for key in keys)), command)
-                display.end(results.rows)
-            if output is not None:
-                results.write(output)
-        finally:
-            if record is not None:
-                record.close()
-    return results
-
-
-def _display(shown: bool) -> Display[ScaleRow]:
-    return ScaleTerminal() if shown else Silent()
-
-
-def _settings(
-    series: Sequence[Series],
-    sizes: Sequence[int],
-    solvers: Sequence[str],
-    fraction: float,
-    time_limit: float,
-    repeats: int,
-    seed: int,
-    memory_from: int | None,
-) -> dict[str, Any]:
-    """Check the arguments, and return all that the rows depend on as plain values for JSON."""
-    for name, values in (("series", series), ("sizes", sizes), ("solvers", solvers)):
-        if isinstance(values, str) or not len(values):
-            raise InputError(f"{name} is {values!r}: at least one entry is needed")
-        if len(set(values)) < len(values):
-            raise InputError(f"{name} is {list(values)!r}: each entry may stand only once")
+    check_entries(series=series, sizes=sizes, solvers=solvers)
     least = 2 if any(one.family == "adversarial" for one in series) else 1
-    return {
-        "series": [asdict(one) for one in series],
-        "sizes": sorted(whole("size", size, least, most=10**9) for size in sizes),
-        "budget_fraction": number("budget fraction", fraction, 0.0, 1.0),
-        "solvers": {name: get(name).version for name in solvers},
-        "time_limit": number("time_limit", time_limit, above=True, needed="a number of seconds above 0"),
-        "repeats": whole("repeats", repeats, 1),
-        "seed": whole("seed", seed, most=2**63 - 1),
-        "memory_from": None if memory_from is None else whole("memory_from", memory_from, 1),
-        "commit": machine.commit(),
-    }
+    with registered():
+        settings = {
+            "series": [asdict(one) for one in series],
+            "sizes": sorted(whole("size", size, least, most=10**9) for size in sizes),
+            "budget_fraction": number("budget fraction", fraction, 0.0, 1.0),
+            "solvers": {name: get(name).version for name in solvers},
+            "time_limit": check_seconds(time_limit),
+            "repeats": whole("repeats", repeats, 1),
+            "seed": whole("seed", seed, most=2**63 - 1),
+            "memory_from": None if memory_from is None else whole("memory_from", memory_from, 1),
+            "commit": machine.commit(),
+        }
+        return ScaleBenchmark(settings, series).run(output, resume, progress, command)
 
 
-class _Run:
-    """The rows of a benchmark as they are made.
+class ScaleBenchmark(Benchmark[ScaleRow, ScaleResults]):
+    """A cell is a series at a number of queries.
 
     Parameters
     ----------
     settings
-        Of the benchmark.
-    rows
-        Rows that are there already; new ones are added.
-    display
-        What shows them.
+        See `scale_benchmark`.
+    series
+        Kinds of problems.
     """
 
-    def __init__(
-        self, settings: Mapping[str, Any], rows: dict[tuple[Any, ...], ScaleRow], display: Display[ScaleRow]
-    ) -> None:
-        self._settings, self._rows, self._display = settings, rows, display
-        self._room = Room(machine.available_bytes())
+    row, terminal, results = ScaleRow, ScaleTerminal, ScaleResults
 
-    def keys(self, series: Series) -> list[Key]:
-        """Return the keys of a series in the order in which rows are made: solver by solver within a cell."""
-        return [(series, queries, name) for queries in self._settings["sizes"] for name in self._settings["solvers"]]
+    def __init__(self, settings: dict[str, Any], series: Sequence[Series]) -> None:
+        super().__init__(settings)
+        self._series = series
+        self._memory = MemoryLimit(machine.available_bytes())
 
-    def measure(self, series: Series) -> Iterator[ScaleRow]:
-        """Yield the missing rows of a series, and show all."""
-        warm: set[str] = set()
-        for queries in self._settings["sizes"]:
-            decided, memory = self._prepare(series, queries)
-            bench: Bench | None = None
-            cell: list[ScaleRow] = []
-            for name in self._settings["solvers"]:
-                key = (series, queries, name)
-                kept = key in self._rows
-                if not kept:
-                    row = decided.get(name)
-                    if row is None:
-                        self._working(series, queries, name)
-                        if name not in warm:
-                            warm_up(series, queries, name, self._settings["seed"])
-                            warm.add(name)
-                        bench = bench or Bench(series, queries, self._settings, self._room)
-                        row = self._row(series, queries, name, memory_bytes=memory[name], **bench.measure(name))
-                    self._rows[key] = row
-                    yield row
-                cell.append(self._rows[key])
-                self._display.made(compare(cell), kept)
-            self._display.cell(compare(cell))
+    def cells(self) -> list[list[Key]]:
+        """Return the keys of each cell, sizes ascending within a series."""
+        return [
+            [(series, queries, name) for name in self.settings["solvers"]]
+            for series in self._series
+            for queries in self.settings["sizes"]
+        ]
 
-    def _prepare(self, series: Series, queries: int) -> tuple[dict[str, ScaleRow], dict[str, int | None]]:
-        """Return the rows of solvers that are not to be run in this process, and the peak memory of the others.
+    def small(self, key: Key) -> Small:
+        """Return small problems of the series."""
+        return small_series(*key, self.settings["seed"])
 
-        What is measured in other processes is measured before this one makes the cell's problem, so that only one
-        process at a time holds it.
+    def measure(
+        self, keys: Sequence[Key], rows: Mapping[Key, ScaleRow], working: Callable[[str], None]
+    ) -> Iterator[ScaleRow]:
+        """Measure one solver after the other on one problem.
+
+        What is measured in other processes is measured before this one makes the problem, so that only one process at
+        a time holds it.
         """
-        decided: dict[str, ScaleRow] = {}
-        memory: dict[str, int | None] = {}
-        settings = self._settings
-        for name in settings["solvers"]:
-            if (series, queries, name) in self._rows:
-                continue
-            smaller = [self._rows[series, size, name] for size in settings["sizes"] if size < queries]
-            reason = refusal(series, queries, name, smaller, settings["time_limit"], self._room)
-            if reason is not None:
-                decided[name] = self._row(series, queries, name, status="skipped", message=reason)
-                continue
-            memory[name] = None
-            foreign = is_foreign(name) and queries >= APART_FROM
-            if foreign or (settings["memory_from"] is not None and queries >= settings["memory_from"]):
-                self._working(series, queries, name if foreign else f"{name}, memory")
-                try:
-                    measured = measure_apart(series, queries, name, settings, self._room, memory_only=not foreign)
-                except OverranError as error:
-                    measured = {"status": "no_solution", "limit": "time", "message": str(error)}
-                except SolverDiedError as error:
-                    measured = {"status": "error", "message": str(error)}
-                memory[name] = measured.get("memory_bytes")
-                if foreign or "runtimes" not in measured:
-                    decided[name] = self._row(series, queries, name, **measured)
-        return decided, memory
+        outside = [self._outside(key, rows, working) for key in keys]
+        problem: CellProblem | None = None
+        for key, fields in zip(keys, outside, strict=True):
+            if "status" not in fields:
+                self._announce(key, "", working)
+                problem = problem or CellProblem(key[0], key[1], self.settings, self._memory)
+                fields |= problem.measure(key[2])
+            yield self._row(key, fields)
 
-    def _row(self, series: Series, queries: int, solver: str, **measured: Any) -> ScaleRow:
+    def compare(self, rows: Iterable[ScaleRow]) -> list[ScaleRow]:
+        """Compare the solvers of each problem."""
+        return compare(rows)
+
+    def _outside(self, key: Key, rows: Mapping[Key, ScaleRow], working: Callable[[str], None]) -> dict[str, Any]:
+        """Return what is known of a row before its problem is made; with a status, if that is all there will be."""
+        series, queries, name = key
+        settings = self.settings
+        smaller = [rows[series, size, name] for size in settings["sizes"] if size < queries]
+        reason = refusal(series, queries, name, smaller, settings["time_limit"], self._memory)
+        if reason is not None:
+            return {"status": "skipped", "message": reason}
+        foreign = is_foreign(name) and queries >= SUBPROCESS_FROM
+        if not foreign and (settings["memory_from"] is None or queries < settings["memory_from"]):
+            return {}
+        self._announce(key, "" if foreign else ", memory", working)
+        try:
+            found = measure_in_subprocess(series, queries, name, settings, self._memory, memory_only=not foreign)
+        except OverranError as error:
+            found = {"status": "no_solution", "limit": "time", "message": str(error)}
+        except SolverDiedError as error:
+            found = {"status": "error", "message": str(error)}
+        return found if foreign or "runtimes" not in found else {"memory_bytes": found.get("memory_bytes")}
+
+    def _row(self, key: Key, fields: Mapping[str, Any]) -> ScaleRow:
+        series, queries, solver = key
         return ScaleRow(
             **asdict(series),
             queries=queries,
             states=series.states,
-            budget_fraction=self._settings["budget_fraction"],
+            budget_fraction=self.settings["budget_fraction"],
             solver=solver,
-            solver_version=self._settings["solvers"][solver] or "not installed",
-            **measured,
+            solver_version=self.settings["solvers"][solver] or "not installed",
+            **fields,
         )
 
-    def _working(self, series: Series, queries: int, text: str) -> None:
-        self._display.working(f"{series.title} · {wording.count(queries)} · {text}")
+    def _announce(self, key: Key, what: str, working: Callable[[str], None]) -> None:
+        series, queries, name = key
+        working(f"{series.title} · {wording.count(queries)} · {name}{what}")

@@ -19,7 +19,8 @@ Dtype = Literal["float64", "float32"]
 FACTORED = ("realistic",)
 """Families whose utilities can be held as factors."""
 
-MOST_SIZES = 20  # batch sizes 1, 2, 4 ... of a model
+MOST_BATCH_SIZES = 20
+"""Batch sizes 1, 2, 4 and so on of a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Series:
         if self.form == "factored" and self.family not in FACTORED:
             raise InputError(f"form is 'factored' for family {self.family!r}: only {', '.join(FACTORED)} has factors")
         whole("models", self.models, 2 if self.family == "adversarial" else 1)
-        whole("batch_sizes", self.batch_sizes, 1, most=MOST_SIZES)
+        whole("batch_sizes", self.batch_sizes, 1, most=MOST_BATCH_SIZES)
         whole("threads", self.threads, 1, most=1024)
 
     @property

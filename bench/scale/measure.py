@@ -5,35 +5,36 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from statistics import median
 from typing import Any
 
-from robatch.bench.common.memory import peak_beyond, reset_peak
-from robatch.bench.common.passes import Pass, dense_utilities
+from robatch.bench.common.compilation import Small, uncompiled
+from robatch.bench.common.measure import MOST_REPEATS, error_fields, plan_fields
+from robatch.bench.common.peak_memory import peak_beyond, reset_peak
+from robatch.bench.common.utility_pass import Pass, dense_utilities
 from robatch.bench.scale.cells import Series, input_bytes
-from robatch.bench.scale.memory_limit import Room
-from robatch.instances.display import wording
+from robatch.bench.scale.memory_limit import MemoryLimit
 from robatch.instances.problem import Problem
 from robatch.solvers.plan.plan import Plan
 from robatch.solvers.solve import solve
 
-ENOUGH_S = 0.1  # a solver is run again until its runs in a cell took this long together ...
-MOST_REPEATS = 15  # ... or there are this many
-
-WARM_UP_QUERIES = 300
-WARM_UP_S = 1.0
+ENOUGH_S = 0.1
+"""A solver is run again until its runs in a cell took this long together, but not more than `MOST_REPEATS` times."""
 
 
-def warm_up(series: Series, queries: int, solver: str, seed: int) -> None:
-    """Run a solver once on a small problem of a series, so that compilation and imports are not measured."""
-    with suppress(Exception):  # a failure shows when it counts
-        few = series.problem(min(queries, WARM_UP_QUERIES), seed)
-        budget = few.budget_at(0.5)
-        solve(few, budget, solver, time_limit=WARM_UP_S, seed=seed, threads=series.threads)
+def small_series(series: Series, queries: int, solver: str, seed: int) -> Small:
+    """Return small problems of a series for a solver, which it runs on before it is timed."""
+    return Small(
+        (series.family, series.shape, series.form, series.dtype),
+        lambda few: series.problem(min(few, queries), seed),
+        None if series.form == "factored" else series.dtype,
+        solver,
+        threads=series.threads,
+        seed=seed,
+    )
 
 
-class Bench:
+class CellProblem:
     """A cell's problem, made once, with the pass over its utilities.
 
     Parameters
@@ -42,14 +43,14 @@ class Bench:
         The cell.
     settings
         Of the benchmark.
-    room
+    memory
         The memory there is.
     with_pass
         Whether passes are to be timed too.
     """
 
     def __init__(
-        self, series: Series, queries: int, settings: Mapping[str, Any], room: Room, with_pass: bool = True
+        self, series: Series, queries: int, settings: Mapping[str, Any], memory: MemoryLimit, with_pass: bool = True
     ) -> None:
         self._settings = settings
         self._threads = series.threads
@@ -57,7 +58,7 @@ class Bench:
         self.budget = self.problem.budget_at(settings["budget_fraction"])  # kept by the problem from now on
         self._pass: Pass | None = None
         if with_pass:
-            self._pass = Pass(dense_utilities(self.problem, room.pass_rows(series, queries)), queries)
+            self._pass = Pass(dense_utilities(self.problem, memory.pass_rows(series, queries)), queries)
 
     def measure(self, solver: str, memory: bool = False, once: bool = False) -> dict[str, Any]:
         """Run a solver again and again, with passes between, and return the fields of its row.
@@ -74,29 +75,22 @@ class Bench:
         fields: dict[str, Any] = {"budget": self.budget, "input_bytes": input_bytes(self.problem)}
         runtimes: list[float] = []
         walls: list[float] = []
-        passes: list[float] = []
+        passes = self._passes()
         try:
             while True:
-                passes += [] if self._pass is None else [self._pass.seconds()]
-                before = reset_peak() if memory and not runtimes else None
-                begin = time.perf_counter()
-                plan = self._solve(solver)
-                walls.append(time.perf_counter() - begin)
+                plan, wall, peak = uncompiled(lambda: self._solve(solver, memory and not runtimes))
+                if peak is not None:
+                    fields["memory_bytes"] = peak
+                walls.append(wall)
                 runtimes.append(plan.runtime)
-                if before is not None:
-                    fields["memory_bytes"] = peak_beyond(before)
+                passes += self._passes()
                 if once or self._enough(plan, runtimes):
                     break
         except Exception as error:  # one solver's failure must not end the run
-            return {**fields, "status": "error", "message": wording.failure(error)}
-        passes += [] if self._pass is None else [self._pass.seconds()]
+            return {**fields, **error_fields(error)}
         return {
             **fields,
-            "status": plan.status,
-            "limit": plan.limit,
-            "utility": plan.utility,
-            "bound": plan.bound if plan.bound is None or math.isfinite(plan.bound) else None,
-            "own_gap": plan.gap,
+            **plan_fields(plan),
             "shadow_price": plan.shadow_price,
             "statistics": {name: value for name, value in plan.statistics.items() if math.isfinite(value)},
             "runtime_s": median(runtimes),
@@ -106,12 +100,18 @@ class Bench:
             "runtimes": runtimes,
             "walls": walls,
             "passes": passes,
-            "message": plan.message,
         }
 
-    def _solve(self, solver: str) -> Plan:
+    def _passes(self) -> list[float]:
+        return [] if self._pass is None else [self._pass.seconds()]
+
+    def _solve(self, solver: str, memory: bool) -> tuple[Plan, float, int | None]:
+        """Return a plan, the seconds of the whole call, and its peak memory if that is asked for and known."""
         limit, seed = self._settings["time_limit"], self._settings["seed"]
-        return solve(self.problem, self.budget, solver, time_limit=limit, seed=seed, threads=self._threads)
+        before = reset_peak() if memory else None
+        begin = time.perf_counter()
+        plan = solve(self.problem, self.budget, solver, time_limit=limit, seed=seed, threads=self._threads)
+        return plan, time.perf_counter() - begin, peak_beyond(before)
 
     def _enough(self, plan: Plan, runtimes: list[float]) -> bool:
         """Whether a solver ran often enough, or long enough."""

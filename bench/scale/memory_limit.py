@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robatch.bench.common import heap_baseline as oracle
+from robatch.bench.common import heap_baseline
 from robatch.bench.scale.cells import Series
 from robatch.bench.scale.rows import ScaleRow
 from robatch.instances.display import wording
@@ -14,19 +14,21 @@ from robatch.solvers.registry import get
 MEMORY_SHARE = 0.6
 """The part of the memory available at the start that a cell may take by estimate; else it is skipped."""
 
-PASS_SHARE = 0.2  # of it for a dense array that only the pass needs; else a part of the array is passed over
+PASS_SHARE = 0.2
+"""The part of it that a dense array may take which only the pass needs; else the pass goes over `PASS_ROWS` of it."""
+
 PASS_ROWS = 1 << 20
 
 STATE_BYTES = {"own": 60, "foreign": 6000}
 """Bytes that a solver takes for each query and state, by estimate, where a smaller size was not measured: solvers of
 this library, and mixed-integer and linear solvers of others."""
 
-APART_FROM = 10_000
+SUBPROCESS_FROM = 10_000
 """Queries from which solvers of others run in a process of their own, as some ignore their time limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class MemoryLimit:
     """The memory that a cell may take.
 
     Parameters
@@ -55,7 +57,7 @@ class Room:
 
 
 def refusal(
-    series: Series, queries: int, solver: str, smaller: Sequence[ScaleRow], time_limit: float, room: Room
+    series: Series, queries: int, solver: str, smaller: Sequence[ScaleRow], time_limit: float, memory: MemoryLimit
 ) -> str | None:
     """Say why a solver is not run in a cell; None if it is.
 
@@ -69,23 +71,23 @@ def refusal(
         Its rows in the series at smaller sizes.
     time_limit
         Seconds for each run.
-    room
+    memory
         The memory there is.
     """
     stopped = next((reason for row in smaller if (reason := why_stopped(row, time_limit))), None)
     if stopped is not None:
         return stopped
-    if solver == oracle.NAME and queries > oracle.MOST_QUERIES:
-        return f"made for up to {oracle.MOST_QUERIES:,} queries"
+    if solver == heap_baseline.NAME and queries > heap_baseline.MOST_QUERIES:
+        return f"made for up to {heap_baseline.MOST_QUERIES:,} queries"
     held = series.input_bytes(queries)
     if series.form == "factored":
-        held += room.pass_rows(series, queries) * series.states * 8
+        held += memory.pass_rows(series, queries) * series.states * 8
     last = next((row for row in reversed(smaller) if row.memory_bytes), None)
     if last is not None and last.memory_bytes:
         taken = last.memory_bytes * queries / last.queries
     else:
         taken = queries * series.states * STATE_BYTES["foreign" if is_foreign(solver) else "own"]
-    return room.refusal(max(series.making_bytes(queries), held + taken))
+    return memory.refusal(max(series.making_bytes(queries), held + taken))
 
 
 def why_stopped(row: ScaleRow, time_limit: float) -> str | None:

@@ -8,20 +8,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from robatch.bench.common import heap_baseline as oracle
-from robatch.bench.common import machine
-from robatch.bench.common.passes import Pass, dense_utilities, greatest
-from robatch.bench.common.subprocess_runner import measure_apart
-from robatch.bench.gap.results import csv_text, write_files
+from robatch.bench.common import heap_baseline, machine
+from robatch.bench.common.compilation import WarmUp, uncompiled
+from robatch.bench.common.utility_pass import Pass, dense_utilities, greatest
 from robatch.bench.scale.cells import Series
-from robatch.bench.scale.memory_limit import Room
+from robatch.bench.scale.measure import small_series
+from robatch.bench.scale.measure_in_subprocess import measure_in_subprocess
+from robatch.bench.scale.memory_limit import MemoryLimit
+from robatch.bench.scale.ratio_results import Ratio, Ratios
 from robatch.instances.display import wording
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import whole
@@ -30,103 +31,16 @@ from robatch.solvers.plan.plan import Plan
 from robatch.solvers.solve import solve
 
 TARGETS: dict[str, dict[str, float]] = {"dense": {"greedy": 4, "exact": 6}, "factored": {"greedy": 4, "exact": 2}}
-HELD_AT = 1_000_000  # queries for which the targets are meant
+TARGET_QUERIES = 1_000_000
+"""Queries for which the targets are meant."""
+
 FRACTION = 0.3
 RESOLUTION = 1e-8
 RUNS = 9
+HARD = ("ties", "strongly-correlated", "subset-sum")
 MIP = ("highs", "scip", "cpsat", "cbc")
 TABLE_FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9)
 FIRST_CALL = "import robatch; p = robatch.generate('realistic', queries=100); robatch.solve(p, p.budget_at(0.3))"
-FILES = ("ratios.csv", "ratios.md")
-
-UNITS = """\
-*pass*: the time of one pass over the dense utilities by a compiled loop on one thread that finds the greatest utility
-of every query. *max*: the same by a loop that finds the greatest of all, each step of which waits for the one before.
-Times are medians, of the solver alone unless "call" says that evaluation and check are in them too.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """One figure.
-
-    Attributes
-    ----------
-    work, unit
-        What was measured, and in what.
-    value
-        The figure, None if it could not be measured.
-    target
-        What was aimed at, as text; empty if nothing was.
-    reached
-        Whether it was reached; None without one.
-    note
-        What else there is to say.
-    """
-
-    work: str
-    unit: str
-    value: float | None
-    target: str = ""
-    reached: bool | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Ratios:
-    """All figures, with the machine that they were measured on.
-
-    Attributes
-    ----------
-    rows
-        The figures.
-    machine
-        CPU, cores, memory, system, Python and package versions.
-    commit
-        Of the sources, None if unknown.
-    command
-        The command that repeats the measurement.
-    """
-
-    rows: tuple[Ratio, ...]
-    machine: dict[str, Any]
-    commit: str | None
-    command: str | None
-
-    def markdown(self) -> str:
-        """Return the page: a table, and what it was measured on."""
-        lines = ["# Ratios", "", UNITS, "| work | measured | target | reached | |", "| --- | ---: | ---: | --- | --- |"]
-        for row in self.rows:
-            reached = {True: "yes", False: "**no**", None: ""}[row.reached]
-            lines.append(f"| {row.work} | {figure(row)} | {row.target} | {reached} | {row.note} |")
-        where = f"{self.machine['cpu']}, {self.machine['cores']} cores, {self.machine['python']}"
-        how = f", by `{self.command}`" if self.command else ""
-        return "\n".join([*lines, "", f"Measured on {where}, commit {self.commit or 'unknown'}{how}.", ""])
-
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as plain values for JSON."""
-        return asdict(self)
-
-    def write(self, folder: str | Path) -> None:
-        """Write ratios.csv and ratios.md into a folder.
-
-        Raises
-        ------
-        InputError
-            If a file cannot be written.
-        """
-        names = tuple(each.name for each in fields(Ratio))
-        texts = (csv_text(names, self.rows), self.markdown())
-        write_files(folder, {name: text.encode() for name, text in zip(FILES, texts, strict=True)})
-
-
-def figure(row: Ratio) -> str:
-    """Write a figure with its unit."""
-    if row.value is None:
-        return wording.NONE
-    if row.unit == "s":
-        return wording.seconds(row.value)
-    return f"{wording.ratio(row.value)} {row.unit}"
 
 
 def measure_ratios(
@@ -161,13 +75,14 @@ def measure_ratios(
     """
     queries = whole("queries", queries, 10_000, most=10**8)
     rows = []
-    with oracle.registered():
+    with heap_baseline.registered():
+        compiled_s = _warm_up(seed)
         for row in _all(queries, table, time_limit, seed):
-            row = row if queries == HELD_AT else replace(row, target="", reached=None)
+            row = row if queries == TARGET_QUERIES else replace(row, target="", reached=None)
             rows.append(row)
             if shown is not None:
                 shown(row)
-    return Ratios(tuple(rows), machine.describe(), machine.commit(), command)
+    return Ratios(tuple(rows), machine.describe(), machine.commit(), command, compiled_s)
 
 
 def _all(queries: int, table: Problem | None, time_limit: float, seed: int) -> Iterator[Ratio]:
@@ -179,11 +94,29 @@ def _all(queries: int, table: Problem | None, time_limit: float, seed: int) -> I
     for size, runs in ((min(200, queries // 500), RUNS), (min(1_000, queries // 200), 1)):
         yield _against_mip(size, runs, time_limit, seed)
     yield _against_heap(queries // 10, seed)
-    for family in ("ties", "strongly-correlated", "subset-sum"):
+    for family in HARD:
         for size in sorted({1_000, queries // 10}):
             yield _proof(family, size, time_limit, seed)
     if table is not None:
         yield _table(table, time_limit)
+
+
+def _warm_up(seed: int) -> float:
+    """Let everything compile that will be timed, and return the seconds that it took."""
+    warm_up = WarmUp()
+    for form, solvers in TARGETS.items():
+        for solver in solvers:
+            warm_up.run(small_series(Series(form=form), TARGET_QUERIES, solver, seed))  # type: ignore[arg-type]  # a form
+    for family in HARD:
+        warm_up.run(small_series(Series(family), TARGET_QUERIES, "exact", seed))
+    for solver in (*MIP, heap_baseline.NAME):
+        warm_up.run(small_series(Series(), TARGET_QUERIES, solver, seed))
+    return warm_up.seconds
+
+
+def _solve(problem: Problem, solver: str = "exact", time_limit: float | None = None, threads: int | None = 1) -> Plan:
+    budget = problem.budget_at(FRACTION)
+    return uncompiled(lambda: solve(problem, budget, solver, time_limit=time_limit, threads=threads))
 
 
 def _times(run: Callable[[], float], unit: Callable[[], float], runs: int = RUNS) -> float:
@@ -202,36 +135,24 @@ def _wall(run: Callable[[], Any]) -> float:
 def _large(series: Series, queries: int, seed: int) -> Iterator[Ratio]:
     """Measure what is linear in the size, against passes over the utilities."""
     problem = series.problem(queries, seed)
-    budget = problem.budget_at(FRACTION)
+    problem.budget_at(FRACTION)  # kept by the problem from now on
     utility = dense_utilities(problem, queries)
     greatest(utility)  # compiles
     one_pass = Pass(utility, queries).seconds
-
-    def one_max() -> float:
-        return _wall(lambda: greatest(utility))
-
+    one_max = partial(_wall, partial(greatest, utility))
     for solver, most in TARGETS[series.form].items():
 
-        def run(threads: int = 1, solver: str = solver) -> Plan:
-            return solve(problem, budget, solver, threads=threads)
-
-        def alone(threads: int = 1, run: Callable[[int], Plan] = run) -> float:
-            return run(threads).runtime
-
-        def call(run: Callable[[int], Plan] = run) -> float:
-            return _wall(lambda: run(1))
+        def alone(threads: int = 1, solver: str = solver) -> float:
+            return _solve(problem, solver, threads=threads).runtime
 
         work = f"`{solver}`, {series.form}, {queries:,} x {problem.n_states}"
         yield _bounded(work, "max", _times(alone, one_max), most)
         yield Ratio(work, "pass", _times(alone, one_pass))
-        yield Ratio(f"{work}, call", "pass", _times(call, one_pass))
-        faster = _times(alone, lambda alone=alone: alone(2))  # type: ignore[misc]
+        yield Ratio(f"{work}, call", "pass", _times(partial(_wall, partial(_solve, problem, solver)), one_pass))
+        faster = _times(alone, partial(alone, 2))
         yield Ratio(f"{work}, two threads", "times faster", faster, ">= 1.7", faster >= 1.7)
     if series.form == "dense":
-
-        def curve() -> float:
-            return _wall(lambda: frontier(problem, RESOLUTION, 1))
-
+        curve = partial(_wall, partial(frontier, problem, RESOLUTION, 1))
         work = f"whole frontier, dense, {queries:,}, error {RESOLUTION:g}"
         yield _bounded(work, "max", _times(curve, one_max, 5), 18)
         yield Ratio(work, "pass", _times(curve, one_pass, 5))
@@ -243,8 +164,8 @@ def _bounded(work: str, unit: str, value: float, most: float, note: str = "") ->
 
 def _memory(queries: int, seed: int, time_limit: float) -> Ratio:
     settings = {"budget_fraction": FRACTION, "seed": seed, "time_limit": time_limit, "repeats": 1}
-    room = Room(machine.available_bytes())
-    measured = measure_apart(Series(), queries, "exact", settings, room, memory_only=True)
+    memory = MemoryLimit(machine.available_bytes())
+    measured = measure_in_subprocess(Series(), queries, "exact", settings, memory, memory_only=True)
     work, taken = f"`exact`, dense, {queries:,}: peak memory beyond the input", measured.get("memory_bytes")
     if taken is None:
         return Ratio(work, "of the input", None, note="this system does not tell")
@@ -255,11 +176,8 @@ def _small(seed: int) -> Iterator[Ratio]:
     for queries, most in ((50, 0.0005), (1_000, 0.004)):
         problem = Series().problem(queries, seed)
         budget = problem.budget_at(FRACTION)
-        solve(problem, budget, "exact", threads=1)
-
-        def call(problem: Problem = problem, budget: float = budget) -> Plan:
-            return solve(problem, budget, "exact", threads=1)
-
+        call = partial(solve, problem, budget, "exact", threads=1)
+        call()
         value = median(_wall(call) for _ in range(20 * RUNS))
         yield Ratio(f"`exact`, {queries:,} queries, one call", "s", value, f"<= {most * 1e3:g} ms", value <= most)
 
@@ -282,10 +200,8 @@ def _against_mip(queries: int, runs: int, time_limit: float, seed: int) -> Ratio
     factors, notes = [], []
     for i in range(runs):
         problem = Series().problem(queries, seed + i)
-        budget = problem.budget_at(FRACTION)
-        solve(problem, budget, "exact", threads=1)
-        mine = [solve(problem, budget, "exact", threads=1) for _ in range(RUNS)]
-        theirs = {name: solve(problem, budget, name, time_limit=time_limit) for name in MIP}
+        mine = _repeated(problem)
+        theirs = {name: _solve(problem, name, time_limit, threads=None) for name in MIP}
         best = float(mine[0].utility or 0.0)
         same = {
             name: plan.runtime
@@ -305,32 +221,34 @@ def _against_mip(queries: int, runs: int, time_limit: float, seed: int) -> Ratio
 
 def _against_heap(queries: int, seed: int) -> Ratio:
     problem = Series().problem(queries, seed)
-    budget = problem.budget_at(FRACTION)
-    heap = solve(problem, budget, oracle.NAME)
-    solve(problem, budget, "exact", threads=1)
-    mine = [solve(problem, budget, "exact", threads=1) for _ in range(RUNS)]
+    heap = _solve(problem, heap_baseline.NAME, threads=None)
+    mine = _repeated(problem)
     value = heap.runtime / median(plan.runtime for plan in mine)
     lost = 1 - float(heap.utility or 0.0) / float(mine[0].utility or np.nan)
-    work, note = f"`exact` against `{oracle.NAME}`, {queries:,} queries", f"the heap loses {wording.gap(lost)}"
+    work, note = f"`exact` against `{heap_baseline.NAME}`, {queries:,} queries", f"the heap loses {wording.gap(lost)}"
     return Ratio(work, "times faster", value, ">= 100, never worse", value >= 100 and lost >= 0, note)
 
 
+def _repeated(problem: Problem) -> list[Plan]:
+    """Return the plans of `exact`, whose runtimes count, after one that does not."""
+    return [_solve(problem) for _ in range(1 + RUNS)][1:]
+
+
 def _proof(family: str, queries: int, time_limit: float, seed: int) -> Ratio:
-    problem = Series(family).problem(queries, seed)
-    few = Series(family).problem(300, seed)
-    solve(few, few.budget_at(FRACTION), "exact", threads=1)
-    plan = solve(problem, problem.budget_at(FRACTION), "exact", time_limit=time_limit, threads=1)
+    plan = _solve(Series(family).problem(queries, seed), time_limit=time_limit)
     work = f"`exact`, `{family}`, {queries:,} queries, to the proof"
     proven = plan.status == "optimal"
-    return Ratio(
-        work, "s", plan.runtime, f"proven in {time_limit:g} s", proven, "" if proven else f"gap {plan.gap:.1e}"
-    )
+    note = "" if proven else f"gap {plan.gap:.1e}"
+    return Ratio(work, "s", plan.runtime, f"proven in {time_limit:g} s", proven, note)
 
 
 def _table(table: Problem, time_limit: float) -> Ratio:
     few = table.take(np.arange(min(300, table.n_queries)))
-    solve(few, few.budget_at(FRACTION), "exact", threads=1)
-    plans = [solve(table, table.budget_at(f), "exact", time_limit=time_limit, threads=1) for f in TABLE_FRACTIONS]
+    _solve(few)
+    plans = [
+        uncompiled(partial(solve, table, table.budget_at(f), "exact", time_limit=time_limit, threads=1))
+        for f in TABLE_FRACTIONS
+    ]
     total = sum(plan.runtime for plan in plans)
     proven = sum(plan.status == "optimal" for plan in plans)
     work = f"`exact`, the given table, {table.n_queries:,} x {table.n_states}, nine budgets"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from robatch.bench import Series
-from robatch.bench.common import heap_baseline as oracle
-from robatch.bench.common.passes import best, dense_utilities
+from robatch.bench.common import heap_baseline
+from robatch.bench.common.utility_pass import best, dense_utilities
 from robatch.solvers import solve
 
 QUERIES = 3000
@@ -28,12 +28,12 @@ def test_pass(benchmark: Any, series: Series) -> None:
     assert total == pytest.approx(problem.total_utility(problem.best_assignment), rel=1e-6)
 
 
-@pytest.mark.parametrize("solver", ["greedy", "pareto", oracle.NAME, "exact"])
+@pytest.mark.parametrize("solver", ["greedy", "pareto", heap_baseline.NAME, "exact"])
 def test_solver(benchmark: Any, series: Series, solver: str) -> None:
     problem = series.problem(QUERIES, seed=1)
     budget = problem.budget_at(0.3)
     benchmark.group = series.title
-    with oracle.registered():
+    with heap_baseline.registered():
         plan = benchmark.pedantic(
             solve, args=(problem, budget, solver), kwargs={"time_limit": 2.0}, rounds=3, warmup_rounds=1
         )

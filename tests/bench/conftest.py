@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from robatch.bench.scale import measure as scale_measure
+from robatch.bench.common.compilation import WARM_UP_S
 from robatch.solvers import Answer, Request, Solver, register, registry
 
 
@@ -18,7 +18,7 @@ def sized() -> Iterator[dict[str, Any]]:
 
     def run(request: Request) -> Answer:
         n = request.problem.n_queries
-        if request.time_limit != scale_measure.WARM_UP_S:
+        if request.time_limit != WARM_UP_S:
             state["sizes"].append(n)
             if n in state["do"]:
                 return state["do"][n](request)

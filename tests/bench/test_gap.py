@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from robatch.bench import gap_benchmark
-from robatch.bench.common.rows import COLUMNS
-from robatch.bench.gap import benchmark as gap_module
-from robatch.bench.gap.results import FILES
+from robatch.bench.common.compilation import WARM_UP_S
+from robatch.bench.common.instances import fingerprint
+from robatch.bench.common.rows import Row
+from robatch.bench.gap.results import GapResults
 from robatch.instances import InputError, Problem, generate
 from robatch.instances.constraints import Constraints
 from robatch.solvers import Answer, Request, Solver, register, registry
@@ -37,7 +38,7 @@ def fake() -> Iterator[dict[str, Any]]:
     state: dict[str, Any] = {"calls": 0, "fail": None}
 
     def run(request: Request) -> Answer:
-        if request.problem.n_queries > gap_module.WARM_UP_QUERIES:
+        if request.time_limit != WARM_UP_S:
             state["calls"] += 1
             if state["fail"] is not None and state["calls"] >= state.get("from", 1):
                 raise state["fail"]
@@ -61,10 +62,10 @@ def test_end_to_end(tiny: dict[str, Problem], tmp_path: Path) -> None:
         assert row.repeats >= 1
         if row.solver == "brute-force":
             assert row.gap == 0
-    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "rows.jsonl"])
+    assert sorted(path.name for path in out.iterdir()) == sorted([*GapResults.FILES, "rows.jsonl"])
     with (out / "results.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
-    assert tuple(table[0]) == COLUMNS
+    assert tuple(table[0]) == Row.COLUMNS
     assert [float(line["utility"]) for line in table] == [row.utility for row in results.rows]
     for name in ("gap.png", "runtime.png"):
         assert (out / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
@@ -82,66 +83,16 @@ def test_page_is_self_contained(tiny: dict[str, Problem], tmp_path: Path) -> Non
     assert text.rstrip().endswith("</html>")
 
 
-def test_resumes_after_an_interruption(tiny: dict[str, Problem], tmp_path: Path, fake: dict[str, Any]) -> None:
-    fake.update(fail=KeyboardInterrupt(), **{"from": gap_module.MOST_REPEATS + 1})
-    with pytest.raises(KeyboardInterrupt):
-        gap_benchmark(tiny, FRACTIONS, ("greedy", "fake"), output=tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
-    kept = (tmp_path / "rows.jsonl").read_text().splitlines()
-    assert len(kept) == 1 + 3  # the settings; greedy and fake in the first cell, greedy in the second
-    fake.update(fail=None, calls=0)
+def test_rows_are_kept_for_the_same_instances_only(
+    tiny: dict[str, Problem], tmp_path: Path, fake: dict[str, Any]
+) -> None:
     results = gap_benchmark(tiny, FRACTIONS, ("greedy", "fake"), output=tmp_path)
-    assert len(results.rows) == 8
-    assert (tmp_path / "rows.jsonl").read_text().splitlines()[:4] == kept
-    fake["calls"] = 0
-    again = gap_benchmark(tiny, FRACTIONS, ("greedy", "fake"), output=tmp_path)
-    assert fake["calls"] == 0
-    assert again == results
-
-
-def test_a_torn_line_is_measured_again(tiny: dict[str, Problem], tmp_path: Path) -> None:
-    first = gap_benchmark(tiny, FRACTIONS, ("greedy",), output=tmp_path)
-    path = tmp_path / "rows.jsonl"
-    path.write_bytes(path.read_bytes()[:-40])
-    second = gap_benchmark(tiny, FRACTIONS, ("greedy",), output=tmp_path)
-    assert second.rows[:3] == first.rows[:3]
-    assert [row.utility for row in second.rows] == [row.utility for row in first.rows]
-    assert len(path.read_text().splitlines()) == 5
-
-
-def test_other_settings_are_refused_or_start_afresh(tiny: dict[str, Problem], tmp_path: Path) -> None:
-    gap_benchmark(tiny, FRACTIONS, ("greedy",), time_limit=5, output=tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(InputError, match=r"time_limit was 5\.0, and is 6\.0"):
-        gap_benchmark(tiny, FRACTIONS, ("greedy",), time_limit=6, output=tmp_path)
+    calls = fake["calls"]
+    assert gap_benchmark(tiny, FRACTIONS, ("greedy", "fake"), output=tmp_path) == results
+    assert fake["calls"] == calls
     changed = {**tiny, "ties": generate("ties", queries=4, models=2, batch_sizes=(1, 4), seed=3)}
     with pytest.raises(InputError, match=r"instances\.ties\.sha256"):
-        gap_benchmark(changed, FRACTIONS, ("greedy",), time_limit=5, output=tmp_path)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    fresh = gap_benchmark(changed, FRACTIONS, ("greedy",), time_limit=6, output=tmp_path, resume=False)
-    assert fresh.settings["time_limit"] == 6
-    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 5
-
-
-@pytest.mark.parametrize(
-    "content", ["something else\n", '{"other": 1}\n', "[]\n", '{"benchmark": "gap"}\n{"row": 3}\n']
-)
-def test_a_foreign_record_is_refused(tiny: dict[str, Problem], tmp_path: Path, content: str) -> None:
-    (tmp_path / "rows.jsonl").write_text(content)
-    with pytest.raises(InputError):
-        gap_benchmark(tiny, FRACTIONS, ("greedy",), output=tmp_path)
-    assert (tmp_path / "rows.jsonl").read_text() == content
-
-
-def test_one_run_at_a_time(tiny: dict[str, Problem], tmp_path: Path) -> None:
-    from robatch.bench.common.record import Record
-    from robatch.bench.common.rows import Row
-
-    settings = {"a": 1}
-    record = Record(tmp_path, Row, settings, {"cpu": 1})
-    with pytest.raises(InputError, match="another run"):
-        gap_benchmark(tiny, FRACTIONS, ("greedy",), output=tmp_path)
-    record.close()
+        gap_benchmark(changed, FRACTIONS, ("greedy", "fake"), output=tmp_path)
 
 
 def test_failures_are_recorded(tiny: dict[str, Problem], tmp_path: Path, fake: dict[str, Any]) -> None:
@@ -201,16 +152,16 @@ def test_results_are_written_whole_or_not_at_all(
 def test_the_same_problem_has_the_same_fingerprint(tiny: dict[str, Problem]) -> None:
     problem = tiny["realistic"]
     same = generate("realistic", queries=4, models=2, batch_sizes=(1, 4), seed=2)
-    assert gap_module.fingerprint(problem) == gap_module.fingerprint(same)
+    assert fingerprint(problem) == fingerprint(same)
     cheaper = [problem.models[0].replace(price_in=0.0), *problem.models[1:]]
-    assert gap_module.fingerprint(problem.replace(models=cheaper)) != gap_module.fingerprint(problem)
+    assert fingerprint(problem.replace(models=cheaper)) != fingerprint(problem)
     for changed in (
         problem.replace(window_margin=0.1),
         problem.replace(forbidden=[[True, False, False, False]] * 4),
         problem.replace(conflicts=[(0, 1)]),
         problem.replace(constraints=Constraints(max_queries={problem.models[0].name: 1})),
     ):
-        assert gap_module.fingerprint(changed) != gap_module.fingerprint(problem)
+        assert fingerprint(changed) != fingerprint(problem)
 
 
 def test_a_solver_is_left_out_where_it_cannot_keep_the_budget(tiny, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robatch.bench.common import heap_baseline as oracle
+from robatch.bench.common import heap_baseline
 from robatch.instances import InputError, Problem, generate
 from robatch.solvers import Request, solve
 
@@ -40,7 +40,7 @@ def test_same_plan(family: str, fraction: float) -> None:
     for seed in range(3):
         problem = generate(family, queries=30, models=3, batch_sizes=(1, 2, 8), seed=seed)
         budget = problem.budget_at(fraction)
-        answer = oracle.run(Request(problem, budget, "amortized"))
+        answer = heap_baseline.run(Request(problem, budget, "amortized"))
         assert answer.assignment is not None
         pareto = solve(problem, budget, "pareto")
         np.testing.assert_array_equal(answer.assignment, pareto.assignment)
@@ -53,19 +53,19 @@ def test_windows_are_kept() -> None:
     tight = [model.replace(context_window=int(model.shared_tokens + 1200)) for model in problem.models]
     problem = problem.replace(models=tight)
     assert not problem.all_allowed
-    with oracle.registered():
-        solve(problem, problem.budget_at(0.5), oracle.NAME)  # is checked there
+    with heap_baseline.registered():
+        solve(problem, problem.budget_at(0.5), heap_baseline.NAME)  # is checked there
 
 
 def test_too_many_queries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(oracle, "MOST_QUERIES", 4)
+    monkeypatch.setattr(heap_baseline, "MOST_QUERIES", 4)
     with pytest.raises(InputError, match="made for up to 4 queries"):
-        oracle.run(Request(generate("ties", queries=5), 1.0, "amortized"))
+        heap_baseline.run(Request(generate("ties", queries=5), 1.0, "amortized"))
 
 
 def test_registered_only_for_a_while() -> None:
     problem = generate("ties", queries=5)
-    with oracle.registered():
-        assert solve(problem, problem.budget_at(0.5), oracle.NAME).solver == oracle.NAME
+    with heap_baseline.registered():
+        assert solve(problem, problem.budget_at(0.5), heap_baseline.NAME).solver == heap_baseline.NAME
     with pytest.raises(InputError, match="solver is 'python-heap'"):
-        solve(problem, problem.budget_at(0.5), oracle.NAME)
+        solve(problem, problem.budget_at(0.5), heap_baseline.NAME)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robatch.bench.common.memory import PROC, peak_beyond, reset_peak
+from robatch.bench.common.peak_memory import PROC, peak_beyond, reset_peak
 
 
 @pytest.mark.skipif(not (PROC / "clear_refs").exists(), reason="the system tells no peak")
@@ -23,6 +23,6 @@ def test_what_was_freed_before_counts_again() -> None:
 
 
 def test_nothing_is_known_where_it_is_not_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("robatch.bench.common.memory.PROC", PROC / "nowhere")
+    monkeypatch.setattr("robatch.bench.common.peak_memory.PROC", PROC / "nowhere")
     assert reset_peak() is None
     assert peak_beyond(None) is None

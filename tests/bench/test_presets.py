@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from robatch.bench.gap.presets import Preset, default_preset, parse_instance, quick_preset
+from robatch.bench.common.instances import parse_instance
+from robatch.bench.gap.presets import Preset, default_preset, quick_preset
 from robatch.instances import InputError, generate
 from robatch.solvers import registry
 

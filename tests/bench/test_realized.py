@@ -21,17 +21,15 @@ from robatch.bench import (
 )
 from robatch.bench.common.heap_baseline import registered
 from robatch.bench.realized import benchmark as realized_module
-from robatch.bench.realized import repair
+from robatch.bench.realized import reduced_budget
 from robatch.bench.realized.cells import given_instance
-from robatch.bench.realized.results import FILES
-from robatch.bench.realized.rows import COLUMNS
-from robatch.bench.realized.tables import RealizedTerminal
+from robatch.bench.realized.rows import RealizedRow
 from robatch.instances import InputError, generate
 from robatch.instances.bundled import load
 from robatch.solvers import Answer, Request, Solver, register, registry, solve
 
 FRACTIONS = (0.2, 0.6)
-SOLVERS = ("greedy", repair.NAME, "brute-force")
+SOLVERS = ("greedy", reduced_budget.NAME, "brute-force")
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +73,10 @@ def test_end_to_end(tiny: list[Instance], tmp_path: Path, capsys: pytest.Capture
             if row.solver == "brute-force":
                 assert row.loss == 0.0
     assert any(row.loss for row in results.rows) or any(row.status == "infeasible" for row in results.rows)
-    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "rows.jsonl"])
+    assert sorted(path.name for path in out.iterdir()) == sorted([*RealizedResults.FILES, "rows.jsonl"])
     with (out / "results.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
-    assert tuple(table[0]) == COLUMNS
+    assert tuple(table[0]) == RealizedRow.COLUMNS
     assert [line["overspend"] for line in table] == [
         "" if r.overspend is None else repr(r.overspend) for r in results.rows
     ]
@@ -115,30 +113,11 @@ def test_settings_tell_what_the_rows_depend_on(tiny: list[Instance]) -> None:
     assert {"cpu", "python", "packages"} <= set(results.machine)
 
 
-def test_resumes_after_an_interruption(tiny: list[Instance], tmp_path: Path, fake: dict[str, Any]) -> None:
-    made: list[str] = []
-
-    class Impatient(RealizedTerminal):
-        def working(self, text: str) -> None:
-            made.append(text)
-            if len(made) == 4:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        realized_benchmark(tiny, FRACTIONS, ("greedy", "fake"), output=tmp_path, progress=Impatient())
-    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
-    kept = (tmp_path / "rows.jsonl").read_text().splitlines()
-    assert len(kept) == 1 + 3  # the settings; exact, greedy and fake in the first cell
+def test_rows_are_kept(tiny: list[Instance], tmp_path: Path, fake: dict[str, Any]) -> None:
     results = realized_benchmark(tiny, FRACTIONS, ("greedy", "fake"), output=tmp_path)
-    assert len(results.rows) == 12
-    assert (tmp_path / "rows.jsonl").read_text().splitlines()[:4] == kept
     fake["calls"] = 0
     assert realized_benchmark(tiny, FRACTIONS, ("greedy", "fake"), output=tmp_path) == results
     assert fake["calls"] == 0
-    with pytest.raises(InputError, match="choose another folder"):
-        realized_benchmark(tiny, FRACTIONS, ("greedy", "fake"), 7, tmp_path)
-    fresh = realized_benchmark(tiny, FRACTIONS, ("greedy",), 7, tmp_path, resume=False)
-    assert len(fresh.rows) == 8
 
 
 def test_failures_are_recorded(tiny: list[Instance], tmp_path: Path, fake: dict[str, Any]) -> None:
@@ -152,7 +131,7 @@ def test_failures_are_recorded(tiny: list[Instance], tmp_path: Path, fake: dict[
 def test_nothing_fits_and_the_files_are_still_written(tmp_path: Path) -> None:
     results = realized_benchmark(instances_of(["measured"], [4], [0]), (0.0,), ("brute-force",), output=tmp_path)
     assert [row.status for row in results.rows] == ["optimal", "infeasible"]
-    assert len(list(tmp_path.iterdir())) == len(FILES) + 1
+    assert len(list(tmp_path.iterdir())) == len(RealizedResults.FILES) + 1
 
 
 def test_a_solver_that_knows_no_realized_cost_is_left_out(tiny: list[Instance]) -> None:
@@ -185,7 +164,7 @@ def test_bad_arguments(tiny: list[Instance], tmp_path: Path, change: dict[str, A
     with pytest.raises(InputError, match=re.escape(words)):
         realized_benchmark(**arguments)
     assert list(tmp_path.iterdir()) == []
-    assert repair.NAME not in {solver.name for solver in registry.solvers()}
+    assert reduced_budget.NAME not in {solver.name for solver in registry.solvers()}
 
 
 def test_problems() -> None:
@@ -211,7 +190,7 @@ def test_a_given_problem(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("preset", [quick_realized_preset(), default_realized_preset()], ids=["quick", "default"])
 def test_presets(preset: Any) -> None:
-    with registered(repair.SOLVER):
+    with registered(reduced_budget.SOLVER):
         assert all(registry.get(name).installed for name in preset.solvers)
     assert {"greedy", "exact", "highs"} <= set(preset.solvers)
     assert len(instances_of(preset.families, preset.sizes[:1], preset.seeds[:1])) == len(preset.families)
@@ -220,8 +199,8 @@ def test_presets(preset: Any) -> None:
 def test_reduced_budget_keeps_the_budget_and_beats_the_cheapest() -> None:
     problem = generate("ties", queries=40, models=3, batch_sizes=(1, 4, 8), seed=1)
     budget = problem.budget_at(0.6)
-    with registered(repair.SOLVER):
-        plan = solve(problem, budget, repair.NAME, "realized")
+    with registered(reduced_budget.SOLVER):
+        plan = solve(problem, budget, reduced_budget.NAME, "realized")
     greedy = solve(problem, budget, "greedy")
     assert greedy.realized_cost is not None
     assert greedy.realized_cost > budget  # there is something to repair
@@ -234,8 +213,8 @@ def test_reduced_budget_keeps_the_budget_and_beats_the_cheapest() -> None:
 
 def test_reduced_budget_leaves_a_plan_that_fits_alone() -> None:
     problem = generate("ties", queries=10, models=2, batch_sizes=(1,), seed=1)  # one batch size: the costs are the same
-    with registered(repair.SOLVER):
-        plan = solve(problem, problem.budget_at(0.5), repair.NAME, "realized")
+    with registered(reduced_budget.SOLVER):
+        plan = solve(problem, problem.budget_at(0.5), reduced_budget.NAME, "realized")
     assert plan.utility == solve(problem, problem.budget_at(0.5), "greedy").utility
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from robatch.bench.realized import presets as realized_presets
 from robatch.bench.realized.presets import RealizedPreset
-from robatch.bench.realized.results import FILES
+from robatch.bench.realized.results import RealizedResults
 from robatch.cli import main
 from robatch.instances import generate
 from robatch.solvers import Answer, Request, Solver, register, registry
@@ -31,7 +31,7 @@ def test_quick_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.exit_code == 0, done.output
     assert "realistic-3-0 · 3 queries, 4 models, 24 states" in done.stdout
     assert "The amortized optimum, billed: by size and budget" in done.stdout
-    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "rows.jsonl"])
+    assert sorted(path.name for path in out.iterdir()) == sorted([*RealizedResults.FILES, "rows.jsonl"])
     assert "`robatch bench realized --quick`" in (out / "realized.md").read_text(encoding="utf-8")
     again = robatch("--quick", "-o", out, "--json")
     assert again.exit_code == 0, again.output

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from robatch.bench import RealizedRow
-from robatch.bench.realized.rows import COLUMNS, compare, contradictions
+from robatch.bench.realized.rows import compare, contradictions
 from robatch.bench.realized.sheets import sheets
 from robatch.bench.realized.sums import against_backends, losses, overspends, times
 
@@ -198,4 +198,4 @@ def test_sheets_say_what_is_a_bound() -> None:
 
 def test_measured_fields_are_all_but_the_derived() -> None:
     derived = {"best_bound", "best_known", "gap", "time_to_greedy", "overspend", "loss", "loss_to"}
-    assert set(COLUMNS) - set(RealizedRow.MEASURED) == derived
+    assert set(RealizedRow.COLUMNS) - set(RealizedRow.MEASURED) == derived

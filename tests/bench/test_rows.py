@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from robatch.bench.common.rows import Row, compare, contradictions, summary
+from robatch.bench.common.rows import Row, compare, contradictions
+from robatch.bench.gap.rows import summary
 from robatch.instances.display import wording
 
 

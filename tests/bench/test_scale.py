@@ -17,12 +17,11 @@ import pytest
 
 from robatch.bench import Series, scale_benchmark, series_of
 from robatch.bench.common import machine
-from robatch.bench.scale import benchmark as scale_module
-from robatch.bench.scale import memory_limit as scale_room
-from robatch.bench.scale.memory_limit import Room
-from robatch.bench.scale.results import FILES
-from robatch.bench.scale.rows import COLUMNS
-from robatch.instances import InputError
+from robatch.bench.common.heap_baseline import registered
+from robatch.bench.scale import memory_limit
+from robatch.bench.scale.memory_limit import MemoryLimit
+from robatch.bench.scale.results import ScaleResults
+from robatch.bench.scale.rows import ScaleRow
 from robatch.solvers import Answer, Request, registry
 
 SERIES = series_of(("realistic", "ties"), shapes=("2x2",), forms=("dense", "factored"))
@@ -75,10 +74,10 @@ def test_end_to_end(tmp_path: Path) -> None:
         assert not row.pass_scaled
         if row.solver == "exact":
             assert row.proven
-    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "rows.jsonl"])
+    assert sorted(path.name for path in out.iterdir()) == sorted([*ScaleResults.FILES, "rows.jsonl"])
     with (out / "results.csv").open(newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
-    assert tuple(table[0]) == COLUMNS
+    assert tuple(table[0]) == ScaleRow.COLUMNS
     assert [float(line["utility"]) for line in table] == [row.utility for row in results.rows]
     assert [json.loads(line["runtimes"]) for line in table] == [row.runtimes for row in results.rows]
     for name in ("time.png", "gap.png"):
@@ -96,7 +95,7 @@ def test_end_to_end(tmp_path: Path) -> None:
     json.dumps(results.to_json(), allow_nan=False)
 
 
-def test_the_oracle_is_registered_only_while_the_benchmark_runs() -> None:
+def test_the_baseline_is_registered_only_while_the_benchmark_runs() -> None:
     scale_benchmark((Series(),), (3,), ("python-heap",), **QUICK)
     assert "python-heap" not in registry._solvers
 
@@ -150,8 +149,8 @@ def test_the_rule_is_for_each_series(sized: dict[str, Any]) -> None:
 
 
 def test_sizes_that_do_not_fit_the_memory_are_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    needed = max(SERIES[0].making_bytes(50), SERIES[0].input_bytes(50) + 50 * 4 * scale_room.STATE_BYTES["own"])
-    monkeypatch.setattr(machine, "available_bytes", lambda: needed / scale_room.MEMORY_SHARE)
+    needed = max(SERIES[0].making_bytes(50), SERIES[0].input_bytes(50) + 50 * 4 * memory_limit.STATE_BYTES["own"])
+    monkeypatch.setattr(machine, "available_bytes", lambda: needed / memory_limit.MEMORY_SHARE)
     results = scale_benchmark((SERIES[0],), (50, 51), ("greedy", "exact"), output=tmp_path, **QUICK)
     assert [row.status == "skipped" for row in results.rows] == [False, False, True, True]
     assert all(re.fullmatch("needs about .*, more than 60 % of the .* of available memory", str(row.message))
@@ -160,17 +159,17 @@ def test_sizes_that_do_not_fit_the_memory_are_recorded(monkeypatch: pytest.Monke
 
 
 def test_the_pass_is_scaled_where_its_array_does_not_fit() -> None:
-    assert Room(None).pass_rows(Series(form="factored"), 10**7) == 10**7
-    assert Room(10**9).pass_rows(Series(form="factored"), 10**7) == scale_room.PASS_ROWS
-    assert Room(10**9).pass_rows(Series(), 10**7) == 10**7
-    assert Room(10**9).pass_rows(Series(form="factored"), 10**5) == 10**5
+    assert MemoryLimit(None).pass_rows(Series(form="factored"), 10**7) == 10**7
+    assert MemoryLimit(10**9).pass_rows(Series(form="factored"), 10**7) == memory_limit.PASS_ROWS
+    assert MemoryLimit(10**9).pass_rows(Series(), 10**7) == 10**7
+    assert MemoryLimit(10**9).pass_rows(Series(form="factored"), 10**5) == 10**5
 
 
 def test_the_heap_in_python_is_for_small_sizes() -> None:
-    reason = scale_room.refusal(Series(), 100_001, "greedy", [], 1.0, Room(None))
+    reason = memory_limit.refusal(Series(), 100_001, "greedy", [], 1.0, MemoryLimit(None))
     assert reason is None
-    with scale_module.oracle.registered():
-        assert "100,000" in str(scale_room.refusal(Series(), 100_001, "python-heap", [], 1.0, Room(None)))
+    with registered():
+        assert "100,000" in str(memory_limit.refusal(Series(), 100_001, "python-heap", [], 1.0, MemoryLimit(None)))
 
 
 # ---- resuming
@@ -193,16 +192,6 @@ def test_resumes_after_an_interruption(sized: dict[str, Any], tmp_path: Path) ->
     assert sized["sizes"] == []
 
 
-def test_a_torn_line_is_measured_again(tmp_path: Path) -> None:
-    first = scale_benchmark(SERIES[:1], SIZES, ("greedy", "pareto"), output=tmp_path, **QUICK)
-    path = tmp_path / "rows.jsonl"
-    path.write_bytes(path.read_bytes()[:-40])
-    second = scale_benchmark(SERIES[:1], SIZES, ("greedy", "pareto"), output=tmp_path, **QUICK)
-    assert second.rows[:3] == first.rows[:3]
-    assert [row.utility for row in second.rows] == [row.utility for row in first.rows]
-    assert len(path.read_text().splitlines()) == 5
-
-
 def test_survives_a_kill(tmp_path: Path) -> None:
     sizes = ",".join(str(size) for size in range(1, 400))
     arguments = ["bench", "scale", "--sizes", sizes, "--solvers", "greedy", "-o", str(tmp_path)]
@@ -216,21 +205,3 @@ def test_survives_a_kill(tmp_path: Path) -> None:
     lines = [line for line in left if line.endswith(b"\n")]
     assert len(lines) >= 4
     assert all(json.loads(line) for line in lines)
-
-
-def test_other_settings_are_refused_or_start_afresh(tmp_path: Path) -> None:
-    scale_benchmark(SERIES[:1], (5,), ("greedy",), output=tmp_path, **QUICK)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(InputError, match="seed was 0, and is 1"):
-        scale_benchmark(SERIES[:1], (5,), ("greedy",), output=tmp_path, seed=1, **QUICK)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    scale_benchmark(SERIES[:1], (5,), ("greedy",), output=tmp_path, seed=1, resume=False, **QUICK)
-
-
-def test_the_record_of_another_benchmark_is_refused(tmp_path: Path) -> None:
-    from robatch.bench import gap_benchmark
-    from robatch.instances import generate
-
-    gap_benchmark({"ties": generate("ties", 5)}, (0.3,), ("greedy",), output=tmp_path)
-    with pytest.raises(InputError, match="no record of"):
-        scale_benchmark(SERIES[:1], (5,), ("greedy",), output=tmp_path, **QUICK)

@@ -17,9 +17,9 @@ from robatch.bench import (
     scale_benchmark,
     series_of,
 )
-from robatch.bench.scale import benchmark as scale_module
+from robatch.bench.common.heap_baseline import registered
 from robatch.bench.scale.presets import ScalePreset
-from robatch.bench.scale.results import FILES
+from robatch.bench.scale.results import ScaleResults
 from robatch.cli import main
 from robatch.instances import InputError
 from robatch.solvers import Answer, Request, registry
@@ -57,7 +57,7 @@ def test_bad_arguments(tmp_path: Path, change: dict[str, Any], words: str) -> No
 def test_presets(make: Any) -> None:
     preset: ScalePreset = make()
     assert len(set(preset.series)) == len(preset.series)
-    with scale_module.oracle.registered():
+    with registered():
         assert all(registry.get(name).installed for name in preset.solvers)
     assert "exact" in preset.solvers
     for series in preset.series:
@@ -74,7 +74,7 @@ def test_command(tmp_path: Path) -> None:
     done = robatch(*chosen, "--families", "ties", "-o", out)
     assert done.exit_code == 0, done.output
     assert "ties · 2x2 · dense float64 · 1 thread" in done.stdout
-    assert sorted(path.name for path in out.iterdir()) == sorted([*FILES, "rows.jsonl"])
+    assert sorted(path.name for path in out.iterdir()) == sorted([*ScaleResults.FILES, "rows.jsonl"])
     command = "robatch bench scale --sizes 100,5 --families ties --shapes 2x2 --solvers greedy,exact --repeats 1"
     assert f"`{command}`" in (out / "scale.md").read_text(encoding="utf-8")
     again = robatch(*command.split()[3:], "-o", out, "--json")

@@ -14,9 +14,10 @@ from robatch.bench import (
     scale_benchmark,
     series_of,
 )
-from robatch.bench.common.subprocess_runner import OverranError, SolverDiedError, measure_apart
+from robatch.bench.common.subprocess_runner import OverranError, SolverDiedError
 from robatch.bench.scale import benchmark as scale_module
-from robatch.bench.scale.memory_limit import Room
+from robatch.bench.scale.measure_in_subprocess import measure_in_subprocess
+from robatch.bench.scale.memory_limit import MemoryLimit
 
 SERIES = series_of(("realistic", "ties"), shapes=("2x2",), forms=("dense", "factored"))
 QUICK = {"time_limit": 5.0, "repeats": 1}
@@ -34,13 +35,13 @@ def test_memory_is_measured_in_another_process() -> None:
 
 
 def test_solvers_of_others_run_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scale_module, "APART_FROM", 20)
+    monkeypatch.setattr(scale_module, "SUBPROCESS_FROM", 20)
     results = scale_benchmark((SERIES[0],), (20,), ("highs", "greedy"), **QUICK)
     highs, greedy = results.rows
     assert highs.status == "optimal"
     assert len(highs.passes) == len(highs.runtimes) + 1
     assert greedy.gap is not None
-    monkeypatch.setattr("robatch.bench.common.subprocess_runner.GRACE_S", -14.9)
+    monkeypatch.setattr("robatch.bench.scale.measure_in_subprocess.GRACE_S", -14.9)
     results = scale_benchmark((SERIES[0],), (20, 30), ("highs",), **QUICK)
     assert (results.rows[0].status, results.rows[0].limit) == ("no_solution", "time")
     assert "ignored its time limit" in str(results.rows[0].message)
@@ -53,16 +54,16 @@ def test_a_process_that_dies_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(subprocess, "run", killed)
     with pytest.raises(SolverDiedError, match="SIGKILL: no memory was left"):
-        measure_apart(Series(), 5, "greedy", SETTINGS, Room(None), memory_only=True)
+        measure_in_subprocess(Series(), 5, "greedy", SETTINGS, MemoryLimit(None), memory_only=True)
 
 
 def test_another_process_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("robatch.bench.common.subprocess_runner.GRACE_S", -14.99)
+    monkeypatch.setattr("robatch.bench.scale.measure_in_subprocess.GRACE_S", -14.99)
     with pytest.raises(OverranError):
-        measure_apart(Series(), 5, "greedy", SETTINGS, Room(None), memory_only=True)
+        measure_in_subprocess(Series(), 5, "greedy", SETTINGS, MemoryLimit(None), memory_only=True)
 
 
 def test_a_failure_in_another_process_is_told() -> None:
-    fields = measure_apart(Series(), 5, "nix", SETTINGS, Room(None), memory_only=True)
+    fields = measure_in_subprocess(Series(), 5, "nix", SETTINGS, MemoryLimit(None), memory_only=True)
     assert fields["status"] == "error"
     assert "solver is 'nix'" in fields["message"]

@@ -1,0 +1,9 @@
+from .benchmark import realized_benchmark as realized_benchmark
+from .cells import Instance as Instance
+from .cells import given_instance as given_instance
+from .cells import instances_of as instances_of
+from .presets import RealizedPreset as RealizedPreset
+from .presets import default_realized_preset as default_realized_preset
+from .presets import quick_realized_preset as quick_realized_preset
+from .results import RealizedResults as RealizedResults
+from .rows import RealizedRow as RealizedRow

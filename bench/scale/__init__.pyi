@@ -1,0 +1,12 @@
+from .benchmark import scale_benchmark as scale_benchmark
+from .cells import Series as Series
+from .cells import series_of as series_of
+from .presets import ScalePreset as ScalePreset
+from .presets import default_scale_preset as default_scale_preset
+from .presets import full_scale_preset as full_scale_preset
+from .presets import quick_scale_preset as quick_scale_preset
+from .ratio_results import Ratio as Ratio
+from .ratio_results import Ratios as Ratios
+from .ratios import measure_ratios as measure_ratios
+from .results import ScaleResults as ScaleResults
+from .rows import ScaleRow as ScaleRow
