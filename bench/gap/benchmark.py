@@ -101,15 +101,7 @@ def gap_benchmark(  # wide: one parameter for each setting
 
 
 class GapBenchmark(Benchmark[Row, GapResults]):
-    """A cell is an instance with a cost model and a budget fraction.
-
-    Parameters
-    ----------
-    settings
-        See `gap_benchmark`.
-    instances
-        Problems by name.
-    """
+    """A cell is an instance with a cost model and a budget fraction."""
 
     row, terminal, results = Row, Terminal, GapResults
 

@@ -104,15 +104,7 @@ def realized_benchmark(  # wide: one parameter for each setting
 
 
 class RealizedBenchmark(Benchmark[RealizedRow, RealizedResults]):
-    """A cell is an instance with a budget fraction: the amortized optimum first, then solvers under realized cost.
-
-    Parameters
-    ----------
-    settings
-        See `realized_benchmark`.
-    instances
-        Problems.
-    """
+    """A cell is an instance with a budget fraction: the amortized optimum first, then solvers under realized cost."""
 
     row, terminal, results = RealizedRow, RealizedTerminal, RealizedResults
 

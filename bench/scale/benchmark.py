@@ -103,15 +103,7 @@ def scale_benchmark(  # wide: one parameter for each setting
 
 
 class ScaleBenchmark(Benchmark[ScaleRow, ScaleResults]):
-    """A cell is a series at a number of queries.
-
-    Parameters
-    ----------
-    settings
-        See `scale_benchmark`.
-    series
-        Kinds of problems.
-    """
+    """A cell is a series at a number of queries."""
 
     row, terminal, results = ScaleRow, ScaleTerminal, ScaleResults
 

@@ -28,30 +28,8 @@ def measure_in_subprocess(
 ) -> dict[str, Any]:
     """Measure a solver in a cell, its peak memory included.
 
-    The process runs the solver on small problems of the same kind before it makes the problem and measures.
-
-    Parameters
-    ----------
-    series, queries, solver
-        What is solved by whom.
-    settings
-        Of the scaling benchmark.
-    memory
-        The memory there is.
-    memory_only
-        Whether to run the solver once, and only for its memory.
-
-    Returns
-    -------
-    dict
-        The measured fields of a row, see `CellProblem.measure`.
-
-    Raises
-    ------
-    SolverDiedError
-        If the process died, as it does when the machine has no memory left.
-    OverranError
-        If it did not end.
+    The process runs the solver on small problems of the same kind before it measures; with `memory_only` once, and only
+    for its memory. The fields are those of `CellProblem.measure`, the errors those of `run_module`.
     """
     task = {
         "series": asdict(series), "queries": queries, "solver": solver, "settings": dict(settings),

@@ -59,21 +59,7 @@ class MemoryLimit:
 def refusal(
     series: Series, queries: int, solver: str, smaller: Sequence[ScaleRow], time_limit: float, memory: MemoryLimit
 ) -> str | None:
-    """Say why a solver is not run in a cell; None if it is.
-
-    Parameters
-    ----------
-    series, queries
-        The cell.
-    solver
-        Its name.
-    smaller
-        Its rows in the series at smaller sizes.
-    time_limit
-        Seconds for each run.
-    memory
-        The memory there is.
-    """
+    """Say why a solver is not run in a cell; None if it is. Its rows at smaller sizes of the series may tell."""
     stopped = next((reason for row in smaller if (reason := why_stopped(row, time_limit))), None)
     if stopped is not None:
         return stopped
