@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
-from collections.abc import Iterator
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -58,13 +57,11 @@ def calls(plan: Path, policy: str, seed: int, problem: str | None, vectors: Path
         lengths=None if problem is None else _lengths(made, problem),
         similarity=None if vectors is None else read_vectors(vectors),
     )
-    lines = _csv(made, formed) if output is not None and output.suffix == ".csv" else _json(made, formed)
     if output is None:
-        for line in lines:
-            click.echo(line, nl=False)
+        _write(made, formed, sys.stdout, as_csv=False)
         return
     with replacing(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        stream.writelines(lines)
+        _write(made, formed, stream, as_csv=output.suffix == ".csv")
     click.echo(f"{output}: {len(formed):,} calls of {len(formed.order):,} queries")
 
 
@@ -96,25 +93,16 @@ def read_vectors(path: Path) -> Any:
         raise InputError(f"cannot read {str(path)!r}: it holds no vectors, {needed} is needed") from None
 
 
-def _rows(plan: Plan, calls: Calls) -> Iterator[tuple[int, str, int, list[Any]]]:
-    ids = plan.query_ids
+def _write(plan: Plan, calls: Calls, stream: IO[str], as_csv: bool) -> None:
+    """Write a row a call, as CSV or as lines of JSON."""
+    ids, fields = plan.query_ids, ("call", "model", "batch_size", "queries")
+    writer = csv.writer(stream, lineterminator="\n")
+    if as_csv:
+        writer.writerow(fields)
     for number, call in enumerate(calls):
-        queries = call.queries if ids is None else ids[call.queries]
-        yield number, call.state.model, call.state.batch_size, queries.tolist()
-
-
-def _json(plan: Plan, calls: Calls) -> Iterator[str]:
-    for number, model, size, queries in _rows(plan, calls):
-        row = {"call": number, "model": model, "batch_size": size, "queries": queries}
-        yield json.dumps(row, ensure_ascii=False) + "\n"
-
-
-def _csv(plan: Plan, calls: Calls) -> Iterator[str]:
-    line = io.StringIO()
-    writer = csv.writer(line, lineterminator="\n")
-    writer.writerow(["call", "model", "batch_size", "queries"])
-    for number, model, size, queries in _rows(plan, calls):
-        writer.writerow([number, model, size, json.dumps(queries, ensure_ascii=False)])
-        yield line.getvalue()
-        line.seek(0)
-        line.truncate()
+        queries = (call.queries if ids is None else ids[call.queries]).tolist()
+        row = (number, call.state.model, call.state.batch_size, queries)
+        if as_csv:
+            writer.writerow([*row[:3], json.dumps(queries, ensure_ascii=False)])
+        else:
+            stream.write(json.dumps(dict(zip(fields, row, strict=True)), ensure_ascii=False) + "\n")

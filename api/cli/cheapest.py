@@ -7,18 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robatch.cli.support import (
-    check_file,
-    cost_option,
-    failed,
-    json_option,
-    output_option,
-    print_json,
-    read_problem,
-    search_options,
-    show_figures,
-    states_used,
-)
+from robatch.cli import support
 
 if TYPE_CHECKING:
     from robatch.solvers.cheapest.cheapest import Cheapest
@@ -38,10 +27,10 @@ if TYPE_CHECKING:
     help="greedy, exact, highs, cpsat, scip, cbc or pulp-highs; auto: exact under amortized cost, greedy under "
     "realized cost.",
 )  # fmt: skip
-@cost_option("Cost to make least.")
-@search_options("Relative gap in cost")
-@output_option("Parquet file to write the plan to.")
-@json_option
+@support.cost_option("Cost to make least.")
+@support.search_options("Relative gap in cost")
+@support.output_option("Parquet file to write the plan to.")
+@support.json_option
 def cheapest(  # wide: one parameter per option
     problem: str,
     utility: float | None,
@@ -64,17 +53,17 @@ def cheapest(  # wide: one parameter per option
 
     if sum(value is not None for value in (utility, mean, of_best)) != 1:
         raise InputError("exactly one of --utility, --mean and --of-best is needed")
-    check_file(output)
-    task = read_problem(problem)
+    support.check_file(output)
+    task = support.read_problem(problem)
     found = find_cheapest(task, utility=utility, mean=mean, of_best=of_best, solver=solver, cost=cost, **limits)
     if output is not None and found.plan is not None:
         found.plan.write(output)
     if as_json:
-        print_json({**found.summary(), "states": [] if found.plan is None else states_used(found.plan)})
+        support.print_json({**found.summary(), "states": [] if found.plan is None else support.states_used(found.plan)})
     elif found.plan is not None:
         show(found, output)
     if found.plan is None:
-        raise failed(found.message, found.solver, found.limit)
+        raise support.failed(found.message, found.solver, found.limit)
 
 
 def show(found: Cheapest, output: Path | None) -> None:
@@ -93,4 +82,4 @@ def show(found: Cheapest, output: Path | None) -> None:
         "amortized cost": f"{plan.amortized_cost:.6g} USD",
         "realized cost": f"{plan.realized_cost:.6g} USD",
     }
-    show_figures(figures, plan, found.shadow_price, found.runtime, output)
+    support.show_figures(figures, plan, found.shadow_price, found.runtime, output)

@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from robatch.cli.support import (
-    FILE,
-    NUMBERS,
-    check_file,
-    json_option,
-    output_option,
-    print_json,
-    read_problem,
-    threads_option,
-    time_limit_option,
-)
+from robatch.cli import support
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import whole
 
@@ -35,13 +25,13 @@ Rows = list[dict[str, float | None]]
 @click.argument("problem")
 @click.option("--resolution", type=float, help="Greatest relative error in utility; 0 keeps every breakpoint.")
 @click.option("--points", type=int, default=101, show_default=True, help="Budgets to write, evenly spread.")
-@click.option("--budgets", type=NUMBERS, help="Budgets to write instead, in USD, such as 0.1,0.25.")
+@click.option("--budgets", type=support.NUMBERS, help="Budgets to write instead, in USD, such as 0.1,0.25.")
 @click.option("--exact", is_flag=True, help="Add the proven optimum at each budget (amortized cost).")
-@time_limit_option("Seconds for each optimum.")
-@threads_option()
-@output_option("CSV file to write.")
-@click.option("--plot", type=FILE, help="PNG file to draw the curve to.")
-@json_option
+@support.time_limit_option("Seconds for each optimum.")
+@support.threads_option()
+@support.output_option("CSV file to write.")
+@click.option("--plot", type=support.FILE, help="PNG file to draw the curve to.")
+@support.json_option
 def frontier(  # wide: one parameter per option
     problem: str,
     resolution: float | None,
@@ -65,14 +55,14 @@ def frontier(  # wide: one parameter per option
     from robatch.instances.files import replacing, write_text
     from robatch.solvers.analysis.frontier import frontier as compute
 
-    check_file(output)
-    check_file(plot)
+    support.check_file(output)
+    support.check_file(plot)
     if output is not None and output == plot:
         raise InputError(f"output and plot are both {str(output)!r}: two files are needed")
     if time_limit is not None and not exact:
         raise InputError(f"time-limit is {time_limit}: it is for the optima, which --exact adds")
     points = whole("points", points, 2, most=1_000_000)
-    task = read_problem(problem)
+    task = support.read_problem(problem)
     curve = compute(task, resolution, threads)
     if budgets is not None and not len(budgets):
         raise InputError("budgets is empty: at least one number is needed")
@@ -92,7 +82,7 @@ def frontier(  # wide: one parameter per option
         with replacing(plot) as temporary:
             temporary.write_bytes(frontier_plot(curve, rows if exact else None))
     if as_json:
-        print_json({"breakpoints": len(curve.budgets), "error": curve.error, "rows": rows})
+        support.print_json({"breakpoints": len(curve.budgets), "error": curve.error, "rows": rows})
         return
     if output is None:
         click.echo(_csv(rows), nl=False)

@@ -7,20 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robatch.cli.support import (
-    FILE,
-    check_file,
-    cost_option,
-    failed,
-    json_option,
-    output_option,
-    print_json,
-    progress_wanted,
-    read_problem,
-    search_options,
-    show_figures,
-    states_used,
-)
+from robatch.cli import support
 from robatch.instances.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,12 +24,12 @@ if TYPE_CHECKING:
     "--solver", default="auto", show_default=True,
     help="A name of `robatch solvers`; auto: exact under amortized cost, greedy for realized cost and constraints.",
 )  # fmt: skip
-@cost_option("Cost held against the budget.")
-@search_options("Relative gap")
-@click.option("--initial", type=FILE, help="Plan to start from.")
-@output_option("Parquet file to write the plan to.")
-@click.option("--write-model", type=FILE, help="MPS or LP file to write the mathematical model to.")
-@json_option
+@support.cost_option("Cost held against the budget.")
+@support.search_options("Relative gap")
+@click.option("--initial", type=support.FILE, help="Plan to start from.")
+@support.output_option("Parquet file to write the plan to.")
+@click.option("--write-model", type=support.FILE, help="MPS or LP file to write the mathematical model to.")
+@support.json_option
 def solve(  # wide: one parameter per option
     problem: str,
     budget: float | None,
@@ -67,11 +54,11 @@ def solve(  # wide: one parameter per option
 
     if (budget is None) == (budget_fraction is None):
         raise InputError("exactly one of --budget and --budget-fraction is needed")
-    check_file(output)
-    check_file(write_model)
+    support.check_file(output)
+    support.check_file(write_model)
     if solver != "auto":
         get(solver)  # an unknown name is refused before anything is written
-    task = read_problem(problem)
+    task = support.read_problem(problem)
     start = None if initial is None else Plan.read(initial)
     usd = task.budget_at(budget_fraction) if budget is None and budget_fraction is not None else budget
     assert usd is not None
@@ -79,17 +66,17 @@ def solve(  # wide: one parameter per option
         from robatch.solvers.mip.export import export
 
         export(task, usd, write_model, cost=cost)
-    progress = not as_json and progress_wanted()
+    progress = not as_json and support.progress_wanted()
     plan = find_plan(task, usd, solver, cost, initial_plan=start, progress=progress, **limits)
     if output is not None and plan.assignment is not None:
         plan.write(output)
     if as_json:
-        print_json({**plan.summary(), "states": states_used(plan)})
+        support.print_json({**plan.summary(), "states": support.states_used(plan)})
     elif plan.assignment is not None or plan.bound is not None:
         show_plan(plan, output)
     only_bounds = plan.bound is not None and plan.limit is None and get(plan.solver).proves == "bound"
     if plan.assignment is None and not only_bounds:
-        raise failed(plan.message, solver, plan.limit)
+        raise support.failed(plan.message, solver, plan.limit)
     if plan.assignment is None and output is not None:
         raise click.ClickException(f"solver {solver!r} gives a bound and no plan: nothing was written")
 
@@ -113,4 +100,4 @@ def show_plan(plan: Plan, output: Path | None) -> None:
         "budget": f"{plan.budget:.6g} USD, {plan.cost} cost",
         **costs,
     }
-    show_figures(figures, plan, plan.shadow_price, plan.runtime, output)
+    support.show_figures(figures, plan, plan.shadow_price, plan.runtime, output)

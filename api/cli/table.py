@@ -7,25 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from robatch.cli.support import (
-    FILE,
-    NAMES,
-    WHOLE_NUMBERS,
-    add_options,
-    check_file,
-    json_option,
-    output_option,
-    show_problem,
-)
+from robatch.cli import support
 from robatch.instances.errors import InputError
 
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
 
-table_options = add_options(
-    click.option("--prices", type=FILE, help="CSV, Parquet or JSON with model, price_in and price_out."),
+table_options = support.add_options(
+    click.option("--prices", type=support.FILE, help="CSV, Parquet or JSON with model, price_in and price_out."),
     click.option(
-        "--degradation", type=FILE, help="CSV, Parquet or JSON with model (* for all others), batch_size and retention."
+        "--degradation",
+        type=support.FILE,
+        help="CSV, Parquet or JSON with model (* for all others), batch_size and retention.",
     ),
     click.option(
         "--shared-tokens",
@@ -33,9 +26,9 @@ table_options = add_options(
         help="Tokens of the shared prompt of every call, unless the prices have a column shared_tokens.",
     ),
     click.option(
-        "--batch-sizes", type=WHOLE_NUMBERS, default="1,2,4,8,16,32", show_default=True, help="Of every model."
+        "--batch-sizes", type=support.WHOLE_NUMBERS, default="1,2,4,8,16,32", show_default=True, help="Of every model."
     ),
-    click.option("--models", type=NAMES, help="Only these models of the table."),
+    click.option("--models", type=support.NAMES, help="Only these models of the table."),
     click.option("--query", help="Column of the query ids; by default query_id or query."),
     click.option("--model-column", default="model", show_default=True, help="Column of the models."),
     click.option("--score", help="Column of the scores; by default correct, score or utility."),
@@ -56,11 +49,11 @@ def read_routing_table(path: Path, prices: Path | None, model_column: str, **opt
 
 
 @click.command("import", short_help="Make a problem of a routing table or of measurements.")
-@click.argument("table", type=FILE)
+@click.argument("table", type=support.FILE)
 @table_options
 @click.option("--task", help="Task of the measurements; needed if they have several.")
-@output_option("Parquet file to write.", required=True)
-@json_option
+@support.output_option("Parquet file to write.", required=True)
+@support.json_option
 def import_table(
     table: Path, output: Path, as_json: bool, prices: Path | None, task: str | None, **options: Any
 ) -> None:
@@ -74,7 +67,7 @@ def import_table(
     robatch import mmlu.parquet --prices prices.json --degradation curves.json --shared-tokens 900 -o problem.parquet
     robatch import measurements.parquet -o problem.parquet
     """
-    check_file(output)
+    support.check_file(output)
     if _holds_measurements(table):
         given = [
             name for name in ("degradation", "shared_tokens", "models", "query", "score", "group") if options[name]
@@ -89,7 +82,7 @@ def import_table(
             raise InputError(f"--task belongs to measurements, and {str(table)!r} is a routing table")
         problem = read_routing_table(table, prices, **options)
     problem.write(output)
-    show_problem(problem, output, as_json)
+    support.show_problem(problem, output, as_json)
 
 
 def _holds_measurements(path: Path) -> bool:
