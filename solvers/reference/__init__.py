@@ -2,3 +2,7 @@
 
 Code here is plain and slow where that shows the method; no other solver may use it.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

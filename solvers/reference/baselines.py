@@ -10,6 +10,7 @@ from robatch.instances.problem import Problem
 from robatch.solvers.bounds.fit_to_budget import within
 from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
 from robatch.solvers.bounds.relaxation import Relaxer, thread_count
+from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Answer, Request
 
 
@@ -28,19 +29,16 @@ def run_router_only(request: Request) -> Answer:
 
 
 def run_batch_only(request: Request) -> Answer:
-    """Choose one model and one batch size for all queries: the best pair that keeps the budget.
+    """Choose one model and one batch size for all queries: the best state that keeps the budget.
 
     A query that is not allowed in that state goes to the largest smaller batch size of the model.
     """
-    problem = request.problem
-    best: IntArray | None = None
-    for state in range(problem.n_states):
-        states = uniform(problem, state)
-        if states is None or problem.cost(states, request.cost) > request.budget:
-            continue
-        if best is None or problem.total_utility(states) > problem.total_utility(best):
-            best = states
-    return Answer(best, message=None if best is not None else "no single model and batch size keeps the budget")
+    best = Incumbent()
+    for state in range(request.problem.n_states):
+        states = uniform(request.problem, state)
+        if states is not None:
+            best = best.evaluated(states, request.problem.evaluate(states), request.cost, request.budget)
+    return Answer.of(best, "no single model and batch size keeps the budget")
 
 
 def uniform(problem: Problem, state: int) -> IntArray | None:
@@ -64,21 +62,19 @@ def uniform(problem: Problem, state: int) -> IntArray | None:
 
 def run_cheapest(request: Request) -> Answer:
     """Return the plan of least amortized cost, or the cheapest known one under realized cost."""
-    problem = request.problem
-    states = problem.cheapest_assignment
-    if request.cost == "realized" and problem.realized_cost(states) > request.budget:
+    problem, states = request.problem, request.problem.cheapest_assignment
+    evaluation = problem.evaluate(states)
+    if request.cost == "realized" and evaluation.realized_cost > request.budget:
         states = cheapest_realized_assignment(problem)
-    if problem.cost(states, request.cost) > request.budget:
-        return Answer(message="the cheapest plan known exceeds the budget")
-    return Answer(states)
+        evaluation = problem.evaluate(states)
+    found = Incumbent().evaluated(states, evaluation, request.cost, request.budget)
+    return Answer.of(found, "the cheapest plan known exceeds the budget")
 
 
 def run_best(request: Request) -> Answer:
     """Return the plan of greatest utility, if the budget pays for it; its utility bounds every plan."""
-    problem = request.problem
-    states = problem.best_assignment
-    bound = problem.total_utility(states)
-    cost = problem.cost(states, request.cost)
-    if cost > request.budget:
-        return Answer(bound=bound, message=f"the plan of greatest utility costs {cost:.9g} USD, over the budget")
-    return Answer(states, bound=bound)
+    states = request.problem.best_assignment
+    evaluation = request.problem.evaluate(states)
+    found = Incumbent(bound=evaluation.utility).evaluated(states, evaluation, request.cost, request.budget)
+    spent = evaluation.cost(request.cost)
+    return Answer.of(found, f"the plan of greatest utility costs {spent:.9g} USD, over the budget")

@@ -12,11 +12,11 @@ from robatch.solvers.limits import entries, legal, needs
 from robatch.solvers.plan.plan import Cost
 from robatch.solvers.registry import Answer, Request
 
-MOST = 50_000_000  # assignments
-MOST_COUPLED = 5_000_000  # where constraints or conflicts are to be kept
-ROUNDING = 1e-12
-DOUBT = 1e-9  # relative: closer to a limit, the last digits decide, which `legal` looks at
-AT_ONCE = 1 << 16
+MAX_ASSIGNMENTS = 50_000_000
+MAX_ASSIGNMENTS_COUPLED = 5_000_000  # where constraints or conflicts are to be kept
+ROUNDING = 1e-12  # relative: what sums of cost may err at most
+UNSURE = 1e-9  # relative: closer to a limit, the last digits decide, which `legal` looks at
+BLOCK = 1 << 16  # assignments that are weighed at once
 
 
 def run(request: Request) -> Answer:
@@ -30,7 +30,7 @@ def run(request: Request) -> Answer:
     problem, realized = request.problem, request.cost == "realized"
     allowed = problem.allowed()
     coupled = bool(needs(problem, request.cost))
-    most = MOST_COUPLED if coupled else MOST
+    most = MAX_ASSIGNMENTS_COUPLED if coupled else MAX_ASSIGNMENTS
     if np.sum(np.log(allowed.sum(axis=1))) > np.log(most):
         raise InputError(
             f"brute-force is given {problem.n_queries} queries with up to {problem.n_states} states: "
@@ -68,10 +68,10 @@ def best_legal(problem: Problem, budget: float, cost: Cost) -> IntArray | None:
     shape = [len(states) for states in choices]
     best: IntArray | None = None
     top = -np.inf
-    for begin in range(0, int(np.prod(shape)), AT_ONCE):
-        codes = np.arange(begin, min(begin + AT_ONCE, int(np.prod(shape))))
+    for begin in range(0, int(np.prod(shape)), BLOCK):
+        codes = np.arange(begin, min(begin + BLOCK, int(np.prod(shape))))
         places = np.unravel_index(codes, shape)
-        states = np.stack([own[place] for own, place in zip(choices, places, strict=True)], axis=1)
+        states = np.stack([states[place] for states, place in zip(choices, places, strict=True)], axis=1)
         utility, clear = _weigh(problem, states, budget, cost)
         for row in np.argsort(-utility, kind="stable"):
             if utility[row] <= top:
@@ -89,28 +89,28 @@ def _weigh(problem: Problem, states: IntArray, budget: float, cost: Cost) -> tup
     """
     queries, realized = np.arange(problem.n_queries), cost == "realized"
     model, groups = problem.state_model[states], problem.group_codes
-    worth = problem.utilities().astype(np.float64)[queries, states]
+    utilities = problem.utilities().astype(np.float64)[queries, states]
     paid = problem.query_costs()[queries, model] if realized else problem.amortized_costs()[queries, states]
     cells = np.arange(problem.n_states) == states[:, :, None]  # (M, N, S)
     in_group = np.arange(problem.n_groups) == groups[:, None]  # (N, G)
     calls = -(-np.einsum("mns,ng->mgs", cells, in_group, dtype=np.int64) // problem.state_batch_size)
     billed = calls * (problem.call_price if realized else 0.0)
-    clear = paid.sum(axis=1) + billed.sum(axis=(1, 2)) <= budget * (1 + DOUBT)
+    clear = paid.sum(axis=1) + billed.sum(axis=(1, 2)) <= budget * (1 + UNSURE)
     for entry in entries(problem):
         k = entry.place
-        columns, own = problem.state_model == k, groups == k
+        columns, inside = problem.state_model == k, groups == k
         if entry.kind == "max_queries":
             clear &= (model == k).sum(axis=1) <= entry.limit
         elif entry.kind == "max_calls":
             clear &= calls[:, :, columns].sum(axis=(1, 2)) <= entry.limit
         elif entry.kind == "max_cost":
             used = (paid * (model == k)).sum(axis=1) + billed[:, :, columns].sum(axis=(1, 2))
-            clear &= used <= entry.limit * (1 + DOUBT)
+            clear &= used <= entry.limit * (1 + UNSURE)
         elif entry.kind == "group_budget":
-            clear &= paid[:, own].sum(axis=1) + billed[:, k].sum(axis=1) <= entry.limit * (1 + DOUBT)
+            clear &= paid[:, inside].sum(axis=1) + billed[:, k].sum(axis=1) <= entry.limit * (1 + UNSURE)
         else:
-            clear &= worth[:, own].mean(axis=1) >= entry.limit * (1 - DOUBT)
-    return worth.sum(axis=1), clear
+            clear &= utilities[:, inside].mean(axis=1) >= entry.limit * (1 - UNSURE)
+    return utilities.sum(axis=1), clear
 
 
 @njit(cache=True)

@@ -228,7 +228,7 @@ def naive_online(problem, budget, seed):
     costs, utilities = tables(problem)
     n, least = len(costs), costs.min(axis=1)
     order = np.random.default_rng(seed).permutation(n)
-    count = math.ceil(online_duals.OBSERVED * n)
+    count = math.ceil(online_duals.OBSERVED_SHARE * n)
     room = budget - least.sum()
     part = room / n
     sample = problem.take(order[:count])

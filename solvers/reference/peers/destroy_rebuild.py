@@ -31,7 +31,7 @@ from robatch.solvers.registry import Answer, Request
 from robatch.solvers.search_limits import Work
 
 ROUNDS = 100  # from each of the two plans
-PART = 0.1  # of the queries, destroyed in a round
+DESTROYED_SHARE = 0.1  # of the queries, in a round
 
 
 def run(request: Request) -> Answer:
@@ -44,7 +44,7 @@ def run(request: Request) -> Answer:
         return Answer.of(everything)
     first, state, costs, utilities = frontiers(flat(problem))
     lowest, highest = first[:-1], first[1:] - 1
-    count = math.ceil(PART * problem.n_queries)
+    count = math.ceil(DESTROYED_SHARE * problem.n_queries)
 
     def starts(budget: float) -> Iterator[IntArray]:
         """Yield the points of the two plans that the rounds begin with."""
@@ -65,14 +65,14 @@ def run(request: Request) -> Answer:
         random = np.random.default_rng(request.seed)
         best, most = lowest, -1.0
         for point in starts(budget):
-            room = budget - float(costs[point].sum())
+            slack = budget - float(costs[point].sum())
             for _ in range(ROUNDS):
                 if work.late:
                     break
                 chosen = random.choice(problem.n_queries, count, replace=False, shuffle=False)
-                room, _ = rebuild(chosen, room, first, costs, utilities, point)
+                slack, _ = rebuild(chosen, slack, first, costs, utilities, point)
                 work.counts["rounds"] = work.counts.get("rounds", 0) + 1
-            if room >= 0.0 and utilities[point].sum() > most:
+            if slack >= 0.0 and utilities[point].sum() > most:
                 best, most = point, float(utilities[point].sum())
         return np.asarray(state[best], dtype=np.int64)
 

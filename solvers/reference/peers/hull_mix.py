@@ -18,8 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 from robatch.instances.arrays import IntArray
-from robatch.solvers.bounds.fit_to_budget import within
-from robatch.solvers.bounds.relaxation import EDGE
+from robatch.solvers.reference.peers.answer import answered
 from robatch.solvers.reference.peers.uniform import uniform_hull
 from robatch.solvers.registry import Answer, Request
 
@@ -31,7 +30,6 @@ def run(request: Request) -> Answer:
     drawn = np.random.default_rng(request.seed).permutation(problem.n_queries)
 
     def schedule(budget: float) -> IntArray:
-        budget *= 1 + EDGE  # what just fits does not fail by rounding; `within` checks
         if budget >= hull[-1].cost:
             return hull[-1].states
         for low, high in pairwise(hull):
@@ -45,4 +43,4 @@ def run(request: Request) -> Answer:
                 return states
         return problem.cheapest_assignment
 
-    return Answer.of(within(request, schedule), missing="no mix of two states was found to keep the budget")
+    return answered(request, schedule, "no mix of two states was found to keep the budget")

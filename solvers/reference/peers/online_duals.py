@@ -22,16 +22,16 @@ import numpy as np
 
 from robatch.instances.arrays import IntArray
 from robatch.instances.kernels import flat
-from robatch.solvers.bounds.fit_to_budget import within
-from robatch.solvers.bounds.relaxation import EDGE, Relaxer, thread_count
+from robatch.solvers.bounds.relaxation import Relaxer, thread_count
 from robatch.solvers.reference.peers import kernels
+from robatch.solvers.reference.peers.answer import answered
 from robatch.solvers.registry import Answer, Request
 
-OBSERVED = 0.025  # of the queries
-HIGHEST = 1e200  # utility per USD; at an infinite price, what costs nothing would be worth nothing definite
+OBSERVED_SHARE = 0.025  # of the queries
+MAX_PRICE = 1e200  # utility per USD; at an infinite price, what costs nothing would be worth nothing definite
 
 
-def run(request: Request, observed_share: float = OBSERVED) -> Answer:
+def run(request: Request, observed_share: float = OBSERVED_SHARE) -> Answer:
     """Observe the first queries, a share of all, fix the price, and serve the others at it."""
     problem, arrays = request.problem, flat(request.problem)
     order = np.random.default_rng(request.seed).permutation(problem.n_queries)
@@ -41,10 +41,9 @@ def run(request: Request, observed_share: float = OBSERVED) -> Answer:
     relaxer = Relaxer(arrays.take(observed), thread_count(request.threads))
 
     def schedule(budget: float) -> IntArray:
-        budget *= 1 + EDGE  # what just fits does not fail by rounding; `within` checks
-        room = max(budget - float(least.sum()), 0.0)
-        price = relaxer.at(float(least[observed].sum()) + room * len(observed) / problem.n_queries).price
-        states: IntArray = kernels.serve(order, len(observed), min(price, HIGHEST), room, cheapest, least, arrays)
+        slack = max(budget - float(least.sum()), 0.0)
+        price = relaxer.at(float(least[observed].sum()) + slack * len(observed) / problem.n_queries).price
+        states: IntArray = kernels.serve(order, len(observed), min(price, MAX_PRICE), slack, cheapest, least, arrays)
         return states
 
-    return Answer.of(within(request, schedule), missing="the queries could not be served within the budget")
+    return answered(request, schedule, "the queries could not be served within the budget")

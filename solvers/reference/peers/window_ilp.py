@@ -25,10 +25,10 @@ import numpy as np
 from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import whole
-from robatch.solvers.bounds.fit_to_budget import within
-from robatch.solvers.bounds.relaxation import EDGE
 from robatch.solvers.plan.plan import Limit
+from robatch.solvers.reference.peers.answer import answered
 from robatch.solvers.registry import Answer, Request, get
+from robatch.solvers.search_limits import deadline_in
 
 WINDOW = 256  # queries
 
@@ -45,7 +45,7 @@ def run(request: Request, window: int = WINDOW, solver: str = "exact") -> Answer
     if entry.proves != "optimum":
         raise InputError(f"solver of the windows is {solver!r}: one that proves optima is needed")
     solve_window = entry.load()
-    deadline = math.inf if request.time_limit is None else time.perf_counter() + request.time_limit
+    deadline = deadline_in(request.time_limit)
     windows = [
         problem.take(np.arange(begin, min(begin + window, problem.n_queries)))
         for begin in range(0, problem.n_queries, window)
@@ -53,7 +53,6 @@ def run(request: Request, window: int = WINDOW, solver: str = "exact") -> Answer
     limits: list[Limit] = []
 
     def schedule(budget: float) -> IntArray:
-        budget *= 1 + EDGE  # what just fits does not fail by rounding; `within` checks
         part = max(budget - problem.cheapest_budget, 0.0) / len(windows)
         left, found = 0.0, []
         for queries in windows:
@@ -64,24 +63,14 @@ def run(request: Request, window: int = WINDOW, solver: str = "exact") -> Answer
             if seconds <= 0.0:
                 limits.append("time")
             elif may_spend > 0.0:
-                answer = solve_window(
-                    replace(
-                        request,
-                        problem=queries,
-                        budget=may_spend,
-                        cost="amortized",
-                        time_limit=seconds if seconds < math.inf else None,
-                        initial=None,
-                        price=None,
-                        bounds=None,
-                    )
-                )
+                fresh = replace(request, problem=queries, cost="amortized", initial=None, price=None, bounds=None)
+                limit = seconds if seconds < math.inf else None
+                answer = solve_window(replace(fresh, budget=may_spend, time_limit=limit))
                 states = states if answer.assignment is None else answer.assignment
                 limits.extend([answer.limit] if answer.limit is not None else [])
             left = max(may_spend - queries.amortized_cost(states), 0.0)
             found.append(states)
         return np.concatenate(found)
 
-    found = within(request, schedule)
-    missing = "no windows were solved to a plan that keeps the budget"
-    return Answer.of(found.stopped(limits[0] if limits else None), missing, statistics={"windows": len(windows)})
+    answer = answered(request, schedule, "no windows were solved to a plan that keeps the budget")
+    return replace(answer, limit=limits[0] if limits else None, statistics={"windows": len(windows)})
