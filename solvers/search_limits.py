@@ -10,6 +10,11 @@ from robatch.solvers.plan.plan import Limit
 SUMS = ("nodes", "branches")
 
 
+def deadline_in(time_limit: float | None) -> float:
+    """Return the time of `time.perf_counter` some seconds from now; inf for no limit."""
+    return math.inf if time_limit is None else time.perf_counter() + time_limit
+
+
 class Work:
     """Counts and limits of a search.
 
@@ -29,7 +34,7 @@ class Work:
     """
 
     def __init__(self, time_limit: float | None, threads: int) -> None:
-        self.deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
+        self.deadline = deadline_in(time_limit)
         self.threads = threads
         self.limit: Limit | None = None
         self.counts: dict[str, int] = {}

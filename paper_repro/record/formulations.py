@@ -34,7 +34,7 @@ GAP = 5e-10
 def linked(model: MipModel) -> MipModel:
     """Return a model with x <= y for every pair that shares its calls."""
     cells = zip(model.columns.call_group.tolist(), model.columns.call_state.tolist(), strict=True)
-    place = {cell: model.n_pairs + j for j, cell in enumerate(cells)}
+    place = {cell: model.n_candidates + j for j, cell in enumerate(cells)}
     groups = model.problem.group_codes[model.query].tolist()
     ends = [place.get(cell) for cell in zip(groups, model.state.tolist(), strict=True)]
     pairs = [(pair, end) for pair, end in enumerate(ends) if end is not None]
@@ -75,7 +75,7 @@ def table(sizes: list[int], seeds: int, time_limit: float) -> str:
             assert plan.assignment is not None
             request = Request(problem, budget, "realized", time_limit, GAP, threads=1)
             for form, model in enumerate(models(problem, budget, plan)):
-                pairs[form].append(model.n_pairs)
+                pairs[form].append(model.n_candidates)
                 for name, run in BACKENDS.items():
                     begin = time.perf_counter()
                     outcome = run(model, request, model.to_values(plan.assignment))

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from robatch.solvers.bounds.relaxation import Relaxer, Steps
 
 
-ALL_STEPS = 100_000  # queries up to which every breakpoint is kept unless told otherwise
+MAX_ALL_STEPS = 100_000  # queries up to which every breakpoint is kept unless told otherwise
 RESOLUTION = 1e-8  # beyond: error allowed in utility, relative to the greatest
 RANGES = 4  # parts of the queries that are counted by themselves, whatever the number of threads
-MOST_BINS = 1 << 20
-LEAST_BITS, MOST_BITS = 4, 16  # an octave of slopes is cut in two to the power of so many parts at first
-UNEVEN = 0.75  # bits more than an even spread of slopes needs
-EDGE = 1e-12  # relative: what sums of cost may err at most
-NEAR = 0.001  # relative width, to each side, of a bracket around a price of the curve
-MARGIN = 4  # octaves of slopes beyond those of the sample that have bins of their own
+MAX_BINS = 1 << 20
+LEAST_BITS, MAX_BITS = 4, 16  # an octave of slopes is cut in two to the power of so many parts at first
+UNEVEN_BITS = 0.75  # bits more than an even spread of slopes needs
+COST_ROUNDING = 1e-12  # relative: what sums of cost may err at most
+BRACKET = 0.001  # relative width, to each side, of a bracket around a price of the curve
+MARGIN_OCTAVES = 4  # octaves of slopes beyond those of the sample that have bins of their own
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class Frontier:
     def _at_least(self, budget: npt.ArrayLike) -> FloatArray:
         """Raise budgets that are below the cheapest plan by no more than rounding."""
         wanted, least = np.asarray(budget, dtype=np.float64), self.budgets[0]
-        return np.where((wanted < least) & (wanted >= least * (1 - EDGE)), least, wanted)
+        return np.where((wanted < least) & (wanted >= least * (1 - COST_ROUNDING)), least, wanted)
 
     def plan(self, budget: float, solver: str = "greedy", **options: Any) -> Plan:
         """Return a plan at a budget in USD: ``greedy`` takes what is known already, ``exact`` proves the optimum.
@@ -106,7 +106,7 @@ class Frontier:
             budget = max(budget, self.problem.dearest_budget)
         price = float(self.shadow_price(budget))
         if 0.0 < price < math.inf:  # where only bins are known, one pass near the price finds the steps
-            self._relaxer.prices = price * (1 + NEAR), price * (1 - NEAR)
+            self._relaxer.prices = price * (1 + BRACKET), price * (1 - BRACKET)
         from robatch.solvers.bounds.shared import Bounds
 
         entry, request = asked(self.problem, budget, solver, **options)
@@ -156,7 +156,7 @@ def frontier(problem: Problem, resolution: float | None = None, threads: int | N
     check_constraints("the frontier", frozenset(), needs(problem, "amortized"), "amortized")
 
     if resolution is None:
-        resolution = 0.0 if problem.n_queries <= ALL_STEPS else RESOLUTION
+        resolution = 0.0 if problem.n_queries <= MAX_ALL_STEPS else RESOLUTION
     resolution = number("resolution", resolution, most=1.0, needed="a number from 0 to 1")
     count = thread_count(None if threads is None else whole("threads", threads, 1, most=1024))
     relaxer = Relaxer(flat(problem), count)
@@ -185,7 +185,7 @@ def _binned(problem: Problem, relaxer: Relaxer, resolution: float) -> Frontier:
     slopes = some.slope[np.isfinite(some.slope)]
     slopes = slopes if len(slopes) else np.ones(1)
     low, high = (math.frexp(float(slope))[1] for slope in (slopes.min(), slopes.max()))
-    low, high = max(low - MARGIN - 1, -1020), min(high + MARGIN, 1020)
+    low, high = max(low - MARGIN_OCTAVES - 1, -1020), min(high + MARGIN_OCTAVES, 1020)
     shift = 52 - _bits(some, resolution)
     while True:
         edges = _leading_bits(np.array([2.0**low, 2.0**high]), shift)
@@ -198,7 +198,7 @@ def _binned(problem: Problem, relaxer: Relaxer, resolution: float) -> Frontier:
             gap = costs * np.maximum(greatest - mean, 0.0) * np.maximum(mean - least, 0.0) / (greatest - least)
         several = (greatest > least) | np.isinf(greatest)  # infinite slopes may differ and not show it
         error = float(np.where(several, np.where(np.isfinite(gap), gap, gains), 0.0).max(initial=0.0))
-        if error <= resolution * (utility + gains.sum()) or 4 * bins > MOST_BINS:
+        if error <= resolution * (utility + gains.sum()) or 4 * bins > MAX_BINS:
             break
         shift -= 2
     return _curve(problem, relaxer, cost, utility, costs, gains, error)
@@ -216,8 +216,8 @@ def _bits(sampled: Steps, resolution: float) -> int:
     octaves = np.frexp(sampled.slope)[1]
     most = np.bincount(octaves - octaves.min(), sampled.step_gain).max()
     parts = most / (max(resolution, 1e-12) * (sampled.utility + gained))
-    bits = math.ceil(math.log(parts, 4) - 1 + UNEVEN) if parts > 1.0 else LEAST_BITS
-    return min(max(bits, LEAST_BITS), MOST_BITS)
+    bits = math.ceil(math.log(parts, 4) - 1 + UNEVEN_BITS) if parts > 1.0 else LEAST_BITS
+    return min(max(bits, LEAST_BITS), MAX_BITS)
 
 
 def _leading_bits(slopes: FloatArray, shift: int) -> npt.NDArray[np.int64]:
@@ -232,13 +232,13 @@ def _count(relaxer: Relaxer, shift: int, lowest: int, bins: int) -> tuple[float,
 
     rows = relaxer.flat.n_queries
 
-    def run(begin: int, end: int) -> tuple[FloatArray, FloatArray]:
+    def counted(begin: int, end: int) -> tuple[FloatArray, FloatArray]:
         counts = np.tile([0.0, 0.0, np.inf, -np.inf], (bins, 1))
         return sweeps.histogram(begin, end, shift, lowest, counts, relaxer.flat), counts
 
     edges = [rows * part // RANGES for part in range(RANGES + 1)]
     ranges = [(begin, end) for begin, end in pairwise(edges) if begin < end]
-    parts = over_ranges(run, ranges, relaxer.threads)
+    parts = over_ranges(counted, ranges, relaxer.threads)
     cost, utility = (math.fsum(float(x) for sums, _ in parts for x in sums[i]) for i in range(2))
     counts = parts[0][1]
     for _, more in parts[1:]:

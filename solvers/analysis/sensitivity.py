@@ -1,4 +1,4 @@
-"""What a plan hangs on: what the next dollar buys, and how far each query is from another state."""
+"""The sensitivity of a plan: what the next dollar buys, and how far each query is from another state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from robatch.solvers.registry import check_constraints
 
 @dataclass(frozen=True, eq=False)
 class Sensitivity:
-    """What a plan hangs on.
+    """How a plan depends on the budget and on the utilities.
 
     Attributes
     ----------

@@ -2,3 +2,7 @@
 
 Code here searches budgets and costs; plans come from the solvers below.
 """
+
+from robatch.solvers.cheapest.cheapest import Cheapest, cheapest
+
+__all__ = ["Cheapest", "cheapest"]

@@ -5,29 +5,17 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from robatch.instances.arrays import BoolArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.solvers.cheapest.targets import reachable, target_utility
 from robatch.solvers.check.verify_cheapest import verify_cheapest
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status
-from robatch.solvers.registry import AUTO, Answer, Request, get
-from robatch.solvers.solve import EXPLAIN_SECONDS, plan_of, solve
+from robatch.solvers.registry import AUTO, Answer, Request, get, solvers
+from robatch.solvers.solve import plan_of
 
-if TYPE_CHECKING:
-    from robatch.solvers.bounds.relaxation import Relaxer
-    from robatch.solvers.bounds.target_relaxation import Reach
-
-PROGRAMS = ("highs", "cpsat", "scip", "cbc", "pulp-highs")  # mixed-integer programs with a floor of utility
-KNOWN = ("greedy", "exact", *PROGRAMS)
-PAIRS, LONGEST = 20_000, 60.0  # queries times states, and seconds, of a program that takes over from `exact`
 TINY = 2.2250738585072014e-308  # USD: a plan's budget has to be above 0, even where the plan is free
-SOLVES, FEW = 12, 6  # budgets that the greedy scheduler tries under realized cost, and for a start of a program
-START = 0.25  # of the time limit: what the greedy scheduler may take to find a start under realized cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,19 +73,7 @@ class Cheapest:
         return {**{name: getattr(self, name) for name in names}, "plan": plan}
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A plan, what is proven about its cost, and a bound on the utility that its cost can buy."""
-
-    states: IntArray | None
-    bound: float | None
-    limit: Limit | None = None
-    message: str | None = None
-    utility_bound: float = math.inf
-    infeasible: bool = False
-
-
-def cheapest(
+def cheapest(  # wide: one parameter per option
     problem: Problem,
     *,
     utility: float | None = None,
@@ -151,15 +127,14 @@ def cheapest(
         If the solver's package is not installed.
     """
     request = Request.checked(problem, math.inf, cost, time_limit, gap, seed, threads)
-    name = ("highs" if problem.constraints is not None else AUTO[cost]) if solver == "auto" else solver
-    if name not in KNOWN:
-        raise InputError(f"solver is {solver!r}: the least cost of a utility is found by auto, {', '.join(KNOWN)}")
+    name = _chosen(problem, solver, cost)
     # without a prompt that several queries share, both cost models are one
-    held = cost if (problem.call_price * (problem.state_batch_size > 1)).any() else "amortized"
-    if name == "exact" and held == "realized":
+    if not (problem.call_price * (problem.state_batch_size > 1)).any():
+        request = replace(request, cost="amortized")
+    if name == "exact" and request.cost == "realized":
         name = "highs"
-    if problem.constraints is not None and name not in PROGRAMS:
-        raise InputError(f"solver {name!r} cannot keep the problem's constraints: {', '.join(PROGRAMS)} can")
+    if problem.constraints is not None and name not in programs():
+        raise InputError(f"solver {name!r} cannot keep the problem's constraints: {', '.join(programs())} can")
     asked = target_utility(problem, utility, mean, of_best)
     entry = get(name)
     entry.load()
@@ -167,147 +142,44 @@ def cheapest(
     target, why = reachable(problem, asked)
     if why is not None:
         return Cheapest(None, asked, None, None, "infeasible", None, None, time.perf_counter() - begin, name, why)
-    found, price, relaxer = _find(replace(request, cost=held), name, target)
-    seconds = time.perf_counter() - begin
-    if found.states is None:
-        status: Status = "infeasible" if found.infeasible else "no_solution"
-        bound = None if found.infeasible else found.bound
-        return Cheapest(None, target, None, bound, status, found.limit, price, seconds, name, found.message)
-    spent = problem.cost(found.states, cost)
-    relaxation = relaxer.at(max(spent, TINY))
-    answer = Answer(
-        found.states, bound=min(relaxation.bound, found.utility_bound), shadow_price=relaxation.price, limit=found.limit
-    )
-    plan = plan_of(replace(request, budget=max(spent, TINY), cost=cost, gap=0.0), entry, answer, seconds)
-    bound = None if found.bound is None else min(max(found.bound, 0.0), spent)
-    done = Cheapest(plan, target, spent, bound, "feasible", found.limit, price, seconds, name, found.message)
-    distance = math.inf if done.gap is None else done.gap
+    from robatch.solvers.bounds.shared import Bounds
+    from robatch.solvers.cheapest.find import find
+    from robatch.solvers.cheapest.task import Task
+
+    task = Task.of(request, target, graded=name != "greedy")
+    found, utility_bound = find(task, name)
+    seconds, best = time.perf_counter() - begin, found.incumbent
+    told = Cheapest(None, target, None, None, "no_solution", best.limit, task.price, seconds, name, found.message)
+    if found.infeasible:
+        return replace(told, status="infeasible")
+    if best.assignment is None:
+        return replace(told, bound=-best.bound)
+    spent = problem.cost(best.assignment, cost)
+    budget = max(spent, TINY)
+    relaxation = Bounds.of(task.request).relaxer.at(budget)
+    bound = min(relaxation.bound, utility_bound)
+    answer = Answer(best.assignment, bound=bound, shadow_price=relaxation.price, limit=best.limit)
+    plan = plan_of(replace(request, budget=budget, cost=cost, gap=0.0), entry, answer, seconds)
+    told = replace(told, plan=plan, cost=spent, bound=min(max(-best.bound, 0.0), spent), status="feasible")
+    distance = math.inf if told.gap is None else told.gap
     if distance <= OPTIMAL_GAP:
-        done = replace(done, status="optimal", limit=None)
-    elif done.limit is None and entry.proves == "optimum" and distance <= request.gap:
-        done = replace(done, limit="gap")
-    verify_cheapest(problem, done, calls=False)
-    return done
+        told = replace(told, status="optimal", limit=None)
+    elif told.limit is None and entry.proves == "optimum" and distance <= request.gap:
+        told = replace(told, limit="gap")
+    verify_cheapest(problem, told, calls=False)
+    return told
 
 
-def _find(request: Request, name: str, target: float) -> tuple[_Found, float | None, Relaxer]:
-    """Run a solver; return also the shadow price, if it is known, and the relaxation for further budgets."""
-    from robatch.instances.kernels import flat
-    from robatch.solvers.bounds.granularity import raise_to_grade
-    from robatch.solvers.bounds.relaxation import Relaxer, thread_count
-    from robatch.solvers.bounds.target_relaxation import reach, reaching
-
-    problem, begin = request.problem, time.perf_counter()
-    relaxer = Relaxer(flat(problem), thread_count(request.threads))
-    least = problem.cheapest_budget  # no plan costs less under either cost model
-    states = problem.cheapest_assignment
-    if problem.total_utility(states) >= target:
-        relaxed, aim = None, target
-        price, bound = None, least
-    else:
-        aim = target if name == "greedy" else raise_to_grade(relaxer.flat, target)
-        relaxed = reach(relaxer, aim)
-        price, bound = relaxed.price if relaxed.price < math.inf else None, max(relaxed.bound, least)
-        states = reaching(problem, relaxer, target)
-    if request.cost == "amortized" and problem.constraints is None:
-        spent = problem.amortized_cost(states)
-        if name == "greedy" or spent - bound <= request.gap * spent or relaxed is None:
-            return _Found(states, bound), price, relaxer
-        if name == "exact":
-            return _exact(request, relaxer, relaxed, states, target, aim, bound, begin), price, relaxer
-    elif problem.constraints is None:
-        from robatch.solvers.cheapest.realized import reaching_realized
-
-        share, solves = (1.0, SOLVES) if name == "greedy" else (START, FEW)
-        limited = None if request.time_limit is None else request.time_limit * share
-        asked = replace(request, time_limit=limited)
-        states, bound, late = reaching_realized(asked, target, bound, price, states, solves)
-        spent = problem.realized_cost(states)
-        if name == "greedy" or spent - bound <= request.gap * spent:
-            return _Found(states, bound, "time" if late and name == "greedy" else None), price, relaxer
-    return _program(request, name, target, states, bound, price, begin), price, relaxer
+def programs() -> tuple[str, ...]:
+    """Return the names of the solvers that run mixed-integer programs, to which a least utility can be added."""
+    room = "robatch.solvers.mip."
+    return tuple(one.name for one in solvers() if one.proves == "optimum" and str(one.run).startswith(room))
 
 
-def _exact(
-    request: Request,
-    relaxer: Relaxer,
-    relaxed: Reach,
-    states: IntArray,
-    target: float,
-    aim: float,
-    bound: float,
-    begin: float,
-) -> _Found:
-    from robatch.solvers.cheapest.exact import Search
-
-    problem = request.problem
-    search = Search(problem, relaxer, target, aim, relaxed.price, states, problem.amortized_cost(states), bound)
-    deadline = math.inf if request.time_limit is None else begin + request.time_limit
-    search.close(request.gap, request.seed, deadline)
-    best = math.inf if search.bound is None else search.bound
-    if search.limit != "other" or problem.n_queries * problem.n_states > PAIRS:
-        message = None
-        if search.missed is not None and search.missed[0] < search.high:
-            message = (
-                f"a plan of {search.missed[0]:.9g} USD misses the target by rounding only, by {search.missed[1]:.3g}"
-            )
-        return _Found(search.states, search.low, search.limit, message, best)
-    # at the last digits of the target, or of a hard core, the program may decide what the search left open
-    limited = replace(request, time_limit=min(LONGEST, request.time_limit or LONGEST))
-    found = _program(limited, "highs", target, search.states, search.low, relaxed.price, begin)
-    return found if found.states is not search.states else replace(found, utility_bound=best)
-
-
-def _program(
-    request: Request,
-    name: str,
-    target: float,
-    states: IntArray,
-    bound: float,
-    price: float | None,
-    begin: float,
-) -> _Found:
-    """Solve the mixed-integer program with a floor of utility."""
-    from robatch.solvers.cheapest.mip import run, worth_keeping
-
-    problem, cost = request.problem, request.cost
-    start = kept = None
-    if problem.constraints is None:
-        start = states
-        kept = None if price is None else worth_keeping(problem, price, problem.cost(states, cost) - bound)
-    if request.time_limit is not None:
-        left = request.time_limit - (time.perf_counter() - begin)
-        if left <= 0.0:
-            return _Found(start, bound, "time")
-        request = replace(request, time_limit=left)
-    found, proven, infeasible, limit, message = run(problem, target, cost, name, request, start, kept)
-    if found is not None:
-        cheap = _no_dearer(problem, problem.cost(found, cost), cost)
-        kept = cheap if kept is None else kept & cheap
-        if not (cheap | ~problem.allowed()).all():
-            # beside far dearer pairs, what a plan costs may lie within a solver's tolerances: only this one proves
-            found, proven, _, limit, message = run(problem, target, cost, name, request, found, kept)
-    if infeasible:
-        message = _why_out_of_reach(problem, target, cost, name)
-    return _Found(found, max(bound, proven or 0.0), limit, message, infeasible=infeasible)
-
-
-def _no_dearer(problem: Problem, usd: float, cost: Cost) -> BoolArray:
-    """Return the pairs that cost no more than a whole plan does, so that a cheaper plan may hold them: (N, S)."""
-    prompt = problem.call_price / (problem.state_batch_size if cost == "amortized" else 1)
-    alone = prompt if cost == "amortized" else 0.0
-    own = problem.query_costs()[:, problem.state_model] + alone
-    return np.asarray(np.maximum(own, prompt) <= usd * (1 + 1e-9))
-
-
-def _why_out_of_reach(problem: Problem, target: float, cost: Cost, name: str) -> str:
-    """Say what the greatest utility is that keeps the problem's constraints."""
-    costs = problem.query_costs()[:, problem.state_model] + problem.call_price
-    plan = solve(problem, max(2.0 * float(costs.max(axis=1).sum()), 1.0), name, cost=cost, time_limit=EXPLAIN_SECONDS)
-    if plan.utility is None:
-        return f"utility {target:.12g} is out of reach: no plan keeps the problem's constraints"
-    reached = "is" if plan.status == "optimal" else "is, of those found,"
-    return (
-        f"utility {target:.12g} is out of reach: the greatest that keeps the problem's constraints {reached} "
-        f"{plan.utility:.12g}"
-    )
+def _chosen(problem: Problem, solver: str, cost: Cost) -> str:
+    """Return the name of the solver that is asked for, or that ``"auto"`` stands for."""
+    name = ("highs" if problem.constraints is not None else AUTO[cost]) if solver == "auto" else solver
+    known = ("greedy", "exact", *programs())
+    if name not in known:
+        raise InputError(f"solver is {solver!r}: the least cost of a utility is found by auto, {', '.join(known)}")
+    return name

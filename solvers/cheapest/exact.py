@@ -20,12 +20,12 @@ from robatch.solvers.exact.amortized import run
 from robatch.solvers.plan.plan import Limit
 from robatch.solvers.registry import Request
 
-FINEST = 4e-16  # relative gap in cost that budgets in float64 can tell apart
-SHARE = 0.1  # of the gap in cost: the gap in utility that is asked for first, counted at the shadow price
-HAIR = 1e-12  # relative: a plan that misses the target by no more misses it by rounding
-SLOW = 0.5  # part of the distance between the ends that two solves should leave at most
-PART, LEAST = 0.5, 0.01  # of the time that is left, and seconds: what one solve may take
-OPEN = 8  # budgets that a limit left open, after which the search ends
+FINEST_GAP = 4e-16  # relative gap in cost that budgets in float64 can tell apart
+GAP_SHARE = 0.1  # of the gap in cost: the gap in utility that is asked for first, counted at the shadow price
+ROUNDING_MISS = 1e-12  # relative: a plan that misses the target by no more misses it by rounding
+MAX_REMAINDER = 0.5  # part of the distance between the ends that two solves should leave at most
+SOLVE_SHARE, LEAST_SECONDS = 0.5, 0.01  # of the time that is left, and seconds: what one solve may take
+MAX_OPEN = 8  # budgets that a limit left open, after which the search ends
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class Search:
         digits of the utility, or when a limit stops the solver, which gets half of the time that is left. The ends
         then close in on the open part.
         """
-        width, before = max(gap, FINEST), self.high - self.low
+        width, before = max(gap, FINEST_GAP), self.high - self.low
         open_low, open_high = self.high, self.low  # the open part, none so far
         opened, guess, just_below = 0, self.high, False
         while self.high - self.low > width * self.high:
@@ -87,7 +87,7 @@ class Search:
             # by turns just below the best plan, which may prove it, and to where the shadow price points
             just_below = not just_below and right == self.high
             budget = right - 0.75 * width * self.high if just_below else guess
-            if not just_below and (not left < guess < right or right - left > SLOW * before):
+            if not just_below and (not left < guess < right or right - left > MAX_REMAINDER * before):
                 budget = (left + right) / 2
             if not just_below:
                 before = right - left
@@ -107,7 +107,7 @@ class Search:
             else:
                 open_low, open_high = min(open_low, budget), max(open_high, budget)
                 opened += stopped not in (None, "time")
-                if opened > OPEN:
+                if opened > MAX_OPEN:
                     self.limit = stopped
                     return
             if open_low >= self.high or open_high <= self.low:
@@ -116,8 +116,8 @@ class Search:
     def _solve(self, budget: float, gap: float, seed: int, deadline: float) -> tuple[float, float, Limit | None]:
         """Solve at a budget, keep a plan that reaches the target, and return utility, bound and limit."""
         spend = self.price * budget / self.target
-        for asked in (SHARE * gap * min(spend, 1.0), 0.0):
-            left = None if deadline == math.inf else max(PART * (deadline - time.perf_counter()), LEAST)
+        for asked in (GAP_SHARE * gap * min(spend, 1.0), 0.0):
+            left = None if deadline == math.inf else max(SOLVE_SHARE * (deadline - time.perf_counter()), LEAST_SECONDS)
             threads, bounds = self.relaxer.threads, Bounds(self.problem, self.relaxer)
             request = Request(self.problem, budget, "amortized", left, asked, seed, threads, bounds=bounds)
             answer = run(request)
@@ -128,7 +128,7 @@ class Search:
                 short = self.target - utility
                 if short <= 0.0 and cost < self.high:
                     self.states, self.high, self.bound = answer.assignment, cost, max(bound, utility)
-                elif 0.0 < short <= HAIR * self.target and (self.missed is None or cost < self.missed[0]):
+                elif 0.0 < short <= ROUNDING_MISS * self.target and (self.missed is None or cost < self.missed[0]):
                     self.missed = cost, short
             if utility >= self.target or bound < self.target or answer.limit is not None:
                 break

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 import numpy as np
 
 from robatch.instances.arrays import IntArray
@@ -54,32 +56,26 @@ def best_model(problem: Problem) -> tuple[str, float]:
     InputError
         If no model can answer all queries.
     """
-    totals = np.zeros(problem.n_models)
-    for rows in problem.blocks():
-        totals += _by_model(problem, rows).sum(axis=0)
-    model = int(np.argmax(totals))
-    if totals[model] == -np.inf:
+    totals = {}
+    for model in range(problem.n_models):
+        states = _alone(problem, model)
+        if states is not None:
+            totals[problem.models[model].name] = problem.total_utility(states)
+    if not totals:
         raise InputError("of_best is given, but no model alone is allowed for all queries: give utility or mean")
-    return problem.models[model].name, problem.total_utility(_alone(problem, model))
+    return max(totals.items(), key=itemgetter(1))
 
 
-def _by_model(problem: Problem, rows: slice) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Return each query's greatest utility in each model, -inf where it is not allowed: (rows, K)."""
-    utilities = problem.utilities(rows).astype(np.float64)
-    if not problem.all_allowed:
-        utilities = np.where(problem.allowed(rows), utilities, -np.inf)
-    first = np.flatnonzero(np.diff(problem.state_model, prepend=-1))
-    return np.asarray(np.maximum.reduceat(utilities, first, axis=1))
-
-
-def _alone(problem: Problem, model: int) -> IntArray:
-    """Return the assignment of all queries to one model, each in its best batch size: (N,)."""
+def _alone(problem: Problem, model: int) -> IntArray | None:
+    """Return the assignment (N,) of all queries to one model, each in its best batch size; None if one allows none."""
     columns = np.flatnonzero(problem.state_model == model)
     states = np.empty(problem.n_queries, dtype=np.int64)
     for rows in problem.blocks():
         utilities = problem.utilities(rows)[:, columns].astype(np.float64)
         if not problem.all_allowed:
             utilities = np.where(problem.allowed(rows)[:, columns], utilities, -np.inf)
+        if (utilities.max(axis=1) == -np.inf).any():
+            return None
         states[rows] = columns[utilities.argmax(axis=1)]
     return states
 

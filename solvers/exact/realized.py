@@ -124,15 +124,17 @@ class Search:
         cut = distance / CALLS_CUT
         model = build(asked.problem, asked.budget, "realized", kept=fixing.kept(self.found, cut))
         outcome = run_once(model, asked, model.to_values(self.found.assignment), split=True)
-        if outcome.bound is not None and model.n_columns > model.n_pairs:  # HiGHS gives linear programs a bound of 0
+        if (
+            outcome.bound is not None and model.n_columns > model.n_candidates
+        ):  # HiGHS gives linear programs a bound of 0
             self.lower(fixing, cut, outcome.bound / model.objective_scale)
         if outcome.values is None or not self.open:
             return
         asked = self.asked(CALLS_GAP * distance / self.found.bound)
         if asked is None:
             return
-        calls = np.rint(np.asarray(outcome.values)[model.n_pairs :])
-        upper = np.concatenate([model.upper[: model.n_pairs], calls])
+        calls = np.rint(np.asarray(outcome.values)[model.n_candidates :])
+        upper = np.concatenate([model.upper[: model.n_candidates], calls])
         outcome = run_once(replace(model, upper=upper), asked, None)
         if outcome.values is not None:
             self.offer(model.to_assignment(outcome.values))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from robatch.solvers.infeasible.conflict_set import Limits, Search
 
 DIGITS = 6  # of numbers in messages; they are rounded to the safe side
-MOST_PAIRS = 2_000_000  # queries times states, beyond which building the programs alone takes too long
+MAX_CANDIDATES = 2_000_000  # queries times states, beyond which building the programs alone takes too long
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +134,13 @@ def explain(problem: Problem, budget: float, cost: Cost = "amortized", time_limi
         raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
     budget = number("budget", budget, needed="a finite number of USD above 0", above=True)
     time_limit = number("time_limit", time_limit, most=1e9, needed="a number of seconds above 0", above=True)
-    if problem.n_queries * problem.n_states > MOST_PAIRS:
+    if problem.n_queries * problem.n_states > MAX_CANDIDATES:
         return Explanation(None, (), False, _undecided("the problem is too large to say which of them conflict"))
-    from robatch.solvers.infeasible.conflict_set import LAST, SHARE, Search  # here, as it loads numba and HiGHS
+    from robatch.solvers.infeasible.conflict_set import (
+        ENOUGH_SHARE,
+        SUBSET_SHARE,
+        Search,
+    )  # here, as it loads numba and HiGHS
 
     search = Search(problem, budget, cost, time_limit)
     few = search.prices()
@@ -148,7 +152,7 @@ def explain(problem: Problem, budget: float, cost: Cost = "amortized", time_limi
     if feasible:
         return Explanation(True, (), False, "a plan exists that keeps the budget and all constraints")
     found = search.smallest([], False, few)
-    shares = np.linspace(SHARE, LAST, len(found) + 1)[1:].tolist()
+    shares = np.linspace(SUBSET_SHARE, ENOUGH_SHARE, len(found) + 1)[1:].tolist()
     clashes = tuple(_clash(search, limit, found, share) for limit, share in zip(found, shares, strict=True))
     smallest = not search.unsure or all(clash.enough is not None for clash in clashes)
     together = " together" if len(clashes) > 1 else ""

@@ -26,35 +26,37 @@ class Row:
 
 
 def uses(columns: Columns, entry: Entry) -> tuple[IntArray, FloatArray]:
-    """Return what each column uses of a limit: queries, calls, USD, or the utility that it adds to a group."""
-    if entry.kind in OF_GROUPS:
-        pairs, calls = columns.of_group(entry.place)
-    else:
-        pairs, calls = columns.of_model(entry.place)
+    """Return the columns that use a limit, and what: queries, calls, USD, or the utility that they add to a group."""
+    used, n_candidates = np.flatnonzero(columns.concerned(entry)), len(columns.query)
+    candidates = used[used < n_candidates]
     if entry.kind == "max_queries":
-        return pairs, np.ones(len(pairs))
+        return candidates, np.ones(len(candidates))
     if entry.kind == "max_calls":
-        used = np.concatenate([pairs[columns.alone[pairs]], calls])
-        return used, np.ones(len(used))
+        calls = np.concatenate([candidates[columns.alone[candidates]], used[used >= n_candidates]])
+        return calls, np.ones(len(calls))
     if entry.kind == "min_group_utility":
-        utility = columns.problem.utilities()[columns.query[pairs], columns.state[pairs]]
-        return pairs, utility.astype(np.float64)
-    used = np.concatenate([pairs, calls])
+        utility = columns.problem.utilities()[columns.query[candidates], columns.state[candidates]]
+        return candidates, utility.astype(np.float64)
     return used, columns.usd[used]
 
 
-def constraint_row(columns: Columns, entry: Entry) -> Row:
-    """Return the row of one limit. Soft ones have the number of queries concerned as their right-hand side."""
-    problem, name = columns.problem, f"{entry.kind}_{entry.place}"
-    used, amount = uses(columns, entry)
-    number = problem.n_queries
-    if entry.kind in OF_GROUPS:
-        number = int(np.count_nonzero(problem.group_codes == entry.place))
-    if entry.kind in OF_MONEY:
-        return money_row(name, used, amount, entry.limit, number)
-    if entry.kind == "min_group_utility":
-        return utility_row(name, used, amount, entry.limit * number, number)
-    return Row(name, used, amount, entry.limit)
+def constraint_rows(columns: Columns) -> Iterator[Row]:
+    """Yield the row of every limit of the problem's constraints.
+
+    Soft ones have the number of queries concerned as their right-hand side.
+    """
+    problem = columns.problem
+    for entry in entries(problem):
+        name, (used, amount) = f"{entry.kind}_{entry.place}", uses(columns, entry)
+        number = problem.n_queries
+        if entry.kind in OF_GROUPS:
+            number = int(np.count_nonzero(problem.group_codes == entry.place))
+        if entry.kind in OF_MONEY:
+            yield money_row(name, used, amount, entry.limit, number)
+        elif entry.kind == "min_group_utility":
+            yield utility_row(name, used, amount, entry.limit * number, number)
+        else:
+            yield Row(name, used, amount, entry.limit)
 
 
 def money_row(name: str, columns: IntArray, usd: FloatArray, limit: float, number: int) -> Row:
@@ -74,29 +76,23 @@ def utility_row(name: str, columns: IntArray, utility: FloatArray, least: float,
         return Row(name, columns, -np.minimum(utility / least, 1.0) * number, -float(number), soft=True)
 
 
-def constraint_rows(columns: Columns) -> Iterator[Row]:
-    """Yield the row of every limit of the problem's constraints."""
-    for entry in entries(columns.problem):
-        yield constraint_row(columns, entry)
-
-
 def conflict_rows(columns: Columns) -> Iterator[Row]:
     """Yield rows that give queries that all conflict with each other as many calls as there are of them.
 
     Where more calls are needed than these rows and full batches say, `MipModel.counting` cuts that off.
     """
-    problem, n_pairs = columns.problem, len(columns.query)
-    key = columns.query * problem.n_states + columns.state  # sorted, as pairs are listed by query
+    problem, n_candidates = columns.problem, len(columns.query)
+    key = columns.query * problem.n_states + columns.state  # sorted, as candidates are listed by query
     for number, clique in enumerate(cliques(conflicts_within_groups(problem))):
         group = problem.group_codes[clique[0]]
         for call in np.flatnonzero(columns.call_group == group):
             wanted = clique * problem.n_states + columns.call_state[call]
-            place = np.minimum(np.searchsorted(key, wanted), n_pairs - 1)
-            pairs = place[key[place] == wanted]
-            if len(pairs) > 1:
+            place = np.minimum(np.searchsorted(key, wanted), n_candidates - 1)
+            candidates = place[key[place] == wanted]
+            if len(candidates) > 1:
                 name = f"apart_{group}_{columns.call_state[call]}_{number}"
-                values = np.append(np.ones(len(pairs)), -1.0)
-                yield Row(name, np.append(pairs, n_pairs + call), values, 0.0)
+                values = np.append(np.ones(len(candidates)), -1.0)
+                yield Row(name, np.append(candidates, n_candidates + call), values, 0.0)
 
 
 def cliques(edges: IntArray) -> Iterator[IntArray]:

@@ -41,19 +41,18 @@ def export(problem: Problem, budget: float, path: str | os.PathLike[str], cost: 
     """
     import highspy
 
-    from robatch.solvers.mip.highs import linear_program
+    from robatch.solvers.mip.highs import program
 
     suffix = Path(path).suffix.lower()
     if suffix not in (".mps", ".lp"):
         raise InputError(f"model file is {str(path)!r}: a name ending in .mps or .lp is needed")
     budget = number("budget", budget, needed="a finite number of USD above 0", above=True)
     model = build(problem, budget, cost)
-    program = linear_program(model)
-    program.col_names_ = model.column_names()
-    program.row_names_ = model.row_names()
+    lp = program(model)
+    lp.col_names_, lp.row_names_ = model.column_names(), model.row_names()
     highs = highspy.Highs()
     highs.setOptionValue("output_flag", False)
-    highs.passModel(program)
+    highs.passModel(lp)
     with replacing(path) as temporary:
         named = temporary.with_name(temporary.name + suffix)  # HiGHS chooses the format by the ending
         try:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.instances.problem import Problem
-from robatch.solvers.limits import OF_GROUPS, OF_MONEY, Entry
+from robatch.solvers.limits import OF_MONEY, Entry
 from robatch.solvers.mip.constraints import conflict_rows, constraint_rows, money_row, utility_row
 from robatch.solvers.mip.variables import Columns, call_entries, make_columns
 from robatch.solvers.plan.plan import Cost
@@ -21,8 +24,8 @@ SLACK = 1e-11  # relative: soft rows let rounding pass; what exceeds a limit in 
 class MipModel:
     """``maximize objective x`` subject to ``row_lower <= A x <= row_upper``, ``0 <= x <= upper``, x whole.
 
-    Columns are first the pairs: x[i, s] = 1 if query i is answered in state s, one for each state that is
-    allowed for the query, by query. The calls follow where they matter, under realized cost and for models
+    Columns are first the candidates, by query: x[i, s] = 1 if query i is answered in state s, for each state that is
+    allowed for the query. The calls follow where they matter, under realized cost and for models
     whose calls are limited: y[g, s] calls of state s in group g, where batch size and the group's number of
     queries are above 1 and calls have a price or are limited.
 
@@ -34,8 +37,8 @@ class MipModel:
     ----------
     columns
         What the columns stand for.
-    cost, budget
-        What is modelled; `budget` is None in the program of least cost.
+    cost, budget, floor
+        What is modelled; `budget` is None in the program of least cost, `floor` is the least total utility or None.
     objective
         Coefficient of each column: utility times `objective_scale`, a power of two that brings the greatest
         one close to 1; in the program of least cost the negative USD times `objective_scale`.
@@ -48,8 +51,8 @@ class MipModel:
         so that coefficients are near 1 and solvers' absolute tolerances mean little.
     right
         Right-hand sides of soft rows without the slack, nan for the others; of the rows that `build` made.
-    budget_row, floor_row
-        Position of the budget row, and of the row of the least total utility, or None.
+    budget_row
+        Position of the budget row, or None.
     names
         Names of the rows that `build` made, after the calls.
     """
@@ -57,6 +60,7 @@ class MipModel:
     columns: Columns
     cost: Cost
     budget: float | None
+    floor: float | None
     objective: FloatArray
     objective_scale: float
     upper: FloatArray
@@ -67,7 +71,6 @@ class MipModel:
     row_upper: FloatArray
     right: FloatArray
     budget_row: int | None
-    floor_row: int | None
     names: tuple[str, ...]
 
     @property
@@ -77,16 +80,16 @@ class MipModel:
 
     @property
     def query(self) -> IntArray:
-        """Query of each pair."""
+        """Query of each candidate."""
         return self.columns.query
 
     @property
     def state(self) -> IntArray:
-        """State of each pair."""
+        """State of each candidate."""
         return self.columns.state
 
     @property
-    def n_pairs(self) -> int:
+    def n_candidates(self) -> int:
         """Number of x columns, the first ones."""
         return len(self.query)
 
@@ -100,15 +103,21 @@ class MipModel:
         """Number of rows."""
         return len(self.row_upper)
 
+    def rows(self) -> Iterator[tuple[list[int], FloatArray, float, float]]:
+        """Yield the columns and values of each row, its lower and its upper bound."""
+        bounds = zip(self.row_lower.tolist(), self.row_upper.tolist(), strict=True)
+        for (begin, end), (lower, upper) in zip(pairwise(self.starts), bounds, strict=True):
+            yield self.index[begin:end].tolist(), self.value[begin:end], lower, upper
+
     def to_assignment(self, values: npt.ArrayLike) -> IntArray:
         """Return the assignment (N,) of a solver's values: each query's state of greatest x."""
         shape = (self.problem.n_queries, self.problem.n_states)
         dense = np.full(shape, -np.inf)
-        dense[self.query, self.state] = np.asarray(values)[: self.n_pairs]
+        dense[self.query, self.state] = np.asarray(values)[: self.n_candidates]
         return np.asarray(dense.argmax(axis=1), dtype=np.int64)
 
     def chosen(self, assignment: IntArray) -> BoolArray:
-        """Return whether an assignment (N,) chooses each pair."""
+        """Return whether an assignment (N,) chooses each candidate."""
         return np.asarray(assignment[self.query] == self.state)
 
     def to_values(self, assignment: IntArray) -> FloatArray:
@@ -122,17 +131,20 @@ class MipModel:
         row_upper[soft] = self.right[soft] - np.abs(self.right[soft]) * (1.0 - factor)
         return replace(self, row_upper=row_upper)
 
-    def excluding(self, assignment: IntArray, dearer: bool = False) -> MipModel:
+    def excluding(self, assignment: IntArray, others: Literal["dearer", "worse"] | None = None) -> MipModel:
         """Return the model without an assignment.
 
-        With `dearer` all assignments go with it that are amortized no cheaper in any query: for one that exceeds
-        an amortized budget.
+        All others go with it that are amortized no cheaper in any query, if it is `others` that are dearer than one
+        over an amortized budget, or no better in any query, if `others` are worse than one below a least utility.
         """
-        chosen = self.chosen(assignment)
-        if dearer:
+        chosen, queries = self.chosen(assignment), np.arange(len(assignment))
+        if others == "dearer":
             costs = self.problem.amortized_costs()
-            least = costs[np.arange(len(assignment)), assignment] * (1 + 1e-12)
+            least = costs[queries, assignment] * (1 + 1e-12)
             chosen |= costs[self.query, self.state] > least[self.query]
+        elif others == "worse":
+            utilities = self.problem.utilities()
+            chosen |= utilities[self.query, self.state] <= utilities[queries, assignment][self.query]
         entries = np.flatnonzero(chosen)
         return self._with(entries, np.ones(len(entries)), self.problem.n_queries - 1.0)
 
@@ -142,19 +154,16 @@ class MipModel:
         What is left out uses at least as much: more queries in a model or a group never cost less.
         """
         problem, chosen = self.problem, self.chosen(assignment)
-        if entry.kind in OF_GROUPS:
-            concerned = problem.group_codes[self.query] == entry.place
-        else:
-            concerned = problem.state_model[self.state] == entry.place
-        pairs = chosen & concerned
-        queries = np.count_nonzero(pairs)
+        concerned = self.columns.concerned(entry)[: self.n_candidates]
+        candidates = chosen & concerned
+        queries = np.count_nonzero(candidates)
         if entry.kind == "min_group_utility":
             utility = problem.utilities()[self.query, self.state].astype(np.float64)
-            pairs = concerned & (utility <= _of_chosen(utility, self.query, pairs, -np.inf))
+            candidates = concerned & (utility <= _of_chosen(utility, self.query, candidates, -np.inf))
         elif self.cost == "amortized" and entry.kind in OF_MONEY:
-            usd = self.columns.usd[: self.n_pairs]
-            pairs |= concerned & (usd > _of_chosen(usd, self.query, pairs, np.inf) * (1 + 1e-12))
-        entries = np.flatnonzero(pairs)
+            usd = self.columns.usd[: self.n_candidates]
+            candidates |= concerned & (usd > _of_chosen(usd, self.query, candidates, np.inf) * (1 + 1e-12))
+        entries = np.flatnonzero(candidates)
         return self._with(entries, np.ones(len(entries)), queries - 1.0)
 
     def counting(self, call: int, queries: IntArray, needed: int) -> MipModel:
@@ -171,9 +180,9 @@ class MipModel:
         needed
             Calls that they need in its state, all together.
         """
-        pairs = np.flatnonzero((self.state == self.columns.call_state[call]) & np.isin(self.query, queries))
-        values = np.append(np.ones(len(pairs)), -1.0)
-        return self._with(np.append(pairs, self.n_pairs + call), values, float(len(queries) - needed))
+        candidates = np.flatnonzero((self.state == self.columns.call_state[call]) & np.isin(self.query, queries))
+        values = np.append(np.ones(len(candidates)), -1.0)
+        return self._with(np.append(candidates, self.n_candidates + call), values, float(len(queries) - needed))
 
     def _with(self, columns: IntArray, values: FloatArray, right: float) -> MipModel:
         """Return the model with one row more: ``values x[columns] <= right``."""
@@ -188,8 +197,8 @@ class MipModel:
 
     def column_names(self) -> list[str]:
         """Return ``x_<query>_<state>`` and ``y_<group>_<state>``, by position."""
-        pairs = zip(self.query.tolist(), self.state.tolist(), strict=True)
-        return [f"x_{i}_{s}" for i, s in pairs] + [f"y_{g}_{s}" for g, s in self._call_cells()]
+        candidates = zip(self.query.tolist(), self.state.tolist(), strict=True)
+        return [f"x_{i}_{s}" for i, s in candidates] + [f"y_{g}_{s}" for g, s in self._call_cells()]
 
     def row_names(self) -> list[str]:
         """Return ``query_<i>``, ``calls_<group>_<state>``, ``budget``, and the rest by kind and position."""
@@ -205,7 +214,6 @@ def build(
     problem: Problem,
     budget: float | None,
     cost: Cost,
-    slack: float = SLACK,
     kept: BoolArray | None = None,
     floor: float | None = None,
 ) -> MipModel:
@@ -219,17 +227,15 @@ def build(
         USD; None for the program that minimizes cost instead.
     cost
         The cost model.
-    slack
-        Relative amount by which soft rows exceed their limits.
     kept
-        The pairs that the program may choose, of those that are allowed: (N, S); None for all.
+        The candidates that the program may choose, of those that are allowed: (N, S); None for all.
     floor
         Least total utility, or None.
     """
     allowed = problem.allowed()
     query, state = np.nonzero(allowed if kept is None else allowed & kept)
     columns = make_columns(problem, query, state, cost)
-    n, pairs, n_calls = problem.n_queries, len(query), len(columns.call_group)
+    n, n_candidates, n_calls = problem.n_queries, len(query), len(columns.call_group)
     usd, utility = columns.usd, problem.utilities()[query, state].astype(np.float64)
     if budget is None:
         scale = 1.0 / float(usd.max()) if usd.max() > 0 else 1.0
@@ -238,13 +244,13 @@ def build(
         scale = float(2.0 ** -np.ceil(np.log2(utility.max()))) if utility.max() > 0 else 1.0
         objective = np.concatenate([utility * scale, np.zeros(n_calls)])
     more = [] if budget is None else [money_row("budget", np.arange(len(usd)), usd, budget, n)]
-    more += [utility_row("floor", np.arange(pairs), utility, floor, n)] if floor else []
+    more += [utility_row("floor", np.arange(n_candidates), utility, floor, n)] if floor else []
     more += [*constraint_rows(columns), *conflict_rows(columns)]
-    call_row, call_pair, size = call_entries(columns)
+    call_row, call_candidate, size = call_entries(columns)
     first = n + n_calls
     row = np.concatenate([query, n + call_row, n + np.arange(n_calls)])
-    index = np.concatenate([np.arange(pairs), call_pair, pairs + np.arange(n_calls)])
-    value = np.concatenate([np.ones(pairs), np.ones(len(call_pair)), -size.astype(np.float64)])
+    index = np.concatenate([np.arange(n_candidates), call_candidate, n_candidates + np.arange(n_calls)])
+    value = np.concatenate([np.ones(n_candidates), np.ones(len(call_candidate)), -size.astype(np.float64)])
     order = np.argsort(row, kind="stable")
     lengths = np.concatenate([np.bincount(row, minlength=first), [len(one.columns) for one in more]])
     right = np.array([one.right for one in more], dtype=np.float64)
@@ -253,23 +259,23 @@ def build(
         columns=columns,
         cost=cost,
         budget=budget,
+        floor=floor or None,
         objective=objective,
         objective_scale=scale,
-        upper=np.concatenate([np.ones(pairs), columns.most.astype(np.float64)]),
+        upper=np.concatenate([np.ones(n_candidates), columns.most.astype(np.float64)]),
         starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
         index=np.concatenate([index[order], *(one.columns for one in more)]).astype(np.int32),
         value=np.concatenate([value[order], *(one.values for one in more)]),
         row_lower=np.concatenate([np.ones(n), np.full(n_calls + len(more), -np.inf)]),
-        row_upper=np.concatenate([np.ones(n), np.zeros(n_calls), right + np.where(soft, slack * np.abs(right), 0.0)]),
+        row_upper=np.concatenate([np.ones(n), np.zeros(n_calls), right + np.where(soft, SLACK * np.abs(right), 0.0)]),
         right=np.concatenate([np.full(first, np.nan), np.where(soft, right, np.nan)]),
         budget_row=None if budget is None else first,
-        floor_row=None if not floor else first + (budget is not None),
         names=tuple(one.name for one in more),
     )
 
 
 def _of_chosen(values: FloatArray, query: IntArray, chosen: BoolArray, other: float) -> FloatArray:
-    """Return for each pair the value of the pair that is chosen for its query, `other` where none is."""
+    """Return for each candidate the value of the one that is chosen for its query, `other` where none is."""
     found = np.full(int(query.max()) + 1, other)
     found[query[chosen]] = values[chosen]
     of_pairs: FloatArray = found[query]

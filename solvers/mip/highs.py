@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import highspy
 import numpy as np
 
-from robatch.instances.arrays import FloatArray, IntArray
-from robatch.instances.problem import Problem
-from robatch.solvers.mip.cut_loop import Outcome, keep_budget
-from robatch.solvers.mip.formulation import MipModel, build
+from robatch.instances.arrays import FloatArray
+from robatch.solvers.mip.cut_loop import Backend, Outcome
+from robatch.solvers.mip.formulation import MipModel
 from robatch.solvers.mip.highs_watchdog import Watch, until_progress
 from robatch.solvers.plan.plan import Limit
-from robatch.solvers.registry import Answer, Request
+from robatch.solvers.registry import Request
 
 TOLERANCE = 1e-10  # the least that HiGHS allows
 SMALLEST = 1e-12  # coefficients below are dropped
@@ -24,71 +24,34 @@ LIMITS: dict[Any, Limit] = {
     highspy.HighsModelStatus.kMemoryLimit: "memory",
 }
 
-
-def run(request: Request) -> Answer:
-    """Solve the mixed-integer program with HiGHS."""
-    return keep_budget(request, run_once)
+_threads: int | None = None
 
 
 def run_once(model: MipModel, request: Request, start: FloatArray | None, split: bool = False) -> Outcome:
     """Run HiGHS once on a model; with `split`, queries may be split between states, and only calls are whole."""
-
-    def run(request: Request, watch: Watch) -> Outcome:
-        highs = solver(model, request)
-        if split:
-            pairs = np.arange(model.n_pairs, dtype=np.int32)
-            kinds = np.full(model.n_pairs, int(highspy.HighsVarType.kContinuous), dtype=np.uint8)
-            highs.changeColsIntegrality(model.n_pairs, pairs, kinds)
-        highs.setOptionValue("mip_rel_gap", request.gap)
-        highs.setOptionValue("mip_abs_gap", 0.0)
-        highs.setOptionValue("mip_feasibility_tolerance", TOLERANCE)
-        if start is not None:
-            highs.setSolution(_solution(start))
-        highs.setCallback(watch, None)
-        highs.startCallback(highspy.cb.HighsCallbackType.kCallbackMipInterrupt)
-        highs.run()
-        return outcome(highs)
-
-    return until_progress(run, request)
+    return until_progress(partial(_run, model, start, split), request)
 
 
-def minimize_cost(problem: Problem, time_limit: float, initial: IntArray) -> tuple[IntArray | None, float | None]:
-    """Return the plan of least realized cost that HiGHS found, and a lower bound on its USD."""
-    model = build(problem, None, "realized")
-    request = Request(problem, np.inf, "realized", time_limit, gap=1e-10)
-    ended = run_once(model, request, model.to_values(initial))
-    found = None if ended.values is None else model.to_assignment(ended.values)
-    return found, None if ended.bound is None else -ended.bound / model.objective_scale
+def _run(model: MipModel, start: FloatArray | None, split: bool, request: Request, watch: Watch) -> Outcome:
+    highs = solver(model, request)
+    if split:
+        candidates = np.arange(model.n_candidates, dtype=np.int32)
+        kinds = np.full(model.n_candidates, int(highspy.HighsVarType.kContinuous), dtype=np.uint8)
+        highs.changeColsIntegrality(model.n_candidates, candidates, kinds)
+    highs.setOptionValue("mip_rel_gap", request.gap)
+    highs.setOptionValue("mip_abs_gap", 0.0)
+    highs.setOptionValue("mip_feasibility_tolerance", TOLERANCE)
+    if start is not None:
+        solution = highspy.HighsSolution()
+        solution.col_value = start.tolist()
+        highs.setSolution(solution)
+    highs.setCallback(watch, None)
+    highs.startCallback(highspy.cb.HighsCallbackType.kCallbackMipInterrupt)
+    highs.run()
+    return outcome(highs)
 
 
-def solver(model: MipModel, request: Request, relaxed: bool = False) -> Any:
-    """Return a HiGHS that holds a model, with the tolerances, limits and seed of a request."""
-    highs = highspy.Highs()
-    highs.setOptionValue("output_flag", request.progress)
-    for name in ("primal_feasibility_tolerance", "dual_feasibility_tolerance"):
-        highs.setOptionValue(name, TOLERANCE)
-    highs.setOptionValue("small_matrix_value", SMALLEST)
-    highs.setOptionValue("random_seed", request.seed % 2**31)
-    if request.time_limit is not None:
-        highs.setOptionValue("time_limit", request.time_limit)
-    use_threads(request.threads)
-    highs.setOptionValue("threads", request.threads or 0)
-    highs.passModel(linear_program(model, relaxed))
-    return highs
-
-
-def use_threads(threads: int | None) -> None:
-    """Let HiGHS use a number of threads, which it fixes for the process until told to forget it."""
-    global _threads
-    if threads != _threads:
-        highspy.Highs.resetGlobalScheduler(True)
-        _threads = threads
-
-
-_threads: int | None = None
-
-
-def linear_program(model: MipModel, relaxed: bool = False) -> Any:
+def program(model: MipModel, relaxed: bool = False) -> Any:
     """Return the model as HiGHS keeps it."""
     lp = highspy.HighsLp()
     lp.num_col_, lp.num_row_ = model.n_columns, model.n_rows
@@ -105,6 +68,30 @@ def linear_program(model: MipModel, relaxed: bool = False) -> Any:
     if not relaxed:
         lp.integrality_ = [highspy.HighsVarType.kInteger] * model.n_columns
     return lp
+
+
+def solver(model: MipModel, request: Request, relaxed: bool = False) -> Any:
+    """Return a HiGHS that holds a model, with the tolerances, limits and seed of a request."""
+    highs = highspy.Highs()
+    highs.setOptionValue("output_flag", request.progress)
+    for name in ("primal_feasibility_tolerance", "dual_feasibility_tolerance"):
+        highs.setOptionValue(name, TOLERANCE)
+    highs.setOptionValue("small_matrix_value", SMALLEST)
+    highs.setOptionValue("random_seed", request.seed % 2**31)
+    if request.time_limit is not None:
+        highs.setOptionValue("time_limit", request.time_limit)
+    use_threads(request.threads)
+    highs.setOptionValue("threads", request.threads or 0)
+    highs.passModel(program(model, relaxed))
+    return highs
+
+
+def use_threads(threads: int | None) -> None:
+    """Let HiGHS use a number of threads, which it fixes for the process until told to forget it."""
+    global _threads
+    if threads != _threads:
+        highspy.Highs.resetGlobalScheduler(True)
+        _threads = threads
 
 
 def outcome(highs: Any) -> Outcome:
@@ -124,7 +111,4 @@ def outcome(highs: Any) -> Outcome:
     return Outcome(values, bound, limit=limit, message=message)
 
 
-def _solution(values: FloatArray) -> Any:
-    solution = highspy.HighsSolution()
-    solution.col_value = values.tolist()
-    return solution
+run = Backend(run_once)

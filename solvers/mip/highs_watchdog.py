@@ -1,4 +1,4 @@
-"""HiGHS going round in circles: noticed, ended, and begun again with another seed.
+"""A watch over HiGHS: a run that repeats one step for ever is ended, and begun again with another seed.
 
 The tree search of HiGHS can repeat one step for ever when a column's domain and the linear program disagree about it
 (HiGHS issue 1862, seen in 1.14 on a program of 37 columns). Nothing but a time limit ends it then.
@@ -14,8 +14,10 @@ from typing import Any
 from robatch.solvers.mip.cut_loop import Outcome
 from robatch.solvers.registry import Request
 
-CHECKS = 10_000  # of the limits, at one node and the same bounds: below 200 in ordinary runs, 8,000 a second in a loop
-ATTEMPTS = 4
+MAX_CHECKS = (
+    10_000  # of the limits, at one node and the same bounds: below 200 in ordinary runs, 8,000 a second in a loop
+)
+MAX_ATTEMPTS = 4
 
 
 class Watch:
@@ -30,7 +32,7 @@ class Watch:
         if where != self._where:
             self._where, self._checks = where, 0
         self._checks += 1
-        if self._checks > CHECKS:
+        if self._checks > MAX_CHECKS:
             self.stalled = True
             order.user_interrupt = True
 
@@ -38,7 +40,7 @@ class Watch:
 def until_progress(run: Callable[[Request, Watch], Outcome], request: Request) -> Outcome:
     """Run HiGHS under a watch, again with the next seed where it stalls, within the request's time limit."""
     begin, left = time.perf_counter(), request.time_limit
-    for attempt in range(ATTEMPTS):
+    for attempt in range(MAX_ATTEMPTS):
         watch = Watch()
         outcome = run(replace(request, seed=request.seed + attempt, time_limit=left), watch)
         if not watch.stalled:

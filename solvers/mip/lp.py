@@ -9,7 +9,7 @@ from robatch.solvers.mip.formulation import MipModel, build
 from robatch.solvers.mip.highs import outcome, solver
 from robatch.solvers.registry import Answer, Request
 
-ROUNDING = 1e-12  # relative; more than the sums of a bound can err
+BOUND_ROUNDING = 1e-12  # relative; more than the sums of a bound can err
 
 
 def run(request: Request) -> Answer:
@@ -26,7 +26,7 @@ def run(request: Request) -> Answer:
     duals = np.array(solution.row_dual)
     price = float(duals[model.budget_row or 0]) * model.problem.n_queries / request.budget
     bound = dual_bound(model, duals) / model.objective_scale
-    return Answer(bound=bound * (1 + ROUNDING), shadow_price=max(price, 0.0) / model.objective_scale)
+    return Answer(bound=bound * (1 + BOUND_ROUNDING), shadow_price=max(price, 0.0) / model.objective_scale)
 
 
 def dual_bound(model: MipModel, duals: npt.NDArray[np.float64]) -> float:
@@ -37,6 +37,6 @@ def dual_bound(model: MipModel, duals: npt.NDArray[np.float64]) -> float:
     left = model.objective - used
     if len(model.columns.call_group) == 0:  # one state a query: the best of each query counts, not their sum
         best = np.full(model.problem.n_queries, -np.inf)
-        np.maximum.at(best, model.query, left[: model.n_pairs])
+        np.maximum.at(best, model.query, left[: model.n_candidates])
         return float(np.sum(duals * model.row_upper) + np.sum(best))
     return float(np.sum(duals * model.row_upper) + np.sum(np.maximum(left, 0.0) * model.upper))

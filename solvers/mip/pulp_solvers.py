@@ -12,11 +12,11 @@ import numpy as np
 import pulp
 
 from robatch.instances.arrays import FloatArray
-from robatch.solvers.mip.cut_loop import Outcome, keep_budget
+from robatch.solvers.mip.cut_loop import Backend, Outcome
 from robatch.solvers.mip.formulation import MipModel
-from robatch.solvers.mip.highs import use_threads
+from robatch.solvers.mip.highs import SMALLEST, TOLERANCE, use_threads
 from robatch.solvers.mip.highs_watchdog import Watch, until_progress
-from robatch.solvers.registry import Answer, Request
+from robatch.solvers.registry import Request
 
 # CBC stops improving by less than its increment, and rounds within its tolerances: none may reach 1e-9.
 # Preprocessing and knapsack cover cuts of the CBC that PuLP brings (2.10.3) lose optima: with either of them,
@@ -32,51 +32,19 @@ CBC_OPTIONS = [
 _LOWER_BOUND = re.compile(r"^Lower bound:\s+(-?\d+\.?\d*)$", re.MULTILINE)
 
 
-def run_cbc(request: Request) -> Answer:
-    """Solve the mixed-integer program with CBC."""
-    return keep_budget(request, run_cbc_once)
-
-
-def run_highs(request: Request) -> Answer:
-    """Solve the mixed-integer program with HiGHS, called by PuLP."""
-    return keep_budget(request, run_highs_once)
-
-
-def program(model: MipModel) -> tuple[pulp.LpProblem, list[pulp.LpVariable]]:
-    """Return a model as PuLP holds it: minimizing the negative objective, so that bounds have one sign."""
-    lp = pulp.LpProblem("robatch", pulp.LpMinimize)
-    columns = [
-        pulp.LpVariable(name, 0, most, pulp.LpInteger)
-        for name, most in zip(model.column_names(), model.upper.tolist(), strict=True)
-    ]
-    lp += pulp.LpAffineExpression(zip(columns, (-model.objective).tolist(), strict=True))
-    for row, name in enumerate(model.row_names()):
-        span = slice(model.starts[row], model.starts[row + 1])
-        terms = zip((columns[j] for j in model.index[span]), model.value[span].tolist(), strict=True)
-        upper = float(model.row_upper[row])
-        sense = pulp.LpConstraintEQ if model.row_lower[row] == upper else pulp.LpConstraintLE
-        lp += pulp.LpConstraint(pulp.LpAffineExpression(terms), sense, name, upper)
-    return lp, columns
-
-
 def run_cbc_once(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
     """Run CBC once on a model."""
-    lp, columns = program(model)
+    lp, columns = program(model, start)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "cbc.log"
-        solver = pulp.PULP_CBC_CMD(
-            msg=False,
-            timeLimit=request.time_limit,
-            gapRel=request.gap,
-            gapAbs=0.0,
-            threads=request.threads,
-            warmStart=start is not None,
+        cbc = pulp.PULP_CBC_CMD(
+            **settings(request, start),
             logPath=str(log),
             # a seed of 0 would be the time of day
             options=[*CBC_OPTIONS, f"randomCbcSeed {request.seed % (2**31 - 1) + 1}"],
         )
-        solver.tmpDir = folder
-        _solve(lp, columns, solver, start)
+        cbc.tmpDir = folder
+        lp.solve(cbc)
         text = log.read_text(errors="replace") if log.exists() else ""
     if request.progress:
         print(text)
@@ -84,7 +52,7 @@ def run_cbc_once(model: MipModel, request: Request, start: FloatArray | None) ->
     bound = None
     if found:  # printed to a few digits: one unit of the last one is the safe side
         bound = 10.0 ** -len(found[1].partition(".")[2]) - float(found[1])
-    return _outcome(lp, columns, bound, request)
+    return outcome(lp, columns, bound, request)
 
 
 def run_highs_once(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
@@ -93,37 +61,55 @@ def run_highs_once(model: MipModel, request: Request, start: FloatArray | None) 
 
 
 def _run_highs(model: MipModel, start: FloatArray | None, request: Request, watch: Watch) -> Outcome:
-    lp, columns = program(model)
+    lp, columns = program(model, start)
     use_threads(request.threads)
-    solver = pulp.HiGHS(
-        msg=request.progress,
-        timeLimit=request.time_limit,
-        gapRel=request.gap,
-        gapAbs=0.0,
-        threads=request.threads,
-        warmStart=start is not None,
+    highs = pulp.HiGHS(
+        **settings(request, start) | {"msg": request.progress},
         callbackTuple=(watch, None),
         callbacksToActivate=[pulp.HiGHS.hscb.HighsCallbackType.kCallbackMipInterrupt],
-        mip_feasibility_tolerance=1e-10,
-        primal_feasibility_tolerance=1e-10,
-        dual_feasibility_tolerance=1e-10,
-        small_matrix_value=1e-12,
+        mip_feasibility_tolerance=TOLERANCE,
+        primal_feasibility_tolerance=TOLERANCE,
+        dual_feasibility_tolerance=TOLERANCE,
+        small_matrix_value=SMALLEST,
         random_seed=request.seed % 2**31,
     )
-    _solve(lp, columns, solver, start)
+    lp.solve(highs)
     info = lp.solverModel.getInfo()
     known = info.valid and np.isfinite(info.mip_dual_bound)
-    return _outcome(lp, columns, -float(info.mip_dual_bound) if known else None, request)
+    return outcome(lp, columns, -float(info.mip_dual_bound) if known else None, request)
 
 
-def _solve(lp: pulp.LpProblem, columns: list[pulp.LpVariable], solver: Any, start: FloatArray | None) -> None:
+def program(model: MipModel, start: FloatArray | None) -> tuple[pulp.LpProblem, list[pulp.LpVariable]]:
+    """Return the model as PuLP keeps it, and its columns; it minimizes, so that all bounds have one sign."""
+    lp = pulp.LpProblem("robatch", pulp.LpMinimize)
+    columns = [
+        pulp.LpVariable(name, 0, most, pulp.LpInteger)
+        for name, most in zip(model.column_names(), model.upper.tolist(), strict=True)
+    ]
+    lp += pulp.LpAffineExpression(zip(columns, (-model.objective).tolist(), strict=True))
+    for name, (used, values, lower, upper) in zip(model.row_names(), model.rows(), strict=True):
+        terms = zip((columns[j] for j in used), values.tolist(), strict=True)
+        sense = pulp.LpConstraintEQ if lower == upper else pulp.LpConstraintLE
+        lp += pulp.LpConstraint(pulp.LpAffineExpression(terms), sense, name, upper)
     if start is not None:
         for column, value in zip(columns, start.tolist(), strict=True):
             column.setInitialValue(round(value))
-    lp.solve(solver)
+    return lp, columns
 
 
-def _outcome(lp: pulp.LpProblem, columns: list[pulp.LpVariable], bound: float | None, request: Request) -> Outcome:
+def settings(request: Request, start: FloatArray | None) -> dict[str, Any]:
+    """Return the limits of a request."""
+    return {
+        "msg": False,
+        "timeLimit": request.time_limit,
+        "gapRel": request.gap,
+        "gapAbs": 0.0,
+        "threads": request.threads,
+        "warmStart": start is not None,
+    }
+
+
+def outcome(lp: pulp.LpProblem, columns: list[pulp.LpVariable], bound: float | None, request: Request) -> Outcome:
     """Read the solution status: after a time limit PuLP's plain status still says optimal."""
     if lp.status == pulp.LpStatusInfeasible:
         return Outcome(infeasible=True)
@@ -136,3 +122,7 @@ def _outcome(lp: pulp.LpProblem, columns: list[pulp.LpVariable], bound: float | 
     # what ending by itself means: nothing is better by more than the gap
     proven = reached + abs(reached) * request.gap / (1.0 - request.gap) if request.gap < 1.0 else np.inf
     return Outcome(values, proven if bound is None else max(min(bound, proven), reached))
+
+
+run_cbc = Backend(run_cbc_once)
+run_highs = Backend(run_highs_once)

@@ -9,10 +9,10 @@ from ortools.math_opt.python import mathopt
 from ortools.math_opt.solvers.gscip import gscip_pb2
 
 from robatch.instances.arrays import FloatArray
-from robatch.solvers.mip.cut_loop import Outcome, keep_budget
+from robatch.solvers.mip.cut_loop import Backend, Outcome
 from robatch.solvers.mip.formulation import MipModel
 from robatch.solvers.plan.plan import Limit
-from robatch.solvers.registry import Answer, Request
+from robatch.solvers.registry import Request
 
 NUMERICS = {
     "numerics/feastol": 1e-10,
@@ -28,22 +28,33 @@ LIMITS: dict[mathopt.Limit, Limit] = {
 }
 
 
-def run(request: Request) -> Answer:
-    """Solve the mixed-integer program with SCIP."""
-    return keep_budget(request, run_once)
-
-
 def run_once(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
     """Run SCIP once on a model."""
-    program = mathopt.Model()
-    columns = [program.add_variable(lb=0.0, ub=most, is_integer=True) for most in model.upper.tolist()]
-    program.maximize(mathopt.LinearSum(gain * column for gain, column in zip(model.objective, columns, strict=True)))
-    for row in range(model.n_rows):
-        constraint = program.add_linear_constraint(lb=model.row_lower[row], ub=model.row_upper[row])
-        span = slice(model.starts[row], model.starts[row + 1])
-        for column, value in zip(model.index[span].tolist(), model.value[span].tolist(), strict=True):
+    lp, columns = program(model)
+    about = mathopt.ModelSolveParameters()
+    if start is not None:
+        about.solution_hints = [mathopt.SolutionHint(dict(zip(columns, start.tolist(), strict=True)))]
+    result = mathopt.solve(lp, mathopt.SolverType.GSCIP, params=settings(request), model_params=about)
+    return outcome(columns, result)
+
+
+def program(model: MipModel) -> tuple[mathopt.Model, list[mathopt.Variable]]:
+    """Return the model as MathOpt keeps it, and its columns."""
+    lp = mathopt.Model()
+    columns = [lp.add_variable(lb=0.0, ub=most, is_integer=True) for most in model.upper.tolist()]
+    lp.maximize(mathopt.LinearSum(gain * column for gain, column in zip(model.objective, columns, strict=True)))
+    for used, values, lower, upper in model.rows():
+        constraint = lp.add_linear_constraint(lb=lower, ub=upper)
+        for column, value in zip(used, values.tolist(), strict=True):
             constraint.set_coefficient(columns[column], value)
-    settings = mathopt.SolveParameters(
+    return lp, columns
+
+
+def settings(request: Request) -> mathopt.SolveParameters:
+    """Return the tolerances, limits and seed of a request."""
+    limit = request.time_limit
+    return mathopt.SolveParameters(
+        time_limit=None if limit is None else datetime.timedelta(seconds=limit),
         enable_output=request.progress,
         relative_gap_tolerance=request.gap,
         absolute_gap_tolerance=0.0,
@@ -51,12 +62,10 @@ def run_once(model: MipModel, request: Request, start: FloatArray | None) -> Out
         threads=request.threads,
         gscip=gscip_pb2.GScipParameters(real_params=NUMERICS),
     )
-    if request.time_limit is not None:
-        settings.time_limit = datetime.timedelta(seconds=request.time_limit)
-    about = mathopt.ModelSolveParameters()
-    if start is not None:
-        about.solution_hints = [mathopt.SolutionHint(dict(zip(columns, start.tolist(), strict=True)))]
-    result = mathopt.solve(program, mathopt.SolverType.GSCIP, params=settings, model_params=about)
+
+
+def outcome(columns: list[mathopt.Variable], result: mathopt.SolveResult) -> Outcome:
+    """Read what SCIP ended with; a bound or a solution that it does not have is None."""
     ended, reason = result.termination, mathopt.TerminationReason
     if ended.reason in (reason.INFEASIBLE, reason.INFEASIBLE_OR_UNBOUNDED):  # no model here is unbounded
         return Outcome(infeasible=True)
@@ -68,3 +77,6 @@ def run_once(model: MipModel, request: Request, start: FloatArray | None) -> Out
     limit: Limit = "other" if ended.limit is None else LIMITS.get(ended.limit, "other")
     message = None if limit != "other" else f"SCIP stopped with {ended.reason.name}: {ended.detail}"
     return Outcome(values, known, limit=limit, message=message)
+
+
+run = Backend(run_once)

@@ -1,4 +1,4 @@
-"""Columns of the mixed-integer program: pairs of a query and a state, and calls."""
+"""Columns of the mixed-integer program: candidates, which are pairs of a query and a state, and calls."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import numpy as np
 
 from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.instances.problem import Problem
+from robatch.solvers.limits import OF_GROUPS, Entry
 from robatch.solvers.plan.plan import Cost
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """The columns of a program: pairs of a query and a state, then calls of a group and a state.
+    """The columns of a program: candidates (query, state), then calls (group, state).
 
     Attributes
     ----------
     problem
         What is modelled.
     query, state
-        Query and state of each pair.
+        Query and state of each candidate.
     call_group, call_state
         Group and state of each call column.
     alone
-        Whether a pair is a call by itself: no call of its group and state can hold more.
+        Whether a candidate is a call by itself: no call of its group and state can hold more.
     usd
         What each column costs.
     most
@@ -40,20 +41,17 @@ class Columns:
     usd: FloatArray
     most: IntArray
 
-    def of_model(self, model: int) -> tuple[IntArray, IntArray]:
-        """Return the pairs and the call columns of a model."""
-        of = self.problem.state_model
-        calls = np.flatnonzero(of[self.call_state] == model) + len(self.query)
-        return np.flatnonzero(of[self.state] == model), calls
-
-    def of_group(self, group: int) -> tuple[IntArray, IntArray]:
-        """Return the pairs and the call columns of a group."""
-        calls = np.flatnonzero(self.call_group == group) + len(self.query)
-        return np.flatnonzero(self.problem.group_codes[self.query] == group), calls
+    def concerned(self, entry: Entry) -> BoolArray:
+        """Return whether each column is of the model or the group of a limit."""
+        if entry.kind in OF_GROUPS:
+            places = np.concatenate([self.problem.group_codes[self.query], self.call_group])
+        else:
+            places = self.problem.state_model[np.concatenate([self.state, self.call_state])]
+        return np.asarray(places == entry.place)
 
 
 def make_columns(problem: Problem, query: IntArray, state: IntArray, cost: Cost) -> Columns:
-    """Return the columns: pairs and, where calls are billed or limited and can be shared, calls."""
+    """Return the columns: candidates and, where calls are billed or limited and can be shared, calls."""
     realized = cost == "realized"
     limited = np.zeros(problem.n_models, dtype=np.bool_)
     if problem.constraints is not None:
@@ -67,8 +65,8 @@ def make_columns(problem: Problem, query: IntArray, state: IntArray, cost: Cost)
     call_group, call_state = np.divmod(cells, problem.n_states)
     alone = size[cell] == 1
     if realized:
-        own = problem.query_costs()[query, problem.state_model[state]]
-        usd = own + np.where(alone, problem.call_price[state], 0.0)
+        tokens = problem.query_costs()[query, problem.state_model[state]]
+        usd = tokens + np.where(alone, problem.call_price[state], 0.0)
     else:
         usd = problem.amortized_costs()[query, state]
     apart = np.isin(call_group, problem.group_codes[conflicts_within_groups(problem)[:, 0]])
@@ -85,15 +83,15 @@ def make_columns(problem: Problem, query: IntArray, state: IntArray, cost: Cost)
 
 
 def call_entries(columns: Columns) -> tuple[IntArray, IntArray, IntArray]:
-    """Return the pairs that call columns count, the call column of each, and the size of each call column's calls."""
+    """Return the call column that counts a candidate, the candidate, and the size of each column's calls."""
     problem, n_states = columns.problem, columns.problem.n_states
     cells = columns.call_group * n_states + columns.call_state
     position = np.full(problem.n_groups * n_states, -1)
     position[cells] = np.arange(len(cells))
     row = position[problem.group_codes[columns.query] * n_states + columns.state]
-    pairs = np.flatnonzero(row >= 0)
-    size = np.minimum(problem.state_batch_size[columns.call_state], np.bincount(row[pairs], minlength=len(cells)))
-    return row[pairs], pairs, size
+    candidates = np.flatnonzero(row >= 0)
+    size = np.minimum(problem.state_batch_size[columns.call_state], np.bincount(row[candidates], minlength=len(cells)))
+    return row[candidates], candidates, size
 
 
 def conflicts_within_groups(problem: Problem) -> IntArray:

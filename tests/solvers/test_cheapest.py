@@ -17,7 +17,7 @@ from robatch.solvers.bounds.granularity import raise_to_grade
 from robatch.solvers.bounds.relaxation import Relaxer, find_steps
 from robatch.solvers.bounds.target_relaxation import reach, reaching
 from robatch.solvers.cheapest.exact import Search
-from robatch.solvers.cheapest.mip import excluding, worth_keeping
+from robatch.solvers.cheapest.mip import worth_keeping
 from robatch.solvers.cheapest.targets import best_model
 from robatch.solvers.mip.formulation import build
 
@@ -401,7 +401,7 @@ def test_the_program_excludes_no_plan_of_the_target():
     target = 0.8 * problem.total_utility(problem.best_assignment)
     model = build(problem, None, "amortized", floor=target)
     missed = problem.cheapest_assignment
-    row = excluding(model, missed)
+    row = model.excluding(missed, "worse")
     entries = row.index[row.starts[-2] : row.starts[-1]]
     for states in itertools.product(range(problem.n_states), repeat=4):
         assignment = np.array(states)

@@ -17,7 +17,7 @@ from robatch.solvers.limits import amounts, entries, legal
 from robatch.solvers.mip.constraints import cliques
 from robatch.solvers.mip.formulation import build
 
-budget_check = importlib.import_module("robatch.solvers.mip.cut_loop")
+cut_loop = importlib.import_module("robatch.solvers.mip.cut_loop")
 
 BACKENDS = ["highs", "cpsat", "scip", "cbc", "pulp-highs"]
 COSTS = ["amortized", "realized"]
@@ -288,9 +288,9 @@ def test_limits_at_what_a_plan_uses_to_the_last_bit(solver):
 
 @pytest.mark.parametrize("solver", BACKENDS)
 def test_where_rounds_run_out_a_legal_plan_and_a_true_bound_are_left(solver, monkeypatch):
-    monkeypatch.setattr(budget_check, "RECOUNTS", 1)
-    monkeypatch.setattr(budget_check, "EXCLUSIONS", 1)
-    monkeypatch.setattr(budget_check, "EXCLUSIONS_COUPLED", 1)
+    monkeypatch.setattr(cut_loop, "MAX_RECOUNTS", 1)
+    monkeypatch.setattr(cut_loop, "MAX_EXCLUSIONS", 1)
+    monkeypatch.setattr(cut_loop, "MAX_EXCLUSIONS_COUPLED", 1)
     open_ = 0
     for seed in range(20):
         problem, budget = case(seed, ("conflicts",), "realized")

@@ -159,7 +159,7 @@ def test_what_time_and_size_leave_open_is_said(monkeypatch):
     assert (found.feasible, found.clashes, found.smallest) == (None, (), False)
     assert "not decided in 1e-09 s" in found.message
     assert "was not found in time" in str(Clash("max_queries", "large", 3))
-    monkeypatch.setattr(explaining, "MOST_PAIRS", 3)
+    monkeypatch.setattr(explaining, "MAX_CANDIDATES", 3)
     assert "too large" in explain(problem, 1.0).message
     assert solve(problem, 1.0, "highs").status == "infeasible"
 
@@ -167,7 +167,7 @@ def test_what_time_and_size_leave_open_is_said(monkeypatch):
 def test_where_the_smallest_set_takes_too_long_a_larger_one_is_named(monkeypatch):
     problem = small(max_queries={"large": 0, "small": 1}, max_cost={"large": 1.0})
     monkeypatch.setattr(clashes.Search, "prices", lambda search: search.limits)
-    monkeypatch.setattr(clashes, "SHARE", 0.0)
+    monkeypatch.setattr(clashes, "SUBSET_SHARE", 0.0)
     found = explain(problem, 1.0)
     assert found.feasible is False
     assert not found.smallest
@@ -178,7 +178,7 @@ def test_where_the_smallest_set_takes_too_long_a_larger_one_is_named(monkeypatch
 def test_large_problems_are_told_apart_by_linear_programs(cost, monkeypatch):
     problem = small(max_queries={"large": 1}, min_group_utility={"a": 0.5, "b": 0.5}, max_cost={"small": 1.0})
     found = explain(problem, 1.0, cost)
-    monkeypatch.setattr(clashes, "LARGE", 1)
+    monkeypatch.setattr(clashes, "MAX_SOLVED", 1)
     assert explain(problem, 1.0, cost).message == found.message
     assert explain(problem, 1.0, cost).smallest  # as for each clash what would be enough was found
 

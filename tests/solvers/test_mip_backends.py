@@ -12,7 +12,7 @@ from robatch.instances import InputError, generate
 from robatch.solvers import export, solve, solvers, verify
 from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
 from robatch.solvers.infeasible.least_cost import least_realized_cost
-from robatch.solvers.mip.cut_loop import repair
+from robatch.solvers.mip.cuts import repaired
 from robatch.solvers.mip.formulation import build
 from robatch.solvers.mip.highs import run_once
 from robatch.solvers.mip.lp import dual_bound
@@ -163,7 +163,7 @@ def test_repair_changes_one_query_and_keeps_the_budget():
     for cost in ("amortized", "realized"):
         over = problem.best_assignment
         budget = problem.cost(over, cost) * (1 - 1e-9)
-        fixed = repair(problem, over, budget, cost)
+        fixed = repaired(build(problem, budget, cost), over)
         assert (fixed != over).sum() == 1
         assert problem.cost(fixed, cost) <= budget
 

@@ -13,7 +13,7 @@ from robatch.instances import FAMILIES, Model, Problem, generate
 from robatch.solvers import solve, verify
 from robatch.solvers.exact import realized as realized_exact
 from robatch.solvers.greedy import realized, realized_core
-from robatch.solvers.mip import cut_loop as budget_check
+from robatch.solvers.mip import cut_loop
 from robatch.solvers.registry import Answer
 
 NAMES = sorted(FAMILIES)
@@ -146,7 +146,7 @@ def test_equals_highs_on_the_whole_program(seed, monkeypatch):
     problem, budget = make(seed, 12, 40, conflicts=False)
     plan = solve(problem, budget, "exact", cost="realized", time_limit=6.0)
     with monkeypatch.context() as patch:
-        patch.setattr(budget_check, "_fixed", lambda *_: None)
+        patch.setattr(cut_loop, "fixed", lambda *_: None)
         other = solve(problem, budget, "highs", cost="realized", time_limit=6.0)
     verify(problem, plan)
     if other.status in ("optimal", "infeasible") and plan.limit is None:
@@ -204,8 +204,8 @@ def test_a_search_that_is_cut_short_keeps_the_bound_of_the_scheduler(monkeypatch
         return dataclasses.replace(answer, assignment=None)
 
     monkeypatch.setattr(realized_exact, "schedule", finds_nothing)
-    monkeypatch.setattr(budget_check, "greedy", lambda request: Answer())
-    monkeypatch.setattr(realized_exact, "run_once", lambda *_: budget_check.Outcome(bound=told, limit="time"))
+    monkeypatch.setattr(cut_loop, "greedy", lambda request: Answer())
+    monkeypatch.setattr(realized_exact, "run_once", lambda *_: cut_loop.Outcome(bound=told, limit="time"))
     plan = solve(problem, problem.budget_at(0.3), "exact", cost="realized")
     verify(problem, plan)
     assert plan.status == "no_solution"

@@ -29,8 +29,8 @@ def checks(watch, count, nodes=0, bound=1.0):
 def test_only_checks_without_progress_end_a_run():
     watch = stall.Watch()
     for node in range(5):
-        assert not checks(watch, stall.CHECKS, node)
-    assert not checks(watch, stall.CHECKS, 4, bound=0.9)
+        assert not checks(watch, stall.MAX_CHECKS, node)
+    assert not checks(watch, stall.MAX_CHECKS, 4, bound=0.9)
     assert not watch.stalled
     assert checks(watch, 1, 4, bound=0.9)
     assert watch.stalled
@@ -64,7 +64,7 @@ def test_all_attempts_share_one_time_limit(problem):
 
 @pytest.mark.parametrize("solver", ["highs", "pulp-highs"])
 def test_a_run_that_always_stalls_says_so_and_keeps_its_plan(problem, solver, monkeypatch):
-    monkeypatch.setattr(stall, "CHECKS", 3)
+    monkeypatch.setattr(stall, "MAX_CHECKS", 3)
     budget = problem.budget_at(0.1)
     plan = solve(problem, budget, solver, cost="realized")
     verify(problem, plan)

@@ -1,0 +1,104 @@
+"""What an assignment breaks in float64, what is cut off with it, and how it is mended."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from robatch.instances.arrays import IntArray
+from robatch.solvers.limits import OF_MONEY, broken, excess
+from robatch.solvers.mip.formulation import MipModel
+
+MAX_REPAIRS = 8  # moves of one query that a repair evaluates
+MAX_REPAIRS_COUPLED = 64  # where constraints or conflicts decide which moves are of use
+
+
+def violation(model: MipModel, assignment: IntArray) -> float:
+    """Return by how much, relative to it, an assignment breaks the limit that it breaks most; 0 if it keeps all."""
+    problem, over = model.problem, [0.0]
+    if model.budget is not None:
+        over.append((problem.cost(assignment, model.cost) - model.budget) / model.budget)
+    if model.floor is not None:
+        over.append((model.floor - problem.total_utility(assignment)) / model.floor)
+    return max(*over, excess(problem, assignment, model.cost))
+
+
+def excluded(model: MipModel, assignment: IntArray) -> MipModel:
+    """Return the model without an assignment that breaks limits, and without others like it."""
+    problem, cost = model.problem, model.cost
+    if model.budget is not None and problem.cost(assignment, cost) > model.budget:
+        return model.excluding(assignment, "dearer" if cost == "amortized" else None)
+    if model.floor is not None and problem.total_utility(assignment) < model.floor:
+        return model.excluding(assignment, "worse")
+    for entry, _ in broken(problem, assignment, cost):
+        calls = entry.kind == "max_calls" or (cost == "realized" and entry.kind in OF_MONEY)
+        if problem.conflicts is not None and calls:  # these calls may not be the fewest
+            return model.excluding(assignment)
+        model = model.covering(assignment, entry)
+    return model
+
+
+def recounted(model: MipModel, values: npt.ArrayLike, assignment: IntArray) -> MipModel | None:
+    """Return the model with the calls that conflicting queries of an assignment need, where it has too few of them.
+
+    None if it has enough, or where their number is not proven to be the least.
+    """
+    problem, columns = model.problem, model.columns
+    if problem.conflicts is None or len(columns.call_group) == 0:
+        return None
+    from robatch.instances.conflict_kernels import EXACT
+
+    n_states = problem.n_states
+    cell = problem.group_codes * n_states + assignment
+    together = problem.conflicts[cell[problem.conflicts[:, 0]] == cell[problem.conflicts[:, 1]]]
+    nodes = np.unique(together)
+    needed = problem.call_counts(assignment)[columns.call_group, columns.call_state]
+    planned = np.rint(np.asarray(values)[model.n_candidates :])
+    cells = columns.call_group * n_states + columns.call_state
+    queries = np.bincount(cell, minlength=problem.n_groups * n_states)[cells]
+    full = -(-queries // problem.state_batch_size[columns.call_state])
+    before = model
+    for call in np.flatnonzero((needed > planned) & (needed > full)):  # more than full calls: conflicts alone need them
+        inside = nodes[cell[nodes] == cells[call]]
+        if 0 < len(inside) <= EXACT:
+            model = model.counting(int(call), inside, int(needed[call]))
+    return None if model is before else model
+
+
+def repaired(model: MipModel, assignment: IntArray) -> IntArray | None:
+    """Return the best assignment that changes the state of one query and keeps all limits, or None.
+
+    The best one has the greatest utility, in the program of least cost the least cost.
+    """
+    problem, cost, queries = model.problem, model.cost, np.arange(model.problem.n_queries)
+    utilities = problem.utilities().astype(np.float64)
+    gain = utilities - utilities[queries, assignment][:, None]
+    if cost == "amortized":
+        costs = problem.amortized_costs()
+        saved = costs[queries, assignment]
+    else:
+        cell = problem.group_codes * problem.n_states + assignment
+        counts = np.bincount(cell, minlength=problem.n_groups * problem.n_states).reshape(problem.n_groups, -1)
+        begins = counts % problem.state_batch_size == 0  # whether one more query begins a call
+        ends = (counts[problem.group_codes, assignment] - 1) % problem.state_batch_size[assignment] == 0
+        tokens = problem.query_costs()[:, problem.state_model]
+        costs = tokens + begins[problem.group_codes] * problem.call_price
+        saved = tokens[queries, assignment] + ends * problem.call_price[assignment]
+    extra = costs - saved[:, None]
+    usable = problem.allowed()
+    if model.budget is not None and (problem.conflicts is None or cost == "amortized"):  # else calls may differ
+        usable &= problem.cost(assignment, cost) + extra <= model.budget
+    if model.floor is not None:
+        usable &= gain >= model.floor - problem.total_utility(assignment)
+    usable[queries, assignment] = False
+    merit = np.where(usable, -extra if model.budget is None else gain, -np.inf)
+    plain = problem.constraints is None and problem.conflicts is None
+    for position in np.argsort(-merit, axis=None, kind="stable")[: MAX_REPAIRS if plain else MAX_REPAIRS_COUPLED]:
+        query, state = divmod(int(position), problem.n_states)
+        if not usable[query, state]:
+            break
+        moved = assignment.copy()
+        moved[query] = state
+        if violation(model, moved) <= 0.0:
+            return moved
+    return None
