@@ -88,15 +88,8 @@ class RunningSum:
 class CallBuffer:
     """Puts queries into calls: one open call at a time of each group and state.
 
-    A call is closed when it is full, or when its first query has waited long enough. The shared prompt is billed when
-    a call is opened, so that closing a call that is not full never costs more.
-
-    Parameters
-    ----------
-    models
-        The pool.
-    max_wait
-        Seconds after which a call is closed though it is not full; inf for never.
+    A call is closed when it is full, or when its first query has waited `max_wait` seconds. The shared prompt is billed
+    when a call is opened, so that closing a call that is not full never costs more.
 
     Attributes
     ----------
@@ -104,8 +97,6 @@ class CallBuffer:
         The (model, batch size) of each of the S columns.
     call_price, batch_size
         USD of the shared prompt of a call, and batch size, of each state: (S,).
-    open_calls
-        Number of calls that have a free seat.
     opened
         Number of calls that were ever opened: the id of the next one.
     held

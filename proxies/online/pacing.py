@@ -123,14 +123,8 @@ class Pacer:
     def observe(self, cost: float, least: float, spent: float, now: float) -> None:
         """Take one step after a query.
 
-        Parameters
-        ----------
-        cost, least
-            Amortized USD of the query in its state, and in its cheapest one.
-        spent
-            USD billed so far, this query included.
-        now
-            Seconds.
+        `cost` and `least` are its amortized USD in its state and in its cheapest one, `spent` the USD billed so far,
+        this query included.
         """
         self.count += 1
         self.least += (least - self.least) / self.count

@@ -26,25 +26,8 @@ class Choice(NamedTuple):
 class Chooser:
     """Chooses states, and knows what that needs: the states, the open calls, the groups seen, and the price.
 
-    Parameters
-    ----------
-    table
-        Prices, limits and fill of the states.
-    buffer
-        The calls.
-    pacer
-        Adapts the price; None where it is fixed.
-    price
-        The fixed price.
-    limit
-        USD that calls may bill.
-
-    Attributes
-    ----------
-    count
-        Queries seen.
-    groups
-        How many of them were of each group.
+    Without a pacer, which adapts it, the price is fixed. All calls together may bill `limit` USD. Of the queries seen,
+    `count` is their number, and `groups` how many were of each group.
     """
 
     def __init__(

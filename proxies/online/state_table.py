@@ -47,14 +47,7 @@ class GroupCounts:
 
 
 class StateTable:
-    """Prices, limits and fill of the states.
-
-    Parameters
-    ----------
-    models
-        The pool.
-    window_margin
-        Part of every context window that calls leave free, as in `Problem`.
+    """Prices, limits and fill of the states, with the `window_margin` of a `Problem`.
 
     Attributes
     ----------

@@ -36,18 +36,11 @@ def cell_record(rows: Sequence[Mapping[str, Any]], model: Mapping[str, Any], rep
 
 
 def wilson(total: float, trials: int) -> tuple[float, float]:
-    """Give the Wilson 95 % interval of a share, or of a mean score.
+    """Give the Wilson 95 % interval of a share, or of a mean score, from a total of 0 to `trials`.
 
     For scores of 0 and 1 this is Wilson's interval (E. B. Wilson, JASA 22, 1927). For scores between, the same
     expression is used with the mean in the place of the share; it is then too wide rather than too narrow, as no
     scores in [0, 1] of a given mean vary more than those of 0 and 1.
-
-    Parameters
-    ----------
-    total
-        The sum of the scores (the successes), from 0 to `trials`.
-    trials
-        At least 1.
     """
     z = 1.959963984540054
     share = min(1.0, max(0.0, total / trials))

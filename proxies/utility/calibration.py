@@ -23,23 +23,11 @@ def to_logit(values: FloatArray) -> FloatArray:
 def fit_logit(
     design: FloatArray, target: FloatArray, weight: FloatArray, prior: FloatArray, ridge: FloatArray
 ) -> FloatArray:
-    """Fit a logistic regression to targets in [0, 1], with a ridge towards given coefficients.
+    """Fit a logistic regression to targets in [0, 1], such as shares of correct answers, with a ridge; return (P,).
 
-    Parameters
-    ----------
-    design
-        (M, P), with any column of ones already in it.
-    target
-        (M,), in [0, 1]: shares of correct answers are allowed.
-    weight
-        (M,), not negative.
-    prior, ridge
-        (P,): what each coefficient is drawn to, and how strongly (in observations; 0 is not at all).
-
-    Returns
-    -------
-    ndarray
-        The coefficients: (P,). Newton's method, with halved steps where a whole one does not improve.
+    The `design` (M, P) has any column of ones already in it, targets and weights are (M,), weights not negative. Each
+    coefficient is drawn to its `prior` with the strength `ridge`, in observations: (P,) each. The method is Newton's,
+    with halved steps where a whole one does not improve.
     """
 
     def loss(coefficients: FloatArray) -> float:

@@ -63,22 +63,11 @@ def cross_fit(
     measured: FloatArray,
     fold: IntArray,
 ) -> CrossFit:
-    """Fit the estimators to all queries, and to all but each fold.
+    """Fit the estimators of a layout to all queries, and to all but each fold.
 
-    Parameters
-    ----------
-    make
-        Returns an unfitted estimator for the weights of the queries (see `estimators.make_estimator`).
-    layout
-        Which states each estimator predicts.
-    seen
-        Features of all queries: (N, F).
-    views
-        The same as learned without each fold, in the order of the folds' numbers: (N, F') each.
-    measured
-        (N, S), NaN where not measured.
-    fold
-        (N,).
+    `make` returns an unfitted estimator for the weights of the queries (see `estimators.make_estimator`). `seen` are
+    the features of all queries, (N, F), and `views` the same as learned without each fold, in the order of the folds'
+    numbers: (N, F') each. The measured utilities are (N, S), NaN where there are none, and the folds (N,).
     """
     estimators: list[Any] = []
     scores = np.empty((len(measured), layout.n_units))

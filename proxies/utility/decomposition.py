@@ -61,17 +61,10 @@ class Layout:
 
 
 def estimator_targets(measured: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Give what one estimator is fitted to: a query's mean over all its batch sizes, and that mean's weight.
+    """Give what one estimator is fitted to: a query's mean over all its batch sizes, and that mean's weight: (N,) each.
 
-    Parameters
-    ----------
-    measured
-        Utilities by query and ascending batch size, NaN where not measured: (N, B).
-
-    Returns
-    -------
-    target, weight : ndarray
-        (N,) each; the weight is 0 where nothing was measured, and at most 1.
+    Utilities are measured by query and ascending batch size, NaN where not: (N, B). A weight is at most 1, and 0 where
+    nothing was measured.
 
     Notes
     -----

@@ -33,16 +33,9 @@ def needs_dense(router: Any) -> bool:
 
 
 def make_estimator(router: Any, rows: int, seed: int) -> Any:
-    """Return an unfitted estimator for one model, or None for a constant.
+    """Return an unfitted estimator for one model, to be fitted to so many rows; None for a constant.
 
-    Parameters
-    ----------
-    router
-        One of `ESTIMATORS`, or any scikit-learn classifier or regressor.
-    rows
-        Queries it will be fitted to.
-    seed
-        Seed of its random choices, where it has any.
+    `router` is one of `ESTIMATORS`, or any scikit-learn classifier or regressor; `seed` is of its random choices.
     """
     if isinstance(router, str):
         if router == "constant":
@@ -70,23 +63,10 @@ def make_estimator(router: Any, rows: int, seed: int) -> Any:
 
 
 def fit_estimator(estimator: Any, features: Any, target: FloatArray, weight: FloatArray) -> Any:
-    """Fit an estimator to utilities in [0, 1].
+    """Fit what `make_estimator` returned to utilities in [0, 1]; give their mean alone for None, or where all are the same.
 
-    Parameters
-    ----------
-    estimator
-        What `make_estimator` returned.
-    features
-        (N, F), dense or sparse.
-    target
-        Measured utility of each query, in [0, 1]: (N,).
-    weight
-        How much of it was measured: (N,), not negative; queries of weight 0 are left out.
-
-    Returns
-    -------
-    estimator or float
-        The mean alone where there is no estimator, or where all utilities are the same.
+    Features are (N, F), dense or sparse. A target is the measured utility of a query, and its weight, not negative, how much
+    of it was measured: (N,) each. Queries of weight 0 are left out.
 
     Notes
     -----
