@@ -63,10 +63,10 @@ def make_estimator(router: Any, rows: int, seed: int) -> Any:
 
 
 def fit_estimator(estimator: Any, features: Any, target: FloatArray, weight: FloatArray) -> Any:
-    """Fit what `make_estimator` returned to utilities in [0, 1]; give their mean alone for None, or where all are the same.
+    """Fit what `make_estimator` returned to utilities in [0, 1]; give their mean for None, or where all are the same.
 
-    Features are (N, F), dense or sparse. A target is the measured utility of a query, and its weight, not negative, how much
-    of it was measured: (N,) each. Queries of weight 0 are left out.
+    Features are (N, F), dense or sparse. A target is the measured utility of a query, and its weight, not negative, how
+    much of it was measured: (N,) each. Queries of weight 0 are left out.
 
     Notes
     -----

@@ -53,10 +53,10 @@ _SHAPES = {"exponential": _exponential, "logistic-drop": _logistic_drop}
 def paired_retention(utility: FloatArray, floor: float) -> tuple[FloatArray, FloatArray]:
     """Estimate a model's retention from the same queries at all batch sizes, and count the pairs behind it: (B,) each.
 
-    `utility` is measured by query and ascending batch size, NaN where not: (N, B); `floor` is the utility of guessing, which
-    no batch size takes away. The retention is ``1 - (mean loss against the smallest batch size) / (mean utility there -
-    floor)``; the loss is that of the queries measured at both sizes, so that the queries' difficulty cancels. Where no query
-    is, the retention is NaN; a model at or below the floor keeps what it has.
+    `utility` is measured by query and ascending batch size, NaN where not: (N, B); `floor` is the utility of guessing,
+    which no batch size takes away. The retention is ``1 - (mean loss against the smallest batch size) / (mean utility
+    there - floor)``; the loss is that of the queries measured at both sizes, so that the queries' difficulty cancels.
+    Where no query is, the retention is NaN; a model at or below the floor keeps what it has.
     """
     base = utility[:, 0]
     room = float(np.nanmean(base)) - floor if not np.isnan(base).all() else 0.0
@@ -132,10 +132,10 @@ def _isotonic(x: FloatArray, retention: FloatArray, pairs: FloatArray, known: np
 def estimate_floor(base: FloatArray, utility: FloatArray) -> float:
     """Estimate the utility of guessing from how utilities fall with batch size.
 
-    `base` is the predicted utility of each query at the smallest batch size, made without that query: (N,); `utility` is
-    measured at the larger batch sizes, NaN where not: (N, B - 1). The result is the floor f of the grid 0, 0.02, ..., 0.6 at
-    which ``f + (base - f) * retention`` with the best retention in [0, 1] of each batch size misses the measurements by the
-    least squares; ties go to the least floor.
+    `base` is the predicted utility of each query at the smallest batch size, made without that query: (N,); `utility`
+    is measured at the larger batch sizes, NaN where not: (N, B - 1). The result is the floor f of the grid 0, 0.02,
+    ..., 0.6 at which ``f + (base - f) * retention`` with the best retention in [0, 1] of each batch size misses the
+    measurements by the least squares; ties go to the least floor.
     """
     best, chosen = np.inf, 0.0
     for floor in np.linspace(0.0, 0.6, 31):
