@@ -28,13 +28,7 @@ WINDOW_MARGIN = 1.05
 
 @dataclass(frozen=True)
 class Ready:
-    """A call with its prompt and what it may cost.
-
-    Attributes
-    ----------
-    call, message
-        The call.
-    """
+    """A call with its prompt and what it may cost."""
 
     call: Waiting
     message: ModelCall

@@ -12,20 +12,12 @@ PRIOR_CALLS = 2.0  # average calls that count as predicted, so that a first call
 
 @dataclass
 class Tokens:
-    """Tokens of one model's answered calls against those predicted.
-
-    Attributes
-    ----------
-    expected_in, expected_out
-        As predicted when the plan was made.
-    actual_in, actual_out
-        As the engine counted them.
-    """
+    """Tokens of one model's answered calls against those predicted."""
 
     calls: int = 0  # calls answered
-    expected_in: float = 0.0
+    expected_in: float = 0.0  # as predicted when the plan was made
     expected_out: float = 0.0
-    actual_in: int = 0
+    actual_in: int = 0  # as the engine counted them
     actual_out: int = 0
     most_in: float = 1.0  # the greatest ratio of actual to predicted input tokens of a single call, at least 1
     beyond: int = 0  # input tokens by which a call exceeded its bound: the model's template, not measured, adds these

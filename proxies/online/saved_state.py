@@ -18,17 +18,11 @@ KIND = "online-router"
 
 @dataclass(frozen=True)
 class SavedState:
-    """Price, spending, counts and unsettled calls of a router.
-
-    Attributes
-    ----------
-    count, refused
-        Queries seen, and those of them that were refused.
-    """
+    """Price, spending, counts and unsettled calls of a router."""
 
     price: float | None  # utility per USD; None where it was not known yet
     spent: float  # USD billed, open calls with their whole shared prompt
-    count: int
+    count: int  # queries seen; below, those of them that were refused
     refused: int
     now: float  # the last time told; -inf before the first
     fill: list[float]  # queries that a call of each state is expected to hold

@@ -35,14 +35,12 @@ class ModelSize:
 
     Attributes
     ----------
-    layers, kv_heads, head_dim
-        Attention layers, key-value heads of one layer, and the length of a head's vector.
     weight_bytes
         Bytes of the weights where they are known whatever the engine's dtype: those of a quantised model's files.
     """
 
     parameters: float  # number of weights
-    layers: int
+    layers: int  # attention layers; below, key-value heads of a layer and the length of a head's vector
     kv_heads: int
     head_dim: int
     weight_bytes: int | None = None

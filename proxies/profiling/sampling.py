@@ -48,20 +48,12 @@ class PlannedCall:
 
 @dataclass(frozen=True)
 class Cell:
-    """A model at a batch size on a task: what is measured together and may stop early.
+    """A model at a batch size on a task: what is measured together and may stop early."""
 
-    Attributes
-    ----------
-    model, task, batch_size
-        What is measured.
-    repeats, seed, precision
-        As in the configuration.
-    """
-
-    model: str
+    model: str  # what is measured
     task: Task
     batch_size: int
-    repeats: int
+    repeats: int  # as in the configuration
     seed: int
     precision: float | None
 

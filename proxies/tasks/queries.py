@@ -26,12 +26,10 @@ class _Maker:
     ----------
     make
         Makes the query of a number, counted from 0 over the different ones, as text and true answer.
-    kind, choices
-        As in `Query`.
     """
 
     make: Callable[[int, random.Random], tuple[str, str]]
-    kind: Kind
+    kind: Kind  # as in `Query`
     choices: tuple[str, ...] = ()
 
 

@@ -74,18 +74,12 @@ def task_of(measurements: Measurements, task: str | None) -> str:
 
 @dataclass(frozen=True)
 class Sample:
-    """The measured queries among those given.
-
-    Attributes
-    ----------
-    input_tokens, output_tokens
-        (N, K), NaN where not known.
-    """
+    """The measured queries among those given."""
 
     facts: FitContext
     texts: list[str]  # N texts
     utility: FloatArray  # (N, S), NaN where not measured
-    input_tokens: FloatArray
+    input_tokens: FloatArray  # (N, K), NaN where not known
     output_tokens: FloatArray
     answers: Answers  # the single answers behind the utilities, with their calls
 

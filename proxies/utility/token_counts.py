@@ -17,11 +17,6 @@ from robatch.proxies.utility.features import surface
 class TokenCounts:
     """Tokens of a query by model, linear in features of its text.
 
-    Attributes
-    ----------
-    least, most
-        Bounds of what is predicted: (K,) each.
-
     Notes
     -----
     Tokens are those of one model at its smallest measured batch size: what larger calls add to an answer, such as its
@@ -30,7 +25,7 @@ class TokenCounts:
 
     intercept: FloatArray  # tokens of an empty text: (K,), not negative
     slopes: FloatArray  # tokens per unit of each of the D features: (D, K)
-    least: FloatArray
+    least: FloatArray  # bounds of what is predicted: (K,) each
     most: FloatArray
 
     @classmethod
