@@ -71,13 +71,13 @@ def routed(problem: Problem, order: IntArray, router: OnlineRouter, gap: float =
 
 def budget_a_query(problem: Problem, order: IntArray, budget: float) -> Outcome:
     """Give each query its best state that costs at most an equal part of the budget, amortized; no more, no less."""
-    filler = CallBuffer(problem.models)
+    buffer = CallBuffer(problem.models)
     utilities, costs = problem.utilities(), problem.amortized_costs()
     own = problem.query_costs()[:, problem.state_model]
     allowed, allowance = problem.allowed(), budget / problem.n_queries
     total, refused = 0.0, 0
     for query in order.tolist():
-        fits = allowed[query] & (own[query] + filler.entry() <= budget * (1.0 - 1e-12) - filler.spent)
+        fits = allowed[query] & (own[query] + buffer.call_costs() <= budget * (1.0 - 1e-12) - buffer.spent)
         cheap = fits & (costs[query] <= allowance)
         if not fits.any():
             refused += 1
@@ -85,9 +85,9 @@ def budget_a_query(problem: Problem, order: IntArray, budget: float) -> Outcome:
         state = int(np.argmax(np.where(cheap, utilities[query], -1.0)))
         if not cheap.any():
             state = int(np.argmin(np.where(fits, costs[query], np.inf)))
-        filler.place(query, state, float(own[query, state]), None, 0.0)
+        buffer.place(query, state, float(own[query, state]), None, 0.0)
         total += float(utilities[query, state])
-    return total, filler.spent, refused
+    return total, buffer.spent, refused
 
 
 def outcomes(problem: Problem, order: IntArray, budget: float, hindsight: float, sample: IntArray) -> list[Outcome]:

@@ -106,11 +106,11 @@ class ServerEngine:
 
         arrived: SimpleQueue[tuple[int, ModelAnswer] | None] = SimpleQueue()
         with start_blocking_portal() as portal:
-            room = asyncio.Semaphore(self._concurrency)
-            ended = portal.start_task_soon(self._answer_all, calls, room, arrived)
+            free_slots = asyncio.Semaphore(self._concurrency)
+            ended = portal.start_task_soon(self._answer_all, calls, free_slots, arrived)
             while (answer := arrived.get()) is not None:
                 yield answer
-                portal.call(room.release)  # only now, so that no more than `concurrency` answers can be lost
+                portal.call(free_slots.release)  # only now, so that no more than `concurrency` answers can be lost
             failure = ended.result()
         if failure is not None:
             raise failure
@@ -139,7 +139,10 @@ class ServerEngine:
         """Do nothing: each run closes its own connections."""
 
     async def _answer_all(
-        self, calls: Sequence[ModelCall], room: asyncio.Semaphore, arrived: SimpleQueue[tuple[int, ModelAnswer] | None]
+        self,
+        calls: Sequence[ModelCall],
+        free_slots: asyncio.Semaphore,
+        arrived: SimpleQueue[tuple[int, ModelAnswer] | None],
     ) -> EngineFailure | None:
         """Answer the calls into the queue, None at its end; give the first failure and all calls perhaps billed."""
         failures: list[EngineFailure] = []
@@ -149,7 +152,7 @@ class ServerEngine:
                 arrived.put((index, await self._call(client, calls[index], index)))
             except EngineFailure as error:
                 failures.append(error)
-                room.release()
+                free_slots.release()
 
         try:
             client = self._openai.AsyncOpenAI(
@@ -157,7 +160,7 @@ class ServerEngine:
             )
             async with client, asyncio.TaskGroup() as group:
                 for index in range(len(calls)):
-                    await room.acquire()
+                    await free_slots.acquire()
                     if failures:
                         break
                     group.create_task(answer(client, index))

@@ -81,14 +81,14 @@ class Dispatcher:
         known = self.state.meter.of(self.routed.pool[model]).calls
         calls.sort(key=lambda call: len(call.queries), reverse=known > 0)
         most = min(most, max(1, 2 * known))
-        room, chosen = self.state.meter.room, list[Ready]()
+        slack, chosen = self.state.meter.slack, list[Ready]()
         for call in calls:
             if len(chosen) == most:
                 break
             worst = self._worst(call)[0]
-            if worst <= room:
+            if worst <= slack:
                 chosen.append(self.ready(call))
-                room -= worst
+                slack -= worst
         return chosen
 
     def exceeds(self) -> bool:
@@ -141,23 +141,23 @@ class Dispatcher:
     def _chosen(self, problem: Problem) -> tuple[IntArray, IntArray]:
         """Choose states within the budget; where it does not pay for all, within what it may be exceeded by too."""
         meter, seed = self.state.meter, self.routed.settings.get("seed", 0)
-        halves = [call for call in self.state.queue.values() if call.depth and self._worst(call)[0] <= meter.room]
+        halves = [call for call in self.state.queue.values() if call.depth and self._worst(call)[0] <= meter.slack]
         taken = sum(map(self._expected_cost, halves))
         kept, columns = affordable(problem, max(0.0, meter.left - taken), seed)
         if len(kept) < problem.n_queries and meter.overrun:
-            kept, columns = affordable(problem, max(0.0, meter.room - taken), seed)
+            kept, columns = affordable(problem, max(0.0, meter.slack - taken), seed)
         return kept, columns
 
     def _fits(self, rows: IntArray) -> BoolArray:
         """Tell where a full call of queries like each one fits the money left at worst: (n, S)."""
-        problem, room = self.routed.problem, self.state.meter.room
+        problem, slack = self.routed.problem, self.state.meter.slack
         fits = problem.take(rows).allowed() if len(rows) else np.zeros((0, problem.n_states), dtype=np.bool_)
         for column, (position, size) in enumerate(zip(problem.state_model, problem.state_batch_size, strict=True)):
             model = self.routed.pool[int(position)]
             shared, slots = self._bounds.of_parts(int(position))
             most = shared + self.state.meter.of(model).beyond + slots[rows] * int(size)
             output = self.routed.max_output_tokens * int(size)
-            fits[:, column] &= (model.price_in * most + model.price_out * output) * 1e-6 <= room
+            fits[:, column] &= (model.price_in * most + model.price_out * output) * 1e-6 <= slack
         return fits
 
     def _corrected(self, rows: IntArray, fits: BoolArray) -> Problem:

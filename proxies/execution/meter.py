@@ -73,7 +73,7 @@ class Meter:
         return self.budget - self.spent - self.lost - sum(self.reserved.values())
 
     @property
-    def room(self) -> float:
+    def slack(self) -> float:
         """USD that calls about to be sent may cost at worst."""
         return self.left + self.overrun
 

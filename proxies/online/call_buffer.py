@@ -110,7 +110,7 @@ class CallBuffer:
         self.batch_size = np.array([state.batch_size for state in self.states], dtype=np.int64)
         self._prices, self._sizes = self.call_price.tolist(), self.batch_size.tolist()
         self._open: dict[tuple[Hashable, int], OnlineCall] = {}  # in the order in which they were opened
-        self._entry: dict[Hashable, FloatArray] = {}  # of the groups that have an open call
+        self._call_costs: dict[Hashable, FloatArray] = {}  # of the groups that have an open call
         self._closed: list[OnlineCall] = []
         self._unsettled: dict[int, Unsettled] = {}  # of the closed calls
         self._spent = RunningSum()
@@ -132,21 +132,21 @@ class CallBuffer:
         """Number of calls that have a free seat."""
         return len(self._open)
 
-    def entry(self, group: Hashable = None, now: float = -math.inf) -> FloatArray:
+    def call_costs(self, group: Hashable = None, now: float = -math.inf) -> FloatArray:
         """Return the USD of shared prompt that a query of a group would bill in each state: (S,), 0 in open calls.
 
         Calls that are due by `now` count as closed.
         """
-        entry = self._entry.get(group, self.call_price)
+        costs = self._call_costs.get(group, self.call_price)
         if self.next_due() > now:
-            return entry
-        entry = entry.copy()
+            return costs
+        costs = costs.copy()
         for call in self._open.values():
             if call.opened + self.max_wait > now:
                 break
             if call.group == group:
-                entry[call.column] = self._prices[call.column]
-        return entry
+                costs[call.column] = self._prices[call.column]
+        return costs
 
     @property
     def unsettled(self) -> dict[int, Unsettled]:
@@ -173,11 +173,13 @@ class CallBuffer:
         self._unsettled = dict(unsettled)
         self.held = math.fsum(known.usd - known.expected for known in unsettled.values())
 
-    def place(self, query: Any, column: int, own: float, group: Hashable, now: float, more: float = 0.0) -> OnlineCall:
+    def place(
+        self, query: Any, column: int, token_cost: float, group: Hashable, now: float, more: float = 0.0
+    ) -> OnlineCall:
         """Put a query into the open call of its group and state, or into a new one, and return that call.
 
-        `own` is the USD of its own tokens as expected, `more` the USD that its output may bill beyond that. The seconds
-        `now` do not go back.
+        `token_cost` is the USD of its own tokens as expected, `more` the USD that its output may bill beyond that. The
+        seconds `now` do not go back.
         """
         key = (group, column)
         call = self._open.get(key)
@@ -188,13 +190,13 @@ class CallBuffer:
             self._spent.add(price)
             if self._sizes[column] > 1:
                 self._open[key] = call
-                if group not in self._entry:
-                    self._entry[group] = self.call_price.copy()
-                self._entry[group][column] = 0.0
+                if group not in self._call_costs:
+                    self._call_costs[group] = self.call_price.copy()
+                self._call_costs[group][column] = 0.0
         call.queries.append(query)
-        call.expected += own
-        call.usd += own + more
-        self._spent.add(own)
+        call.expected += token_cost
+        call.usd += token_cost + more
+        self._spent.add(token_cost)
         self._spent.add(more)
         self.held += more
         if len(call.queries) == self._sizes[column]:
@@ -233,9 +235,9 @@ class CallBuffer:
         call.closed = True
         if self._open.pop(key, None) is None:
             return  # a call of one seat is never open
-        entry = self._entry.get(call.group)
-        if entry is None:
+        costs = self._call_costs.get(call.group)
+        if costs is None:
             return  # all its other calls are closed, and this one's shared prompt is free
-        entry[call.column] = self._prices[call.column]
-        if np.array_equal(entry, self.call_price):
-            del self._entry[call.group]  # groups come and go
+        costs[call.column] = self._prices[call.column]
+        if np.array_equal(costs, self.call_price):
+            del self._call_costs[call.group]  # groups come and go

@@ -135,8 +135,8 @@ class Decider:
         states = np.empty(rows, dtype=np.int64)
         if rows == 0:
             return states
-        price, free, room = self._chooser.terms(Vectors(block[0], tokens[0][0], tokens[1][0]), self._now)
-        kernels.choose_many(block, *tokens, *self._table.arrays, self._buffer.entry(), price, free, room, states)
+        price, free, slack = self._chooser.terms(Vectors(block[0], tokens[0][0], tokens[1][0]), self._now)
+        kernels.choose_many(block, *tokens, *self._table.arrays, self._buffer.call_costs(), price, free, slack, states)
         if states.min() < kernels.NONE:
             worst = int(np.argmax(states < kernels.NONE))
             self._table.refuse(int(states[worst]), Vectors(block[worst], tokens[0][worst], tokens[1][worst]))

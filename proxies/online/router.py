@@ -143,7 +143,7 @@ class OnlineRouter(Decider):
                 raise InputError(f"output_limit is {output_limit!r}: finite numbers of at least 0 are needed")
         self._tick(now)
         pacer, buffer = self._pacer, self._buffer
-        state, own, least, cost, more = self._chooser.choose(vectors, group, limit, self._now)
+        state, token_cost, least, cost, more = self._chooser.choose(vectors, group, limit, self._now)
         if pacer is not None:
             # A query without a choice tells no price: the next one is asked.
             pacer.start(pacer.price or self._table.guess(vectors) or None, now)
@@ -154,7 +154,7 @@ class OnlineRouter(Decider):
             if pacer is not None:
                 pacer.count += 1
             return None
-        call = buffer.place(query, state, own, group, now, more)
+        call = buffer.place(query, state, token_cost, group, now, more)
         if len(call.queries) == call.state.batch_size:
             self._learn(call)
         if pacer is not None:

@@ -17,7 +17,7 @@ class Choice(NamedTuple):
     """A query's state, and USD."""
 
     state: int  # the column; below 0 where there is none
-    own: float  # what is expected of the query's own tokens there
+    token_cost: float  # what is expected of the query's own tokens there
     least: float  # its least amortized cost in any state
     cost: float  # its amortized cost in its state
     more: float  # what its output may bill beyond what is expected
@@ -45,11 +45,11 @@ class Chooser:
 
     def terms(self, vectors: Vectors, now: float) -> tuple[float, float, float]:
         """Return the price, the USD that a query may bill, and those it may bill at most."""
-        room = self._limit - self._buffer.spent
+        slack = self._limit - self._buffer.spent
         if self._pacer is None:
-            return cast(float, self.fixed_price), room, room
+            return cast(float, self.fixed_price), slack, slack
         price = self._pacer.price
-        return self._table.guess(vectors) if price is None else price, room - self._pacer.reserve(now), room
+        return self._table.guess(vectors) if price is None else price, slack - self._pacer.reserve(now), slack
 
     def choose(self, vectors: Vectors, group: Hashable, limit: FloatArray | None, now: float) -> Choice:
         """Choose the state of a query of a group, of which `vectors` are predicted, at the time `now` in seconds.
@@ -60,7 +60,7 @@ class Chooser:
         from robatch.proxies.online import kernels
 
         table, model, share = self._table.arrays
-        entry, more = self._buffer.entry(group, now), None
+        call_costs, more = self._buffer.call_costs(group, now), None
         seen = self.groups.seen
         if len(seen) > 1 or (seen and group not in seen):
             left = None if self._pacer is None else self._pacer.remaining(now)
@@ -68,9 +68,9 @@ class Chooser:
             share = self._table.share_at(_STATE_SHARE * (1.0 + (self.count + left) * self.groups.share(group)))
         if limit is not None:
             more = self._table.may_exceed(limit, vectors.output_tokens)
-            entry = entry + more
-        state, own, least = kernels.choose(*vectors, table, model, share, entry, *self.terms(vectors, now))
+            call_costs = call_costs + more
+        state, token_cost, least = kernels.choose(*vectors, table, model, share, call_costs, *self.terms(vectors, now))
         if state < kernels.NONE:
             self._table.refuse(state, vectors)
-        cost = own + float(share[state]) if state >= 0 else 0.0
-        return Choice(state, own, least, cost, 0.0 if more is None or state < 0 else float(more[state]))
+        cost = token_cost + float(share[state]) if state >= 0 else 0.0
+        return Choice(state, token_cost, least, cost, 0.0 if more is None or state < 0 else float(more[state]))

@@ -108,9 +108,9 @@ def gpu_memory(
     available = fits = contexts = None
     if gpu_gib is not None:
         available = gpu_gib * _utilization(model, engine)
-        room = math.floor((available - weights) / context)
-        fits = room >= 1
-        contexts = max(0, min(room, sequences) if sequences else room)
+        spare = math.floor((available - weights) / context)
+        fits = spare >= 1
+        contexts = max(0, min(spare, sequences) if sequences else spare)
     return GpuMemory(
         model=model,
         gpus=tensor * pipeline,

@@ -59,11 +59,11 @@ def paired_retention(utility: FloatArray, floor: float) -> tuple[FloatArray, Flo
     Where no query is, the retention is NaN; a model at or below the floor keeps what it has.
     """
     base = utility[:, 0]
-    room = float(np.nanmean(base)) - floor if not np.isnan(base).all() else 0.0
+    lead = float(np.nanmean(base)) - floor if not np.isnan(base).all() else 0.0
     both = ~np.isnan(utility) & ~np.isnan(base)[:, None]
     pairs = both.sum(axis=0).astype(np.float64)
     loss = np.where(both, base[:, None] - utility, 0.0).sum(axis=0) / np.maximum(pairs, 1.0)
-    kept = 1.0 - loss / room if room > 1e-9 else np.ones(utility.shape[1])
+    kept = 1.0 - loss / lead if lead > 1e-9 else np.ones(utility.shape[1])
     kept = np.where(pairs > 0, np.clip(kept, 0.0, None), np.nan)
     kept[0] = 1.0
     return kept, pairs
@@ -144,8 +144,8 @@ def estimate_floor(base: FloatArray, utility: FloatArray) -> float:
         for column in utility.T:
             here = ~np.isnan(column)
             excess = column[here] - np.minimum(base[here], floor)
-            room = float(lead[here] @ lead[here])
-            kept = np.clip(lead[here] @ excess / room, 0.0, 1.0) if room > 0 else 1.0
+            squares = float(lead[here] @ lead[here])
+            kept = np.clip(lead[here] @ excess / squares, 0.0, 1.0) if squares > 0 else 1.0
             total += float(((excess - kept * lead[here]) ** 2).sum())
         if total < best - 1e-9:
             best, chosen = total, float(floor)
