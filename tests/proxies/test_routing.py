@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -185,3 +188,25 @@ def test_other_weights_than_those_measured_are_refused(tmp_path, monkeypatch):
         pool.write_text(f'[[models]]\nname = "small"\n{text}\n', encoding="utf-8")
         override([model], pool)[0].open(1, 1.0, 0)
     assert opened[1:] == [str(folders[1]), "owner/name"]
+
+
+@pytest.mark.parametrize("robust", [None, 0.9])
+def test_a_route_looks_at_each_query_once(tmp_path, monkeypatch, robust):
+    """The features are made once, and queries are checked once; the figures are those of separate predictions."""
+    saved = gzip.decompress((Path(__file__).parent / "data" / "proxy_format_2_logistic.skops.gz").read_bytes())
+    (tmp_path / "proxy.skops").write_bytes(saved)
+    proxy = UtilityProxy.load(tmp_path / "proxy.skops")
+    items = [Query(f"n{i}", f"{('red', 'soft')[i % 2]} {i}", choices=("good", "bad")) for i in range(12)]
+    write_queries(tmp_path / "q.jsonl", items)
+    expected = proxy.to_problem(items, robust)
+    seen = []
+    transform = proxy.features_.transform
+    monkeypatch.setattr(proxy.features_, "transform", lambda texts: seen.append("features") or transform(texts))
+    monkeypatch.setattr("robatch.proxies.utility.prediction.check_askable", lambda *_: seen.append("check"))
+    monkeypatch.setattr("robatch.proxies.execution.routing.check_askable", lambda *_: seen.append("check"))
+    made = route(tmp_path / "q.jsonl", proxy, budget_fraction=0.5, robust=robust)
+    assert seen == ["check", "features"]
+    assert np.array_equal(made.problem.utilities(), expected.utilities())
+    objective = expected.utilities() - made.plan.shadow_price * expected.amortized_costs()
+    total = proxy.predict_total(proxy.texts(items), made.plan.assignment, 0.9, objective)
+    assert list(made.predicted.values()) == list(total)
