@@ -151,7 +151,8 @@ def frontier(problem: Problem, resolution: float | None = None, threads: int | N
         If an argument is not allowed, or the problem has constraints that couple queries.
     """
     from robatch.instances.kernels import flat
-    from robatch.solvers.bounds.relaxation import Relaxer, find_steps, thread_count
+    from robatch.solvers.bounds.relaxation import Relaxer, find_steps
+    from robatch.solvers.bounds.threads import thread_count
 
     check_constraints("the frontier", frozenset(), needs(problem, "amortized"), "amortized")
 
@@ -163,7 +164,7 @@ def frontier(problem: Problem, resolution: float | None = None, threads: int | N
     if resolution > 0.0:
         return _binned(problem, relaxer, resolution)
     relaxer.steps = steps = find_steps(relaxer.flat, np.inf, 0.0, count)
-    return _curve(problem, relaxer, steps.cost, steps.utility, steps.step_cost, steps.step_gain, 0.0)
+    return _curve(problem, relaxer, steps.cost, steps.utility, steps.step_cost, steps.step_utility, 0.0)
 
 
 def _curve(
@@ -210,11 +211,11 @@ def _bits(sampled: Steps, resolution: float) -> int:
     Cut in 2**bits parts, the steps of an octave that gain some utility err by at most that over 4**(bits + 1), if
     they are spread evenly.
     """
-    gained = float(sampled.step_gain.sum())
+    gained = float(sampled.step_utility.sum())
     if not gained > 0.0:
         return LEAST_BITS
     octaves = np.frexp(sampled.slope)[1]
-    most = np.bincount(octaves - octaves.min(), sampled.step_gain).max()
+    most = np.bincount(octaves - octaves.min(), sampled.step_utility).max()
     parts = most / (max(resolution, 1e-12) * (sampled.utility + gained))
     bits = math.ceil(math.log(parts, 4) - 1 + UNEVEN_BITS) if parts > 1.0 else LEAST_BITS
     return min(max(bits, LEAST_BITS), MAX_BITS)
@@ -228,7 +229,7 @@ def _leading_bits(slopes: FloatArray, shift: int) -> npt.NDArray[np.int64]:
 def _count(relaxer: Relaxer, shift: int, lowest: int, bins: int) -> tuple[float, float, FloatArray]:
     """Return USD and utility of the cheapest plan, and what `sweeps.histogram` counts in each bin: (bins, 4)."""
     from robatch.solvers.bounds import relaxation_kernels as sweeps
-    from robatch.solvers.bounds.relaxation import over_ranges
+    from robatch.solvers.bounds.threads import over_ranges
 
     rows = relaxer.flat.n_queries
 

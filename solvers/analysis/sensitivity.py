@@ -56,7 +56,7 @@ def sensitivity(problem: Problem, plan: Plan, threads: int | None = None) -> Sen
     """
     from robatch.instances.kernels import flat
     from robatch.solvers.bounds import relaxation_kernels as sweeps
-    from robatch.solvers.bounds.relaxation import over_chunks, thread_count
+    from robatch.solvers.bounds.threads import over_chunks, thread_count
 
     check_constraints("sensitivity", frozenset(), needs(problem, "amortized"), "amortized")
     if plan.assignment is None or plan.shadow_price is None or not np.isfinite(plan.shadow_price):

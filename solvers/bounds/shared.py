@@ -8,7 +8,8 @@ from functools import cached_property
 
 from robatch.instances.kernels import flat
 from robatch.instances.problem import Problem
-from robatch.solvers.bounds.relaxation import Relaxation, Relaxer, thread_count
+from robatch.solvers.bounds.relaxation import Relaxation, Relaxer
+from robatch.solvers.bounds.threads import thread_count
 from robatch.solvers.bounds.whole_call_dual import Dual, Fixing, Pairs, strengthened
 from robatch.solvers.registry import Request
 

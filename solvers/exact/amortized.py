@@ -21,8 +21,9 @@ import numpy.typing as npt
 from robatch.instances.kernels import Flat
 from robatch.solvers.bounds import relaxation_kernels
 from robatch.solvers.bounds.granularity import lower_to_grade
-from robatch.solvers.bounds.relaxation import EDGE, ROUNDING, Relaxation, Relaxer, at_budget, over_chunks
+from robatch.solvers.bounds.relaxation import EDGE, ROUNDING, Relaxation, Relaxer, at_budget
 from robatch.solvers.bounds.shared import Bounds
+from robatch.solvers.bounds.threads import over_chunks
 from robatch.solvers.exact.core import Core
 from robatch.solvers.exact.node import Base, Node
 from robatch.solvers.plan.incumbent import Incumbent
@@ -83,7 +84,7 @@ def close(node: Node, relaxation: Relaxation, found: Incumbent) -> Incumbent:
         found = found.bounded(lower_to_grade(node.flat, found.bound))
     if found.shortfall <= node.tolerance(found.utility, margin):
         return found
-    base = node.evaluate(relaxation.whole_steps())
+    base = node.evaluate(relaxation.break_solution())
     if base.cost <= node.most:
         found = found.offered(base.states, base.utility)
     shortfall = linear - found.utility
@@ -162,7 +163,7 @@ def _near(node: Node, price: float, cut: float, base: Base) -> list[npt.NDArray[
 
 def _branches(node: Node, relaxation: Relaxation) -> list[Branch]:
     """Return a branch for each state of the query that the relaxation splits, the most promising one first."""
-    query = relaxation.split
+    query = relaxation.break_query
     if query is None or node.flat.n_queries < 2 or node.depth >= DEPTH:
         return []
     rest = node.flat.take(np.delete(np.arange(node.flat.n_queries), query))
@@ -189,7 +190,7 @@ def _promising(branches: list[Branch], found: Incumbent) -> bool:
 
 def _branch(node: Node, relaxation: Relaxation, branches: list[Branch], found: Incumbent) -> Incumbent:
     """Close every branch that may hold a better plan than the incumbent."""
-    query, proven = relaxation.split, found.utility
+    query, proven = relaxation.break_query, found.utility
     assert query is not None  # it has branches
     node.work.add(branches=len(branches))
     for branch in branches:

@@ -10,8 +10,8 @@ import numpy as np
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.kernels import flat
 from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
-from robatch.solvers.bounds.relaxation import thread_count
 from robatch.solvers.bounds.shared import Bounds
+from robatch.solvers.bounds.threads import thread_count
 from robatch.solvers.greedy.constrained_dual import Dual, minimize
 from robatch.solvers.greedy.constrained_rows import Rows, rows_of, sides_of
 from robatch.solvers.greedy.constrained_search import MARGIN, Found, Search

@@ -19,7 +19,8 @@ import numpy as np
 
 from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.instances.kernels import Flat
-from robatch.solvers.bounds.relaxation import ROUNDING, over_ranges, sample
+from robatch.solvers.bounds.relaxation import ROUNDING, sample
+from robatch.solvers.bounds.threads import over_ranges
 from robatch.solvers.greedy import constrained_kernels as kernels
 from robatch.solvers.greedy.constrained_kernels import Sides
 

@@ -58,7 +58,7 @@ def run(request: Request) -> Answer:
     if problem.n_queries <= DIRECT or not searched:  # cheap, or all that there is to do
         found = within(request, relaxer.schedule).bounded(relaxation.bound)
     if searched and not found.proven(CLOSE):
-        states = relaxation.whole_steps()
+        states = relaxation.break_solution()
         start = Start(states, problem.evaluate(states))
         for prices in _prices(problem, relaxer, start.evaluation, budget, price):
             if found.proven(CLOSE):

@@ -13,7 +13,8 @@ from robatch.instances.kernels import Flat
 from robatch.instances.problem import Problem
 from robatch.instances.problem_costs import Evaluation
 from robatch.solvers.bounds import relaxation_kernels
-from robatch.solvers.bounds.relaxation import DIRECT, SAMPLE, Relaxer, over_chunks, sample
+from robatch.solvers.bounds.relaxation import DIRECT, SAMPLE, Relaxer, sample
+from robatch.solvers.bounds.threads import over_chunks
 from robatch.solvers.bounds.whole_call_dual import dense
 from robatch.solvers.greedy import annealing_kernels, call_count_kernels
 from robatch.solvers.plan.incumbent import Incumbent

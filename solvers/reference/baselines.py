@@ -9,7 +9,8 @@ from robatch.instances.kernels import flat
 from robatch.instances.problem import Problem
 from robatch.solvers.bounds.fit_to_budget import within
 from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
-from robatch.solvers.bounds.relaxation import Relaxer, thread_count
+from robatch.solvers.bounds.relaxation import Relaxer
+from robatch.solvers.bounds.threads import thread_count
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Answer, Request
 

@@ -14,10 +14,11 @@ from robatch.instances.kernels import flat
 from robatch.solvers import solve, verify
 
 # by full name: `robatch.solvers.analysis.frontier` is the function
-relaxation, exact, core_kernels, core, core_search, frontier, sweeps = (
+relaxation, threading, exact, core_kernels, core, core_search, frontier, sweeps = (
     importlib.import_module(f"robatch.solvers.{name}")
     for name in (
         "bounds.relaxation",
+        "bounds.threads",
         "exact.amortized",
         "exact.core_kernels",
         "exact.core",
@@ -30,7 +31,7 @@ relaxation, exact, core_kernels, core, core_search, frontier, sweeps = (
 SIZES = (
     (relaxation, "DIRECT", (None, 2, 3, 4)),
     (relaxation, "SAMPLE", (None, 2, 3)),
-    (relaxation, "CHUNK", (None, 1, 2, 3)),
+    (threading, "CHUNK", (None, 1, 2, 3)),
     (relaxation, "DEVIATIONS", (None, 0.0, 0.1, 1.0)),
     (exact, "AT_ONCE", (None, 0, 0)),
     (exact, "FIRST_CUT", (None, 2, 100, 1e6)),
@@ -223,7 +224,9 @@ def test_a_price_far_off_costs_few_passes(monkeypatch):
     problem = Problem(
         models=models, input_tokens=np.ones((9, 1)), output_tokens=np.zeros((9, 1)), utility=np.tile([0.1, 0.5], (9, 1))
     )
-    steps = relaxation.steps_around(flat(problem), problem.cheapest_budget / 2, 1, (1e-9, 0.99e-9))
+    steps = relaxation.steps_around(
+        flat(problem), relaxation.Goal.budget(problem.cheapest_budget / 2), 1, (1e-9, 0.99e-9)
+    )
     assert steps.high == np.inf
     assert len(passes) < 20
 

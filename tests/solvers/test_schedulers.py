@@ -142,7 +142,7 @@ def test_steps_lead_to_the_corners_of_the_hulls(family):
     steps = find_steps(flat(problem), np.inf, 0.0)
     for query in range(problem.n_queries):
         first = problem.utilities()[query, steps.states[query]]
-        utilities = [first, *(first + steps.gain[steps.query == query])]
+        utilities = [first, *(first + steps.utility_above[steps.query == query])]
         corners = hull(frontier(problem, query))
         assert utilities == pytest.approx([corner[1] for corner in corners], rel=1e-12)
 

@@ -22,7 +22,8 @@ import numpy as np
 
 from robatch.instances.arrays import IntArray
 from robatch.instances.kernels import flat
-from robatch.solvers.bounds.relaxation import Relaxer, thread_count
+from robatch.solvers.bounds.relaxation import Relaxer
+from robatch.solvers.bounds.threads import thread_count
 from robatch.solvers.reference.peers import kernels
 from robatch.solvers.reference.peers.answer import answered
 from robatch.solvers.registry import Answer, Request

@@ -30,9 +30,7 @@ def run(request: Request) -> Answer:
         relaxation = relaxer.at(budget)
         steps = relaxation.steps
         # of steps as steep as the price, a budget may pay for some: one lambda takes all or none
-        taken = int(np.count_nonzero(steps.slope[: relaxation.whole] > relaxation.price))
-        states: IntArray = steps.states.astype(np.int64)
-        states[steps.query[:taken]] = steps.state[:taken]
-        return states
+        taken = int(np.count_nonzero(steps.slope[: relaxation.break_step] > relaxation.price))
+        return steps.taken(taken)
 
     return answered(request, schedule, "no trade-off was found to keep the budget")
