@@ -54,7 +54,7 @@ def models(problem: robatch.Problem, budget: float, plan: robatch.Plan) -> list[
     assert plan.utility is not None
     bounds = Bounds.of(Request(problem, budget, "realized"))
     fixing = bounds.fixing(budget, bounds.realized(budget).price, plan.utility)
-    linear = fixing.linear_loss <= (fixing.linear_bound - plan.utility) * (1 + 1e-9) + 1e-9
+    linear = fixing.linear_reduced_cost <= (fixing.linear_bound - plan.utility) * (1 + 1e-9) + 1e-9
     linear[np.arange(problem.n_queries), plan.assignment] = True
     both = fixing.kept(Incumbent(plan.assignment, plan.utility))
     forms = [build(problem, budget, "realized", kept=kept) for kept in (None, linear, both)]

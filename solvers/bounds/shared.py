@@ -10,7 +10,7 @@ from robatch.instances.kernels import flat
 from robatch.instances.problem import Problem
 from robatch.solvers.bounds.relaxation import Relaxation, Relaxer
 from robatch.solvers.bounds.threads import thread_count
-from robatch.solvers.bounds.whole_call_dual import Dual, Fixing, Pairs, strengthened
+from robatch.solvers.bounds.whole_call_dual import Candidates, Dual, Fixing, strengthened
 from robatch.solvers.registry import Request
 
 NEAR = 0.005  # relative width, to each side, of a bracket around a known shadow price
@@ -53,9 +53,9 @@ class Bounds:
         return Relaxer(strengthened(self.problem), self.relaxer.threads)
 
     @cached_property
-    def pairs(self) -> Pairs:
+    def candidates(self) -> Candidates:
         """Every query in every state, for the dual of whole calls."""
-        return Pairs.of(self.problem, self.relaxer.flat)
+        return Candidates.of(self.problem, self.relaxer.flat)
 
     def realized(self, budget: float) -> Relaxation:
         """Return the tightened relaxation at a budget in USD, solved once."""
@@ -64,13 +64,13 @@ class Bounds:
         return self._at[budget]
 
     def whole_calls(self, budget: float, price: float, reached: float) -> Dual:
-        """Return the dual of whole calls at a budget in USD, minimized once; arguments as in `Pairs.minimize`."""
+        """Return the dual of whole calls at a budget in USD, minimized once; arguments as in `Candidates.minimize`."""
         key = budget, price, reached
         if key not in self._duals:
-            self._duals[key] = self.pairs.minimize(*key)
+            self._duals[key] = self.candidates.minimize(*key)
         return self._duals[key]
 
     def fixing(self, budget: float, price: float, reached: float) -> Fixing:
-        """Return what each pair loses at least against the bounds at a budget; arguments as in `Pairs.minimize`."""
-        linear = self.pairs.minimize(budget, price, reached, steps=1)
-        return Fixing.of(self.pairs, linear.bound, price, self.whole_calls(budget, price, reached))
+        """Return what each candidate loses at least against the bounds; arguments as in `Candidates.minimize`."""
+        linear = self.candidates.minimize(budget, price, reached, steps=1)
+        return Fixing.of(self.candidates, linear.bound, price, self.whole_calls(budget, price, reached))

@@ -1,9 +1,9 @@
-"""Proven optima under realized cost: a small core for the plan, then all pairs that can matter for the proof.
+"""Proven optima under realized cost: a small core for the plan, then all candidates that can matter for the proof.
 
-The greedy scheduler gives a plan, and the dual of whole calls what every pair of a query and a state loses at least. No
-better plan holds a pair whose loss reaches the distance from plan to bound, so those pairs are fixed. HiGHS first
-searches the pairs of a small loss, which the best plan is nearly always made of; the plan found brings the distance
-down, and the pairs that are left then are searched to prove it (an expanding core, after Pisinger, European Journal of
+The greedy scheduler gives a plan, and the dual of whole calls what every candidate loses at least. No better plan holds
+a candidate whose loss reaches the distance from plan to bound, so those are fixed. HiGHS first searches the candidates
+of a small loss, which the best plan is nearly always made of; the plan found brings the distance down, and the
+candidates that are left then are searched to prove it (an expanding core, after Pisinger, European Journal of
 Operational Research 83, 1995).
 """
 
@@ -25,11 +25,11 @@ from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Answer, Request
 from robatch.solvers.search_limits import Work
 
-FIRST_CUT = 4  # the first core leaves out pairs that lose more than the distance from plan to bound over this
-CALLS_FIRST_PAIRS = 4_000  # pairs from which the calls are found first
-CALLS_CUT = 64  # then pairs that lose more than the distance over this are left out
+FIRST_CUT = 4  # the first core leaves out candidates that lose more than the distance from plan to bound over this
+CALLS_FIRST_CANDIDATES = 4_000  # candidates from which the calls are found first
+CALLS_CUT = 64  # then candidates that lose more than the distance over this are left out
 CALLS_GAP = 0.02  # part of the distance at which that search stops
-MAX_PAIRS = 20_000_000  # queries times states, which are held in memory
+MAX_CANDIDATES = 20_000_000  # queries times states, which are held in memory
 
 
 def run(request: Request) -> Answer:
@@ -46,12 +46,14 @@ def run(request: Request) -> Answer:
     if found.assignment is None:  # the scheduler found nothing where something may be: the whole program decides
         return _no_worse_bound(request, keep_budget(request, run_once), answer)
     search = Search(request, found)
-    if search.open and problem.n_queries * problem.n_states > MAX_PAIRS:
+    if search.open and problem.n_queries * problem.n_states > MAX_CANDIDATES:
         search.work.limit = "memory"
     elif search.open:
         search.close(answer.shadow_price or 0.0)
     found = search.found.stopped(search.work.limit)
-    return Answer.of(found, shadow_price=answer.shadow_price, statistics={"cores": search.cores, "pairs": search.pairs})
+    return Answer.of(
+        found, shadow_price=answer.shadow_price, statistics={"cores": search.cores, "pairs": search.candidates}
+    )
 
 
 def _no_worse_bound(request: Request, found: Answer, scheduled: Answer) -> Answer:
@@ -76,7 +78,7 @@ class Search:
 
     def __init__(self, request: Request, found: Incumbent) -> None:
         self.request, self.found = request, found
-        self.work, self.cores, self.pairs = Work(request.time_limit, 1), 0, 0
+        self.work, self.cores, self.candidates = Work(request.time_limit, 1), 0, 0
 
     @property
     def open(self) -> bool:
@@ -90,12 +92,12 @@ class Search:
         return replace(self.request, initial=self.found.assignment, time_limit=self.work.left, gap=gap)
 
     def close(self, price: float) -> None:
-        """Search a small core, then all pairs that can matter."""
+        """Search a small core, then all candidates that can matter."""
         request = self.request
         fixing = Bounds.of(request).fixing(request.budget, price, self.found.utility)
         self.found = self.found.bounded(fixing.bound)
         cut = (fixing.bound - self.found.utility) / FIRST_CUT
-        if fixing.kept(self.found, math.inf).sum() > CALLS_FIRST_PAIRS:
+        if fixing.kept(self.found, math.inf).sum() > CALLS_FIRST_CANDIDATES:
             self.find_calls(fixing)
             cut = math.inf
         while self.open:
@@ -104,7 +106,7 @@ class Search:
                 return
             kept = fixing.kept(self.found, cut)
             answer = keep_budget(asked, run_once, kept)
-            self.cores, self.pairs = self.cores + 1, int(kept.sum())
+            self.cores, self.candidates = self.cores + 1, int(kept.sum())
             self.offer(answer.assignment)
             self.lower(fixing, cut, answer.bound)
             if answer.limit is not None and self.open:
@@ -146,7 +148,7 @@ class Search:
             self.found = self.found.evaluated(states, evaluation, "realized", self.request.budget)
 
     def lower(self, fixing: Fixing, cut: float, bound: float | None) -> None:
-        """Lower the bound to that of a program without the pairs that lose more than `cut`, or by what these lose."""
+        """Lower the bound to that of a program without candidates that lose more than `cut`, or by what these lose."""
         if bound is not None:
             utility = self.found.utility
             outside = utility if cut >= fixing.bound - utility else fixing.bound - cut

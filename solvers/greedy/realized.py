@@ -30,7 +30,7 @@ MAX_FITS, MAX_FITS_WITH_CONFLICTS = 6, 16  # searches until a plan keeps the bud
 SECOND_PRICE = 1.4  # times the first, which leaves no slack for what whole calls cost more
 MAX_SECOND_PRICE_QUERIES = 300
 MAX_LAST_CALL_QUERIES = 100_000  # later, single last calls hardly matter
-MAX_DUAL_PAIRS = 500_000  # queries times states for which the bound looks at whole calls too
+MAX_DUAL_CANDIDATES = 500_000  # queries times states for which the bound looks at whole calls too
 CLOSE = 0.5 * OPTIMAL_GAP  # relative gap at which nothing more is tried
 
 
@@ -69,7 +69,9 @@ def run(request: Request) -> Answer:
     if found.assignment is not None and found.evaluation is not None and problem.n_queries <= MAX_LAST_CALL_QUERIES:
         states, end = shrunk(problem, found.assignment, found.evaluation, budget)
         found = found.offered(states, end.utility, end.realized_cost, ties=True, evaluation=end)
-    looked_at = searched and found.assignment is not None and problem.n_queries * problem.n_states <= MAX_DUAL_PAIRS
+    looked_at = (
+        searched and found.assignment is not None and problem.n_queries * problem.n_states <= MAX_DUAL_CANDIDATES
+    )
     if looked_at and not found.proven(CLOSE):
         found = found.bounded(bounds.whole_calls(budget, price, found.utility).bound)
     missing = "no plan was found that keeps the budget as billed; 'exact' can tell if one is"

@@ -13,7 +13,7 @@ from robatch.instances.kernels import flat
 from robatch.solvers import solve
 from robatch.solvers.bounds.relaxation import Relaxer
 from robatch.solvers.bounds.shared import Bounds
-from robatch.solvers.bounds.whole_call_dual import Dual, Pairs, dense, send, strengthened
+from robatch.solvers.bounds.whole_call_dual import Candidates, Dual, dense, send, strengthened
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Request
 
@@ -95,17 +95,17 @@ class Plans:
         return float(self.utility[within].max()) if within.any() else -math.inf
 
 
-def value_of(pairs: Pairs, budget: float, price: float, worth) -> float:
+def value_of(pairs: Candidates, budget: float, price: float, worth) -> float:
     answered = np.empty(len(worth), dtype=np.int64)
-    gain, _ = send(pairs.start, pairs.utility, pairs.own, pairs.prompt, pairs.size, price, worth, answered)
+    gain, _ = send(pairs.start, pairs.utility, pairs.cost, pairs.prompt, pairs.size, price, worth, answered)
     return math.fsum(worth) + price * budget + gain
 
 
-def multipliers(pairs: Pairs, plans: Plans, budget: float, rng):
+def multipliers(pairs: Candidates, plans: Plans, budget: float, rng):
     """Return random multipliers, some of them wild and some sensible."""
     scale = float(plans.utility.max()) / max(budget, 1e-9)
     price = float(rng.choice([0.0, 1.0, 1e3, scale * rng.random(), scale * rng.random() * 3]))
-    allowed = np.where(pairs.utility < 0.0, -np.inf, pairs.utility - price * (pairs.own + pairs.share))
+    allowed = np.where(pairs.utility < 0.0, -np.inf, pairs.utility - price * (pairs.cost + pairs.share))
     near = allowed.max(axis=1) + rng.normal(0.0, float(rng.choice([0.0, 0.05, 0.3])), len(allowed))
     return price, near if rng.random() < 0.8 else rng.normal(0.0, 1.0, len(allowed))
 
@@ -114,7 +114,7 @@ def multipliers(pairs: Pairs, plans: Plans, budget: float, rng):
 def test_any_multipliers_bound_every_plan(chunk):
     for seed in range(chunk * 100, chunk * 100 + 100):
         problem, rng = make(seed), np.random.default_rng(seed)
-        plans, pairs = Plans(problem), Pairs.of(problem, strengthened(problem))
+        plans, pairs = Plans(problem), Candidates.of(problem, strengthened(problem))
         for _ in range(20):
             budget = float(rng.choice(plans.cost)) * float(rng.choice([1.0, 1.01, 1.5])) + 1e-12
             best = plans.best(budget)
@@ -156,13 +156,13 @@ def test_calls_are_chosen_as_they_pay_best():
 def test_losses_of_pairs_hold(chunk):
     for seed in range(1_000 + chunk * 80, 1_080 + chunk * 80):
         problem, rng = make(seed), np.random.default_rng(seed)
-        plans, pairs = Plans(problem), Pairs.of(problem, flat(problem))
+        plans, pairs = Plans(problem), Candidates.of(problem, flat(problem))
         allowed = problem.allowed()[pairs.order]
         for _ in range(6):
             budget = float(rng.choice(plans.cost)) * 1.01 + 1e-12
             price, worth = multipliers(pairs, plans, budget, rng)
             dual = Dual(value_of(pairs, budget, price, worth), price, worth)
-            loss, linear = pairs.loss(dual), pairs.linear_loss(price)
+            loss, linear = pairs.reduced_cost(dual), pairs.linear_reduced_cost(price)
             first = pairs.minimize(budget, price, -1.0, steps=1)
             assert np.isinf(loss[~allowed]).all()
             assert np.isinf(linear[~allowed]).all()
@@ -187,12 +187,12 @@ def test_the_least_bound_holds_and_fixing_drops_no_pair_of_a_better_plan(chunk):
         for price in (relaxation.price, 0.0, 3.0 * relaxation.price):
             if not math.isfinite(price):
                 continue
-            pairs = Pairs.of(problem, arrays)
+            pairs = Candidates.of(problem, arrays)
             dual = pairs.minimize(budget, price, best)
             assert dual.bound >= best * (1 - EDGE)
             assert dual.price >= 0.0
-            summed = np.abs(dual.worth).sum() + dual.price * budget
-            assert dual.bound == pytest.approx(value_of(pairs, budget, dual.price, dual.worth), abs=1e-11 * summed)
+            summed = np.abs(dual.charge).sum() + dual.price * budget
+            assert dual.bound == pytest.approx(value_of(pairs, budget, dual.price, dual.charge), abs=1e-11 * summed)
             assert dual.bound <= pairs.minimize(budget, price, best, steps=1).bound
             low = int(rng.choice(within))  # a plan, not the best: all better ones stay
             reached = float(plans.utility[low])
@@ -217,7 +217,7 @@ def test_a_price_of_zero_is_left_where_the_budget_binds_as_billed():
         if budget >= problem.realized_cost(states):
             continue
         plan = solve(problem, budget, "greedy", cost="realized")
-        pairs = Pairs.of(problem, strengthened(problem))
+        pairs = Candidates.of(problem, strengthened(problem))
         first = pairs.minimize(budget, 0.0, plan.utility, steps=1)
         assert first.bound == pytest.approx(problem.total_utility(states), rel=1e-9)
         dual = pairs.minimize(budget, 0.0, plan.utility)
@@ -233,7 +233,7 @@ def test_pairs_are_those_of_the_problem():
         assert np.array_equal(utility >= 0.0, allowed)
         assert np.array_equal(utility[allowed], problem.utilities()[allowed].astype(np.float64))
         assert own == pytest.approx(problem.query_costs()[:, problem.state_model], rel=1e-6)
-        pairs = Pairs.of(problem, strengthened(problem))
+        pairs = Candidates.of(problem, strengthened(problem))
         assert np.array_equal(np.sort(pairs.order), np.arange(problem.n_queries))
         codes = problem.group_codes[pairs.order]
         for group, (begin, end) in enumerate(itertools.pairwise(pairs.start)):

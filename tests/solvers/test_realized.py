@@ -249,7 +249,7 @@ PATHS = {
     },
     "one price": {"MAX_SECOND_PRICE_QUERIES": 0, "DIRECT": 0},
     "second price": {"SECOND_PRICE": 3.0, "DIRECT": 0},
-    "linear bound": {"MAX_DUAL_PAIRS": 0},
+    "linear bound": {"MAX_DUAL_CANDIDATES": 0},
     "slow": {"FULL_EFFORT_QUERIES": 1},
 }
 

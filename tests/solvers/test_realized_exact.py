@@ -105,9 +105,9 @@ def poor(monkeypatch):
 
 PATHS = {
     "as it is": {},
-    "calls first": {"CALLS_FIRST_PAIRS": 0},
-    "calls first, in very few pairs": {"CALLS_FIRST_PAIRS": 0, "CALLS_CUT": 1e9},
-    "calls first, in all pairs": {"CALLS_FIRST_PAIRS": 0, "CALLS_CUT": 1e-9, "CALLS_GAP": 0.5},
+    "calls first": {"CALLS_FIRST_CANDIDATES": 0},
+    "calls first, in very few pairs": {"CALLS_FIRST_CANDIDATES": 0, "CALLS_CUT": 1e9},
+    "calls first, in all pairs": {"CALLS_FIRST_CANDIDATES": 0, "CALLS_CUT": 1e-9, "CALLS_GAP": 0.5},
     "no small core": {"FIRST_CUT": 1e-9},
     "a tiny core": {"FIRST_CUT": 1e9},
 }
@@ -124,7 +124,7 @@ def test_forced_paths_from_a_poor_plan(path, poor, monkeypatch):
 
 
 def test_a_problem_beyond_memory_keeps_plan_and_bound(poor, monkeypatch):
-    monkeypatch.setattr(realized_exact, "MAX_PAIRS", 0)
+    monkeypatch.setattr(realized_exact, "MAX_CANDIDATES", 0)
     limits = set()
     for seed in range(600, 648):
         problem, budget = make(seed, 1, 6)
@@ -241,7 +241,7 @@ def test_where_whole_calls_make_the_optimum():
 
 
 def test_without_shared_prompts_it_is_the_amortized_problem(poor, monkeypatch):
-    monkeypatch.setattr(realized_exact, "CALLS_FIRST_PAIRS", 0)
+    monkeypatch.setattr(realized_exact, "CALLS_FIRST_CANDIDATES", 0)
     for seed, family in enumerate(NAMES):
         problem = generate(family, 40, 2, (1, 4), seed=seed)
         problem = problem.replace(models=[model.replace(shared_tokens=0.0) for model in problem.models])

@@ -256,7 +256,7 @@ import numpy as np
 from robatch.instances import generate
 from robatch.solvers import solve
 from robatch.solvers.greedy import realized, realized_core
-for name, value in {"COUNT_CHANGES": 150, "MIN_MOVES": 600, "MOVES_PER_QUERY": 1, "MAX_DUAL_PAIRS": 0}.items():
+for name, value in {"COUNT_CHANGES": 150, "MIN_MOVES": 600, "MOVES_PER_QUERY": 1, "MAX_DUAL_CANDIDATES": 0}.items():
     file = realized if hasattr(realized, name) else realized_core
     assert hasattr(file, name)
     setattr(file, name, value)
