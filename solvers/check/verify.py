@@ -26,7 +26,7 @@ FIGURES = 1e-9  # relative agreement asked of utility and costs
 BUDGET = 1e-12  # the budget may be exceeded by no more than rounding of the sums here
 BOUND = 1e-9  # a bound may lie below the utility by no more than this, or above what its shadow price proves
 OPTIMAL = 1e-9  # gap at which a plan may be called optimal
-GAIN = 1e-11  # utility, which goes up to 1 a query: what a query alone gains below this counts as none
+LEAST_GAIN = 1e-11  # utility, which goes up to 1 a query: what a query alone gains below this counts as none
 COST_ROUNDING = 64 * float(np.finfo(np.float64).eps)  # relative: more than a solver and the check can differ by
 DUALS = 1e-10  # accuracy of an LP solver's duals, relative to what the budget is worth at the price
 
@@ -245,7 +245,7 @@ def _check_by_duality(
         price / MICRO if price is not None and priced else 0.0,
         states if optimal else NO_CODES,
         (plan.budget * (1 - BOUND) - spent) * MICRO,
-        max(OPTIMAL * 10 * utility, GAIN),
+        max(OPTIMAL * 10 * utility, LEAST_GAIN),
         plan.cost == "amortized",
         arrays,
     )

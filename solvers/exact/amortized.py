@@ -30,8 +30,8 @@ from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Answer, Request
 from robatch.solvers.search_limits import Work
 
-FIRST_CUT = 8  # the first search leaves out states whose loss is above the shortfall over this ...
-AT_ONCE = 500  # ... if there are more queries than these
+FIRST_CUT = 8  # the first search leaves out states whose loss is above the shortfall over this
+AT_ONCE = 500  # queries up to which it leaves out none that can matter
 MAX_ITEMS = 3_000_000  # states in the core
 DEPTH = 4  # queries that are branched on, one below the other
 LEFT, LOWER = 0.5, 0.05  # of the distance from plan to bound: what branching may leave, what the bound has to give

@@ -16,7 +16,7 @@ from robatch.solvers.exact.core_search import Items, Line, Search
 from robatch.solvers.exact.item_aggregation import bundle
 from robatch.solvers.exact.node import Base, Node
 
-PARTS = (1, 4096)  # of a unit of money in which costs are counted: tokens may be whole, or halves, quarters ...
+PARTS = (1, 4096)  # of a unit of money in which costs are counted: tokens may be whole, or halves, quarters and so on
 LARGEST_EXACT = 2.0**52  # up to here, sums of whole numbers are exact in float64
 PATIENCE = 3 * core_kernels.WORK  # list entries looked at before other ways are tried
 

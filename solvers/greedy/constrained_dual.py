@@ -1,7 +1,7 @@
 """The Lagrangian dual of coupled constraints: multipliers, a proven bound, and whether there is any plan.
 
-With a multiplier of at least 0 for each row, every query is by itself best served in the state of greatest worth:
-utility less what it uses at these prices. The sum of these worths, and what the right-hand sides are worth, bounds
+With a multiplier of at least 0 for each row, every query is by itself best served in the state of greatest
+reduced profit: utility less what it uses at these prices. Their sum, and what the right-hand sides are worth, bounds
 the utility of every plan. This dual function is convex and piecewise linear; it is minimized by Newton's method on
 a softened one (Nesterov, "Smooth minimization of non-smooth functions", Mathematical Programming 103, 2005), whose
 temperature falls step by step, projected onto multipliers of at least 0 (Bertsekas, "Projected Newton methods for
@@ -48,7 +48,7 @@ class Point:
     value
         A bound on the utility of every plan, rounding included.
     soft, loss, utility
-        The softened dual function; by how much the fractional assignment falls short of the worths; its utility.
+        The softened dual function; by how much the fractional assignment falls short of their sum; its utility.
     slope
         Derivative of the softened function by x: (rows,).
     outer, cross, inner
@@ -121,10 +121,10 @@ class Dual:
         best = math.fsum(float(part[0][j]) for part in parts for j in (0, 1))
         above, loss, utility, mass = (math.fsum(float(part[0][j]) for part in parts) for j in range(2, 6))
         use, by_group, outer, cross, inner = (sum(part[j] for part in parts) for j in range(1, 6))
-        worth = x / self.scale * self.right
-        right = math.fsum(worth)
+        sides = x / self.scale * self.right
+        right = math.fsum(sides)
         value = right + best
-        value += ROUNDING * (mass + float(np.abs(worth).sum()) + abs(value))
+        value += ROUNDING * (mass + float(np.abs(sides).sum()) + abs(value))
         scale, hot = self.scale, max(temperature, COLDEST)
         head, tail = scale[: self.first], scale[self.first :].reshape(2, self.groups).T
         slope = np.where(self.active, (self.right - np.concatenate([use, by_group.T.ravel()])) / scale, 0.0)
@@ -163,17 +163,17 @@ def newton_step(point: Point, free: BoolArray, damping: float, reach: float) -> 
         Greatest step where there is no curvature, beside the multiplier itself.
     """
     first = len(point.outer)
-    extra = np.abs(point.slope) / (point.x + reach) * max(1.0, damping / DAMPING)
+    ridge = np.abs(point.slope) / (point.x + reach) * max(1.0, damping / DAMPING)
     slope = np.where(free, point.slope, 0.0)
     head, groups = free[:first], (len(free) - first) // 2
     outer = np.where(np.outer(head, head), point.outer, 0.0)
-    diagonal = np.diagonal(outer) * (1.0 + damping) + extra[:first]
+    diagonal = np.diagonal(outer) * (1.0 + damping) + ridge[:first]
     outer[np.arange(first), np.arange(first)] = np.where(head & (diagonal > 0.0), diagonal, 1.0)
     if not groups:
         return -_solve(outer, slope)
     tail = free[first:].reshape(2, groups).T
     inner = np.where(tail[:, :, None] & tail[:, None, :], point.inner, 0.0)
-    diagonals = np.einsum("gaa->ga", inner) * (1.0 + damping) + extra[first:].reshape(2, groups).T
+    diagonals = np.einsum("gaa->ga", inner) * (1.0 + damping) + ridge[first:].reshape(2, groups).T
     for a in (0, 1):
         inner[:, a, a] = np.where(tail[:, a] & (diagonals[:, a] > 0.0), diagonals[:, a], 1.0)
     limit = (1.0 - 1e-9) * np.sqrt(inner[:, 0, 0] * inner[:, 1, 1])  # rounding must not make a block singular

@@ -75,23 +75,23 @@ class Rows:
         problem = self.problem
         models, first = problem.n_models, self.first_group
         found = problem.evaluate(assignment)
-        own, worth = np.empty(problem.n_queries), np.empty(problem.n_queries)
+        costs, utilities = np.empty(problem.n_queries), np.empty(problem.n_queries)
         for rows in problem.blocks():
             lines, states = np.arange(rows.stop - rows.start), assignment[rows]
-            costs = problem.query_costs(rows) if self.cost == "realized" else problem.amortized_costs(rows)
-            own[rows] = costs[lines, problem.state_model[states] if self.cost == "realized" else states]
-            worth[rows] = problem.utilities(rows)[lines, states]
+            paid = problem.query_costs(rows) if self.cost == "realized" else problem.amortized_costs(rows)
+            costs[rows] = paid[lines, problem.state_model[states] if self.cost == "realized" else states]
+            utilities[rows] = problem.utilities(rows)[lines, states]
         calls = found.calls * (problem.call_price if self.cost == "realized" else np.zeros(problem.n_states))
         model = problem.state_model[assignment]
         use = np.empty(len(self.most))
         use[0] = found.realized_cost if self.cost == "realized" else found.amortized_cost
         use[1 : 1 + models] = np.bincount(model, minlength=models)
         use[1 + models : 1 + 2 * models] = np.bincount(problem.state_model, found.calls.sum(axis=0), models)
-        use[1 + 2 * models : first] = np.bincount(model, own, models)
+        use[1 + 2 * models : first] = np.bincount(model, costs, models)
         use[1 + 2 * models : first] += np.bincount(problem.state_model, calls.sum(axis=0), models)
         codes, count = problem.group_codes, problem.n_groups
-        use[first : first + len(self.groups)] = -np.bincount(codes, worth, count)[self.groups]
-        use[first + len(self.groups) :] = (np.bincount(codes, own, count) + calls.sum(axis=1))[self.groups]
+        use[first : first + len(self.groups)] = -np.bincount(codes, utilities, count)[self.groups]
+        use[first + len(self.groups) :] = (np.bincount(codes, costs, count) + calls.sum(axis=1))[self.groups]
         return use
 
     def describe(self, row: int, excess: float) -> str:
@@ -148,16 +148,16 @@ def sides_of(rows: Rows) -> Sides:
     problem = rows.problem
     sizes = np.bincount(problem.group_codes, minlength=problem.n_groups)
     kept, size_class = np.unique(np.minimum(sizes, problem.state_batch_size.max()), return_inverse=True)
-    seats = np.minimum(kept[:, None], problem.state_batch_size).astype(np.float64)
+    capacity = np.minimum(kept[:, None], problem.state_batch_size).astype(np.float64)
     realized = rows.cost == "realized"
     slot = np.full(problem.n_groups, -1, dtype=np.int64)
     slot[rows.groups] = np.arange(len(rows.groups))
-    share = problem.call_price / (seats if realized else np.broadcast_to(problem.state_batch_size, seats.shape))
+    share = problem.call_price / (capacity if realized else np.broadcast_to(problem.state_batch_size, capacity.shape))
     return Sides(
         codes=np.empty(0, dtype=np.int64) if problem.groups is None else problem.group_codes,
         slot=slot,
         size_class=size_class.astype(np.int64),
-        per=1.0 / seats,
+        per=1.0 / capacity,
         shares=np.ascontiguousarray(share),
         batch=problem.state_batch_size,
         call_price=problem.call_price,

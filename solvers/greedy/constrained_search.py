@@ -21,13 +21,13 @@ from robatch.solvers.greedy.constrained_rows import Rows
 MARGIN = 1e-12  # relative: what sums kept move by move may err
 RHO = 0.01  # first price of a violation as large as what one query uses on average, in utility
 ROUNDS = 30  # doublings of it
-FIRST = 20  # of these rounds, those in which only queries near the edge move
-NEAR = 20_000  # queries nearest to the edge that move at first, and at least one in `PART`
-PART = 10
+NEAR_ROUNDS = 20  # of these rounds, those in which only queries near the edge move
+NEAR = 20_000  # queries nearest to the edge that move at first, and at least one in `NEAR_PART`
+NEAR_PART = 10
 LISTED = 4_000  # queries nearest to the edge whose moves exchanges combine, and the most moves
 MENDS = 8  # rounds in which two moves at once lessen a violation that single moves do not
 CHECKS = 500_000  # pairs of moves that are looked at, at most
-GAIN = 1e-9  # utility that counts as a gain
+LEAST_GAIN = 1e-9  # of utility, that counts
 IDLE = 2  # rounds without a gain after which the search ends
 
 
@@ -86,7 +86,7 @@ class Search:
         self.pairs = (loss[rank], listed[query], state)
         possible = np.searchsorted(self.pairs[0], np.inf)
         self.all_pairs = (self.pairs[1][: min(possible, LISTED)], self.pairs[2][: min(possible, LISTED)])
-        self.near = self.order[: max(NEAR, len(margin) // PART)]
+        self.near = self.order[: max(NEAR, len(margin) // NEAR_PART)]
         self.begin(MARGIN)
         self.weight = len(margin) / rows.scale
         n_rows, models = len(rows.most), rows.problem.n_models
@@ -128,7 +128,7 @@ class Search:
         moves.count_up(self.flat, self.sides, tally)
         if tally.totals[1] == 0.0:
             self.improve(tally, deep)
-            if not deep and tally.totals[0] > self.known + GAIN:
+            if not deep and tally.totals[0] > self.known + LEAST_GAIN:
                 self.improve(tally, True)
             self.known = max(self.known, float(tally.totals[0]))
         over = np.maximum(tally.use - tally.most, 0.0) * self.weight
@@ -141,7 +141,7 @@ class Search:
         for round_ in range(ROUNDS):
             if tally.totals[1] == 0.0 and round_ > 0:
                 return
-            moves.sweep(self.near if round_ < FIRST else self.order, rho, *parts)
+            moves.sweep(self.near if round_ < NEAR_ROUNDS else self.order, rho, *parts)
             if whole:
                 moves.regroup(self.order, rho, *parts)
             rho = max(2.0 * rho, RHO)
@@ -163,7 +163,7 @@ class Search:
                 listed = int(np.searchsorted(self.pairs[0], lacks, side="right"))
                 listed = min(listed, LISTED + len(queries))  # each query's best state loses nothing
                 moved += moves.exchange(self.pairs[1][:listed], self.pairs[2][:listed], CHECKS, *parts)
-            if tally.totals[0] > utility + GAIN:
+            if tally.totals[0] > utility + LEAST_GAIN:
                 best[:], utility, idle = tally.states, float(tally.totals[0]), 0
             else:
                 idle += 1

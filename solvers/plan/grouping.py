@@ -62,13 +62,13 @@ def _own_lengths(lengths: npt.ArrayLike | None, assignment: IntArray, states: Se
         numeric = False
     rows = len(assignment)
     if not numeric or array.shape not in ((rows,), (rows, 1), (rows, len(models))):
-        shapes = f"{(rows,)}, or {(rows, len(models))} where tokenizers differ,"
-        raise InputError(f"lengths is no array of numbers of shape {shapes} as a problem's input_tokens are")
+        shapes = f"{(rows,)}, or {(rows, len(models))} where tokenizers differ"
+        raise InputError(f"lengths has to be an array of numbers of shape {shapes}, as a problem's input_tokens are")
     if not np.isfinite(array).all():
         raise InputError("lengths holds a number that is not finite")
     if array.size == rows:
         return array.reshape(rows)
     position = {model: k for k, model in enumerate(models)}
     model = np.array([position[state.model] for state in states], dtype=np.int64)
-    own: npt.NDArray[Any] = array[np.arange(rows), model[assignment]]
-    return own
+    lengths_there: npt.NDArray[Any] = array[np.arange(rows), model[assignment]]
+    return lengths_there

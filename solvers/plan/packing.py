@@ -103,7 +103,7 @@ def pack(
 
     Without conflicts these are ``ceil(queries / b)`` calls, only the last partly filled. In a cell with conflicts
     each query goes to the first call that can take it; where that needs another number of calls than counted, the
-    packing that the count comes from is taken, with the queries that have no conflict on its free seats.
+    packing that the count comes from is taken, with the queries that have no conflict in its free places.
 
     Parameters
     ----------
@@ -143,21 +143,21 @@ def pack(
     if found is not None:
         place = np.zeros(counts.size, dtype=np.int64)
         place[cells] = np.arange(len(cells))
-        split = place[found.groups * len(states) + found.states]
-        calls[split] = found.calls
+        apart = place[found.groups * len(states) + found.states]
+        calls[apart] = found.calls
     first = np.cumsum(calls) - calls
     cell_of = np.repeat(np.arange(len(calls)), calls)
-    held = np.minimum(size[cell_of], queries[cell_of] - (np.arange(len(cell_of)) - first[cell_of]) * size[cell_of])
+    filled = np.minimum(size[cell_of], queries[cell_of] - (np.arange(len(cell_of)) - first[cell_of]) * size[cell_of])
     if found is not None:
-        from robatch.instances.conflict_kernels import arrange as seat_all
+        from robatch.instances.conflict_kernels import arrange as arrange_all
 
         node_of = np.full(len(assignment), -1, dtype=np.int64)
         node_of[found.queries] = np.arange(len(found.queries))
-        seat_all(
-            order, ends[split], ends[split + 1], node_of, found.starts, found.others, found.sizes, found.calls,
-            found.call, held, first[split],
+        arrange_all(
+            order, ends[apart], ends[apart + 1], node_of, found.starts, found.others, found.sizes, found.calls,
+            found.call, filled, first[apart],
         )  # fmt: skip
-    starts = np.concatenate([[0], np.cumsum(held)])
+    starts = np.concatenate([[0], np.cumsum(filled)])
     columns = state[cell_of]
     for array in (order, starts, columns):
         array.flags.writeable = False

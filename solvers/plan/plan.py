@@ -15,7 +15,7 @@ from robatch.instances.errors import InputError
 from robatch.instances.model import State
 from robatch.instances.problem import Problem
 from robatch.instances.problem_file import read_table, write_table
-from robatch.solvers.plan import grouping as policies
+from robatch.solvers.plan import grouping
 from robatch.solvers.plan.packing import Calls, pack
 
 Cost = Literal["amortized", "realized"]
@@ -107,7 +107,7 @@ class Plan:
 
     def calls(
         self,
-        policy: policies.Policy = "order",
+        policy: grouping.Policy = "order",
         *,
         seed: int = 0,
         lengths: npt.ArrayLike | None = None,
@@ -145,8 +145,8 @@ class Plan:
         """
         if self.assignment is None:
             raise InputError(f"the plan has status {self.status!r}: only a plan with an assignment has calls")
-        policies.check(policy, lengths, similarity)
-        sequence = policies.sequence(policy, seed, self.assignment, self.states, lengths)
+        grouping.check(policy, lengths, similarity)
+        sequence = grouping.sequence(policy, seed, self.assignment, self.states, lengths)
         arrange = None
         if similarity is not None:
             from robatch.solvers.plan.similarity import Similarity
