@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from robatch.instances.arrays import BoolArray, FloatArray, IntArray
-from robatch.instances.constraints import Constraints
 from robatch.instances.problem import Problem
 from robatch.solvers.greedy.constrained_kernels import Sides
-from robatch.solvers.limits import MEAN_ROUNDING
+from robatch.solvers.limits import MEAN_ROUNDING, OF_GROUPS, OF_MONEY, entries
 from robatch.solvers.plan.plan import Cost
 
+OF_MODELS = ("max_queries", "max_calls", "max_cost")
 SMALL = 1e-3  # of the budget, or one query or call: rows of a smaller right-hand side are scaled by this
 
 
@@ -101,9 +101,8 @@ class Rows:
             return f"the budget, exceeded by {excess:.3g} USD"
         if row < first:
             kind, model = divmod(row - 1, models)
-            name = ("max_queries", "max_calls", "max_cost")[kind]
             unit = ("queries", "calls", "USD")[kind]
-            return f"{name} of {problem.models[model].name!r}, exceeded by {excess:.3g} {unit}"
+            return f"{OF_MODELS[kind]} of {problem.models[model].name!r}, exceeded by {excess:.3g} {unit}"
         kind, place = divmod(row - first, len(self.groups))
         label = problem.group_labels[self.groups[place]]
         if kind == 1:
@@ -114,32 +113,29 @@ class Rows:
 
 def rows_of(problem: Problem, budget: float, cost: Cost) -> Rows:
     """Return the rows of a problem's constraints and of a budget in USD."""
-    limits = problem.constraints or Constraints()
-    names = {model.name: k for k, model in enumerate(problem.models)}
-    numbers = {label: g for g, label in enumerate(problem.group_labels)}
-    groups = sorted({numbers[label] for label in (*limits.min_group_utility, *limits.group_budget)})
-    place = {g: j for j, g in enumerate(groups)}
-    models, n_groups = len(names), len(groups)
-    most = np.full(1 + 3 * models + 2 * n_groups, np.inf)
+    found = entries(problem)
+    groups = sorted({entry.place for entry in found if entry.kind in OF_GROUPS})
+    place = {group: j for j, group in enumerate(groups)}
+    models, first = problem.n_models, 1 + 3 * problem.n_models
+    sizes = np.bincount(problem.group_codes, minlength=problem.n_groups)
+    most = np.full(first + 2 * len(groups), np.inf)
     scale = np.ones(len(most))
     most[0] = scale[0] = budget
-    for kind, given in enumerate((limits.max_queries, limits.max_calls, limits.max_cost)):
-        for name, value in given.items():
-            row = 1 + kind * models + names[name]
-            if kind == 2 and value >= budget:  # the budget is tighter
-                continue
-            most[row], scale[row] = value, max(value, 1.0 if kind < 2 else SMALL * budget)
-    sizes = np.bincount(problem.group_codes, minlength=problem.n_groups)
-    first = 1 + 3 * models
-    for label, value in limits.min_group_utility.items():
-        row, size = first + place[numbers[label]], float(sizes[numbers[label]])
-        most[row], scale[row] = -value * size, size
-    for label, value in limits.group_budget.items():
-        row = first + n_groups + place[numbers[label]]
-        if value >= budget:
+    for entry in found:
+        limit, size = entry.limit, 0.0
+        if entry.kind in OF_MONEY and limit >= budget:  # the budget is tighter
             continue
-        most[row] = value
-        scale[row] = max(value, SMALL * budget * float(sizes[numbers[label]]) / problem.n_queries)
+        if entry.kind in OF_GROUPS:
+            row, size = first + place[entry.place], float(sizes[entry.place])
+        else:
+            row = 1 + OF_MODELS.index(entry.kind) * models + entry.place
+        if entry.kind == "min_group_utility":
+            most[row], scale[row] = -limit * size, size
+        elif entry.kind == "group_budget":
+            row += len(groups)
+            most[row], scale[row] = limit, max(limit, SMALL * budget * size / problem.n_queries)
+        else:
+            most[row], scale[row] = limit, max(limit, SMALL * budget if entry.kind == "max_cost" else 1.0)
     return Rows(problem, cost, most, scale, np.array(groups, dtype=np.int64))
 
 
