@@ -14,7 +14,7 @@ import numpy.typing as npt
 from robatch.instances.families import generate
 from robatch.instances.problem import Problem
 from robatch.solvers.plan.plan import Cost
-from robatch.solvers.registry import get
+from robatch.solvers.registry import solvers
 from robatch.solvers.solve import solve
 
 T = TypeVar("T")
@@ -112,7 +112,8 @@ class WarmUp:
 
     def run(self, small: Small) -> None:
         """Run a solver on small problems until nothing is left to compile."""
-        solver, foreign = (small.solver, small.cost), get(small.solver).package != "robatch"
+        solver = small.solver, small.cost
+        foreign = any(entry.package != "robatch" for entry in solvers() if entry.name == small.solver)
         if self._is_new((small.kind, *solver, small.threads)):
             for size in FOREIGN_SIZES if foreign else SMALL_SIZES:
                 self._settle(small, partial(small.make, size))

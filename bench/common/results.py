@@ -113,10 +113,11 @@ class Results(Generic[R]):
         ]
 
     def made_by(self) -> list[str]:
-        """Return the time of compiling, the date and the command as sentences."""
-        compiled = f"Compiling: {wording.seconds(self.compiled_s)}, before anything was timed"
-        date = f"Date: {datetime.now(UTC):%Y-%m-%d}"
-        return [compiled, date, *([f"Command: `{self.command}`"] if self.command else [])]
+        """Return the time of compiling if anything was, the date and the command as sentences."""
+        facts = [f"Date: {datetime.now(UTC):%Y-%m-%d}"]
+        if self.compiled_s:
+            facts.insert(0, f"Compiling: {wording.seconds(self.compiled_s)}, before anything was timed")
+        return [*facts, f"Command: `{self.command}`"] if self.command else facts
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Any]) -> str:

@@ -1,4 +1,4 @@
-"""A solver whose behaviour tests choose by size."""
+"""Short warm-ups, and a solver whose behaviour tests choose by size."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from typing import Any
 
 import pytest
 
+from robatch.bench.common import compilation
 from robatch.bench.common.compilation import WARM_UP_S
 from robatch.solvers import Answer, Request, Solver, register, registry
+
+
+@pytest.fixture(autouse=True)
+def short_warm_ups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warm up on two queries alone: no test asserts times, and test_compilation.py tests the warm-ups."""
+    monkeypatch.setattr(compilation, "SMALL_SIZES", (2,))
+    monkeypatch.setattr(compilation, "FOREIGN_SIZES", (2,))
+    monkeypatch.setattr(compilation, "HARD", ())
 
 
 @pytest.fixture
