@@ -121,7 +121,7 @@ def held_out_mean(figures: FloatArray) -> float:
     return float(np.nanmean(figures, axis=1).mean())
 
 
-def interval(draws: FloatArray, level: float = 0.95) -> tuple[float, float]:
-    """Return the middle `level` of draws."""
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def estimate(name: str, figures: FloatArray, draws: FloatArray) -> dict[str, float]:
+    """Give the mean of figures (splits, N), called `name`, with the ends of its 95 % interval, ``low`` and ``high``."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return {name: held_out_mean(figures), "low": float(low), "high": float(high)}

@@ -20,7 +20,7 @@ from sklearn.decomposition import TruncatedSVD
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from paper_repro.common.paths import FEATURES, HERE, PROFILE, TABLES
-from paper_repro.common.profile_data import TaskData, read_tasks
+from paper_repro.common.profile_data import TaskData, pivot, read_tasks
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
@@ -191,14 +191,8 @@ def _looks(name: str, task: TaskData) -> FloatArray:
 
     Its tokens, whether it could be read, and which of the `MAX_COMMON_ANSWERS` most frequent answers it is.
     """
-    table = _measurements().table
-    ids = {id: row for row, id in enumerate(_measurements().query_ids(name))}
-    models = [model.name for model in task.problem.models]
-    given = np.full((len(ids), len(models)), "", dtype=object)
-    columns = ("task", "query_id", "model", "batch_size", "repeat", "answer")
-    for where, id, model, size, repeat, answer in zip(*(table[c].to_pylist() for c in columns), strict=True):
-        if where == name and size == 1 and repeat == 0 and answer is not None:
-            given[ids[id], models.index(model)] = answer
+    answers = pivot(_measurements(), name, "answer")[0][:, task.problem.state_batch_size == 1]
+    given = np.vectorize(lambda answer: answer or "", otypes=[object])(answers)
     texts, counts = np.unique(given[given != ""].astype(str), return_counts=True)
     common = texts[np.argsort(-counts, kind="stable")][:MAX_COMMON_ANSWERS]
     tokens = np.log1p(np.broadcast_to(task.problem.output_tokens, given.shape))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.proxies.profiling.measurements import Measurements
+from robatch.proxies.tasks.queries import Query, generate_task
 from robatch.proxies.utility.fit_context import single_answers
 from robatch.proxies.utility.uncertainty import Answers
 from robatch.proxies.utility.utility_proxy import UtilityProxy
@@ -96,7 +96,7 @@ def read_tasks(measurements: Measurements, features: str | os.PathLike[str]) -> 
                 measurements.states,
                 np.hstack([columns["counts"], columns["own"]])[rows],
                 np.hstack([columns["counts"], columns["common"]])[rows],
-                _scores(measurements, name),
+                pivot(measurements, name, "score").astype(np.float64),
                 single_answers(measurements, name, ids),
                 measurements.to_problem(name),
                 _billed(measurements, name),
@@ -105,35 +105,39 @@ def read_tasks(measurements: Measurements, features: str | os.PathLike[str]) -> 
     return tuple(tasks)
 
 
-def _scores(measurements: Measurements, task: str) -> FloatArray:
-    """Return scores by repeat, query and state."""
-    found = np.full((measurements.provenance["repeats"], *measurements.utilities(task)[1].shape), np.nan)
-    for repeat, row, column, (score,) in _cells(measurements, task, ("score",)):
-        found[repeat, row, column] = score
+def pivot(measurements: Measurements, task: str, column: str) -> npt.NDArray[Any]:
+    """Return a column of a task's measurements by repeat, query and state: (R, N, S)."""
+    rows = {id: i for i, id in enumerate(measurements.query_ids(task))}
+    states = {state: s for s, state in enumerate(measurements.states)}
+    found = np.full((measurements.provenance["repeats"], len(rows), len(states)), None, dtype=object)
+    keys = ("task", "repeat", "query_id", "model", "batch_size", column)
+    for name, repeat, id, model, size, value in zip(
+        *(measurements.table[key].to_pylist() for key in keys), strict=True
+    ):
+        if name == task:
+            found[repeat, rows[id], states[model, size]] = value
     return found
 
 
 def _billed(measurements: Measurements, task: str) -> FloatArray:
     """Return USD by query and state: an even share of each call's bill, summed over the repeats."""
-    prices = {model["name"]: (model["price_in"], model["price_out"]) for model in measurements.provenance["models"]}
-    found = np.zeros(measurements.utilities(task)[1].shape)
-    names = ("call_input_tokens", "call_output_tokens", "call_size")
-    for _, row, column, (inputs, outputs, size) in _cells(measurements, task, names):
-        price_in, price_out = prices[measurements.states[column][0]]
-        found[row, column] += (inputs * price_in + outputs * price_out) / 1e6 / size
-    return found
+    models = {model["name"]: model for model in measurements.provenance["models"]}
+    price_in, price_out = (
+        np.array([models[name][price] for name, _ in measurements.states]) for price in ("price_in", "price_out")
+    )
+    inputs, outputs, size = (
+        pivot(measurements, task, f"call_{name}").astype(np.float64)
+        for name in ("input_tokens", "output_tokens", "size")
+    )
+    bills: FloatArray = (inputs * price_in + outputs * price_out) / 1e6 / size
+    return np.asarray(bills.sum(axis=0), dtype=np.float64)
 
 
-def _cells(measurements: Measurements, task: str, names: tuple[str, ...]) -> Iterator[tuple[int, int, int, list[Any]]]:
-    """Yield repeat, query, state and the named columns of every row of a task."""
-    rows = {id: i for i, id in enumerate(measurements.query_ids(task))}
-    columns = {state: s for s, state in enumerate(measurements.states)}
-    wanted = ("task", "repeat", "query_id", "model", "batch_size", *names)
-    for where, repeat, id, model, size, *rest in zip(
-        *(measurements.table[name].to_pylist() for name in wanted), strict=True
-    ):
-        if where == task:
-            yield repeat, rows[id], columns[model, size], rest
+def measured_queries(measurements: Measurements, task: str) -> tuple[Query, ...]:
+    """Write the texts of a generated task's queries again, as they were measured."""
+    (described,) = (entry["described"] for entry in measurements.provenance["tasks"] if entry["name"] == task)
+    name, count, seed = described.split(", ")
+    return generate_task(name, int(count.split()[0]), int(seed.split()[1]))
 
 
 def first_loss(utility: FloatArray) -> int | None:

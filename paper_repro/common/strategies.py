@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from paper_repro.common.arena import Arena, random_mix
 from paper_repro.common.curves import Curve
 from robatch.bench.common.field_metrics import non_decreasing_hull
 from robatch.bench.common.heap_baseline import registered
-from robatch.instances.problem import Problem
+from robatch.instances.arrays import FloatArray
 from robatch.proxies.utility.answer_scorer import AnswerScorer
 from robatch.proxies.utility.cascade import fit_cascade
 from robatch.solvers.plan.plan import Cost
@@ -39,71 +40,57 @@ MORE_OBSERVED = Solver(
     costs=("amortized",),
 )
 
-
 Strategy = Callable[[Arena], Curve]
+Utilities = Callable[[Arena], FloatArray]
+"""What a strategy takes the utilities of the queries held out for: (n, S)."""
 
 
-def solver_strategy(
-    solver: str,
+def predicted(router: str = "logistic", calibration: str | None = "platt") -> Utilities:
+    """Take a proxy's predictions."""
+    return lambda arena: arena.predictions(router, calibration).test
+
+
+def _lower(arena: Arena) -> FloatArray:
+    return arena.predictions().lower(arena.test, LOWER_LEVEL, arena.problem.state_model)
+
+
+def _means(arena: Arena) -> FloatArray:
+    return np.broadcast_to(arena.means, arena.truth.shape)  # all queries are alike
+
+
+def solved_for(
+    utilities: Utilities,
+    solver: str = "exact",
+    *,
     alone: bool = False,
-    router: str = "logistic",
-    calibration: str | None = "platt",
     cost: Cost = "amortized",
+    small: Solver | None = None,
 ) -> Strategy:
-    """Return the strategy that solves for a proxy's predictions, with all states or every query alone."""
+    """Return the strategy that solves for some utilities, with all states or every query alone.
+
+    `small` is the solver for fewer than `MAX_SMALL_STREAM` queries, by default the same.
+    """
 
     def strategy(arena: Arena) -> Curve:
-        predicted = arena.predictions(router, calibration).test
-        return arena.solved(arena.guessed(predicted, arena.dataset.smallest if alone else None), solver, cost)
+        guess = arena.guessed(utilities(arena), arena.dataset.smallest if alone else None)
+        if small is None or len(arena.test) >= MAX_SMALL_STREAM:
+            return arena.solved(guess, solver, cost)
+        with registered(small):
+            return arena.solved(guess, small.name, cost)
 
     return strategy
-
-
-def _means(solver: str, alone: bool = False) -> Strategy:
-    """Return the strategy that solves for the training means of states, by which all queries are alike."""
-
-    def strategy(arena: Arena) -> Curve:
-        alike = np.broadcast_to(arena.means, arena.truth.shape)
-        return arena.solved(arena.guessed(alike, arena.dataset.smallest if alone else None), solver)
-
-    return strategy
-
-
-def _windows(robust: bool) -> Strategy:
-    def strategy(arena: Arena) -> Curve:
-        predictions = arena.predictions()
-        lower = predictions.lower(arena.test, LOWER_LEVEL, arena.problem.state_model) if robust else predictions.test
-        return _sized(arena, arena.guessed(lower), SMALL_WINDOWS, "window-ilp")
-
-    return strategy
-
-
-def _online(arena: Arena) -> Curve:
-    guess = arena.guessed(arena.predictions().test)
-    return _sized(arena, guess, MORE_OBSERVED, "online-duals")
-
-
-def _sized(arena: Arena, guess: Problem, small: Solver, large: str) -> Curve:
-    """Solve by one solver for few queries, by another for more."""
-    with registered(small):
-        return arena.solved(guess, small.name if len(arena.test) < MAX_SMALL_STREAM else large)
-
-
-def _oracle(arena: Arena) -> Curve:
-    return arena.solved(arena.guessed(arena.truth), "exact")
 
 
 def _one_model(alone: bool) -> Strategy:
     """One model, by the training means the best at each budget; at any of its batch sizes, or every query alone."""
 
     def strategy(arena: Arena) -> Curve:
-        alike = np.broadcast_to(arena.means, arena.truth.shape)
         worth = np.append(arena.means, 0.0)
         columns = [
             np.flatnonzero(arena.problem.state_model == k) if not alone else arena.dataset.smallest[[k]]
             for k in range(arena.problem.n_models)
         ]
-        plans = np.array([arena.planned(arena.guessed(alike, states), "exact") for states in columns])
+        plans = np.array([arena.planned(arena.guessed(_means(arena), states), "exact") for states in columns])
         silent = (plans == arena.problem.n_states).any(axis=2)
         silent &= ~silent.all(axis=0)  # a plan that answers all queries comes first
         best = np.where(silent, -1.0, worth[plans].mean(axis=2)).argmax(axis=0)
@@ -160,29 +147,29 @@ def _cascade(arena: Arena) -> Curve:
 
 
 STRATEGIES: dict[str, Strategy] = {
-    "exact": solver_strategy("exact"),
-    "greedy": solver_strategy("greedy"),
-    "pareto": solver_strategy("pareto"),
-    "greedy, as billed": solver_strategy("greedy", cost="realized"),
-    "threshold": solver_strategy("threshold"),
-    "tradeoff": solver_strategy("tradeoff"),
-    "destroy-rebuild": solver_strategy("destroy-rebuild"),
-    "window-ilp": _windows(robust=False),
-    "window-ilp, robust": _windows(robust=True),
-    "online-duals": _online,
-    "router-only": solver_strategy("exact", alone=True),
-    "router-only, kNN": solver_strategy("exact", alone=True, router="knn"),
-    "router-only, MLP": solver_strategy("exact", alone=True, router="mlp"),
-    "threshold, no batching": solver_strategy("threshold", alone=True),
-    "tradeoff, no batching": solver_strategy("tradeoff", alone=True),
+    "exact": solved_for(predicted()),
+    "greedy": solved_for(predicted(), "greedy"),
+    "pareto": solved_for(predicted(), "pareto"),
+    "greedy, as billed": solved_for(predicted(), "greedy", cost="realized"),
+    "threshold": solved_for(predicted(), "threshold"),
+    "tradeoff": solved_for(predicted(), "tradeoff"),
+    "destroy-rebuild": solved_for(predicted(), "destroy-rebuild"),
+    "window-ilp": solved_for(predicted(), "window-ilp", small=SMALL_WINDOWS),
+    "window-ilp, robust": solved_for(_lower, "window-ilp", small=SMALL_WINDOWS),
+    "online-duals": solved_for(predicted(), "online-duals", small=MORE_OBSERVED),
+    "router-only": solved_for(predicted(), alone=True),
+    "router-only, kNN": solved_for(predicted("knn"), alone=True),
+    "router-only, MLP": solved_for(predicted("mlp"), alone=True),
+    "threshold, no batching": solved_for(predicted(), "threshold", alone=True),
+    "tradeoff, no batching": solved_for(predicted(), "tradeoff", alone=True),
     "cascade, no batching": _cascade,
-    "hull-mix, no batching": _means("hull-mix", alone=True),
-    "hull-mix": _means("hull-mix"),
-    "state means": _means("exact"),
+    "hull-mix, no batching": solved_for(_means, "hull-mix", alone=True),
+    "hull-mix": solved_for(_means, "hull-mix"),
+    "state means": solved_for(_means),
     "batch-only": _one_model(alone=False),
     "single model": _one_model(alone=True),
     "random": _random,
-    "oracle": _oracle,
+    "oracle": solved_for(attrgetter("truth")),
 }
 """By name. The first four are RoBatch: the proxy, and schedulers of its problem, the fourth for realized cost.
 
@@ -208,7 +195,6 @@ PEERS = ("threshold", "tradeoff", "destroy-rebuild", "window-ilp", "window-ilp, 
 
 LONE_PEERS = ("threshold, no batching", "tradeoff, no batching", "cascade, no batching", "hull-mix, no batching")
 """What others published, every query alone."""
-
 
 LONE = (*BASELINES[1:3], "single model", *LONE_PEERS)
 """Strategies that ask every query alone, other than ``router-only``."""

@@ -14,11 +14,11 @@ import numpy as np
 
 from paper_repro.common.arena import Arena, arenas
 from paper_repro.common.csv_tables import Table, by_table
-from paper_repro.common.curves import area, bootstrap, held_out_mean, interval
+from paper_repro.common.curves import area, bootstrap, estimate, held_out_mean
 from paper_repro.common.datasets import dataset
 from paper_repro.common.figures import Axis, panels
 from paper_repro.common.settings import Settings
-from paper_repro.common.strategies import ROUNDING, STRATEGIES, solver_strategy
+from paper_repro.common.strategies import ROUNDING, STRATEGIES, predicted, solved_for
 
 FULL = "hull upgrades (greedy)"
 PARTS = {
@@ -27,7 +27,7 @@ PARTS = {
     "exact": STRATEGIES["exact"],
     "no batching": STRATEGIES["router-only"],
     "no routing": STRATEGIES["batch-only"],
-    "no recalibration": solver_strategy("greedy", calibration=None),
+    "no recalibration": solved_for(predicted(calibration=None), "greedy"),
 }
 
 
@@ -50,11 +50,11 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     rows: Table = []
     full = bootstrap(areas[FULL])
     for name in PARTS:
-        low, high = interval(full - bootstrap(areas[name]))
+        behind = estimate("behind", areas[FULL], full - bootstrap(areas[name]))
         mean = held_out_mean(areas[name])
         rows.append({"table": "areas", "dataset": cell["dataset"], "part": name, "area": mean,
-                     "behind": held_out_mean(areas[FULL]) - mean,
-                     "behind_low": low, "behind_high": high})  # fmt: skip
+                     "behind": behind["behind"] - mean, "behind_low": behind["low"],
+                     "behind_high": behind["high"]})  # fmt: skip
     for place, records in bills.items():
         counts = {key: sum(record[key] for record in records) for key in ("overspent", "silent")}
         means = {key: float(np.mean([record[key] for record in records])) for key in records[0] if key not in counts}

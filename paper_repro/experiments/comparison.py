@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from paper_repro.common.arena import arenas
 from paper_repro.common.csv_tables import Table, by_table, where
-from paper_repro.common.curves import area, bootstrap, field_figures, held_out_mean, interval
+from paper_repro.common.curves import area, bootstrap, estimate, field_figures, held_out_mean
 from paper_repro.common.datasets import dataset
 from paper_repro.common.figures import Axis, panels
 from paper_repro.common.settings import Settings
 from paper_repro.common.strategies import ROBATCH, STRATEGIES, check_predicted
-from robatch.instances.arrays import FloatArray
+from robatch.instances.arrays import BoolArray, FloatArray
 
 
 class Split(NamedTuple):
@@ -77,26 +76,23 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     return _rows(label, at, records, np.mean(fractions, axis=0), paid) + states
 
 
-def _rows(
-    label: dict[str, Any], at: FloatArray, records: Records, fractions: FloatArray, paid: npt.NDArray[np.bool_]
-) -> Table:
+def _rows(label: dict[str, Any], at: FloatArray, records: Records, fractions: FloatArray, paid: BoolArray) -> Table:
+    """Give what each strategy reaches, and what each of RoBatch's plans leads it by."""
     rows: Table = []
-    label = dict(label)
-    areas = area(np.moveaxis(at, 1, 0))
-    several = int(paid.sum()) > 1  # an area needs two budgets
-    upper = area(np.moveaxis(at[:, paid], 1, 0)) if several else np.zeros_like(areas)
-    drawn_at, drawn_areas, drawn_upper = bootstrap(at), bootstrap(areas), bootstrap(upper)
     names = list(records)
+    areas = area(np.moveaxis(at, 1, 0))
+    upper = area(np.moveaxis(at[:, paid], 1, 0)) if paid.sum() > 1 else None  # an area needs two budgets
+    drawn_at, drawn_areas = bootstrap(at), bootstrap(areas)
+    drawn_upper = None if upper is None else bootstrap(upper)
     for place, (strategy, found) in enumerate(records.items()):
-        label["strategy"] = strategy
-        low, high = interval(drawn_areas[place])
-        rows.append({"table": "areas", **label, "area": held_out_mean(areas[place]), "low": low, "high": high,
-                     "upper_area": held_out_mean(upper[place]) if several else None})  # fmt: skip
-        rows += [{"table": "field", **label, "split": seed, **split.figures} for seed, split in enumerate(found)]
+        about = {**label, "strategy": strategy}
+        rows.append({"table": "areas", **about, **estimate("area", areas[place], drawn_areas[place]),
+                     "upper_area": None if upper is None else held_out_mean(upper[place])})  # fmt: skip
+        rows += [{"table": "field", **about, "split": seed, **split.figures} for seed, split in enumerate(found)]
         for budget, fraction in enumerate(fractions):
             rows.append(
                 {
-                    "table": "curves", **label, "budget": budget, "fraction": float(fraction),
+                    "table": "curves", **about, "budget": budget, "fraction": float(fraction),
                     "utility": held_out_mean(at[place, budget]),
                     "answered": _middle([split.answered[budget] for split in found]),
                     "predicted": _middle([split.predicted[budget] for split in found]),
@@ -109,21 +105,21 @@ def _rows(
             mine = names.index(plan)
             over = [np.nan_to_num(split.predicted / own.predicted - 1, nan=-1.0).max()
                     for split, own in zip(found, records[plan], strict=True)]  # fmt: skip
-            lead = _lead(areas[mine] - areas[place], drawn_areas[mine] - drawn_areas[place])
-            upper_lead = _lead(upper[mine] - upper[place], drawn_upper[mine] - drawn_upper[place])
-            rows.append({"table": "area_leads", **label, "plan": plan, **lead,
-                         **{f"upper_{key}": value if several else None for key, value in upper_lead.items()},
+            higher = _lead(upper, drawn_upper, mine, place)
+            rows.append({"table": "area_leads", **about, "plan": plan, **_lead(areas, drawn_areas, mine, place),
+                         **{f"upper_{key}": value for key, value in higher.items()},
                          "behind_predicted": max(0.0, float(max(over)))})  # fmt: skip
-            for budget, fraction in enumerate(fractions):
-                lead = _lead(at[mine, budget] - at[place, budget], drawn_at[mine, budget] - drawn_at[place, budget])
-                rows.append({"table": "leads", **label, "plan": plan, "budget": budget, "fraction": float(fraction),
-                             **lead})  # fmt: skip
+            rows += [{"table": "leads", **about, "plan": plan, "budget": budget, "fraction": float(fraction),
+                      **_lead(at[:, budget], drawn_at[:, budget], mine, place)}
+                     for budget, fraction in enumerate(fractions)]  # fmt: skip
     return rows
 
 
-def _lead(ahead: FloatArray, drawn: FloatArray) -> dict[str, float]:
-    low, high = interval(drawn)
-    return {"ahead": held_out_mean(ahead), "low": low, "high": high}
+def _lead(figures: FloatArray | None, drawn: FloatArray | None, mine: int, other: int) -> dict[str, Any]:
+    """Give what one strategy's figures are ahead of another's by; None where there are none."""
+    if figures is None or drawn is None:
+        return dict.fromkeys(("ahead", "low", "high"))
+    return estimate("ahead", figures[mine] - figures[other], drawn[mine] - drawn[other])
 
 
 def _middle(values: list[float]) -> float | None:

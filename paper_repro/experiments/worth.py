@@ -16,7 +16,7 @@ import numpy as np
 
 from paper_repro.common.arena import Arena, arenas
 from paper_repro.common.csv_tables import Table, by_table, distinct, where
-from paper_repro.common.curves import bootstrap, held_out_mean, interval
+from paper_repro.common.curves import bootstrap, estimate, held_out_mean
 from paper_repro.common.datasets import dataset
 from paper_repro.common.figures import Axis, panels
 from paper_repro.common.settings import Settings
@@ -63,14 +63,11 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
         if after not in at:
             continue
         gained = at[after] - at[before]
-        drawn, whole = bootstrap(gained), bootstrap(gained.mean(axis=0))
-        for place, share in enumerate(shares):
-            low, high = interval(drawn[place])
-            rows.append({"table": "steps", **label, "step": step, "budget": place, "fraction": float(share),
-                         "worth": held_out_mean(gained[place]), "low": low, "high": high})  # fmt: skip
-        low, high = interval(whole)
-        rows.append({"table": "overall", **label, "step": step, "worth": held_out_mean(gained.mean(axis=0)),
-                     "low": low, "high": high})  # fmt: skip
+        drawn, overall = bootstrap(gained), gained.mean(axis=0)
+        rows += [{"table": "steps", **label, "step": step, "budget": place, "fraction": float(share),
+                  **estimate("worth", gained[place], drawn[place])}
+                 for place, share in enumerate(shares)]  # fmt: skip
+        rows.append({"table": "overall", **label, "step": step, **estimate("worth", overall, bootstrap(overall))})
     return rows
 
 

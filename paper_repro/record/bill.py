@@ -21,6 +21,7 @@ import numpy as np
 
 from paper_repro.common.csv_tables import Table, as_csv
 from paper_repro.common.paths import HERE, PROFILE, RESULTS
+from paper_repro.common.profile_data import measured_queries
 from robatch.bench.common.machine import describe
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
@@ -92,13 +93,6 @@ def _begin(work: Path, measurements: Measurements) -> None:
         raise InputError(
             f"{str(work)!r} was begun with other measurements or queries: name another --work or delete it"
         )
-
-
-def measured_queries(measurements: Measurements, task: str) -> tuple[Query, ...]:
-    """Generate the queries again that were measured."""
-    (described,) = (entry["described"] for entry in measurements.provenance["tasks"] if entry["name"] == task)
-    name, count, seed = described.split(", ")
-    return generate_task(name, int(count.split()[0]), int(seed.split()[1]))
 
 
 def new_queries(task: str, measured: Sequence[Query], count: int) -> list[Query]:

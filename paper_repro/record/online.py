@@ -18,6 +18,7 @@ import numpy as np
 
 from paper_repro.common import markdown
 from paper_repro.common.paths import BUNDLED, RESULTS
+from paper_repro.common.profile_data import measured_queries
 from robatch.bench.common.machine import describe
 from robatch.instances import generate
 from robatch.instances.arrays import FloatArray, IntArray
@@ -27,7 +28,7 @@ from robatch.proxies.online.call_buffer import CallBuffer, OnlineCall
 from robatch.proxies.online.pacing import sample_price
 from robatch.proxies.online.router import OnlineRouter
 from robatch.proxies.profiling.measurements import Measurements
-from robatch.proxies.tasks.queries import Query, generate_task
+from robatch.proxies.tasks.queries import Query
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 from robatch.solvers import solve
 
@@ -175,7 +176,7 @@ class Recorded:
 def recorded() -> Recorded:
     """Read the recorded profile, write its queries' texts again, and fit a proxy to half of them."""
     measurements = Measurements.read(BUNDLED / "measured_profile.parquet")
-    texts = {query.id: query for query in generate_task("reviews", 320, seed=1)}
+    texts = {query.id: query for query in measured_queries(measurements, measurements.tasks[0])}
     ids, utility = measurements.utilities()
     inputs, outputs = measurements.tokens()
     order = np.random.default_rng(SEED).permutation(len(ids))

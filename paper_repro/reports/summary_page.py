@@ -57,21 +57,11 @@ def readme_page(results: Results) -> str:
         settings={name: one["settings"] for name, one in made.items()},
         machine=", ".join(sorted({one["machine"]["cpu"] for one in made.values()})),
         files=", ".join(f"`{file}`" for files in FILES.values() for file in files),
-        comparison=comparison_tables.comparison(results),
-        greedy=comparison_tables.greedy(results),
-        wins=comparison_tables.wins(results),
-        losses=comparison_tables.losses(results),
-        close=comparison_tables.close(results),
-        billed=comparison_tables.billed(results),
-        short=comparison_tables.short(results),
         few=f"{MAX_SMALL_STREAM:,}",
         shared=" or ".join(f"{tokens:,.0f}" for tokens in sorted(set(SHARED_TOKENS.values()))),
-        apgr=comparison_tables.apgr(results),
-        field=comparison_tables.field(results),
-        worth=worth_tables.worth_by_budget(results),
-        noise=worth_tables.noise(results["noise"]["overall"]),
-        ablations=worth_tables.ablations(results["ablations"]),
-        without=worth_tables.without(results["ablations"]),
+        results=results,
+        comparison=comparison_tables,
+        worth=worth_tables,
     )
 
 
@@ -80,14 +70,9 @@ def summary_page(results: Results) -> str:
     return markdown.render(
         "SUMMARY.md.jinja",
         **{claim.found.__name__: claim.found(results)[1] for claim in CLAIMS},
-        comparison=comparison_tables.comparison(results, short=True),
-        groups=comparison_tables.groups(results),
-        close=comparison_tables.close(results),
-        enough=worth_tables.enough(results),
-        noise=worth_tables.noise_told(results["noise"]["overall"]),
-        better=worth_tables.better(results),
-        worth=worth_tables.worth(results),
-        without=worth_tables.without(results["ablations"]),
+        results=results,
+        comparison=comparison_tables,
+        worth=worth_tables,
     )
 
 
