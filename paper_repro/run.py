@@ -96,9 +96,15 @@ def run_experiment(
     made_by = {"experiment": name, "settings": made.settings, "sources": _sources(made.settings)}
     record = Record(place, Part, made_by, described, resume=not fresh)
     resumed = bool(record.rows)
-    workers = made.settings.get("workers", workers)
+    failed = None
     try:
-        _compute(made, record, workers)
+        for cell, result in _results(made, record, made.settings.get("workers", workers)):
+            try:
+                record.append(Part(cell, result()))
+            except Exception as error:  # what other cells give is kept before it ends the run
+                failed = failed or error
+        if failed is not None:
+            raise failed
         rows = [row for key in cells for row in record.rows[key].rows]
     finally:
         record.close()
@@ -112,23 +118,11 @@ def run_experiment(
         "robatch": robatch.__version__,
         "settings": made.settings,
         "machine": described,
-        "workers": workers,
+        "workers": made.settings.get("workers", workers),
         "seconds": None if resumed else round(time.perf_counter() - began),
     }
     write_text(place / "run.json", json.dumps(about, indent=1) + "\n")
     return f"{name}: {len(cells)} cells, results in {place}"
-
-
-def _compute(made: Experiment, record: Record[Part], workers: int) -> None:
-    """Compute and record what is not recorded yet; the first error is raised when all other cells are kept."""
-    failed = None
-    for cell, result in _results(made, record, workers):
-        try:
-            record.append(Part(cell, result()))
-        except Exception as error:
-            failed = failed or error
-    if failed is not None:
-        raise failed
 
 
 def _results(

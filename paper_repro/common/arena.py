@@ -84,7 +84,7 @@ class Arena:
     @cached_property
     def predicted(self) -> FloatArray:
         """Utilities of the queries held out by the default proxy: (n, S)."""
-        return np.clip(self.predictions().test, 0.0, 1.0)
+        return np.clip(self.predictions().utilities, 0.0, 1.0)
 
     def guessed(self, utility: FloatArray, states: IntArray | None = None) -> Problem:
         """Return the problem with other utilities, all states or those of `states` allowed."""

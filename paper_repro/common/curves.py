@@ -10,6 +10,9 @@ from robatch.bench.common import field_metrics
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.problem import Problem
 
+LEVEL = 0.95
+"""Level of the intervals of estimates."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -122,6 +125,6 @@ def held_out_mean(figures: FloatArray) -> float:
 
 
 def estimate(name: str, figures: FloatArray, draws: FloatArray) -> dict[str, float]:
-    """Give the mean of figures (splits, N), called `name`, with the ends of its 95 % interval, ``low`` and ``high``."""
-    low, high = np.quantile(draws, [0.025, 0.975])
+    """Give the mean of figures (splits, N), called `name`, with the ends of its interval, ``low`` and ``high``."""
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return {name: held_out_mean(figures), "low": float(low), "high": float(high)}

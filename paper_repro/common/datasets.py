@@ -110,29 +110,30 @@ class Dataset:
             if self.task is not None:
                 task = replace(self.task, features=features)
                 proxy = task.fit(UtilityProxy(states=task.states, features="given", **params), train)
-                return Predictions(proxy.predict(features[test]), proxy.predict(features[train]), proxy, features, None)
+                return Predictions(proxy, features[test], proxy.predict(features[test]))
             base = np.asarray(self.problem.base_utility, dtype=np.float64)
             proxy = UtilityProxy(features="given", **params).fit(features[train], base[train])
-            keeps = np.asarray(self.problem.retention, dtype=np.float64)
-            model = self.problem.state_model
-            found = [proxy.predict(features[rows])[:, model] * keeps for rows in (test, train)]
-            return Predictions(found[0], found[1], proxy, features, keeps)
+            keeps, model = np.asarray(self.problem.retention, dtype=np.float64), self.problem.state_model
+            return Predictions(proxy, features[test], proxy.predict(features[test])[:, model] * keeps, model, keeps)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predicted utilities of the queries held out and of those trained on: (n, S) each."""
+    """What a proxy predicts of the queries held out: `utilities` (n, S), and lower bounds of them.
 
-    test: FloatArray
-    train: FloatArray
+    On a routing table, `model` (S,) and `keeps` say what each state keeps of its model's utility.
+    """
+
     proxy: UtilityProxy
     features: FloatArray
-    keeps: FloatArray | None
+    utilities: FloatArray
+    model: IntArray | None = None
+    keeps: FloatArray | None = None
 
-    def lower(self, test: IntArray, level: float, model: IntArray) -> FloatArray:
-        """Return lower bounds of the utilities of the queries held out: (n, S)."""
-        low = self.proxy.predict_lower(self.features[test], level)
-        return low if self.keeps is None else low[:, model] * self.keeps
+    def lower(self, level: float) -> FloatArray:
+        """Return lower bounds of the utilities: (n, S)."""
+        low = self.proxy.predict_lower(self.features, level)
+        return low if self.keeps is None else low[:, self.model] * self.keeps
 
 
 def missing(names: list[str]) -> str | None:

@@ -20,6 +20,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, las
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *rows))
 
 
+def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of which no column is set as numbers."""
+    return table(head, rows, left=len(head))
+
+
 def wrapped(paragraph: str) -> str:
     """Break a paragraph into lines."""
     return textwrap.fill(paragraph, 120, break_long_words=False, break_on_hyphens=False)

@@ -47,11 +47,11 @@ Utilities = Callable[[Arena], FloatArray]
 
 def predicted(router: str = "logistic", calibration: str | None = "platt") -> Utilities:
     """Take a proxy's predictions."""
-    return lambda arena: arena.predictions(router, calibration).test
+    return lambda arena: arena.predictions(router, calibration).utilities
 
 
 def _lower(arena: Arena) -> FloatArray:
-    return arena.predictions().lower(arena.test, LOWER_LEVEL, arena.problem.state_model)
+    return arena.predictions().lower(LOWER_LEVEL)
 
 
 def _means(arena: Arena) -> FloatArray:

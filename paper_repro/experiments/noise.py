@@ -6,7 +6,6 @@ a normal error. Plans are made for the moved utilities and scored on the true on
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,12 @@ import numpy as np
 from scipy.stats import t
 
 import robatch
-from paper_repro.common.csv_tables import Table
+from paper_repro.common.csv_tables import Table, where
 from paper_repro.common.figures import Axis, panels
 from paper_repro.common.settings import Settings
+from robatch.instances.arrays import FloatArray
+
+ROUNDING = 1e-12
 
 
 def cells(settings: Settings) -> Table:
@@ -61,36 +63,32 @@ def tables(settings: Settings, rows: Table) -> dict[str, Table]:
 
     Intervals are of 95 % over the instances (paired t).
     """
-
-    def summed(fractions: Iterable[float | str]) -> Table:
-        pairs = product(fractions, settings["errors"])
-        return [row for fraction, error in pairs for row in _summed(rows, fraction, error, settings)]
-
-    return {"losses": summed(settings["fractions"]), "overall": summed(["all"])}
+    errors, whole = settings["errors"], [row | {"fraction": "all"} for row in rows]
+    return {
+        "losses": [row for pair in product(settings["fractions"], errors) for row in _summed(rows, *pair, settings)],
+        "overall": [row for error in errors for row in _summed(whole, "all", error, settings)],
+    }
 
 
 def _summed(rows: Table, fraction: float | str, error: float, settings: Settings) -> Table:
-    here = [row for row in rows if row["error"] == error and fraction in ("all", row["fraction"])]
+    here = where(rows, fraction=fraction, error=error)
+
+    def by_instance(solver: str, key: str) -> FloatArray:
+        mine = where(here, solver=solver)
+        return np.array([np.mean([row[key] for row in where(mine, seed=s)]) for s in range(settings["seeds"])])
+
     found: Table = []
-    seeds = range(settings["seeds"])
-    means = {
-        (solver, key): np.array(
-            [np.mean([row[key] for row in here if (row["solver"], row["seed"]) == (solver, seed)]) for seed in seeds]
-        )
-        for solver in settings["solvers"]
-        for key in ("loss", "optimism")
-    }
     for solver in settings["solvers"]:
-        loss = means[solver, "loss"]
-        ahead = loss - means["exact", "loss"]
+        loss = by_instance(solver, "loss")
+        ahead = loss - by_instance("exact", "loss")
         width = float(t.ppf(0.975, len(ahead) - 1) * ahead.std(ddof=1) / np.sqrt(len(ahead)))
         found.append(
             {
                 "fraction": fraction, "error": error, "solver": solver, "mean_loss": float(loss.mean()),
                 "behind_exact": float(ahead.mean()), "behind_low": float(ahead.mean()) - width,
-                "behind_high": float(ahead.mean()) + width, "worse_than_exact": int((ahead > 1e-12).sum()),
-                "better_than_exact": int((ahead < -1e-12).sum()), "instances": len(loss),
-                "optimism": float(means[solver, "optimism"].mean()),
+                "behind_high": float(ahead.mean()) + width, "worse_than_exact": int((ahead > ROUNDING).sum()),
+                "better_than_exact": int((ahead < -ROUNDING).sum()), "instances": len(loss),
+                "optimism": float(by_instance(solver, "optimism").mean()),
             }
         )  # fmt: skip
     return found

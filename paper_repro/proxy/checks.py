@@ -67,19 +67,17 @@ def replay(measurements: Measurements, precision: float) -> dict[str, Any]:
         cell's mean from that of all queries.
     """
     config = replayed_config(measurements, precision)
-    answered, means = _lines(measurements, config)
+    answered, means = _answers(measurements, config)
     counted = savings(config, answered)
-    made, full = counted["made"], counted["full"]
     taken, errors = [], []
     for model in config.models:
         for cell in cells_of(config, model):
-            calls = cell.needed(answered)
-            scores = [score for call in calls for score in answered[call.key]["scores"]]
+            scores = [score for call in cell.needed(answered) for score in answered[call.key]["scores"]]
             taken.append(len(scores) / (len(cell.task.queries) * cell.repeats))
             errors.append(abs(float(np.mean(scores)) - means[model.name, cell.task.name, cell.batch_size]))
     return {
         "precision": precision,
-        **{name: made[name] / full[name] for name in ("calls", "queries", "usd")},
+        **{name: counted["made"][name] / counted["full"][name] for name in ("calls", "queries", "usd")},
         "even": max(taken),
         "cells": len(taken),
         "stopped": sum(share < 1 for share in taken),
@@ -107,7 +105,7 @@ def replayed_config(measurements: Measurements, precision: float) -> ProfileConf
     return ProfileConfig(models, tasks, about["seed"], about["repeats"], precision)
 
 
-def _lines(
+def _answers(
     measurements: Measurements, config: ProfileConfig
 ) -> tuple[dict[CallKey, dict[str, Any]], dict[tuple[str, str, int], float]]:
     """Return what the calls of the replay answer, and the mean score of every cell over all queries."""

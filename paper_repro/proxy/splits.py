@@ -143,17 +143,9 @@ def _coverage(
 ) -> list[dict[str, Any]]:
     rows = np.arange(len(held_out))
     records = []
-    for place, assignment in enumerate(states):
-        total = proxy.predict_total(task.features[held_out], assignment, LEVEL, objectives[place])
+    for place, (assignment, objective) in enumerate(zip(states, objectives, strict=True)):
+        total = proxy.predict_total(task.features[held_out], assignment, LEVEL, objective)
         real = [float(scores[held_out][rows, assignment].sum()) for scores in task.scores]
-        records.append(
-            {
-                "budget": place,
-                "mean": total.mean,
-                "low": total.low,
-                "high": total.high,
-                "queries": len(rows),
-                "real": real,
-            }
-        )
+        ends = {name: getattr(total, name) for name in ("mean", "low", "high")}
+        records.append({"budget": place, **ends, "queries": len(rows), "real": real})
     return records

@@ -145,27 +145,25 @@ def state_rows(routed: RoutedPlan, made: ExecutionReport, state: Execution) -> T
         model = routed.pool[int(routed.problem.state_model[column])]
         mine = [entry for entry in state.done.values() if entry.call.column == column]
         calls = [entry for entry in mine if not entry.call.depth]
-        expected_in, expected_out = sum(e.expected_in for e in calls), sum(e.expected_out for e in calls)
-        real_in, real_out = sum(e.input_tokens for e in calls), sum(e.output_tokens for e in calls)
+        expected_in, expected_out, real_in, real_out = (
+            sum(getattr(entry, name) for entry in calls)
+            for name in ("expected_in", "expected_out", "input_tokens", "output_tokens")
+        )
         names = ("model", "batch_size", "planned_queries", "queries", "planned_cost", "billed")
         rows.append(
-            {name: told[name] for name in names}
-            | {
-                "planned_calls": int(np.sum(routed.columns == column)),
-                "calls": len(calls),
+            {
+                **{name: told[name] for name in names},
+                "planned_calls": int(np.sum(routed.columns == column)), "calls": len(calls),
                 "asked": sum(len(entry.call.queries) for entry in calls),
-                "predicted_input_tokens": expected_in,
-                "input_tokens": real_in,
-                "predicted_output_tokens": expected_out,
-                "output_tokens": real_out,
+                "predicted_input_tokens": expected_in, "input_tokens": real_in,
+                "predicted_output_tokens": expected_out, "output_tokens": real_out,
                 "input_difference": model.cost(real_in - expected_in, 0),
                 "output_difference": model.cost(0, real_out - expected_out),
                 "split_calls": len(mine) - len(calls),
-                "predicted_utility": told["predicted_utility"],
-                "actual_utility": told["actual_utility"],
+                "predicted_utility": told["predicted_utility"], "actual_utility": told["actual_utility"],
                 "seconds": sum(entry.seconds for entry in mine),
             }
-        )
+        )  # fmt: skip
     return rows
 
 

@@ -11,8 +11,9 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import product
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from paper_repro.common.paths import BUNDLED, RESULTS
 from paper_repro.common.profile_data import measured_queries
 from robatch.bench.common.machine import describe
 from robatch.instances import generate
-from robatch.instances.arrays import FloatArray, IntArray
+from robatch.instances.arrays import IntArray
 from robatch.instances.files import write_text
 from robatch.instances.problem import Problem
 from robatch.proxies.online.call_buffer import CallBuffer, OnlineCall
@@ -111,25 +112,26 @@ def streams_table(
 ) -> str:
     """Return the table of generated streams: utility in % of the offline optimum, budget used, queries refused."""
     lines = []
-    for family in families:
-        for n in horizons:
-            problem = generate(family, n, seed=SEED)
-            rng = np.random.default_rng([SEED, n])
-            order, sample = rng.permutation(n), rng.choice(n, max(1, round(SAMPLED_SHARE * n)), replace=False)
-            for fraction in fractions:
-                budget = problem.budget_at(fraction)
-                best, price = optimum(problem, budget)
-                real = solve(problem, budget, "greedy", cost="realized", seed=SEED)
-                if real.utility is None:
-                    raise SystemExit(f"no plan of {family}, {n} queries, keeps the budget: {real.message}")
-                made = outcomes(problem, order, budget, price, sample)
-                worth = real.utility / best
-                cells = [
-                    f"{utility / best:.2%}, {usd / budget:.1%}" + (f", {none} refused" * bool(none))
-                    for utility, usd, none in made
-                ]
-                lines.append([family, f"{n:,}", f"{fraction:g}", f"{worth:.2%}", *cells])
+    for family, n in product(families, horizons):
+        problem = generate(family, n, seed=SEED)
+        rng = np.random.default_rng([SEED, n])
+        order, sample = rng.permutation(n), rng.choice(n, max(1, round(SAMPLED_SHARE * n)), replace=False)
+        for fraction in fractions:
+            budget = problem.budget_at(fraction)
+            best, price = optimum(problem, budget)
+            real = solve(problem, budget, "greedy", cost="realized", seed=SEED)
+            if real.utility is None:
+                raise SystemExit(f"no plan of {family}, {n} queries, keeps the budget: {real.message}")
+            cells = [
+                _cell(f"{utility / best:.2%}", usd / budget, refused)
+                for utility, usd, refused in outcomes(problem, order, budget, price, sample)
+            ]
+            lines.append([family, f"{n:,}", f"{fraction:g}", f"{real.utility / best:.2%}", *cells])
     return markdown.table(["family", "queries", "budget at", "offline, realized", *WAYS], lines)
+
+
+def _cell(utility: str, spent: float, refused: int) -> str:
+    return f"{utility}, {spent:.1%}" + f", {refused} refused" * bool(refused)
 
 
 def waiting_table(n: int = 10_000, waits: Sequence[float] = WAITS, fraction: float = 0.3) -> str:
@@ -149,41 +151,27 @@ def waiting_table(n: int = 10_000, waits: Sequence[float] = WAITS, fraction: flo
     return markdown.table(["waits at most", "as full calls", "as filled so far"], lines)
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """The recorded profile in two halves: a proxy fitted to one, and the other with its measurements.
+class Recorded(NamedTuple):
+    """The recorded profile in two halves: queries to which a proxy is fitted, and new ones.
 
-    Attributes
-    ----------
-    proxy
-        Fitted to half of the queries, with its default parameters.
-    fitted, new
-        The queries of the two halves.
-    utility
-        Measured utilities of the new ones: (N, S).
-    input_tokens, output_tokens
-        Their measured tokens: (N, K).
+    `truth` has the measured utilities and tokens of the new queries.
     """
 
     proxy: UtilityProxy
     fitted: list[Query]
     new: list[Query]
-    utility: FloatArray
-    input_tokens: FloatArray
-    output_tokens: FloatArray
+    truth: Problem
 
 
 def recorded() -> Recorded:
     """Read the recorded profile, write its queries' texts again, and fit a proxy to half of them."""
     measurements = Measurements.read(BUNDLED / "measured_profile.parquet")
     texts = {query.id: query for query in measured_queries(measurements, measurements.tasks[0])}
-    ids, utility = measurements.utilities()
-    inputs, outputs = measurements.tokens()
+    ids, problem = measurements.query_ids(), measurements.to_problem()
     order = np.random.default_rng(SEED).permutation(len(ids))
     fitted, new = ([texts[ids[i]] for i in half] for half in np.array_split(order, 2))
-    rows = order[len(fitted) :]
     proxy = UtilityProxy.from_measurements(measurements, fitted)
-    return Recorded(proxy, fitted, new, utility[rows], inputs[rows], outputs[rows])
+    return Recorded(proxy, fitted, new, problem.take(order[len(fitted) :]))
 
 
 def proxy_table(data: Recorded, copies: int = COPIES, fractions: Sequence[float] = FRACTIONS) -> str:
@@ -193,9 +181,9 @@ def proxy_table(data: Recorded, copies: int = COPIES, fractions: Sequence[float]
     order = np.random.default_rng(SEED).permutation(np.repeat(np.arange(len(data.new)), copies))
     n = len(order)
     predicted = Problem(known.models, inputs[order], outputs[order], utility=utility[order])
-    true = Problem(known.models, data.input_tokens[order], data.output_tokens[order], utility=data.utility[order])
-    prices = np.array([[model.price_in, model.price_out] for model in known.models]).T * 1e-6
-    own = data.input_tokens * prices[0] + data.output_tokens * prices[1]
+    right, own = data.truth.utilities(), data.truth.query_costs()
+    inputs, outputs = data.truth.input_tokens[order], data.truth.output_tokens[order]
+    true = Problem(known.models, inputs, outputs, utility=right[order])
     names = [model.name for model in known.models]
     place = {query.id: i for i, query in enumerate(data.new)}
 
@@ -211,19 +199,18 @@ def proxy_table(data: Recorded, copies: int = COPIES, fractions: Sequence[float]
         plan = solve(predicted, budget, "exact", time_limit=600.0)
         if plan.assignment is None:
             raise SystemExit(f"no plan keeps the budget: {plan.message}")
-        right = float(data.utility[order, plan.assignment].mean())
-        line = [f"{fraction:g}", f"{optimum(true, budget)[0] / n:.3f}", f"{right:.3f}"]
+        reached = float(right[order, plan.assignment].mean())
+        line = [f"{fraction:g}", f"{optimum(true, budget)[0] / n:.3f}", f"{reached:.3f}"]
         price = sample_price(known, budget / n)
         for start, horizon in ((price, None), (price, n), (None, n)):
             router = OnlineRouter(proxy, start, budget=budget, horizon=horizon)
             total = 0.0
             for i in order.tolist():
                 state = router.add(data.new[i], 0.0)
-                total += 0.0 if state is None else float(data.utility[i, state])
+                total += 0.0 if state is None else float(right[i, state])
                 settle(router, router.due(0.0))
             settle(router, router.flush())
-            refused = f", {router.refused} refused" * bool(router.refused)
-            line.append(f"{total / n:.3f}, {router.spent / budget:.1%}{refused}")
+            line.append(_cell(f"{total / n:.3f}", router.spent / budget, router.refused))
         lines.append(line)
     return markdown.table(["budget at", "best in hindsight", "offline, predicted", *WAYS[1:4]], lines, left=0)
 

@@ -1,40 +1,34 @@
-"""The paper's claims, as far as they are known, beside what was found here.
+"""The rules by which the paper's claims, which stand in README.md.jinja, are judged on the recorded results.
 
-Verdicts and sentences are made of the recorded results, each by the rule that its function states.
+A rule states when a claim is the same here, and says in a sentence what was found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from paper_repro.common.csv_tables import Table, distinct, where
-from paper_repro.common.strategies import BASELINES, EXACT
+from paper_repro.common.strategies import ALONE, BASELINES, EXACT
 from paper_repro.experiments.comparison import TIE
-from paper_repro.reports.verdicts import (
-    DIFFERENT,
-    IN_PART,
-    SAME,
-    SAME_DIRECTION,
-    UNTESTED,
-    Found,
-    Results,
-    counts,
-    grouped,
-    joint,
-    verdict,
-)  # fmt: skip
 from robatch.bench.common import heap_baseline
+
+Results = Mapping[str, Mapping[str, Table]]
+"""Recorded tables by experiment and name."""
+
+SAME, SAME_DIRECTION, IN_PART = "same", "same direction, other figures", "same in part"
+DIFFERENT, UNCLEAR, UNTESTED = "different", "not told apart", "not testable here"
+VERDICTS = (SAME, SAME_DIRECTION, IN_PART, DIFFERENT, UNCLEAR, UNTESTED)
+Found = tuple[str, str]
+"""A verdict, and what was found."""
 
 COMPARISONS = {"comparison": "measured tasks", "routing_tables": "routing tables *"}
 
 CLOSE = 0.005
 """Mean gain in utility per query below which a step is called small."""
 
-RUN = "`python -m paper_repro.run {}`"
 PAPER = "pareto"
 """The paper's scheduler, as reconstructed."""
 
@@ -42,24 +36,44 @@ STABLE = 8
 """Batch size to which the paper's harder task is said to be stable."""
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One claim.
+def verdict(better: int, worse: int, enough: float) -> str:
+    """Judge counts of what is clearly better and clearly worse, where so many better ones are enough."""
+    if not better and not worse:
+        return UNCLEAR
+    return DIFFERENT if worse > better else SAME if better >= enough and not worse else IN_PART
 
-    Attributes
-    ----------
-    text, source
-        What is claimed; ``"abstract"`` if read there, ``"second-hand"`` if told by others about the full text.
-    found
-        From the results to a verdict and what was found here.
-    command
-        What makes the figures again.
-    """
 
-    text: str
-    source: str
-    found: Callable[[Results], Found]
-    command: str
+def joint(verdicts: list[str]) -> str:
+    """Join verdicts: one that is different decides, and one that is not the same leaves a part."""
+    found = set(verdicts)
+    return DIFFERENT if DIFFERENT in found else found.pop() if len(found) == 1 else IN_PART
+
+
+def counts(rows: Table, low: str = "low", high: str = "high") -> tuple[int, int]:
+    """Count rows whose interval is above 0, and below 0."""
+    known = [row for row in rows if row[low] is not None]
+    return sum(row[low] > TIE for row in known), sum(row[high] < -TIE for row in known)
+
+
+class Counts(NamedTuple):
+    """Cases in which plans are clearly better, and clearly worse, and all."""
+
+    better: int
+    worse: int
+    cases: int
+
+
+def grouped(tables: Mapping[str, Table], members: tuple[str, ...]) -> dict[str, tuple[Counts, Counts]]:
+    """Count RoBatch's wins over some strategies: at all budgets, and at those that pay for every query alone."""
+    paid = {(row["dataset"], row["budget"]) for row in tables["curves"]
+            if row["strategy"] == ALONE and row["answered"] == 1}  # fmt: skip
+    mine = [row for row in tables["leads"] if row["strategy"] in members]
+    found = {}
+    for plan in distinct(mine, "plan"):
+        whole = where(mine, plan=plan)
+        upper = [row for row in whole if (row["dataset"], row["budget"]) in paid]
+        found[plan] = (Counts(*counts(whole), len(whole)), Counts(*counts(upper), len(upper)))
+    return found
 
 
 def _range(values: Iterable[float]) -> str:
@@ -75,7 +89,7 @@ def share(results: Results) -> Found:
         f"{_range(row['shared_share_alone'] for row in models)} of the cost where queries go alone, "
         f"{_range(row['shared_share_largest'] for row in models)} in calls of {max(row['largest'] for row in models):.0f}, "
         f"over {len(distinct(models, 'model'))} models and {len(distinct(models, 'task'))} tasks. The paper's "
-        "own figures hang on its tasks and prompts, which are others."
+        "own figures depend on its tasks and prompts, which are others."
     )
     return (SAME_DIRECTION if falls else DIFFERENT), text
 
@@ -219,59 +233,7 @@ def proxy(results: Results) -> Found:
     return verdict(better, worse, len(rows)), text
 
 
-def _said(verdict: str, text: str) -> Callable[[Results], Found]:
-    return lambda results: (verdict, text)
-
-
-CLAIMS = (
-    Claim(
-        "Route with Batching is NP-hard.",
-        "abstract",
-        _said(SAME, "A knapsack is a special case: `from_knapsack` and `Knapsack.from_problem`, tested both ways."),
-        "`pytest tests/instances/test_knapsack.py`",
-    ),
-    Claim(
-        "The shared prompt's part of the cost falls from 59.5 % to 8.4 % (AG News), from 90.1 % to 53.2 % (GSM8K).",
-        "second-hand",
-        share,
-        RUN.format("motivation"),
-    ),
-    Claim(
-        "Accuracy is stable to about b = 16 (AG News) and 8 (GSM8K), then falls fast, small models first.",
-        "second-hand",
-        stability,
-        RUN.format("motivation"),
-    ),
-    Claim(
-        "Routing and batching are complementary: both together do better than one.",
-        "abstract",
-        parts,
-        RUN.format("comparison"),
-    ),
-    Claim(
-        "The trade-off of cost and utility is better than that of routing and batching baselines throughout.",
-        "second-hand",
-        baselines,
-        RUN.format("comparison routing_tables"),
-    ),
-    Claim("The greedy scheduler may not find the global optimum.", "second-hand", optimum, RUN.format("gap")),
-    Claim("Scheduling, not prediction, is the dominant overhead.", "second-hand", scheduling, RUN.format("scheduling")),
-    Claim(
-        "A utility per model times a scaling by batch size, recalibrated, is a proxy good enough to plan by.",
-        "abstract",
-        proxy,
-        RUN.format("worth worth_tables"),
-    ),
-    Claim(
-        "All of this for Qwen3 4B, 14B, 32B and Gemma3 at batch sizes from 1 to 64, on GSM8K, AG News, IMDB, MMLU and two "
-        "more benchmarks.",
-        "second-hand",
-        _said(
-            UNTESTED,
-            "No GPU was at hand. `profile_hub.toml` with `pool_gpu.toml` is ready, and was not run by us: the sizes of Gemma3 "
-            "(4B, 12B, 27B) and the last two benchmarks (SST-2, CoLA) are our choice. The command plans it: calls, tokens, "
-            "dollars and GPU memory. It needs a network and `pip install 'robatch[datasets]'`.",
-        ),
-        "`robatch profile paper_repro/configs/profile_hub.toml --pool paper_repro/configs/pool_gpu.toml --dry-run --gpu-memory 80`",
-    ),
-)
+def judged(results: Results) -> dict[str, Found]:
+    """Return the verdict on each claim, and what was found here, by the name of its rule."""
+    rules = (share, stability, parts, baselines, optimum, scheduling, proxy)
+    return {rule.__name__: rule(results) for rule in rules}

@@ -8,8 +8,7 @@ from paper_repro.common import markdown
 from paper_repro.common.csv_tables import Row, Table, distinct, where
 from paper_repro.common.strategies import ALONE, BASELINES, EXACT, LONE_PEERS, PEERS, ROBATCH
 from paper_repro.experiments.comparison import TIE
-from paper_repro.reports.claims import CLOSE, COMPARISONS
-from paper_repro.reports.verdicts import Results, grouped
+from paper_repro.reports.claims import CLOSE, COMPARISONS, Results, grouped
 
 MEASURED = "measured"
 KINDS = {MEASURED: "five measured tasks", "semi-synthetic": "three routing tables *"}

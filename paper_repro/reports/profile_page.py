@@ -73,7 +73,7 @@ def table(records: Table, cell: Callable[[Record], str]) -> str:
     sizes = sorted({record["batch_size"] for record in records})
     found = {(record["model"], record["batch_size"]): cell(record) for record in records}
     rows = [[f"`{name}`", *(found[name, size] for size in sizes)] for name in distinct(records, "model")]
-    return markdown.table(["model", *(f"b = {size}" for size in sizes)], rows, left=len(sizes) + 1)
+    return markdown.text_table(["model", *(f"b = {size}" for size in sizes)], rows)
 
 
 def figure(measurements: Measurements, path: Path) -> None:

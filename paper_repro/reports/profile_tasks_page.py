@@ -85,7 +85,7 @@ def _losses(measurements: Measurements) -> str:
             means = utility.mean(axis=0)
             row.append("none" if place is None else f"{states[columns[place]][1]} ({means[place] - means[0]:+.2f})")
         rows.append(row)
-    return markdown.table(["model", *measurements.tasks], rows, left=len(measurements.tasks) + 1)
+    return markdown.text_table(["model", *measurements.tasks], rows)
 
 
 def _seen(records: Table) -> str:

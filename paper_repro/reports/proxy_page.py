@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from paper_repro.common import markdown
 from paper_repro.common.csv_tables import Row, Table, distinct, read_tables, where
@@ -65,11 +65,7 @@ def _by_task(rows: Table, cell: Callable[[Row], str]) -> str:
     tasks = distinct(rows, "task")
     found = {(row["strategy"], row["task"]): cell(row) for row in rows}
     lines = [[name, *(found[name, task] for task in tasks)] for name in distinct(rows, "strategy")]
-    return _text_table(["strategy", *tasks], lines)
-
-
-def _text_table(head: list[str], rows: Iterable[list[str]]) -> str:
-    return markdown.table(head, rows, left=len(head))
+    return markdown.text_table(["strategy", *tasks], lines)
 
 
 def _mean(row: Row) -> str:
@@ -103,7 +99,9 @@ def help_sentences(rows: Table) -> str:
 
 def _billed(rows: Table) -> str:
     names = ("least", "mean", "most")
-    return _text_table(["task", *names], [[row["task"], *(f"{row[name]:.3f}" for name in names)] for row in rows])
+    return markdown.text_table(
+        ["task", *names], [[row["task"], *(f"{row[name]:.3f}" for name in names)] for row in rows]
+    )
 
 
 # ---- intervals
@@ -118,7 +116,7 @@ def _coverage(rows: Table) -> str:
          *(f"{row[name]:.3f}" for name in widths)]
         for row in rows
     ]  # fmt: skip
-    return _text_table(head, lines)
+    return markdown.text_table(head, lines)
 
 
 def _covered(rows: Table) -> str:
@@ -144,7 +142,7 @@ def _difference(row: Row, name: str) -> str:
 
 def _ablation(rows: Table) -> str:
     lines = [[f"{row['cost']:g}", row["design"], _difference(row, "area"), _difference(row, "brier")] for row in rows]
-    return _text_table(["cost", "design", "area", "Brier score"], lines)
+    return markdown.text_table(["cost", "design", "area", "Brier score"], lines)
 
 
 def _decomposed(rows: Table) -> str:
@@ -163,7 +161,7 @@ def _diagnostics(rows: Table) -> str:
         [row["left_out"], row["task"], *("-" if row[name] is None else f"{row[name]:.4f}" for name in names)]
         for row in rows
     ]
-    return _text_table(["left out", "task", "Brier", "baseline", "log loss", "ECE", "AUC"], lines)
+    return markdown.text_table(["left out", "task", "Brier", "baseline", "log loss", "ECE", "AUC"], lines)
 
 
 def _calibrated(rows: Table) -> str:
@@ -191,7 +189,7 @@ def _sampling(rows: Table) -> str:
         for row in rows
     ]  # fmt: skip
     head = ["precision", "calls saved", "queries saved", "USD saved", "USD saved, even", "cells that stopped"]
-    return _text_table([*head, "mean error", "largest error"], lines)
+    return markdown.text_table([*head, "mean error", "largest error"], lines)
 
 
 def _saved(rows: Table) -> str:
@@ -210,7 +208,7 @@ def _routers(rows: Table) -> str:
         for row in mine:
             if row is best or (router, row["scaling"]) == DEFAULT:
                 lines.append([router, row["scaling"], _difference(row, "area"), _difference(row, "brier")])
-    return _text_table(["router", "scaling", "area", "Brier score"], lines)
+    return markdown.text_table(["router", "scaling", "area", "Brier score"], lines)
 
 
 def _best(rows: Table) -> str:

@@ -16,8 +16,7 @@ from paper_repro.common.paths import HERE, REPORTS, RESULTS
 from paper_repro.common.strategies import MAX_SMALL_STREAM
 from paper_repro.experiments.catalogue import NAMES, experiment
 from paper_repro.reports import comparison_tables, worth_tables
-from paper_repro.reports.claims import CLAIMS
-from paper_repro.reports.verdicts import Results
+from paper_repro.reports.claims import Results, judged
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
 
@@ -52,7 +51,7 @@ def readme_page(results: Results) -> str:
     made = {name: about(name) | {"title": experiment(name).title} for name in NAMES}
     return markdown.render(
         "README.md.jinja",
-        claims=[(claim, *claim.found(results)) for claim in CLAIMS],
+        found=judged(results),
         experiments=made,
         settings={name: one["settings"] for name, one in made.items()},
         machine=", ".join(sorted({one["machine"]["cpu"] for one in made.values()})),
@@ -69,7 +68,7 @@ def summary_page(results: Results) -> str:
     """Return SUMMARY.md."""
     return markdown.render(
         "SUMMARY.md.jinja",
-        **{claim.found.__name__: claim.found(results)[1] for claim in CLAIMS},
+        found=judged(results),
         results=results,
         comparison=comparison_tables,
         worth=worth_tables,

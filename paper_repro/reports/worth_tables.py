@@ -10,9 +10,8 @@ from paper_repro.common import markdown
 from paper_repro.common.csv_tables import Row, Table, distinct, where
 from paper_repro.common.strategies import EXACT
 from paper_repro.experiments.comparison import TIE
-from paper_repro.reports.claims import CLOSE
+from paper_repro.reports.claims import CLOSE, Results
 from paper_repro.reports.comparison_tables import KINDS
-from paper_repro.reports.verdicts import Results
 
 WORTH = {"worth": "measured tasks", "worth_tables": "routing tables *"}
 STEP_WORDS = {

@@ -6,7 +6,7 @@ import pytest
 
 from paper_repro.common.strategies import BASELINES, LONE_PEERS, PEERS
 from paper_repro.reports import claims
-from paper_repro.reports.verdicts import DIFFERENT, IN_PART, SAME, SAME_DIRECTION, UNCLEAR, grouped
+from paper_repro.reports.claims import DIFFERENT, IN_PART, SAME, SAME_DIRECTION, UNCLEAR, grouped
 
 TASKS = ("one", "two", "three")
 BETTER, EVEN, WORSE = (0.1, 0.2), (-0.1, 0.1), (-0.2, -0.1)

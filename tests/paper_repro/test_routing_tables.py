@@ -77,10 +77,10 @@ def test_a_proxy_learns_of_the_queries_trained_on_which_are_hard(tables):
     train, test = np.arange(0, QUERIES, 2), np.arange(1, QUERIES, 2)
     guess = found.predict(found.features(train, size=8), train, test, random_state=0)
     hard = tables[1][[int(id[1:]) for id in found.problem.query_ids]][test]
-    cheap = guess.test[:, found.smallest[[model.name for model in found.problem.models].index(CHEAP)]]
+    cheap = guess.utilities[:, found.smallest[[model.name for model in found.problem.models].index(CHEAP)]]
     assert cheap[hard].max() < cheap[~hard].min()
-    lower = guess.lower(test, 0.8, found.problem.state_model)
-    assert (lower <= guess.test + 1e-9).all()
+    lower = guess.lower(0.8)
+    assert (lower <= guess.utilities + 1e-9).all()
 
 
 def test_the_comparison_and_the_worth_run_on_tables(tables):

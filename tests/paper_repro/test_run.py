@@ -70,7 +70,7 @@ def test_a_budget_that_pays_for_a_part_answers_the_best_part(arena, curves):
     curve = curves["router-only"]
     assert (np.isnan(curve.predicted) == short).all()
     assert ((curve.answered < 1) == short).all()
-    guess = arena.guessed(arena.predictions().test, alone)
+    guess = arena.guessed(arena.predictions().utilities, alone)
     for budget, mean in zip(arena.budgets[short], curve.mean[short], strict=True):
         rows = np.arange(len(arena.test))
         best = guess.utilities()[:, alone].argmax(axis=1)
