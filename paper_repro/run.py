@@ -62,21 +62,9 @@ def run_experiment(
 ) -> str:
     """Run one experiment and write its tables and figures; return one sentence on what was done.
 
-    Parameters
-    ----------
-    name
-        The experiment.
-    quick
-        Whether to run its quick settings.
-    folder
-        Where results go, each experiment into a folder of its own name; by default those recorded in the repository,
-        for a quick run ``results-paper-quick``.
-    fresh
-        Whether to drop rows that are there already.
-    workers
-        Processes; one where the settings ask for it, as times are measured one after the other.
-    commit
-        Of the code, by default what git says now.
+    Results go into a folder of the experiment's name in `folder`, by default the recorded results, or those of quick
+    runs. One process works where the settings ask for it, as times are measured one after the other. `commit` is that
+    of the code, by default what git says now.
 
     Raises
     ------

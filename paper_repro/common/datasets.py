@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -202,20 +203,20 @@ def _looks(name: str, task: TaskData) -> FloatArray:
 
 
 def _mmlu_pro() -> Dataset:
-    problem, rows = _table("mmlu_pro", pq.read_table(DATA / "tables" / "mmlu_pro.parquet"), "mmlu_pro_prices.csv")
-    categories = np.array(rows["category"])
-    known = sorted(set(rows["category"]))
-    numbers = np.hstack([categories[:, None] == np.array(known)[None, :], np.log1p(problem.input_tokens)[:, :1]])
-    return Dataset("mmlu_pro", "semi-synthetic", problem, numbers.astype(np.float64), None, _lengths(problem))
+    table = pq.read_table(DATA / "tables" / "mmlu_pro.parquet")
+    found = _semi_synthetic("mmlu_pro", table, str(TABLES / "mmlu_pro_prices.csv"))
+    category = dict(zip(table["query_id"].to_pylist(), table["category"].to_pylist(), strict=True))
+    categories = np.array([category[id] for id in _ids(found.problem)])
+    lengths = np.log1p(found.problem.input_tokens)[:, :1]
+    numbers = np.hstack([categories[:, None] == np.unique(categories)[None, :], lengths]).astype(np.float64)
+    return replace(found, numbers=numbers)
 
 
 def _gsm8k() -> Dataset:
-    problem, _ = _table("gsm8k", pq.read_table(DATA / "tables" / "gsm8k_zeroeval.parquet"), "gsm8k_prices.csv")
     lines = (DATA / "tasks" / "gsm8k.jsonl").read_text(encoding="utf-8").splitlines()
     questions = {row["id"]: row["question"] for row in map(json.loads, lines)}
-    assert problem.query_ids is not None
-    texts = tuple(questions[id] for id in problem.query_ids)
-    return Dataset("gsm8k", "semi-synthetic", problem, None, texts, _lengths(problem))
+    table = pq.read_table(DATA / "tables" / "gsm8k_zeroeval.parquet")
+    return _semi_synthetic("gsm8k", table, str(TABLES / "gsm8k_prices.csv"), questions)
 
 
 def _llmrouter() -> Dataset:
@@ -227,26 +228,17 @@ def _llmrouter() -> Dataset:
     table = scores.append_column("input_tokens", pa.array(np.round(tokens))).append_column(
         "output_tokens", pa.array(np.full(len(scores), LLMROUTER_OUTPUT))
     )
-    problem, _ = _table("llmrouter", table, prices)
-    assert problem.query_ids is not None
-    return Dataset("llmrouter", "semi-synthetic", problem, None, tuple(texts[id] for id in problem.query_ids),
-                   _lengths(problem))  # fmt: skip
+    return _semi_synthetic("llmrouter", table, prices, texts)
 
 
-def _table(name: str, table: Any, prices: Any) -> tuple[Problem, dict[str, list[Any]]]:
-    """Return the problem of a routing table, and the first row of each of its queries, in the problem's order."""
-    if isinstance(prices, str):
-        prices = str(TABLES / prices)
+def _semi_synthetic(name: str, table: Any, prices: Any, texts: Mapping[str, str] | None = None) -> Dataset:
+    """Return the dataset of a routing table, with the texts of its queries where they are known."""
     problem = from_table(table, prices, str(TABLES / "degradation.csv"), TABLE_SIZES, SHARED_TOKENS[name])
-    ids = table["query_id"].to_pylist()
-    first: dict[str, int] = {}
-    for place, id in enumerate(ids):
-        first.setdefault(id, place)
+    tokens = np.broadcast_to(problem.output_tokens, (problem.n_queries, problem.n_models))
+    known = None if texts is None else tuple(texts[id] for id in _ids(problem))
+    return Dataset(name, "semi-synthetic", problem, None, known, np.log1p(tokens)[:, :, None])
+
+
+def _ids(problem: Problem) -> list[str]:
     assert problem.query_ids is not None
-    rows = table.take([first[id] for id in problem.query_ids])
-    return problem, {column: rows[column].to_pylist() for column in rows.column_names}
-
-
-def _lengths(problem: Problem) -> FloatArray:
-    shape = (problem.n_queries, problem.n_models)
-    return np.log1p(np.broadcast_to(problem.output_tokens, shape))[:, :, None]
+    return list(problem.query_ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -94,15 +95,11 @@ def replayed_config(measurements: Measurements, precision: float) -> ProfileConf
         ModelConfig(**{name: model[name] for name in names}, batch_sizes=tuple(sorted(model["batch_sizes"])))
         for model in about["models"]
     )
-    tasks = tuple(
-        Task(
-            task["name"],
-            tuple(Query(id, id, kind="number") for id in measurements.query_ids(task["name"])),
-            Template.from_dict(task["template"]),
-        )
-        for task in about["tasks"]
-    )
-    return ProfileConfig(models, tasks, about["seed"], about["repeats"], precision)
+    tasks = []
+    for task in about["tasks"]:
+        queries = tuple(Query(id, id, kind="number") for id in measurements.query_ids(task["name"]))
+        tasks.append(Task(task["name"], queries, Template.from_dict(task["template"])))
+    return ProfileConfig(models, tuple(tasks), about["seed"], about["repeats"], precision)
 
 
 def _answers(
@@ -117,7 +114,7 @@ def _answers(
     for model in config.models:
         for cell in cells_of(config, model):
             every: list[float] = []
-            for call in (call for planned in cell.rounds for call in planned):
+            for call in chain.from_iterable(cell.rounds):
                 ids = [cell.task.queries[i].id for i in call.members]
                 found = [rows[model.name, cell.task.name, cell.batch_size, call.key.repeat, id] for id in ids]
                 scores = [row["score"] for row in found]

@@ -60,25 +60,9 @@ def planned(guess: Problem, budgets: FloatArray) -> Solved:
 def values(problem: Problem, predicted: FloatArray, means: FloatArray, budgets: FloatArray) -> dict[str, FloatArray]:
     """Give the true utility of each held-out query at each budget (G, n), by strategy.
 
-    Parameters
-    ----------
-    problem
-        The held-out queries, with their true utilities.
-    predicted
-        The proxy's: (n, S).
-    means
-        The mean utility of each state over the training queries: (S,).
-    budgets
-        (G,).
-
-    Notes
-    -----
-    ``proxy`` solves for the predictions. ``state means`` solves for the training means, by which all queries are
-    alike. ``router-only`` is the proxy at batch size 1. ``batch-only`` solves for the means of one model, that of the
-    best curve on the training means. ``single-model`` sends every query to the model of the best training mean among
-    those whose price at batch size 1 the budget pays. ``random`` sends as many queries as the budget pays to a state
-    drawn evenly from all, the others to the cheapest; its value is the mean over all draws. ``oracle`` solves for the
-    truth: it is hindsight, which knows each answer's luck.
+    `predicted` are the proxy's utilities (n, S), and `means` those of each state over the training queries (S,).
+    ``single-model`` sends every query to the model of the best training mean among those whose price at batch size 1
+    the budget pays; the page PROXY.md says what the others are.
     """
     truth = np.asarray(problem.utilities(), dtype=np.float64)
     alike = np.broadcast_to(means, truth.shape)

@@ -51,18 +51,9 @@ def study(
     compared: int = COMPARED,
     routers: tuple[str, ...] = ROUTERS,
 ) -> dict[str, Table]:
-    """Give every table of the study by name.
+    """Give every table of the study by name, from so many splits of each task.
 
-    Parameters
-    ----------
-    measurements, tasks
-        The recorded profile, and what `read_tasks` made of it.
-    pool
-        Where the work is done.
-    splits, compared
-        Splits of each task; on how many of them designs and routers are compared.
-    routers
-        Routers to compare; the default one must be among them.
+    On the first `compared` of them designs and `routers` are compared; the default router must be among these.
     """
     jobs = list(product(tasks, range(splits)))
     pairs = list(product(tasks, range(compared)))

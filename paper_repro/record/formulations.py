@@ -13,6 +13,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -65,28 +66,24 @@ def table(sizes: list[int], seeds: int, time_limit: float) -> str:
     """Return the measurement as Markdown."""
     lines = []
     for size in sizes:
-        seconds: dict[str, list[list[float]]] = {name: [[] for _ in FORMS] for name in BACKENDS}
-        proven = {name: [0] * len(FORMS) for name in BACKENDS}
-        pairs: list[list[int]] = [[] for _ in FORMS]
+        pairs: dict[str, list[int]] = {form: [] for form in FORMS}
+        runs: dict[tuple[str, str], list[tuple[float, bool]]] = defaultdict(list)  # seconds, and whether proven
         for seed in range(seeds):
             problem = robatch.generate("realistic", queries=size, models=4, batch_sizes=(1, 2, 4, 8, 16, 32), seed=seed)
             budget = problem.budget_at(FRACTION)
             plan = robatch.solve(problem, budget, "greedy", cost="realized")
             assert plan.assignment is not None
             request = Request(problem, budget, "realized", time_limit, GAP, threads=1)
-            for form, model in enumerate(models(problem, budget, plan)):
+            for form, model in zip(FORMS, models(problem, budget, plan), strict=True):
                 pairs[form].append(model.n_candidates)
                 for name, run in BACKENDS.items():
                     begin = time.perf_counter()
                     outcome = run(model, request, model.to_values(plan.assignment))
-                    seconds[name][form].append(time.perf_counter() - begin)
-                    proven[name][form] += outcome.limit is None
-        lines.append([str(size), "pairs", *(f"{statistics.median(of):.0f}" for of in pairs)])
+                    runs[name, form].append((time.perf_counter() - begin, outcome.limit is None))
+        lines.append([str(size), "pairs", *(f"{statistics.median(pairs[form]):.0f}" for form in FORMS)])
         for name in BACKENDS:
-            cells = (
-                f"{statistics.median(times):.2f}, {done} of {seeds}"
-                for times, done in zip(seconds[name], proven[name], strict=True)
-            )
+            columns = [list(zip(*runs[name, form], strict=True)) for form in FORMS]
+            cells = (f"{statistics.median(times):.2f}, {sum(proven)} of {seeds}" for times, proven in columns)
             lines.append([str(size), name, *cells])
     return markdown.table(["queries", "backend", *(f"{form}: seconds, proven" for form in FORMS)], lines, left=2)
 

@@ -14,14 +14,13 @@ from paper_repro.record.bill import SOURCES
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
 
-SOURCE_WORDS = dict(
-    zip(
-        SOURCES,
-        ("calls that are not full", "input tokens", "output tokens", "malformed calls asked again",
-         "planned again, or not asked"),
-        strict=True,
-    )
-)  # fmt: skip
+SOURCE_WORDS = {
+    "partly_filled_calls": "calls that are not full",
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+    "splits": "malformed calls asked again",
+    "replanning": "planned again, or not asked",
+}
 
 MIN_SHARE_TOLD = 5e-4
 """Sources of a smaller part of all differences are not ranked in the text."""

@@ -36,16 +36,11 @@ def page(measurements: Measurements) -> str:
     records = measurements.summary()
     tasks = []
     for described in measurements.provenance["tasks"]:
-        mine = where(records, task=described["name"])
-        tasks.append(
-            {
-                "name": described["name"],
-                "queries": len(measurements.query_ids(described["name"])),
-                "guess": _guess(described),
-                "accuracy": table(mine, partial(_accuracy, repeat_means(measurements, described["name"]))),
-                "cost": table(mine, cost),
-            }
-        )
+        name, mine = described["name"], where(records, task=described["name"])
+        accuracy = table(mine, partial(_accuracy, repeat_means(measurements, name)))
+        queries = len(measurements.query_ids(name))
+        tasks.append({"name": name, "queries": queries, "guess": _guess(described), "accuracy": accuracy,
+                      "cost": table(mine, cost)})  # fmt: skip
     return markdown.render(
         "PROFILE_TASKS.md.jinja",
         how=how(measurements),
