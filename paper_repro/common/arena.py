@@ -148,10 +148,7 @@ def guessed(problem: Problem, utility: FloatArray, states: IntArray | None = Non
 def random_mix(problem: Problem, budgets: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Send as many queries as the budget pays for to a state drawn evenly, the others to the cheapest.
 
-    Returns
-    -------
-    tuple
-        The mean over the draws of each query's utility (G, n), and of the plan's cost (G,).
+    Return the mean over the draws of each query's utility (G, n), and of the plan's cost (G,).
     """
     costs, rows = problem.amortized_costs(), np.arange(problem.n_queries)
     truth, cheap = np.asarray(problem.utilities(), dtype=np.float64), problem.cheapest_assignment

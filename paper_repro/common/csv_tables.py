@@ -22,6 +22,14 @@ def distinct(rows: Iterable[Row], key: str) -> list[Any]:
     return list(dict.fromkeys(row[key] for row in rows))
 
 
+def groups(rows: Iterable[dict[str, Any]], *keys: str) -> list[tuple[dict[str, Any], Table]]:
+    """Return the rows that have the same values of some columns, with these values, in the order of the first ones."""
+    found: dict[tuple[Any, ...], Table] = {}
+    for row in rows:
+        found.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return [(dict(zip(keys, values, strict=True)), members) for values, members in found.items()]
+
+
 def by_table(rows: Table, names: tuple[str, ...]) -> dict[str, Table]:
     """Sort rows into tables by their column ``table``, which is dropped."""
     return {

@@ -67,12 +67,8 @@ def area(by_budget: FloatArray) -> FloatArray:
 def field_figures(curve: Curve, models: FloatArray, prices: FloatArray) -> dict[str, float | None]:
     """Give the figures by which routers are compared in the field.
 
-    Parameters
-    ----------
-    curve
-        A strategy's.
-    models, prices
-        Mean true utility, and USD for all queries, of each model alone at its smallest batch size: (K,).
+    `models` and `prices` are the mean true utility, and USD for all queries, of each model alone at its smallest batch
+    size: (K,).
     """
     best, weak = int(np.argmax(models)), int(np.argmin(prices))
     low, high = float(prices.min()), float(prices.max())
@@ -94,14 +90,9 @@ def field_figures(curve: Curve, models: FloatArray, prices: FloatArray) -> dict[
 def bootstrap(figures: FloatArray, draws: int = 1000, seed: int = 0) -> FloatArray:
     """Draw means of figures anew: (..., draws). Figures that are compared share the draws, so differences are paired.
 
-    Parameters
-    ----------
-    figures
-        A figure by split and query, NaN where the query was trained on, the same queries for all: (..., splits, N).
-        Queries and splits are drawn with replacement; a draw's value is the mean over its splits of the mean over its
-        queries there.
-    draws, seed
-        How many, and the seed.
+    A figure is given by split and query, NaN where the query was trained on, the same queries for all: (..., splits, N).
+    Queries and splits are drawn with replacement; a draw's value is the mean over its splits of the mean over its
+    queries there.
     """
     rng = np.random.default_rng(seed)
     *shape, splits, queries = figures.shape

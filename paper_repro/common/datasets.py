@@ -137,6 +137,11 @@ class Predictions:
         return low if self.keeps is None else low[:, self.model] * self.keeps
 
 
+def dataset_cells(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the cells of an experiment that takes each dataset by itself."""
+    return [{"dataset": name} for name in settings["datasets"]]
+
+
 def missing(names: list[str]) -> str | None:
     """Say which file of the routing tables is not here, or None."""
     for name in names:

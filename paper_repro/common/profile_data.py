@@ -141,17 +141,10 @@ def measured_queries(measurements: Measurements, task: str) -> tuple[Query, ...]
 
 
 def first_loss(utility: FloatArray) -> int | None:
-    """Return from which batch size on accuracy is below that of the first, beyond a paired 95 % interval.
+    """Return the place of the batch size from which on accuracy is below that of the first, or None.
 
-    Parameters
-    ----------
-    utility
-        Mean scores by query and ascending batch size: (N, B).
-
-    Returns
-    -------
-    int or None
-        The place of the batch size; None where the largest shows no loss.
+    Of each larger size the difference is beyond a paired 95 % interval. `utility` has mean scores by query and ascending
+    batch size: (N, B).
     """
     loss = utility[:, :1] - utility[:, 1:]
     error = loss.std(axis=0, ddof=1) / np.sqrt(len(loss))

@@ -201,15 +201,10 @@ LONE = (*BASELINES[1:3], "single model", *LONE_PEERS)
 
 
 def check_predicted(curves: dict[str, Curve]) -> None:
-    """Fail if a plan is worth more by the predictions than the optimum is proven to be: a bug.
+    """Raise AssertionError if a plan is worth more by the predictions than the optimum is proven to be: a bug.
 
     Plans that answer all queries are held against the exact one, those without batching (`LONE`) against
     ``router-only``, too.
-
-    Raises
-    ------
-    AssertionError
-        If one is.
     """
     for name, curve in curves.items():
         whole = ~np.isnan(curve.predicted)

@@ -15,7 +15,7 @@ import numpy as np
 from paper_repro.common.arena import Arena, arenas
 from paper_repro.common.csv_tables import Table, by_table
 from paper_repro.common.curves import area, bootstrap, estimate, held_out_mean
-from paper_repro.common.datasets import dataset
+from paper_repro.common.datasets import dataset, dataset_cells
 from paper_repro.common.figures import Axis, panels
 from paper_repro.common.settings import Settings
 from paper_repro.common.strategies import ROUNDING, STRATEGIES, predicted, solved_for
@@ -30,10 +30,7 @@ PARTS = {
     "no recalibration": solved_for(predicted(calibration=None), "greedy"),
 }
 
-
-def cells(settings: Settings) -> Table:
-    """Give one cell a dataset."""
-    return [{"dataset": name} for name in settings["datasets"]]
+cells = dataset_cells
 
 
 def compute(settings: Settings, cell: dict[str, Any]) -> Table:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from paper_repro.common.arena import arenas
-from paper_repro.common.csv_tables import Table, by_table, where
+from paper_repro.common.csv_tables import Table, by_table, groups
 from paper_repro.common.curves import area, bootstrap, estimate, field_figures, held_out_mean
-from paper_repro.common.datasets import dataset
+from paper_repro.common.datasets import dataset, dataset_cells
 from paper_repro.common.figures import Axis, panels
 from paper_repro.common.settings import Settings
 from paper_repro.common.strategies import ROBATCH, STRATEGIES, check_predicted
@@ -39,10 +39,7 @@ Records = dict[str, list[Split]]
 TIE = 1e-9
 """Differences of mean utility that are rounding."""
 
-
-def cells(settings: Settings) -> Table:
-    """Give one cell a dataset."""
-    return [{"dataset": name} for name in settings["datasets"]]
+cells = dataset_cells
 
 
 def compute(settings: Settings, cell: dict[str, Any]) -> Table:
@@ -137,10 +134,7 @@ def tables(settings: Settings, rows: Table) -> dict[str, Table]:
     """
     found = by_table(rows, ("areas", "area_leads", "curves", "leads", "field", "states"))
     wins: Table = []
-    keys = ("kind", "plan", "strategy")
-    for key in dict.fromkeys(tuple(row[name] for name in keys) for row in found["leads"]):
-        label = dict(zip(keys, key, strict=True))
-        here = where(found["leads"], **label)
+    for label, here in groups(found["leads"], "kind", "plan", "strategy"):
         ahead = [row["ahead"] for row in here]
         wins.append(
             {

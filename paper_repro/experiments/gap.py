@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import robatch
-from paper_repro.common.csv_tables import Table
+from paper_repro.common.csv_tables import Table, groups, where
 from paper_repro.common.figures import Axis, panels
 from paper_repro.common.settings import Settings
 
@@ -76,26 +76,21 @@ def tables(settings: Settings, rows: Table) -> dict[str, Table]:
     base = _base(settings) | {"batch_sizes": " ".join(map(str, settings["batch_sizes"][-1]))}
     found = {}
     for key in ("family", "queries", "models", "batch_sizes", "fraction"):
-        here = [row for row in rows if all(row[name] == base[name] for name in base if name != key)]
+        here = where(rows, **{name: value for name, value in base.items() if name != key})
         found[f"by_{key}"] = _summed(here, (key, "solver"))
-    found["by_family_and_queries"] = _summed(
-        [row for row in rows if row["models"] == base["models"] and row["batch_sizes"] == base["batch_sizes"]],
-        ("family", "queries", "solver"),
-    )
+    here = where(rows, models=base["models"], batch_sizes=base["batch_sizes"])
+    found["by_family_and_queries"] = _summed(here, ("family", "queries", "solver"))
     return found
 
 
 def _summed(rows: Table, keys: tuple[str, ...]) -> Table:
-    groups: dict[tuple[Any, ...], Table] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
     found = []
-    for key, members in groups.items():
+    for label, members in groups(rows, *keys):
         gaps = [row["gap"] for row in members if row["gap"] is not None]
         proven = [row["gap"] for row in members if row["gap"] is not None and row["proven"]]
         found.append(
-            dict(zip(keys, key, strict=True))
-            | {
+            {
+                **label,
                 "plans": len(gaps),
                 "none": len(members) - len(gaps),
                 "mean_gap": float(np.mean(gaps)) if gaps else None,

@@ -8,16 +8,15 @@ plans for one repeat's answers and is scored on the other's, and so believes in 
 
 from __future__ import annotations
 
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from paper_repro.common.arena import Arena, arenas
-from paper_repro.common.csv_tables import Table, by_table, distinct, where
+from paper_repro.common.csv_tables import Table, by_table, groups
 from paper_repro.common.curves import bootstrap, estimate, held_out_mean
-from paper_repro.common.datasets import dataset
+from paper_repro.common.datasets import dataset, dataset_cells
 from paper_repro.common.figures import Axis, panels
 from paper_repro.common.settings import Settings
 from robatch.instances.arrays import FloatArray
@@ -33,10 +32,7 @@ STEPS = {
 }
 """What each step changes: (proxy, scheduler) before and after."""
 
-
-def cells(settings: Settings) -> Table:
-    """Give one cell a dataset."""
-    return [{"dataset": name} for name in settings["datasets"]]
+cells = dataset_cells
 
 
 def compute(settings: Settings, cell: dict[str, Any]) -> Table:
@@ -106,11 +102,10 @@ def tables(settings: Settings, rows: Table) -> dict[str, Table]:
     """Give mean utilities of all pairs, what each step is worth by budget and overall, and its mean over datasets."""
     found = by_table(rows, ("pairs", "steps", "overall"))
     summed: Table = []
-    for kind, step, budget in product(distinct(found["steps"], "kind"), STEPS, range(settings["budgets"])):
-        here = [row["worth"] for row in where(found["steps"], kind=kind, step=step, budget=budget)]
-        if here:
-            summed.append({"kind": kind, "step": step, "budget": budget, "datasets": len(here),
-                           "mean_worth": float(np.mean(here)), "least": min(here), "most": max(here)})  # fmt: skip
+    for label, members in groups(found["steps"], "kind", "step", "budget"):
+        here = [row["worth"] for row in members]
+        summed.append({**label, "datasets": len(here), "mean_worth": float(np.mean(here)), "least": min(here),
+                       "most": max(here)})  # fmt: skip
     return found | {"by_budget": summed}
 
 

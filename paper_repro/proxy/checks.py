@@ -28,10 +28,7 @@ ALL = "all"
 def diagnoses(tasks: tuple[TaskData, ...]) -> dict[tuple[str, str], Diagnosis]:
     """Cross-validate the proxy by query, in each task and pooled, and by task.
 
-    Returns
-    -------
-    dict
-        By what was left out (``"query"`` or ``"task"``) and the task judged, or `ALL`.
+    The keys are what was left out (``"query"`` or ``"task"``) and the task judged, or `ALL`.
     """
     states = tasks[0].states
     proxy = UtilityProxy(states=states, features="given")

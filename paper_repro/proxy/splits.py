@@ -14,7 +14,6 @@ from paper_repro.common.curves import area, budget_range, divide
 from paper_repro.common.profile_data import TaskData
 from paper_repro.proxy.plans import BUDGETS, planned, values
 from robatch.instances.arrays import BoolArray, FloatArray, IntArray
-from robatch.instances.problem import Problem
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 ROUTERS = ("logistic", "knn", "mlp", "boosting", "constant")
@@ -56,7 +55,8 @@ def run_split(task: TaskData, seed: int) -> Split:
         proxy = task.fit(_proxy(task), train)
         predicted = proxy.predict(task.features[held_out])
         curves = values(problem, predicted, task.utility[train].mean(axis=0), budgets)
-        affordable = budgets >= _cheapest_alone(problem)
+        cheapest_alone = float(problem.amortized_costs().sum(axis=0)[problem.state_batch_size == 1].min())
+        affordable = budgets >= cheapest_alone * (1 - 1e-9)
         for name, curve in curves.items():
             figures["curve", name] = curve
             figures["area", name, "all budgets"] = area(curve)
@@ -95,11 +95,6 @@ def _spread(figure: FloatArray, held_out: IntArray, task: TaskData) -> FloatArra
 
 def _proxy(task: TaskData, **params: Any) -> UtilityProxy:
     return UtilityProxy(states=task.states, features="given", **params)
-
-
-def _cheapest_alone(problem: Problem) -> float:
-    """Return the least price of sending every query alone."""
-    return float(problem.amortized_costs().sum(axis=0)[problem.state_batch_size == 1].min()) * (1 - 1e-9)
 
 
 def _fitted(

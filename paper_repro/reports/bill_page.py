@@ -14,14 +14,6 @@ from paper_repro.record.bill import SOURCES
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
 
-SOURCE_WORDS = {
-    "partly_filled_calls": "calls that are not full",
-    "input_tokens": "input tokens",
-    "output_tokens": "output tokens",
-    "splits": "malformed calls asked again",
-    "replanning": "planned again, or not asked",
-}
-
 MIN_SHARE_TOLD = 5e-4
 """Sources of a smaller part of all differences are not ranked in the text."""
 
@@ -100,7 +92,7 @@ def source_sentences(executions: Table) -> str:
     halves, again = _sum(executions, "split_calls"), _sum(executions, "replans")
     return (
         f"Over all executions, by absolute size: "
-        f"{'; '.join(f'{SOURCE_WORDS[name]} {sizes[name] / total:.1%}' for name in ranked)}. "
+        f"{'; '.join(f'{SOURCES[name]} {sizes[name] / total:.1%}' for name in ranked)}. "
         + (f"{halves:.0f} calls were halves of malformed ones" if halves else "No call had to be asked again in halves")
         + (f", the rest of a plan was planned again {again:.0f} times" if again else ", no plan was made again")
         + f"; {_sum(executions, 'unread'):.0f} answers could not be read, "
@@ -156,7 +148,7 @@ def source_table(executions: Table) -> str:
         [*(_micro(row[name], "+") for name in SOURCES), _micro(row["billed"] - row["amortized"], "+")]
         for row in executions
     ]
-    return _by_budget((*SOURCE_WORDS.values(), "billed - amortized"), executions, rows)
+    return _by_budget((*SOURCES.values(), "billed - amortized"), executions, rows)
 
 
 def state_table(states: Table) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from paper_repro.common import markdown
-from paper_repro.common.csv_tables import Row, Table, distinct, where
+from paper_repro.common.csv_tables import Row, Table, distinct, groups, where
 from paper_repro.common.strategies import ALONE, BASELINES, EXACT, LONE_PEERS, PEERS, ROBATCH
 from paper_repro.experiments.comparison import TIE
 from paper_repro.reports.claims import CLOSE, COMPARISONS, Results, grouped
@@ -51,20 +51,20 @@ def _area(row: Row | None, short: bool) -> str:
 
 def wins(results: Results) -> str:
     """Give how often RoBatch's plans are clearly better and worse than a strategy's, and by how much on average."""
-    counted, rows = _both(results, "wins"), []
-    for kind, strategy in dict.fromkeys((row["kind"], row["strategy"]) for row in counted):
-        here = {row["plan"]: row for row in where(counted, kind=kind, strategy=strategy)}
+    rows = []
+    for label, members in groups(_both(results, "wins"), "kind", "strategy"):
+        here = {row["plan"]: row for row in members}
         cells = [f"{here[plan]['better']:.0f}, {here[plan]['worse']:.0f}, {here[plan]['mean_ahead']:+.4f}"
                  if plan in here else "" for plan in ROBATCH]  # fmt: skip
         of = f"{next(iter(here.values()))['budgets']:.0f}"
         lead = here.get(EXACT)
         ends = [f"{lead[key]:+.4f}" if lead else "" for key in ("least_ahead", "most_ahead")]
-        rows.append([strategy, KINDS[kind], of, *cells, *ends])
+        rows.append([label["strategy"], KINDS[label["kind"]], of, *cells, *ends])
     plans = [f"`{plan}` better, worse, mean" for plan in ROBATCH]
     return markdown.table(["against", "on", "cases", *plans, f"`{EXACT}` least", "most"], rows)
 
 
-def groups(results: Results) -> str:
+def by_group(results: Results) -> str:
     """Give how often RoBatch's plans are clearly better and worse than each group of strategies."""
     rows = []
     for name, words in COMPARISONS.items():
@@ -137,13 +137,9 @@ def short(results: Results) -> str:
     for kind, words in KINDS.items():
         here = where(curves, kind=kind)
         counts = [sum(row["answered"] < 1 for row in where(here, dataset=name)) for name in distinct(here, "dataset")]
-        said.append(f"{_span(counts)} of the {len(distinct(here, 'budget'))} budgets of each of the {words}")
+        span = " to ".join(str(count) for count in dict.fromkeys((min(counts), max(counts))))
+        said.append(f"{span} of the {len(distinct(here, 'budget'))} budgets of each of the {words}")
     return " and ".join(said)
-
-
-def _span(counts: list[int]) -> str:
-    low, high = min(counts), max(counts)
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def apgr(results: Results) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from paper_repro.common import markdown
-from paper_repro.common.csv_tables import Table, distinct, where
+from paper_repro.common.csv_tables import Table, distinct, groups, where
 from paper_repro.common.paths import REPORTS, RESULTS
 from robatch.instances.files import write_text
 from robatch.proxies.profiling.cell_sums import wilson
@@ -61,9 +61,8 @@ def cells(measured: Mapping[str, Measurements]) -> Table:
 
 def pairs(records: Table) -> list[tuple[Record, Record]]:
     """Give cells, structured and free, that are alike otherwise."""
-    names = ("task", "model", "form", "batch_size")
-    free = {tuple(record[name] for name in names): record for record in records if record["free"]}
-    return [(record, free[tuple(record[name] for name in names)]) for record in records if not record["free"]]
+    alike = [members for _, members in groups(records, "task", "model", "form", "batch_size")]
+    return [(where(both, free=False)[0], where(both, free=True)[0]) for both in alike]
 
 
 def read_sentences(records: Table) -> str:

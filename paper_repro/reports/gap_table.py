@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from paper_repro.common import markdown
-from paper_repro.common.csv_tables import Row, read_table
+from paper_repro.common.csv_tables import Table, groups, read_table
 from paper_repro.common.paths import RESULTS
 
 RECORDED = RESULTS / "gap.csv"
@@ -21,14 +21,12 @@ ROUNDING = 1e-9
 
 def table(path: Path, budget: float | None = None) -> str:
     """Return gaps by instance and budget fraction, or those of one budget fraction, as Markdown."""
-    cells: dict[tuple[str, float, float], dict[str, Row]] = {}
-    for row in read_table(path):
-        if budget in (None, row["budget_fraction"]):
-            cells.setdefault((row["instance"], row["queries"], row["budget_fraction"]), {})[row["solver"]] = row
     lines = []
-    for (instance, queries, fraction), rows in cells.items():
-        gaps = [_percent(rows[name]["gap"]) if name in rows else "" for name in SHOWN]
-        lines.append([f"`{instance}`", f"{queries:,.0f}", f"{100 * fraction:g} %", *gaps, _proof(rows)])
+    for cell, members in groups(read_table(path), "instance", "queries", "budget_fraction"):
+        if budget in (None, cell["budget_fraction"]):
+            gap = {row["solver"]: _percent(row["gap"]) for row in members}
+            gaps, fraction = [gap.get(name, "") for name in SHOWN], f"{100 * cell['budget_fraction']:g} %"
+            lines.append([f"`{cell['instance']}`", f"{cell['queries']:,.0f}", fraction, *gaps, _proof(members)])
     head = ["instance", "queries", "budget", *(f"`{name}`" for name in SHOWN), "what is proven"]
     return markdown.table(head, lines, last_left=True)
 
@@ -41,13 +39,13 @@ def _percent(gap: float | None) -> str:
     return f"{100 * gap:.0f} %" if gap >= 0.1 else f"{100 * gap:.2g} %"
 
 
-def _proof(rows: dict[str, Row]) -> str:
+def _proof(rows: Table) -> str:
     """Say who proved the optimum first, or how far the best plan may be from it."""
-    proven = [row for row in rows.values() if row["status"] == "optimal"]
+    proven = [row for row in rows if row["status"] == "optimal"]
     if proven:
         first = min(proven, key=lambda row: row["runtime_s"])
         return f"optimum, by `{first['solver']}`"
-    left = min(row["gap"] for row in rows.values() if row["gap"] is not None)
+    left = min(row["gap"] for row in rows if row["gap"] is not None)
     return f"within {_percent(left)}"
 
 

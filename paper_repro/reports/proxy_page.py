@@ -37,8 +37,7 @@ def page(results: Results, splits: int, compared: int) -> str:
         gains=_by_task([row for row in whole if row["strategy"] != "proxy"], _gain),
         helped=help_sentences(whole),
         billed=_billed(results["billed"]),
-        level=90,
-        aim=f"{100 * MIN_COVERAGE:.0f}",
+        aim=round(100 * MIN_COVERAGE),
         coverage=_coverage(results["coverage"]),
         covered=_covered(results["coverage"]),
         ablation=_ablation(where(results["ablation"], task=ALL)),
@@ -123,13 +122,11 @@ def _covered(rows: Table) -> str:
     (every,) = where(rows, task=ALL)
     short = [row for row in rows if row["task"] != ALL and row["one_execution"] < MIN_COVERAGE]
     met = "met" if every["one_execution"] >= MIN_COVERAGE else "not met"
-    said = (
-        f"Over all tasks the intervals hold {100 * every['one_execution']:.1f} % of the executions: the aim is {met}."
+    listed = markdown.listed(f"{row['task']} ({100 * row['one_execution']:.1f} %)" for row in short)
+    return (
+        f"Over all tasks the intervals hold {100 * every['one_execution']:.1f} % of the executions: the aim is {met}. "
+        + (f"By itself it is not met in {listed}." if short else "It is met in each task by itself.")
     )
-    if short:
-        listed = markdown.listed(f"{row['task']} ({100 * row['one_execution']:.1f} %)" for row in short)
-        return f"{said} By itself it is not met in {listed}."
-    return f"{said} It is met in each task by itself."
 
 
 # ---- ablation, calibration, sampling, routers
@@ -173,12 +170,10 @@ def _calibrated(rows: Table) -> str:
         said += f" In {markdown.listed(worse)} predictions are no better than the state means."
     for row in where(rows, left_out="task", task=ALL):
         said += f" By task, it is {row['ece']:.3f}, and the Brier score is "
-        said += (
-            "better than the baseline."
-            if row["brier"] < row["baseline_brier"]
-            else "no better than the baseline: a proxy does not carry over to a task that it has not seen. Profile each "
-            "task."
-        )
+        if row["brier"] < row["baseline_brier"]:
+            return said + "better than the baseline."
+        said += "no better than the baseline: a proxy does not carry over to a task that it has not seen. "
+        said += "Profile each task."
     return said
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from paper_repro.common import markdown
-from paper_repro.common.csv_tables import Row, Table, distinct, where
+from paper_repro.common.csv_tables import Row, Table, distinct, groups, where
 from paper_repro.common.strategies import EXACT
 from paper_repro.experiments.comparison import TIE
 from paper_repro.reports.claims import CLOSE, Results
@@ -106,9 +106,9 @@ def worth_by_budget(results: Results) -> str:
     rows = [row for name in WORTH for row in results[name]["by_budget"]]
     budgets = sorted({int(row["budget"]) for row in rows})
     lines = []
-    for kind, step in dict.fromkeys((row["kind"], row["step"]) for row in rows):
-        here = {int(row["budget"]): row["mean_worth"] for row in where(rows, kind=kind, step=step)}
-        lines.append([f"{step}, {KINDS[kind]}", *[f"{here[b]:+.3f}" for b in budgets]])
+    for label, members in groups(rows, "kind", "step"):
+        here = {int(row["budget"]): row["mean_worth"] for row in members}
+        lines.append([f"{label['step']}, {KINDS[label['kind']]}", *[f"{here[b]:+.3f}" for b in budgets]])
     return markdown.table(["step", *[str(b + 1) for b in budgets]], lines)
 
 
