@@ -44,7 +44,9 @@ def as_csv(table: Table, digits: int | None = 6) -> str:
     writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
     writer.writeheader()
     for row in table:
-        writer.writerow({key: _text(value, digits) for key, value in row.items()})
+        shown = {key: value if digits is None or not isinstance(value, float) else f"{value:.{digits}g}"
+                 for key, value in row.items()}  # fmt: skip
+        writer.writerow(shown)
     return text.getvalue()
 
 
@@ -61,10 +63,6 @@ def read_table(path: Path) -> Table:
 def read_tables(folder: Path) -> dict[str, Table]:
     """Return the tables of a folder by name."""
     return {path.stem: read_table(path) for path in sorted(folder.glob("*.csv"))}
-
-
-def _text(value: Any, digits: int | None) -> Any:
-    return f"{value:.{digits}g}" if isinstance(value, float) and digits is not None else value
 
 
 def _value(text: str) -> Any:

@@ -90,7 +90,7 @@ def field_figures(curve: Curve, models: FloatArray, prices: FloatArray) -> dict[
 def bootstrap(figures: FloatArray, draws: int = 1000, seed: int = 0) -> FloatArray:
     """Draw means of figures anew: (..., draws). Figures that are compared share the draws, so differences are paired.
 
-    A figure is given by split and query, NaN where the query was trained on, the same queries for all: (..., splits, N).
+    Figures are by split and query, NaN where the query was trained on, the same queries for all: (..., splits, N).
     Queries and splits are drawn with replacement; a draw's value is the mean over its splits of the mean over its
     queries there.
     """

@@ -80,8 +80,7 @@ def read_tasks(measurements: Measurements, features: str | os.PathLike[str]) -> 
         If a measured query has no features, or was not measured in every state.
     """
     table = pq.read_table(features)
-    keys = list(zip(table["task"].to_pylist(), table["query_id"].to_pylist(), strict=True))
-    place = {key: i for i, key in enumerate(keys)}
+    place = {(row["task"], row["query_id"]): i for i, row in enumerate(table.select(["task", "query_id"]).to_pylist())}
     columns = {name: np.array(table[name].to_pylist(), dtype=np.float64) for name in ("counts", "own", "common")}
     tasks = []
     for name in measurements.tasks:
@@ -141,10 +140,9 @@ def measured_queries(measurements: Measurements, task: str) -> tuple[Query, ...]
 
 
 def first_loss(utility: FloatArray) -> int | None:
-    """Return the place of the batch size from which on accuracy is below that of the first, or None.
+    """Return the place of the batch size from which on accuracy is below that of the first; None where it never is.
 
-    Of each larger size the difference is beyond a paired 95 % interval. `utility` has mean scores by query and ascending
-    batch size: (N, B).
+    Below is beyond a paired 95 % interval. `utility` has mean scores by query and ascending batch size: (N, B).
     """
     loss = utility[:, :1] - utility[:, 1:]
     error = loss.std(axis=0, ddof=1) / np.sqrt(len(loss))

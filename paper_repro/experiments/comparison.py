@@ -45,10 +45,8 @@ cells = dataset_cells
 def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     """Compare the strategies on one dataset."""
     found = dataset(cell["dataset"], settings.get("queries"))
-    count = found.problem.n_queries
-    splits = settings["splits"]
     names = [name for name in STRATEGIES if name not in settings.get("without", ())]
-    at = np.full((len(names), settings["budgets"], splits, count), np.nan)
+    at = np.full((len(names), settings["budgets"], settings["splits"], found.problem.n_queries), np.nan)
     records: Records = {name: [] for name in names}
     fractions, alone, cheapest = [], [], []
     for arena in arenas(found, settings):

@@ -21,6 +21,9 @@ from robatch.proxies.utility.utility_proxy import UtilityProxy
 PRECISIONS = (0.15, 0.1, 0.075)
 """Half-widths of the 95 % interval of a cell's mean at which adaptive sampling stops."""
 
+JUDGED = ("predicted", "measured", "plain")
+"""What a diagnosis knows of the queries by state, which is judged together."""
+
 ALL = "all"
 """Stands for all tasks together."""
 
@@ -34,9 +37,7 @@ def diagnoses(tasks: tuple[TaskData, ...]) -> dict[tuple[str, str], Diagnosis]:
     proxy = UtilityProxy(states=states, features="given")
     found = {("query", task.name): diagnose(proxy, task.features, task.utility) for task in tasks}
     mine = list(found.values())
-    found["query", ALL] = judge(
-        states, *(np.concatenate([getattr(d, name) for d in mine]) for name in ("predicted", "measured", "plain"))
-    )
+    found["query", ALL] = judge(states, *(np.concatenate([getattr(d, name) for d in mine]) for name in JUDGED))
     if len(tasks) > 1:
         labels = np.concatenate([np.full(len(task.utility), task.name) for task in tasks])
         every = np.concatenate([task.common for task in tasks])
@@ -45,9 +46,7 @@ def diagnoses(tasks: tuple[TaskData, ...]) -> dict[tuple[str, str], Diagnosis]:
         found["task", ALL] = left_out
         for task in tasks:
             here = labels == task.name
-            found["task", task.name] = judge(
-                states, left_out.predicted[here], left_out.measured[here], left_out.plain[here]
-            )
+            found["task", task.name] = judge(states, *(getattr(left_out, name)[here] for name in JUDGED))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,20 +61,19 @@ def coverage_rows(splits: Mapping[str, Sequence[Split]]) -> list[Row]:
     rows = []
     for task, names in _groups(splits):
         records = [record for name in names for split in splits[name] for record in split.coverage]
-        inside = [[r["low"] <= real <= r["high"] for real in r["real"]] for r in records]
-        rows.append(
-            {
-                "task": task,
-                "intervals": len(records),
-                "one_execution": float(np.mean(inside)),
-                "mean_of_repeats": _share(r["low"] <= np.mean(r["real"]) <= r["high"] for r in records),
-                "below": _share(real < r["low"] for r in records for real in r["real"]),
-                "above": _share(real > r["high"] for r in records for real in r["real"]),
-                "half_width": _share((r["high"] - r["low"]) / 2 / r["queries"] for r in records),
-                "predicted": _share(r["mean"] / r["queries"] for r in records),
-                "measured": _share(np.mean(r["real"]) / r["queries"] for r in records),
-            }
-        )
+        low, high, mean, count = (np.array([r[name] for r in records]) for name in ("low", "high", "mean", "queries"))
+        real = np.array([r["real"] for r in records]).T  # by execution
+        shares = {
+            "one_execution": (low <= real) & (real <= high),
+            "mean_of_repeats": (low <= real.mean(axis=0)) & (real.mean(axis=0) <= high),
+            "below": real < low,
+            "above": real > high,
+            "half_width": (high - low) / 2 / count,
+            "predicted": mean / count,
+            "measured": real.mean(axis=0) / count,
+        }
+        means = {name: float(np.mean(share)) for name, share in shares.items()}
+        rows.append({"task": task, "intervals": len(records)} | means)
     return rows
 
 
@@ -155,7 +154,3 @@ def _mean(tasks: Sequence[FloatArray], name: str = "mean") -> Row:
     drawn = np.mean([bootstrap(task, DRAWS, seed=number) for number, task in enumerate(tasks)], axis=0)
     low, high = np.quantile(drawn, INTERVAL)
     return {name: float(np.mean(plain)), f"{name}_low": float(low), f"{name}_high": float(high)}
-
-
-def _share(values: Iterable[Any]) -> float:
-    return float(np.mean(list(values)))

@@ -6,7 +6,7 @@ A rule states when a claim is the same here, and says in a sentence what was fou
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -104,9 +104,10 @@ def stability(results: Results) -> Found:
     models = results["motivation"]["models"]
     judged = [row | {"from": np.inf if row["loses_from"] is None else row["loses_from"]} for row in models
               if not row["guesses"]]  # fmt: skip
+    size = {model: place for place, model in enumerate(distinct(models, "model"))}  # from the smallest up
     late = sum(row["from"] > STABLE for row in judged)
     pairs = [(small, large) for place, small in enumerate(judged) for large in judged if small["task"] == large["task"]
-             and _size(models, large) > _size(models, small)]  # fmt: skip
+             and size[large["model"]] > size[small["model"]]]  # fmt: skip
     first, last = (sum(sign * (large["from"] - small["from"]) > 0 for small, large in pairs
                        if large["from"] != small["from"]) for sign in (1, -1))  # fmt: skip
     parts = []
@@ -123,11 +124,6 @@ def stability(results: Results) -> Found:
     if late == len(judged) and not last and first:
         return SAME, text
     return (DIFFERENT if 2 * late < len(judged) and last >= first else IN_PART), text
-
-
-def _size(models: Table, row: Mapping[str, Any]) -> int:
-    """Return a model's place from the smallest up, as in the profile."""
-    return distinct(models, "model").index(row["model"])
 
 
 def parts(results: Results) -> Found:

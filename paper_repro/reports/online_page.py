@@ -8,8 +8,6 @@ from paper_repro.common import markdown
 from paper_repro.common.paths import REPORTS, RESULTS
 from robatch.instances.files import write_text
 
-TABLES = ("streams", "predicted", "waiting", "times")
-
 
 def write() -> None:
     """Write the page."""
@@ -20,5 +18,5 @@ def page() -> str:
     """Return the page as Markdown."""
     folder = RESULTS / "online"
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    tables = {name: (folder / f"{name}.md").read_text(encoding="utf-8").rstrip("\n") for name in TABLES}
+    tables = {path.stem: path.read_text(encoding="utf-8").rstrip("\n") for path in folder.glob("*.md")}
     return markdown.render("ONLINE.md.jinja", **about, **tables, n=about["copies"] * about["new"])

@@ -37,8 +37,7 @@ def write() -> None:
 
 def about(name: str) -> dict[str, Any]:
     """Return what made the recorded results of an experiment."""
-    found: dict[str, Any] = json.loads((RESULTS / name / "run.json").read_text(encoding="utf-8"))
-    return found
+    return dict(json.loads((RESULTS / name / "run.json").read_text(encoding="utf-8")))
 
 
 def recorded() -> Results:
