@@ -128,8 +128,7 @@ def _billed(measurements: Measurements, task: str) -> FloatArray:
         pivot(measurements, task, f"call_{name}").astype(np.float64)
         for name in ("input_tokens", "output_tokens", "size")
     )
-    bills: FloatArray = (inputs * price_in + outputs * price_out) / 1e6 / size
-    return np.asarray(bills.sum(axis=0), dtype=np.float64)
+    return np.asarray(((inputs * price_in + outputs * price_out) / 1e6 / size).sum(axis=0), dtype=np.float64)
 
 
 def measured_queries(measurements: Measurements, task: str) -> tuple[Query, ...]:

@@ -62,12 +62,11 @@ def run_split(task: TaskData, seed: int) -> Split:
             figures["area", name, "all budgets"] = area(curve)
             figures["area", name, "upper budgets"] = area(curve[affordable])
         plans = planned(guessed(problem, predicted), budgets)
-        states = plans.states
         objectives = [predicted - price * problem.amortized_costs() for price in plans.prices]
-        coverage = _coverage(task, proxy, held_out, states, objectives)
+        coverage = _coverage(task, proxy, held_out, plans.states, objectives)
     rows = np.arange(len(held_out))
     costs = problem.amortized_costs()
-    billed = [(task.billed[held_out] / len(task.scores))[rows, s].sum() / costs[rows, s].sum() for s in states]
+    billed = [(task.billed[held_out] / len(task.scores))[rows, s].sum() / costs[rows, s].sum() for s in plans.states]
     figures = {name: _spread(figure, held_out, task) for name, figure in figures.items()}
     return Split(figures, coverage, np.array(billed))
 
