@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from robatch.instances.arrays import FloatArray
+from robatch.instances.arrays import NOT_ALLOWED, FloatArray
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.proxies.execution.plan import RoutedPlan, check_models, file_sha256
@@ -164,7 +164,7 @@ def _predicted(
     objective = None
     if np.isfinite(price):  # else the budget leaves no choice
         objective = problem.utilities() - price * problem.amortized_costs()
-        objective[~problem.allowed()] = -np.inf
+        objective[~problem.allowed()] = NOT_ALLOWED
     if mean is None:
         total = proxy.predict_total([query.text for query in items], np.asarray(plan.assignment), 0.9, objective)
     else:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances import checks
-from robatch.instances.arrays import FloatArray, IntArray
+from robatch.instances.arrays import NOT_ALLOWED, FloatArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
 from robatch.instances.problem import Problem
@@ -159,12 +159,12 @@ class Decider:
 
 
 def _predicted(proxy: Any, query: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Predict utilities (S,), -inf where a state is forbidden, and input and output tokens of a query."""
+    """Predict utilities (S,), `NOT_ALLOWED` where a state is forbidden, and input and output tokens of a query."""
     if hasattr(proxy, "vectors"):  # a problem of one query takes longer than the decision
         utility, inputs, outputs = proxy.vectors([query])
         return utility[0], inputs[0], outputs[0]
     problem = proxy.to_problem([query])
-    utilities = np.where(problem.allowed()[0], problem.utilities()[0].astype(np.float64), -np.inf)
+    utilities = np.where(problem.allowed()[0], problem.utilities()[0].astype(np.float64), NOT_ALLOWED)
     return utilities, problem.input_tokens[0], problem.output_tokens[0]
 
 
