@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from robatch.instances.arrays import Array, BoolArray, FloatArray, IntArray
+from robatch.instances.arrays import NOT_ALLOWED, Array, BoolArray, FloatArray, IntArray
 from robatch.instances.kernels import Flat, flat
 from robatch.instances.problem import Problem
 from robatch.solvers.plan.incumbent import Incumbent
@@ -39,7 +39,7 @@ def send(
     start
         Where each group of the queries begins: (groups + 1,).
     utility, cost
-        Utility, negative where a state is not allowed, and token cost in USD of each query in each state: (N, S).
+        Utility, `NOT_ALLOWED` where it is not, and token cost in USD of each query in each state: (N, S).
     prompt, size
         USD of a call, and its batch size: (S,).
     price, charge
@@ -121,7 +121,7 @@ def strengthened(problem: Problem) -> Flat:
 
 
 def dense(arrays: Flat) -> tuple[FloatArray, FloatArray]:
-    """Return utility, -1 where a state is not allowed, and token cost of each query in each state: (N, S) each."""
+    """Return utility, `NOT_ALLOWED` where it is not, and token cost of each query in each state: (N, S) each."""
     model = arrays.state_model
     cost = (arrays.inputs * arrays.prices[0] + arrays.outputs * arrays.prices[1]).astype(np.float64)
     tokens = arrays.inputs.astype(np.float64) + arrays.outputs
@@ -130,7 +130,7 @@ def dense(arrays: Flat) -> tuple[FloatArray, FloatArray]:
     else:
         utility = np.minimum((arrays.base[:, model] * arrays.retention).astype(np.float64), 1.0)
     fits = (tokens[:, model] if tokens.shape[1] > 1 else tokens) <= arrays.limit
-    return np.where(fits & (utility >= 0.0), utility, -1.0), cost[:, model]
+    return np.where(fits & (utility >= 0.0), utility, NOT_ALLOWED), cost[:, model]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class Candidates:
     start
         Where each group begins: (groups + 1,).
     utility, cost
-        Utility, negative where a state is not allowed, and token cost in USD of each query in each state: (N, S).
+        Utility, `NOT_ALLOWED` where it is not, and token cost in USD of each query in each state: (N, S).
     prompt, size
         USD of a call, and batch size: (S,).
     share
@@ -189,7 +189,7 @@ class Candidates:
 
     def value(self, price: float) -> FloatArray:
         """Return each candidate's reduced profit at a price if calls are full, -inf if it is not allowed: (N, S)."""
-        return np.where(self.utility < 0.0, -np.inf, self.utility - price * (self.cost + self.share))
+        return np.asarray(self.utility - price * (self.cost + self.share))
 
     def linear_reduced_cost(self, price: float) -> FloatArray:
         """Return what each candidate loses at a price against its query's best one, if calls are full: (N, S)."""

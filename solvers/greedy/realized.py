@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robatch.instances.arrays import IntArray
+from robatch.instances.arrays import NOT_ALLOWED, IntArray
 from robatch.instances.problem import Problem
 from robatch.instances.problem_costs import Evaluation
 from robatch.solvers.bounds.fit_to_budget import within
@@ -143,13 +143,13 @@ def _keep_apart(problem: Problem, core: Core, plan: IntArray, calls: IntArray) -
         losses = []
         for query in edge:
             row, state = place[query], plan[query]
-            if row < 0 or core.utility[row, state] < 0.0:
+            if row < 0 or core.utility[row, state] == NOT_ALLOWED:
                 losses.append(math.inf if row < 0 else -math.inf)  # fixed; or kept out already
                 continue
-            other = np.delete(core.utility[row], state).max(initial=-1.0)
-            losses.append(core.utility[row, state] - other if other >= 0.0 else math.inf)
+            other = np.delete(core.utility[row], state).max(initial=NOT_ALLOWED)
+            losses.append(core.utility[row, state] - other if other > NOT_ALLOWED else math.inf)
         if -math.inf not in losses and min(losses) < math.inf:
             query = edge[losses.index(min(losses))]
-            core.utility[place[query], plan[query]] = -1.0
+            core.utility[place[query], plan[query]] = NOT_ALLOWED
             changed = True
     return changed

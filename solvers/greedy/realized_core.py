@@ -47,7 +47,7 @@ class Core:
     start, group
         Where each group begins (groups + 1), and the group of each: (M,).
     utility, own
-        Utility, negative where a state is not allowed, and token cost in USD of each in each state: (M, S).
+        Utility, `NOT_ALLOWED` where it is not, and token cost in USD of each in each state: (M, S).
     fixed
         Queries that are not in the core, by group and state: (groups, S).
     fixed_utility, fixed_own
@@ -142,7 +142,7 @@ def search(
 ) -> IntArray | None:
     """Return the best assignment of the core that is found within a budget, None if none beats the incumbent."""
     reached, bound, paid = found.utility, found.bound, prices.budget
-    profit = np.where(core.utility < 0.0, -np.inf, core.utility - prices.cost * core.own)  # without calls
+    profit = core.utility - prices.cost * core.own  # without calls
     net = profit - prices.cost * core.share
     # a state that is kept from a query since gives way to its next best one
     states = np.where(net[np.arange(len(states)), states] == -np.inf, net.argmax(axis=1), states)
