@@ -1,8 +1,42 @@
-"""What all tests share: where paper_repro is found."""
+"""What all tests share: where paper_repro is found, kernels compiled before the tests, and who runs which test."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from robatch.instances import FAMILIES
+
+try:
+    from xdist.scheduler import LoadScopeScheduling
+except ModuleNotFoundError:  # without it all tests run in one process
+    LoadScopeScheduling = object
+
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests and paper_repro are not installed
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the kernels once, on all processors, before ``pytest -n`` starts processes that would do so each."""
+    workers = config.getoption("numprocesses", None)
+    whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
+    if workers and whole and "NUMBA_DISABLE_JIT" not in os.environ and not hasattr(config, "workerinput"):
+        script = str(Path(__file__).with_name("compile_kernels.py"))
+        parts = [subprocess.Popen([sys.executable, script, str(part), str(workers)]) for part in range(workers)]
+        for part in parts:
+            part.wait()  # a part that fails costs time; what is wrong, the tests say
+
+
+class ByFamily(LoadScopeScheduling):
+    """Deal tests to processes: those of a family of problems to one, which then knows the optima; and by function."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        function, _, parameters = nodeid.partition("[")
+        return next((family for family in FAMILIES if parameters.startswith(family)), function)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFamily:
+    return ByFamily(config, log)

@@ -10,6 +10,8 @@ import pytest
 from robatch.instances import InputError, Model, Problem, generate
 from robatch.solvers import Plan, solve, solvers, verify
 
+pytestmark = pytest.mark.nojit
+
 PLANNERS = [entry.name for entry in solvers() if entry.name != "lp"]
 PAIRS = [(entry.name, cost) for entry in solvers() for cost in entry.costs if entry.name != "lp"]
 REALIZED = [name for name, cost in PAIRS if cost == "realized"]

@@ -13,6 +13,8 @@ from robatch.instances import Model, Problem
 from robatch.instances.conflict_kernels import EXACT
 from robatch.instances.conflicts import conflict_calls
 
+pytestmark = pytest.mark.nojit
+
 
 def edges_of(pairs):
     found = sorted({(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from robatch.solvers.cheapest.exact import Search
 from robatch.solvers.cheapest.mip import worth_keeping
 from robatch.solvers.cheapest.targets import best_model
 from robatch.solvers.mip.formulation import build
+from tests.problems import each_family
 
 COSTS = ("amortized", "realized")
 PROGRAMS = ("highs", "cpsat", "scip", "cbc", "pulp-highs")
@@ -57,14 +59,18 @@ def some_target(problem: Problem, seed: int) -> float:
     return (low + rng.random() * (high - low), problem.total_utility(states), rng.random() * high, high)[seed % 4]
 
 
-def enumerated(problem: Problem, target: float, cost: str) -> float:
-    """Return the least cost of a target by looking at every assignment."""
-    least = math.inf
+@cache
+def small_case(family: str, seed: int) -> tuple[Problem, float, dict[str, float]]:
+    """Return a small problem, a target, and its least cost of either kind by looking at every assignment."""
+    problem = small_problem(family, seed)
+    target = some_target(problem, seed)
+    least = dict.fromkeys(COSTS, math.inf)
     for states in itertools.product(*(np.flatnonzero(row).tolist() for row in problem.allowed())):
         found = problem.evaluate(np.array(states))
         if found.utility >= target:
-            least = min(least, found.amortized_cost if cost == "amortized" else found.realized_cost)
-    return least
+            least["amortized"] = min(least["amortized"], found.amortized_cost)
+            least["realized"] = min(least["realized"], found.realized_cost)
+    return problem, target, least
 
 
 def checked(problem: Problem, **asked: object) -> Cheapest:
@@ -86,13 +92,11 @@ def checked(problem: Problem, **asked: object) -> Cheapest:
 
 
 @pytest.mark.parametrize("solver", ["greedy", "exact", *PROGRAMS])
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@each_family
 def test_tiny_problems_agree_with_enumeration(family, solver):
     for seed in range(24 if solver in ("greedy", "exact") else 12):
-        problem = small_problem(family, seed)
-        target = some_target(problem, seed)
-        for cost in COSTS:
-            least = enumerated(problem, target, cost)
+        problem, target, known = small_case(family, seed)
+        for cost, least in known.items():
             found = checked(problem, utility=target, solver=solver, cost=cost)
             assert found.bound <= least * (1 + 1e-12), (seed, cost, found)
             assert found.cost >= least * (1 - 1e-12), (seed, cost, found)
@@ -410,14 +414,12 @@ def test_the_program_excludes_no_plan_of_the_target():
     assert row.to_values(missed)[entries].sum() > row.row_upper[-1]
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@each_family
 def test_pairs_left_out_are_in_no_plan_of_the_target(family):
     for seed in range(8):
-        problem = small_problem(family, seed)
-        target = some_target(problem, seed)
+        problem, target, known = small_case(family, seed)
         relaxed = reach(Relaxer(flat(problem)), target)
-        for cost in COSTS:
-            least = enumerated(problem, target, cost)
+        for cost, least in known.items():
             kept = worth_keeping(problem, relaxed.price, least - relaxed.bound)
             if kept is None:
                 continue

@@ -15,6 +15,8 @@ from robatch.solvers.bounds.relaxation import ROUNDING  # bounds stand above sum
 from robatch.solvers.exact import core_kernels as core
 from robatch.solvers.exact.item_aggregation import bundle
 
+pytestmark = pytest.mark.nojit
+
 
 @pytest.mark.parametrize("seed", range(40))
 def test_classes_hold_every_state_once(seed):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from robatch.instances import Model, Problem, generate
 from robatch.solvers import VerificationError, solve, verify
+
+pytestmark = pytest.mark.nojit
 
 
 def random_problem(seed):
@@ -194,13 +193,3 @@ def test_prices_of_next_to_nothing():
         verify(problem, dataclasses.replace(plan, shadow_price=price)).dual_bound for price in (0.0, 1e300, math.inf)
     ]
     assert bounds == [0.9, 1e300, None]
-
-
-def test_without_compilation_the_same_is_found():
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not compilation", __file__],
-        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout

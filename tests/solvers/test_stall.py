@@ -13,6 +13,11 @@ from robatch.solvers.mip.cut_loop import Outcome
 from robatch.solvers.registry import Request
 
 
+@pytest.fixture(autouse=True)
+def no_program_stalls_highs():
+    """Stalls are simulated here: see conftest.py for all other tests."""
+
+
 @pytest.fixture
 def problem():
     return generate("realistic", queries=40, models=4, seed=1)

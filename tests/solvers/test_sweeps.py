@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +11,8 @@ import pytest
 from robatch.instances import Model, Problem
 from robatch.instances.kernels import flat
 from robatch.solvers.bounds import relaxation_kernels as sweeps
+
+pytestmark = pytest.mark.nojit
 
 SCALES = [1.0, 1.0, 1.0, 1e-290, 1e-33, 1e-25, 1e10]  # of prices
 SEEDS = range(60)
@@ -286,14 +285,3 @@ def test_sums_carry_their_rounding_errors():
     for value in (1.0, 1e100, 1.0, -1e100, 1e-30, 3.0):
         sweeps.add(total, value)
     assert total.sum() == 5.0
-
-
-def test_without_compilation_the_same_is_found():
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning"]
-        + ["-k", "not compilation", __file__],
-        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout

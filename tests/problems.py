@@ -1,8 +1,7 @@
-"""Small problems of every family, with groups and context windows, and their optima by brute force."""
+"""Small problems that several files of tests draw, and their optima by brute force, each found once in a process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -11,12 +10,14 @@ import pytest
 from robatch.instances import FAMILIES, Problem, generate
 from robatch.solvers import Plan, solve
 
-Case = tuple[Problem, float]
+# on the line above `def`: tests of a family then run in one process, which knows the optima (see conftest.py)
+each_family = pytest.mark.parametrize("family", sorted(FAMILIES))
+SEEDS = range(120)  # of `case`: every combination of what the seed decides comes twice
 
 
 @cache
-def make_case(family: str, seed: int) -> Case:
-    """Return a problem of at most 6 queries and a budget; some have groups, windows or float32."""
+def case(family: str, seed: int) -> tuple[Problem, float]:
+    """Return a problem of at most 6 queries and a budget; some have groups, windows, factors or float32."""
     rng = np.random.default_rng([seed, sorted(FAMILIES).index(family)])
     problem = generate(
         family,
@@ -25,6 +26,7 @@ def make_case(family: str, seed: int) -> Case:
         batch_sizes=((1, 2), (1, 3), (2, 4))[seed % 3],
         seed=seed,
         dtype="float32" if seed % 5 == 0 else "float64",
+        factored=None if family == "realistic" and seed % 2 else False,
     )
     if seed % 4 == 0:
         problem = problem.replace(groups=rng.integers(0, 2, problem.n_queries))
@@ -49,17 +51,7 @@ def make_case(family: str, seed: int) -> Case:
 
 
 @cache
-def brute_force(family: str, seed: int, cost: str) -> Plan:
-    """Return the best plan of all."""
-    problem, budget = make_case(family, seed)
+def optimum(family: str, seed: int, cost: str) -> Plan:
+    """Return the best plan of a case."""
+    problem, budget = case(family, seed)
     return solve(problem, budget, "brute-force", cost=cost)  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="session")
-def case() -> Callable[[str, int], Case]:
-    return make_case
-
-
-@pytest.fixture(scope="session")
-def optimum() -> Callable[[str, int, str], Plan]:
-    return brute_force
