@@ -425,7 +425,8 @@ def test_interruption_keeps_the_rows(here: Path) -> None:
         "register(Solver('stop', 'interrupts', stop))\n"
         "from robatch.cli import main\nmain()\n"
     )
-    arguments = ["bench", "gap", "--instance", "ties:6", "--solvers", "cheapest,stop", "--fractions", "0.5", "-o", "out"]
+    arguments = ["bench", "gap", "--instance", "ties:6", "--solvers", "cheapest,stop", "--fractions", "0.5"]
+    arguments += ["-o", "out"]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 130
     assert "the same command continues" in done.stderr
