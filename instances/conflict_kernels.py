@@ -1,18 +1,19 @@
-"""Numba kernels that seat queries which conflict: colouring with colour classes of bounded size.
+"""Numba kernels that put queries which conflict in calls: colouring with colour classes of bounded size.
 
 Nodes are the queries that conflict with another one of their own cell (a group and a state), cell by cell; their
-conflicts are lists, `starts` (M + 1,) and `others`, of nodes of the same cell. Helpers share the file of their kernels,
-since a compiled cache does not see changes in other files.
+conflicts are lists, `starts` (M + 1,) and `others`, of nodes of the same cell: see `ConflictCalls`.
 """
 
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from robatch.instances.arrays import Array
+from robatch.instances.conflicts import ConflictCalls
 
 EXACT = 12  # conflicting queries of a cell up to which the search always runs to its end
 MOST = 60  # conflicting queries of a cell up to which there is a search: they are the bits of a whole number
@@ -21,9 +22,20 @@ SPREADS = 3  # numbers of calls over which DSATUR spreads queries
 STARTS = 8  # queries of most conflicts from which a clique is grown
 
 
+class Cell(NamedTuple):
+    """The nodes of a cell and their conflicts."""
+
+    order: Array  # its nodes, those of most conflicts first: (n,)
+    rank: Array  # place of each node in `order`: (n,)
+    low: int  # the first node
+    size: int  # queries that a call takes
+    starts: Array
+    others: Array
+
+
 @njit(cache=True, nogil=True)
 def _open(after: Array, call: int) -> int:
-    """Return the first call from `call` on that has a free seat, and shorten the way to it."""
+    """Return the first call from `call` on that is not full, and shorten the way to it."""
     found = call
     while after[found] != found:
         found = after[found]
@@ -34,25 +46,11 @@ def _open(after: Array, call: int) -> int:
 
 @njit(cache=True, nogil=True)
 def first_fit(nodes: Array, starts: Array, others: Array, size: int, node_call: Array, call: Array) -> int:
-    """Put each query into the first call that has a free seat and no query in conflict with it.
+    """Put each query into the first call that is not full and has no query in conflict with it; return the calls.
 
-    Parameters
-    ----------
-    nodes
-        The queries of a cell, in the order in which they are seated: their nodes, -1 for those without conflicts.
-    starts, others
-        Conflicts of each node.
-    size
-        Seats of a call.
-    node_call
-        Call of each node, -1 where it has none yet; those that have one keep it. Written.
-    call
-        Call of each of the queries. Written.
-
-    Returns
-    -------
-    int
-        Number of calls.
+    `nodes` holds the queries of a cell in the order in which they are put in calls of `size` queries: their nodes, -1
+    for those without conflicts. `node_call` is the call of each node, -1 where it has none yet; those that have one
+    keep it. It is written, as is the `call` of each of the queries.
     """
     n, used = nodes.size, 0
     after = np.arange(n + 2)
@@ -88,14 +86,13 @@ def first_fit(nodes: Array, starts: Array, others: Array, size: int, node_call: 
 
 
 @njit(cache=True, nogil=True)
-def _by_saturation(
-    order: Array, rank: Array, low: int, starts: Array, others: Array, size: int, spread: int, node_call: Array
-) -> int:
-    """Seat the nodes of a cell by DSATUR: next the one whose conflicts sit in most calls; return the calls.
+def _by_saturation(cell: Cell, spread: int, node_call: Array) -> int:
+    """Put the nodes of a cell in calls by DSATUR, next the one whose conflicts are in most calls; return the calls.
 
     With `spread` each goes to the emptiest of so many calls that can take it, otherwise to the first that can.
     Returns -1 if one fits none of them.
     """
+    order, rank, low, size, starts, others = cell
     n, used = order.size, 0
     after = np.arange(n + 2)
     held = np.zeros(n + 2, dtype=np.int64)
@@ -143,8 +140,9 @@ def _by_saturation(
 
 
 @njit(cache=True, nogil=True)
-def _clique(order: Array, rank: Array, low: int, starts: Array, others: Array) -> int:
+def _clique(cell: Cell) -> int:
     """Return the size of a clique of a cell's conflicts, grown from the queries of most conflicts."""
+    order, rank, low, _, starts, others = cell
     best, n = 0, order.size
     joined = np.zeros(n, dtype=np.int64)  # members of the clique with which each node conflicts
     for first in range(min(STARTS, n)):
@@ -166,7 +164,7 @@ def _clique(order: Array, rank: Array, low: int, starts: Array, others: Array) -
 
 @njit(cache=True, nogil=True)
 def _next(left: int, n: int, used: int, size: int, conflicts: Array, members: Array, held: Array) -> int:
-    """Return the unseated node that fits the fewest calls, the one of more conflicts (the lower) among equals."""
+    """Return the node left that fits the fewest calls, the one of more conflicts (the lower) among equals."""
     best, most = -1, -1
     for v in range(n):
         if not (left >> v) & 1:
@@ -181,19 +179,9 @@ def _next(left: int, n: int, used: int, size: int, conflicts: Array, members: Ar
 
 
 @njit(cache=True, nogil=True)
-def _search(
-    order: Array,
-    rank: Array,
-    low: int,
-    starts: Array,
-    others: Array,
-    size: int,
-    least: int,
-    best: int,
-    steps: int,
-    call: Array,
-) -> int:
+def _search(cell: Cell, least: int, best: int, steps: int, call: Array) -> int:
     """Branch and bound for fewer calls than `best`, down to `least`; write them if found, and return how many."""
+    order, rank, low, size, starts, others = cell
     n = order.size
     conflicts = np.zeros(n, dtype=np.int64)
     for j in range(n):
@@ -241,46 +229,37 @@ def _search(
 
 @njit(cache=True, nogil=True)
 def seat(begins: Array, starts: Array, others: Array, sizes: Array, queries: Array, call: Array, method: int) -> Array:
-    """Seat the conflicting queries of every cell in few calls; return the calls that each whole cell needs.
+    """Put the conflicting queries of every cell in few calls; return the calls that each whole cell needs: (C,).
 
     Parameters
     ----------
-    begins
-        First node of each cell, and the number of nodes: (C + 1,).
-    starts, others
-        Conflicts of each node.
-    sizes, queries
-        Batch size and number of queries, conflicting or not, of each cell.
-    call
-        Call of each node within its cell. Written.
+    begins, starts, others, sizes, call
+        As in `ConflictCalls`; the call of each node is written.
+    queries
+        Number of queries, conflicting or not, of each cell: (C,).
     method
         0: first fit, by the number of conflicts. 1: DSATUR too, where that is not proven best, into the first call
         that fits and into the emptiest. 2: and the search.
-
-    Returns
-    -------
-    Array
-        Calls of each cell, with its other queries on the free seats.
     """
     calls = np.empty(sizes.size, dtype=np.int64)
     call[:] = -1
-    for cell in range(sizes.size):
-        low, high, size = begins[cell], begins[cell + 1], sizes[cell]
+    for c in range(sizes.size):
+        low, high, size = begins[c], begins[c + 1], sizes[c]
         n = high - low
         order = low + np.argsort(-(starts[low + 1 : high + 1] - starts[low:high]), kind="mergesort")
-        rank = np.argsort(order)
+        cell = Cell(order, np.argsort(order), low, size, starts, others)
         best = first_fit(order, starts, others, size, call, np.empty(n, dtype=np.int64))
-        least = fewest = -(-queries[cell] // size)
+        least = fewest = -(-queries[c] // size)
         if best > least and method > 0:
             # the call of a query of d conflicts holds at most all the others
             most = starts[order[0] + 1] - starts[order[0]]
-            beside = min(size, queries[cell] - most)
-            least = max(least, 1 - (-(queries[cell] - beside) // size), _clique(order, rank, low, starts, others))
+            beside = min(size, queries[c] - most)
+            least = max(least, 1 - (-(queries[c] - beside) // size), _clique(cell))
         spread = 0  # first by first fit, then spread over as few calls as could do, and a few more
         while method > 0 and best > least and spread < min(best, least + SPREADS):
             kept = call[low:high].copy()
             call[low:high] = -1
-            other = _by_saturation(order, rank, low, starts, others, size, spread, call)
+            other = _by_saturation(cell, spread, call)
             if 0 <= other < best:
                 best = other
             else:
@@ -288,46 +267,35 @@ def seat(begins: Array, starts: Array, others: Array, sizes: Array, queries: Arr
             spread = max(least, spread + 1)
         if best > least and method > 1 and n <= MOST:
             steps = SEARCH if n > EXACT else np.iinfo(np.int64).max
-            best = _search(order, rank, low, starts, others, size, least, best, steps, call)
-        calls[cell] = max(best, fewest)
+            best = _search(cell, least, best, steps, call)
+        calls[c] = max(best, fewest)
     return calls
 
 
 @njit(cache=True, nogil=True)
 def arrange(
-    order: Array,
-    lows: Array,
-    highs: Array,
-    node_of: Array,
-    starts: Array,
-    others: Array,
-    sizes: Array,
-    calls: Array,
-    call: Array,
-    held: Array,
-    firsts: Array,
+    order: Array, lows: Array, highs: Array, node_of: Array, found: ConflictCalls, held: Array, firsts: Array
 ) -> None:
     """Form the calls of the cells that have conflicts, each query in the first call that can take it.
 
-    Where that needs another number of calls than `seat`, its calls are taken, and the queries without conflicts are
-    put on their free seats in order.
+    Where that needs another number of calls than `seat` found, the calls found are taken, and the queries without
+    conflicts fill them up in order.
 
     Parameters
     ----------
     order
-        All queries, cell by cell; those of a cell in the order in which they are seated. Written: call by call.
+        All queries, cell by cell; those of a cell in the order in which they are put in calls. Written: call by call.
     lows, highs
         Where each of the cells lies in `order`.
     node_of
         Node of each query, -1 for those without conflicts.
-    starts, others, sizes, calls, call
-        What `seat` took and gave.
     held
         Number of queries of each call, cell by cell. Written.
     firsts
         Where the calls of each cell begin in `held`.
     """
-    ours = np.empty(call.size, dtype=np.int64)
+    starts, others, sizes = found.starts, found.others, found.sizes
+    ours = np.empty(found.call.size, dtype=np.int64)
     for cell in range(sizes.size):
         low, high = lows[cell], highs[cell]
         nodes, where = node_of[order[low:high]], np.empty(high - low, dtype=np.int64)
@@ -335,10 +303,10 @@ def arrange(
             if v >= 0:
                 ours[v] = -1
         used = first_fit(nodes, starts, others, sizes[cell], ours, where)
-        if used != calls[cell]:
+        if used != found.calls[cell]:
             for v in nodes:
                 if v >= 0:
-                    ours[v] = call[v]
+                    ours[v] = found.call[v]
             used = first_fit(nodes, starts, others, sizes[cell], ours, where)
         number = np.full(used, -1, dtype=np.int64)  # calls in the order of their first queries
         count = np.zeros(used + 1, dtype=np.int64)

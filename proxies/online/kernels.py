@@ -16,22 +16,14 @@ PRICE_IN, PRICE_OUT, CALL, LIMIT = 0, 1, 2, 3
 
 
 @njit(cache=True, nogil=True)
-def choose(
-    utilities: Array,
-    inputs: Array,
-    outputs: Array,
-    table: Array,
-    model: Array,
-    share: Array,
-    entry: Array,
-    price: float,
-    free: float,
-    room: float,
-) -> tuple[int, float, float]:
+def choose(  # wide: an arriving query would wait half a microsecond longer for arrays in a tuple
+    utilities: Array, inputs: Array, outputs: Array, table: Array, model: Array, share: Array, call_cost: Array,
+    price: float, free: float, most: float,
+) -> tuple[int, float, float]:  # fmt: skip
     """Return the best state of a query, the USD of its own tokens there, and its least amortized USD in any state.
 
     The best state is that of greatest ``utility - price * amortized cost``, the cheaper one of equals, among those
-    that bill at most `free`; where none does, the state of least amortized cost among those that bill at most `room`.
+    that bill at most `free`; where none does, the state of least amortized cost among those that bill at most `most`.
 
     Parameters
     ----------
@@ -43,14 +35,14 @@ def choose(
         Prices, shared prompts and limits of the states (4, S), and the model of each: (S,).
     share
         USD of the shared prompt that counts for a query of each state: (S,).
-    entry
-        USD of the shared prompt that it would bill now, 0 where a call with a free seat is open: (S,).
+    call_cost
+        USD of the shared prompt that it would bill now, 0 where a call that is open takes it: (S,).
     price
         Utility per USD.
-    free, room
+    free, most
         USD that the query may bill, and at most.
     """
-    best, best_own, best_score, best_cost = NONE, 0.0, -np.inf, np.inf
+    best, best_own, best_profit, best_cost = NONE, 0.0, -np.inf, np.inf
     last, last_own, last_cost, last_utility = NONE, 0.0, np.inf, -np.inf
     least = np.inf
     for s in range(utilities.size):
@@ -67,35 +59,26 @@ def choose(
         own = t_in * table[PRICE_IN, s] + t_out * table[PRICE_OUT, s]
         cost = own + share[s]
         least = min(least, cost)
-        bill = own + entry[s]
-        if bill > room:
+        bill = own + call_cost[s]
+        if bill > most:
             continue
         if cost < last_cost or (cost == last_cost and u > last_utility):
             last, last_own, last_cost, last_utility = s, own, cost, u
         if bill > free:
             continue
-        score = u - price * cost
-        if score > best_score or (score == best_score and cost < best_cost):
-            best, best_own, best_score, best_cost = s, own, score, cost
+        profit = u - price * cost
+        if profit > best_profit or (profit == best_profit and cost < best_cost):
+            best, best_own, best_profit, best_cost = s, own, profit, cost
     if best == NONE:
         return last, last_own, least
     return best, best_own, least
 
 
 @njit(cache=True, nogil=True)
-def choose_many(
-    utilities: Array,
-    inputs: Array,
-    outputs: Array,
-    table: Array,
-    model: Array,
-    share: Array,
-    entry: Array,
-    price: float,
-    free: float,
-    room: float,
-    states: Array,
-) -> None:
+def choose_many(  # wide: as `choose`
+    utilities: Array, inputs: Array, outputs: Array, table: Array, model: Array, share: Array, call_cost: Array,
+    price: float, free: float, most: float, states: Array,
+) -> None:  # fmt: skip
     """Write the best state of each query, each chosen by itself, to `states`: (N,)."""
     for i in range(states.size):
-        states[i] = choose(utilities[i], inputs[i], outputs[i], table, model, share, entry, price, free, room)[0]
+        states[i] = choose(utilities[i], inputs[i], outputs[i], table, model, share, call_cost, price, free, most)[0]

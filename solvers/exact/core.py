@@ -12,7 +12,8 @@ import numpy.typing as npt
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.solvers.bounds.relaxation import EDGE
 from robatch.solvers.exact import core_kernels
-from robatch.solvers.exact.core_search import Items, Line, Search
+from robatch.solvers.exact.core_kernels import Items
+from robatch.solvers.exact.core_search import Line, Search
 from robatch.solvers.exact.item_aggregation import bundle
 from robatch.solvers.exact.node import Base, Node
 

@@ -1,10 +1,10 @@
 """Numba kernels of the exact search in the core: two half-lists with dominance that meet in the middle.
 
 A class is a query with the states that it may have instead of its best one at the shadow price, its base. Each of
-these items has USD and utility above the base, and a loss: ``price * USD - utility``, never below 0. A plan
-within the budget falls short of the linear bound by the sum of its losses and ``price`` times the USD it leaves.
-So a plan that beats the incumbent has a sum of losses below the incumbent's shortfall, and classes and items
-enter in the order of their losses until none below it is left.
+these items has an incremental cost and utility, above the base, and a reduced cost: ``price * cost - utility``,
+never below 0. A plan within the budget falls short of the linear bound by the sum of its reduced costs and ``price``
+times the USD it leaves. So a plan that beats the incumbent has a sum of reduced costs below the incumbent's
+shortfall, and classes and items enter in the order of their reduced costs until none below it is left.
 
 Each class enters one of two lists of partial plans, the shorter one. A list holds only partial plans that no
 other of it dominates (no more USD and no less utility), by rising USD. The best pair of the two lists is found
@@ -16,10 +16,12 @@ Mathematics 58, 1995; expanding the core: Pisinger, European Journal of Operatio
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
-from robatch.instances.arrays import Array
+from robatch.instances.arrays import Array, IntArray
 
 WORK = 20_000_000  # list entries looked at before the search comes back to look at the clock
 
@@ -33,18 +35,62 @@ POSITION, SIZE_A, SIZE_B, NODES, BEST_A, BEST_B, LARGEST = 0, 1, 2, 3, 4, 5, 6
 SHORTFALL, TOLERANCE, CUT, UP_A, UP_B, DOWN_A, DOWN_B = 0, 1, 2, 3, 4, 5, 6
 
 
+class Items(NamedTuple):
+    """The classes of a core, by rising reduced cost, and their items."""
+
+    first: Array  # first item of each class: (classes + 1,)
+    least: Array  # least reduced cost of its items: (classes,)
+    cost: Array  # incremental cost of each item: (items,)
+    utility: Array  # and utility
+
+    @property
+    def owner(self) -> IntArray:
+        """Class of each item: (items,)."""
+        return np.repeat(np.arange(len(self.least)), np.diff(self.first))
+
+
+class Lists(NamedTuple):
+    """Two lists of partial plans and two spare ones (4, capacity), and their nodes (nodes,)."""
+
+    cost: Array  # above the bases, as the utility
+    utility: Array
+    node: Array  # last node of each partial plan
+    item: Array  # item that it takes beyond that node, -1 for none
+    parent: Array  # node before each node; node 0 takes nothing
+    taken: Array  # item that each node takes
+
+
+class Bounds(NamedTuple):
+    """What a partial plan has to keep to be of use."""
+
+    price: float  # the shadow price
+    limit: float  # its reduced cost, and its shortfall whatever follows, are below this
+    slack: float  # USD between the bases and the budget
+    window: float  # most USD from the bases
+    up: float  # most USD that can be added
+    down: float  # least, below 0
+
+
+class Step(NamedTuple):
+    """An item that partial plans take, and its incremental cost and utility."""
+
+    item: int
+    cost: float
+    utility: float
+
+
 @njit(cache=True, nogil=True)
 def classes(
-    query: Array, state: Array, loss: Array, extra: Array, gain: Array
+    query: Array, state: Array, reduced: Array, cost: Array, utility: Array
 ) -> tuple[Array, Array, Array, Array, Array, Array, Array, float, float]:
-    """Sort the states near the relaxation's optimum, as `sweeps.near` finds them, into classes.
+    """Sort the states near the relaxation's optimum, as `relaxation_kernels.near` finds them, into classes.
 
     Returns
     -------
     tuple
-        Query and base state of each class, its least loss, by rising loss: (classes,). First item of each class:
-        (classes + 1,). State, USD and utility above the base of each item: (items,). And USD and utility of all
-        bases together, counted from where `extra` and `gain` are.
+        Query and base state of each class, and its least reduced cost, which rises: (classes,). First item of each
+        class: (classes + 1,). State, USD and utility above the base of each item: (items,). And USD and utility of
+        all bases together, counted from where `cost` and `utility` are.
     """
     n = query.size
     begins = np.empty(n + 1, dtype=np.int64)
@@ -55,198 +101,194 @@ def classes(
         if j == 0 or query[j] != query[j - 1]:
             begins[count], bases[count] = j, j
             count += 1
-        # among states that lose nothing, the one that is counted from: then little room is left over
-        own = extra[j] == 0.0 and gain[j] == 0.0
+        # among states that lose nothing, the one that is counted from: then little slack is left
+        own = cost[j] == 0.0 and utility[j] == 0.0
         base = bases[count - 1]
-        if own or (loss[j] < loss[base] and not (extra[base] == 0.0 and gain[base] == 0.0)):
+        if own or (reduced[j] < reduced[base] and not (cost[base] == 0.0 and utility[base] == 0.0)):
             bases[count - 1] = j
     begins[count] = n
     for c in range(count):
         least[c] = np.inf
         for j in range(begins[c], begins[c + 1]):
             if j != bases[c]:
-                least[c] = min(least[c], loss[j])
+                least[c] = min(least[c], reduced[j])
     order = np.argsort(least[:count], kind="mergesort")
     first = np.zeros(count + 1, dtype=np.int64)
     item_state = np.empty(n - count, dtype=np.int64)
-    item_extra, item_gain = np.empty(n - count), np.empty(n - count)
-    cost = worth = 0.0
+    item_cost, item_utility = np.empty(n - count), np.empty(n - count)
+    total_cost = total_utility = 0.0
     place = 0
     for c in range(count):
         base = bases[order[c]]
-        cost += extra[base]
-        worth += gain[base]
+        total_cost += cost[base]
+        total_utility += utility[base]
         for j in range(begins[order[c]], begins[order[c] + 1]):
             if j != base:
                 item_state[place] = state[j]
-                item_extra[place] = extra[j] - extra[base]
-                item_gain[place] = gain[j] - gain[base]
+                item_cost[place] = cost[j] - cost[base]
+                item_utility[place] = utility[j] - utility[base]
                 place += 1
         first[c + 1] = place
     chosen = bases[:count][order]
-    return query[chosen], state[chosen], least[:count][order], first, item_state, item_extra, item_gain, cost, worth
+    return (
+        query[chosen], state[chosen], least[:count][order], first, item_state, item_cost, item_utility, total_cost,
+        total_utility,
+    )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
-def merge(
-    size: int, cost: Array, worth: Array, node: Array, item: Array,
-    other_size: int, other_cost: Array, other_worth: Array, other_node: Array, j: int, run: float, rise: float,
-    out_cost: Array, out_worth: Array, out_node: Array, out_item: Array,
-    price: float, limit: float, room: float, window: float, up: float, down: float,
-) -> int:  # fmt: skip
-    """Merge a list with another one in which every partial plan takes item j; drop what is dominated or hopeless.
+def merge(here: int, size: int, there: int, other_size: int, out: int, step: Step, lists: Lists, bounds: Bounds) -> int:
+    """Merge list `here` with list `there`, in which every partial plan takes a step; drop dominated and hopeless ones.
 
-    Hopeless is a partial plan that loses `limit` or more, that stays above `room` even with `down` USD less, or
-    that leaves so much of it, even with `up` USD more, that its shortfall reaches `limit`. One that is further than
-    `window` from the bases is dropped too.
-    Returns the size of the result, -1 if it does not fit.
+    Hopeless is what `bounds` says; with most USD added, its shortfall is what it leaves of the slack at the price.
+    Returns the size of the result, list `out`, or -1 if it does not fit.
     """
+    cost, utility, node, item = lists.cost[here], lists.utility[here], lists.node[here], lists.item[here]
+    other_cost, other_utility, other_node = lists.cost[there], lists.utility[there], lists.node[there]
+    out_cost, out_utility, out_node, out_item = lists.cost[out], lists.utility[out], lists.node[out], lists.item[out]
+    price, limit, slack, window, up, down = bounds
     p = q = kept = 0
     top = -np.inf
     while p < size or q < other_size:
-        c = w = np.inf
+        c = u = np.inf
         if q < other_size:
-            c, w = other_cost[q] + run, other_worth[q] + rise
-        if p < size and (cost[p] < c or (cost[p] == c and worth[p] >= w)):
-            c, w, n, k = cost[p], worth[p], node[p], item[p]
+            c, u = other_cost[q] + step.cost, other_utility[q] + step.utility
+        if p < size and (cost[p] < c or (cost[p] == c and utility[p] >= u)):
+            c, u, n, k = cost[p], utility[p], node[p], item[p]
             p += 1
         else:
-            n, k = other_node[q], j
+            n, k = other_node[q], step.item
             q += 1
-        if w <= top:
+        if u <= top:
             continue
-        loss = price * c - w
-        if loss >= limit or abs(c) > window or c + down > room or loss + price * (room - c - up) >= limit:
+        reduced = price * c - u
+        if reduced >= limit or abs(c) > window or c + down > slack or reduced + price * (slack - c - up) >= limit:
             continue
         if kept == out_cost.size:
             return -1
-        out_cost[kept], out_worth[kept], out_node[kept], out_item[kept] = c, w, n, k
-        top = w
+        out_cost[kept], out_utility[kept], out_node[kept], out_item[kept] = c, u, n, k
+        top = u
         kept += 1
     return kept
 
 
 @njit(cache=True, nogil=True)
-def meet(room: float, size_a: int, size_b: int, cost: Array, worth: Array) -> tuple[float, int, int]:
-    """Return the greatest utility of a pair of partial plans within `room` USD, and the pair."""
+def meet(slack: float, size_a: int, size_b: int, cost: Array, utility: Array) -> tuple[float, int, int]:
+    """Return the greatest utility of a pair of partial plans within `slack` USD, and the pair."""
     best, best_a, best_b = -np.inf, -1, -1
     b = size_b - 1
     for a in range(size_a):
-        while b >= 0 and cost[0, a] + cost[1, b] > room:
+        while b >= 0 and cost[0, a] + cost[1, b] > slack:
             b -= 1
         if b < 0:
             break
-        if worth[0, a] + worth[1, b] > best:
-            best, best_a, best_b = worth[0, a] + worth[1, b], a, b
+        if utility[0, a] + utility[1, b] > best:
+            best, best_a, best_b = utility[0, a] + utility[1, b], a, b
     return best, best_a, best_b
 
 
 @njit(cache=True, nogil=True)
-def search(
-    price: float, room: float, window: float, first: Array, least_loss: Array, extra: Array, gain: Array,
-    cost: Array, worth: Array, node: Array, item: Array, parent: Array, taken: Array, whole: Array, real: Array,
-) -> int:  # fmt: skip
+def spread(q: int, items: Items) -> tuple[float, float]:
+    """Return the most and the least USD that a class can add to its base's."""
+    most = least = 0.0
+    for j in range(items.first[q], items.first[q + 1]):
+        most, least = max(most, items.cost[j]), min(least, items.cost[j])
+    return most, least
+
+
+@njit(cache=True, nogil=True)
+def store(side: int, here: int, size: int, lists: Lists, whole: Array) -> None:
+    """Make a merged list one of the two lists, with a node for each item taken."""
+    for a in range(size):
+        n = lists.node[here, a]
+        if lists.item[here, a] >= 0:
+            lists.parent[whole[NODES]], lists.taken[whole[NODES]] = n, lists.item[here, a]
+            n = whole[NODES]
+            whole[NODES] += 1
+        lists.cost[side, a], lists.utility[side, a] = lists.cost[here, a], lists.utility[here, a]
+        lists.node[side, a] = n
+    whole[SIZE_A + side] = size
+    whole[LARGEST] = max(whole[LARGEST], size)
+
+
+@njit(cache=True, nogil=True)
+def search(price: float, slack: float, window: float, items: Items, lists: Lists, whole: Array, real: Array) -> int:
     """Enter classes until the search is done, or a limit is reached; it goes on where it stopped.
 
     Parameters
     ----------
-    price, room
+    price, slack
         The shadow price, and USD between the bases and the budget.
     window
         USD from the bases beyond which partial plans are dropped: a search for a good plan, not for a proof. inf for
         a proof.
-    first, least_loss
-        First item of each class (classes + 1,), and least loss of its items (classes,), in rising order.
-    extra, gain
-        USD and utility of each item above its class's base.
-    cost, worth, node, item
-        USD, utility, last node and last item of partial plans: two lists, and two spare ones: (4, capacity).
-    parent, taken
-        Node before each node, and the item that it takes: (nodes,). Node 0 takes nothing.
     whole, real
-        The state of the search, see the names above. `CUT` is the least loss of a partial plan that was
+        The state of the search, see the names above. `CUT` is the least reduced cost of a partial plan that was
         dropped for want of space.
     """
     up = down = 0.0
-    for q in range(least_loss.size):
-        most = least = 0.0
-        for j in range(first[q], first[q + 1]):
-            most, least = max(most, extra[j]), min(least, extra[j])
+    for q in range(items.least.size):
+        most, least = spread(q, items)
         up += most
         down += least
     work = 0
-    capacity = cost.shape[1]
-    while whole[POSITION] < least_loss.size:
+    capacity = lists.cost.shape[1]
+    while whole[POSITION] < items.least.size:
         q = whole[POSITION]
         limit = min(real[SHORTFALL] - real[TOLERANCE], real[CUT])
-        if least_loss[q] >= limit:
+        if items.least[q] >= limit:
             break
         if work > WORK:
             return BUSY
         side = 0 if whole[SIZE_A] <= whole[SIZE_B] else 1
         size = whole[SIZE_A + side]
-        if whole[NODES] + capacity > parent.size:
+        if whole[NODES] + capacity > lists.parent.size:
             return NODES_FULL
-        most = least = 0.0
-        for j in range(first[q], first[q + 1]):
-            most, least = max(most, extra[j]), min(least, extra[j])
+        most, least = spread(q, items)
         rest_up, rest_down = up - real[UP_A + side] - most, down - real[DOWN_A + side] - least
+        bounds = Bounds(price, limit, slack, window, rest_up, rest_down)
         # the base comes first: its copies are pruned again, now that less can follow
-        item[2, :size] = -1
-        kept = merge(
-            size, cost[side], worth[side], node[side], item[2],
-            0, cost[side], worth[side], node[side], -1, 0.0, 0.0,
-            cost[3], worth[3], node[3], item[3], price, limit, room, window, rest_up, rest_down,
-        )  # fmt: skip
+        lists.item[side, :size] = -1
+        kept = merge(side, size, side, 0, 3, Step(-1, 0.0, 0.0), lists, bounds)
         here, there = 3, 2
         before = work
-        for j in range(first[q], first[q + 1]):
-            if price * extra[j] - gain[j] >= limit:
+        for j in range(items.first[q], items.first[q + 1]):
+            if price * items.cost[j] - items.utility[j] >= limit:
                 continue
             if work - before > LONG:
                 return TOO_LONG
             work += kept + size
-            kept = merge(
-                kept, cost[here], worth[here], node[here], item[here],
-                size, cost[side], worth[side], node[side], j, extra[j], gain[j],
-                cost[there], worth[there], node[there], item[there], price, limit, room, window, rest_up, rest_down,
-            )  # fmt: skip
+            step = Step(j, items.cost[j], items.utility[j])
+            kept = merge(here, kept, side, size, there, step, lists, bounds)
             if kept < 0:
                 return LISTS_FULL
             here, there = there, here
         real[UP_A + side] += most
         real[DOWN_A + side] += least
-        for a in range(kept):
-            n = node[here, a]
-            if item[here, a] >= 0:
-                parent[whole[NODES]], taken[whole[NODES]] = n, item[here, a]
-                n = whole[NODES]
-                whole[NODES] += 1
-            cost[side, a], worth[side, a], node[side, a] = cost[here, a], worth[here, a], n
-        whole[SIZE_A + side] = kept
-        whole[LARGEST] = max(whole[LARGEST], kept)
+        store(side, here, kept, lists, whole)
         whole[POSITION] = q + 1
         work += whole[SIZE_A] + whole[SIZE_B]
-        value, a, b = meet(room, whole[SIZE_A], whole[SIZE_B], cost, worth)
-        if price * room - value < real[SHORTFALL]:
-            real[SHORTFALL] = price * room - value
-            whole[BEST_A], whole[BEST_B] = node[0, a], node[1, b]
+        value, a, b = meet(slack, whole[SIZE_A], whole[SIZE_B], lists.cost, lists.utility)
+        if price * slack - value < real[SHORTFALL]:
+            real[SHORTFALL] = price * slack - value
+            whole[BEST_A], whole[BEST_B] = lists.node[0, a], lists.node[1, b]
     return DONE
 
 
 @njit(cache=True, nogil=True)
-def drop_worst(keep: int, price: float, cost: Array, worth: Array, node: Array, whole: Array, real: Array) -> None:
-    """Drop the partial plans that lose most, until at most `keep` are left in each list."""
+def drop_worst(keep: int, price: float, lists: Lists, whole: Array, real: Array) -> None:
+    """Drop the partial plans of greatest reduced cost, until at most `keep` are left in each list."""
+    cost, utility, node = lists.cost, lists.utility, lists.node
     for side in range(2):
         size = whole[SIZE_A + side]
         if size <= keep:
             continue
-        losses = price * cost[side, :size] - worth[side, :size]
-        cut = np.partition(losses, keep)[keep]
+        reduced = price * cost[side, :size] - utility[side, :size]
+        cut = np.partition(reduced, keep)[keep]
         kept = 0
         for a in range(size):
-            if losses[a] < cut:
-                cost[side, kept], worth[side, kept], node[side, kept] = cost[side, a], worth[side, a], node[side, a]
+            if reduced[a] < cut:
+                cost[side, kept], utility[side, kept], node[side, kept] = cost[side, a], utility[side, a], node[side, a]
                 kept += 1
         whole[SIZE_A + side] = kept
         real[CUT] = min(real[CUT], max(cut, 0.0))

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from robatch.instances.arrays import FloatArray, IntArray
 from robatch.solvers.exact import core_kernels as kernels
+from robatch.solvers.exact.core_kernels import Items, Lists
 from robatch.solvers.search_limits import Work
 
 SMALLEST_LIST, LARGEST_LIST = 1 << 10, 1 << 20  # partial plans in a list
 MAX_NODES = 1 << 26  # steps of partial plans that are kept to tell which items a plan takes: 512 MiB
-
-
-class Items(NamedTuple):
-    """First item of each class (classes + 1,), least loss of its items, and incremental cost and utility of each."""
-
-    first: IntArray
-    least: FloatArray
-    cost: FloatArray
-    utility: FloatArray
-
-    @property
-    def owner(self) -> IntArray:
-        """Class of each item."""
-        return np.repeat(np.arange(len(self.least)), np.diff(self.first))
 
 
 class Line(NamedTuple):
@@ -70,7 +55,7 @@ class Search:
         self.items, self.line, self.work = items, line, work
         self.tolerance, self.out, self.window = tolerance, out, window
         self.least_shortfall = 0.0
-        self.lists = Lists(SMALLEST_LIST)
+        self.lists = new_lists(SMALLEST_LIST)
         self.whole, self.real = np.zeros(7, dtype=np.int64), np.zeros(7)
         self.whole[[kernels.SIZE_A, kernels.SIZE_B, kernels.NODES]] = 1
         self.whole[[kernels.BEST_A, kernels.BEST_B]] = -1
@@ -92,18 +77,20 @@ class Search:
 
     def go(self, patience: float = math.inf) -> None:
         """Search until it has ended, lists are full, or the patience, in list entries, is over."""
-        lists, code, dropped = self.lists, kernels.BUSY, False
+        code, dropped = kernels.BUSY, False
         while code != kernels.DONE and patience > 0.0 and not self.ended:
-            code = kernels.search(*self.line, self.window, *self.items, *lists.arrays, self.whole, self.real)
-            if code == kernels.NODES_FULL and len(lists.parent) < MAX_NODES:
-                lists.grow(nodes=True)
+            lists = self.lists
+            capacity, nodes = lists.cost.shape[1], len(lists.parent)
+            code = kernels.search(*self.line, self.window, self.items, lists, self.whole, self.real)
+            if code == kernels.NODES_FULL and nodes < MAX_NODES:
+                self.lists = copied(lists, new_lists(capacity, 4 * nodes))
             elif code == kernels.NODES_FULL:
                 break
-            elif code == kernels.LISTS_FULL and lists.capacity < LARGEST_LIST:
-                lists.grow()
+            elif code == kernels.LISTS_FULL and capacity < LARGEST_LIST:
+                self.lists = copied(lists, new_lists(4 * capacity, nodes))
             elif code in (kernels.LISTS_FULL, kernels.TOO_LONG) and not dropped and patience == math.inf:
                 dropped = True  # go on with the best of them for a while, to find a better incumbent
-                kernels.drop_worst(lists.capacity // 8, self.line.price, *lists.arrays[:3], self.whole, self.real)
+                kernels.drop_worst(capacity // 8, self.line.price, lists, self.whole, self.real)
             elif code in (kernels.LISTS_FULL, kernels.TOO_LONG):
                 break
             patience -= kernels.WORK if code == kernels.BUSY else 0.0
@@ -114,37 +101,24 @@ class Search:
 
     def found(self) -> list[int]:
         """Return the items of the best plan found, none if none was found."""
-        if self.whole[kernels.BEST_A] < 0:
-            return []
-        return self.lists.items(int(self.whole[kernels.BEST_A])) + self.lists.items(int(self.whole[kernels.BEST_B]))
-
-
-class Lists:
-    """The arrays of a search: four lists of partial plans, and their nodes."""
-
-    def __init__(self, capacity: int, nodes: int = 0) -> None:
-        self.capacity = capacity
-        self.cost, self.utility = np.zeros((4, capacity)), np.zeros((4, capacity))
-        self.node, self.item = np.zeros((4, capacity), dtype=np.int64), np.zeros((4, capacity), dtype=np.int64)
-        nodes = max(nodes, 4 * capacity)
-        self.parent, self.taken = np.zeros(nodes, dtype=np.int32), np.zeros(nodes, dtype=np.int32)
-
-    @property
-    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
-        """The arrays in the order of `kernels.search`."""
-        return self.cost, self.utility, self.node, self.item, self.parent, self.taken
-
-    def grow(self, nodes: bool = False) -> None:
-        """Make room for four times as many partial plans in a list, or nodes."""
-        bigger = Lists(self.capacity, 4 * len(self.parent)) if nodes else Lists(4 * self.capacity, len(self.parent))
-        for mine, theirs in zip(self.arrays, bigger.arrays, strict=True):
-            theirs[..., : mine.shape[-1]] = mine
-        self.__dict__.update(bigger.__dict__)
-
-    def items(self, node: int) -> list[int]:
-        """Return the items that lead to a node."""
         items = []
-        while node > 0:
-            items.append(int(self.taken[node]))
-            node = int(self.parent[node])
+        for node in self.whole[[kernels.BEST_A, kernels.BEST_B]].tolist():
+            while node > 0:
+                items.append(int(self.lists.taken[node]))
+                node = int(self.lists.parent[node])
         return items
+
+
+def new_lists(capacity: int, nodes: int = 0) -> Lists:
+    """Return empty lists with space for so many partial plans, and for so many nodes."""
+    cost, utility = np.zeros((4, capacity)), np.zeros((4, capacity))
+    node, item = np.zeros((4, capacity), dtype=np.int64), np.zeros((4, capacity), dtype=np.int64)
+    nodes = max(nodes, 4 * capacity)
+    return Lists(cost, utility, node, item, np.zeros(nodes, dtype=np.int32), np.zeros(nodes, dtype=np.int32))
+
+
+def copied(lists: Lists, bigger: Lists) -> Lists:
+    """Return bigger lists with the same partial plans and nodes."""
+    for mine, theirs in zip(lists, bigger, strict=True):
+        theirs[..., : mine.shape[-1]] = mine
+    return bigger

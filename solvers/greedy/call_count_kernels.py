@@ -1,17 +1,14 @@
-"""Kernels that search over call counts: which calls to open, and who sits in them.
+"""Numba kernels that search over call counts: which calls to open, and who is answered in them.
 
-Given how many calls each state has, and so how many seats, the best assignment at a price of USD is a transportation
+Given how many calls each state has, and so its capacity, the best assignment at a price of USD is a transportation
 problem with few sinks, the states: it is kept optimal by shortest augmenting paths over the states, whose arcs are
 the cheapest query to move between two states (Ford and Fulkerson, "Flows in Networks", 1962). The call counts
 themselves are searched by simulated annealing (Kirkpatrick, Gelatt and Vecchi, Science 220, 1983).
-
-All kernels take queries sorted by group, `start` (groups + 1) saying where each begins; `value` (M, S) utility less
-price times own USD, -inf where a state is not allowed; `utility` and `own` (M, S); `prompt` (S,), USD of a call;
-`size` (S,), the batch size. `total` holds utility and own USD of all queries, `held` (groups, S) the queries of each
-cell, those included that are not searched over.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -23,30 +20,79 @@ NOISE = 1e-13  # a shorter path is shorter by more than this
 SWAPS = 40  # single moves and swaps that fit a plan to its budget, at most
 
 
+class Queries(NamedTuple):
+    """The queries that a search moves, sorted by group, and their states."""
+
+    start: Array  # where each group begins: (groups + 1,)
+    group: Array  # group of each query: (M,)
+    profit: Array  # utility less price times token cost, -inf where a state is not allowed: (M, S)
+    utility: Array  # below 0 where a state is not allowed: (M, S)
+    own: Array  # token cost in USD: (M, S)
+    call_price: Array  # USD of a call: (S,)
+    size: Array  # batch size: (S,)
+
+
+class Assigned(NamedTuple):
+    """An assignment and its sums, which are changed in place."""
+
+    states: Array  # (M,)
+    counts: Array  # queries of each group and state, those included that are not searched over: (groups, S)
+    total: Array  # utility, and USD
+
+
+class Terms(NamedTuple):
+    """What a search may spend, and how it cools."""
+
+    budget: float  # USD
+    price: float  # utility per USD
+    under: float  # what a USD counts below the budget
+    over: float  # and above
+    rounds: int  # changes to try
+    hot: float  # first temperature, in utility
+    cold: float  # last one
+
+
+class Paths(NamedTuple):
+    """The graph of a group's states in which shortest paths are found."""
+
+    arc: Array  # least loss of moving a query from a state to another: (S, S)
+    mover: Array  # that query: (S, S)
+    live: Array  # states with queries or calls: (S,)
+    distance: Array  # least loss of moving on to free capacity: (S,)
+    following: Array  # next state on that way, -1 at its end: (S,)
+    capacity: Array  # queries that the calls of each state take: (S,)
+
+
 @njit(cache=True, nogil=True)
-def arcs(s: int, begin: int, end: int, states: Array, value: Array, arc: Array, mover: Array) -> None:
+def energy(bill: float, utility: float, terms: Terms) -> float:
+    """Return what annealing minimizes: what the distance from the budget counts, less utility."""
+    return (terms.under if bill < terms.budget else terms.over) * (bill - terms.budget) - utility
+
+
+@njit(cache=True, nogil=True)
+def arcs(s: int, g: int, queries: Queries, states: Array, paths: Paths) -> None:
     """Find, for a state, the query of least loss that can move to each other state."""
-    width = value.shape[1]
+    arc, mover, profit = paths.arc, paths.mover, queries.profit
+    width = profit.shape[1]
     for t in range(width):
         arc[s, t], mover[s, t] = FAR, -1
-    for i in range(begin, end):
+    for i in range(queries.start[g], queries.start[g + 1]):
         if states[i] == s:
-            here = value[i, s]
+            here = profit[i, s]
             for t in range(width):
-                loss = here - value[i, t]
+                loss = here - profit[i, t]
                 if loss < arc[s, t]:
                     arc[s, t], mover[s, t] = loss, i
     arc[s, s] = FAR
 
 
 @njit(cache=True, nogil=True)
-def distances(
-    live: Array, count: int, held: Array, seats: Array, arc: Array, distance: Array, following: Array
-) -> None:
-    """Find the least loss of bringing a query from each live state to a free seat, directly or by moving others on."""
+def distances(count: int, counts: Array, paths: Paths) -> None:
+    """Find the least loss of bringing a query from each live state to free capacity, directly or by moving others."""
+    live, arc, distance, following = paths.live, paths.arc, paths.distance, paths.following
     for x in range(count):
         s = live[x]
-        distance[s], following[s] = (0.0 if held[s] < seats[s] else FAR), -1
+        distance[s], following[s] = (0.0 if counts[s] < paths.capacity[s] else FAR), -1
     for _ in range(count):
         changed = False
         for x in range(count):
@@ -60,105 +106,97 @@ def distances(
 
 
 @njit(cache=True, nogil=True)
-def augment(
-    s: int, begin: int, end: int, states: Array, value: Array, utility: Array, own: Array, held: Array, total: Array,
-    arc: Array, mover: Array, following: Array,
-) -> bool:  # fmt: skip
-    """Move one query along each arc of the path from a state to a free seat; False if the path runs in a circle."""
+def augment(s: int, g: int, queries: Queries, now: Assigned, paths: Paths) -> bool:
+    """Move one query along each arc of the path from a state to free capacity; False if the path runs in a circle."""
+    following, counts, total = paths.following, now.counts[g], now.total
     length, t = 0, s
     while following[t] >= 0:
         t = following[t]
         length += 1
-        if length > held.size:
+        if length > counts.size:
             return False
     here = s
     while following[here] >= 0:
-        there, i = following[here], mover[here, following[here]]
-        states[i] = there
-        held[here] -= 1
-        held[there] += 1
-        total[0] += utility[i, there] - utility[i, here]
-        total[1] += own[i, there] - own[i, here]
+        there, i = following[here], paths.mover[here, following[here]]
+        now.states[i] = there
+        counts[here] -= 1
+        counts[there] += 1
+        total[0] += queries.utility[i, there] - queries.utility[i, here]
+        total[1] += queries.own[i, there] - queries.own[i, here]
         here = there
     here = s
-    arcs(here, begin, end, states, value, arc, mover)
+    arcs(here, g, queries, now.states, paths)
     while following[here] >= 0:
         here = following[here]
-        arcs(here, begin, end, states, value, arc, mover)
+        arcs(here, g, queries, now.states, paths)
     return True
 
 
 @njit(cache=True, nogil=True)
-def settle(
-    begin: int, end: int, states: Array, value: Array, utility: Array, own: Array, held: Array, seats: Array,
-    total: Array, arc: Array, mover: Array, live: Array, distance: Array, following: Array,
-) -> bool:  # fmt: skip
-    """Seat a group's queries as well as its seats allow; False if they do not suffice."""
-    for _ in range(4 * (end - begin) + 4 * held.size):
+def reassign(g: int, queries: Queries, now: Assigned, paths: Paths) -> bool:
+    """Assign a group's queries as well as the capacities allow; False if these do not suffice."""
+    counts, capacity, distance = now.counts[g], paths.capacity, paths.distance
+    for _ in range(4 * (queries.start[g + 1] - queries.start[g]) + 4 * counts.size):
         count = 0
-        for s in range(held.size):
-            if held[s] > 0 or seats[s] > 0:
-                live[count] = s
+        for s in range(counts.size):
+            if counts[s] > 0 or capacity[s] > 0:
+                paths.live[count] = s
                 count += 1
-        distances(live, count, held, seats, arc, distance, following)
+        distances(count, counts, paths)
         chosen, crowded = -1, False
         for x in range(count):
-            s = live[x]
-            if held[s] > seats[s]:
+            s = paths.live[x]
+            if counts[s] > capacity[s]:
                 if not crowded or distance[s] < distance[chosen]:
                     chosen, crowded = s, True
             elif not crowded and distance[s] < (-1e-12 if chosen < 0 else distance[chosen]):
                 chosen = s
         if chosen < 0:
             return True
-        if distance[chosen] == FAR or not augment(
-            chosen, begin, end, states, value, utility, own, held, total, arc, mover, following
-        ):
+        if distance[chosen] == FAR or not augment(chosen, g, queries, now, paths):
             return False
     return False
 
 
 @njit(cache=True, nogil=True)
-def fit(
-    begin: int, end: int, states: Array, utility: Array, own: Array, held: Array, total: Array, prompts: float,
-    prompt: Array, size: Array, budget: float, steps: int,
-) -> float:  # fmt: skip
-    """Fit a group's queries to the budget by single moves to free seats and by swaps; return the USD of all calls.
+def ratio(gain: float, cost: float, over: float) -> float:
+    """Return how a change of utility and USD ranks, the least first; FAR where it is of no use.
+
+    Above the budget, by `over` USD, it is the loss per USD that is needed; within it, the gain of what it pays for.
+    """
+    if over > 0.0:
+        return -gain / min(-cost, over) if cost < 0.0 else FAR
+    return -gain if gain > 1e-12 and cost <= -over else FAR
+
+
+@njit(cache=True, nogil=True)
+def fit(g: int, queries: Queries, now: Assigned, prompts: float, budget: float, steps: int) -> float:
+    """Fit a group's queries to the budget by single moves to free capacity and by swaps; return the USD of all calls.
 
     Above the budget, the change of least loss per USD that is needed is made; within it, the one of most utility.
     """
+    states, counts, total = now.states, now.counts[g], now.total
+    utility, own, call_price, size = queries.utility, queries.own, queries.call_price, queries.size
     for _ in range(steps):
         over = total[1] + prompts - budget
         first, other, to, best = -1, -1, -1, FAR
-        for i in range(begin, end):
+        for i in range(queries.start[g], queries.start[g + 1]):
             s = states[i]
-            ends = prompt[s] if (held[s] - 1) % size[s] == 0 else 0.0
-            for t in range(held.size):
-                if t == s or held[t] % size[t] == 0 or utility[i, t] < 0.0:
+            ends = call_price[s] if (counts[s] - 1) % size[s] == 0 else 0.0
+            for t in range(counts.size):
+                if t == s or counts[t] % size[t] == 0 or utility[i, t] < 0.0:
                     continue
-                gain, cost = utility[i, t] - utility[i, s], own[i, t] - own[i, s] - ends
-                if over > 0.0 and cost < 0.0:
-                    score = -gain / min(-cost, over)
-                elif over <= 0.0 and gain > 1e-12 and cost <= -over:
-                    score = -gain
-                else:
-                    continue
-                if score < best:
-                    first, other, to, best = i, -1, t, score
-            for j in range(i + 1, end):
+                rank = ratio(utility[i, t] - utility[i, s], own[i, t] - own[i, s] - ends, over)
+                if rank < best:
+                    first, other, to, best = i, -1, t, rank
+            for j in range(i + 1, queries.start[g + 1]):
                 t = states[j]
+                if t == s or utility[i, t] < 0.0 or utility[j, s] < 0.0:
+                    continue
                 gain = (utility[i, t] + utility[j, s]) - (utility[i, s] + utility[j, t])
-                if t == s or (over <= 0.0 and gain <= 1e-12) or utility[i, t] < 0.0 or utility[j, s] < 0.0:
-                    continue
-                cost = (own[i, t] + own[j, s]) - (own[i, s] + own[j, t])
-                if over > 0.0 and cost < 0.0:
-                    score = -gain / min(-cost, over)
-                elif over <= 0.0 and cost <= -over:
-                    score = -gain
-                else:
-                    continue
-                if score < best:
-                    first, other, to, best = i, j, t, score
+                rank = ratio(gain, (own[i, t] + own[j, s]) - (own[i, s] + own[j, t]), over)
+                if rank < best:
+                    first, other, to, best = i, j, t, rank
         if first < 0:
             break
         s = states[first]
@@ -170,15 +208,18 @@ def fit(
             total[1] += own[other, s] - own[other, to]
             states[other] = s
         else:
-            held[s] -= 1
-            held[to] += 1
-            prompts -= prompt[s] if held[s] % size[s] == 0 else 0.0
+            counts[s] -= 1
+            counts[to] += 1
+            prompts -= call_price[s] if counts[s] % size[s] == 0 else 0.0
     return prompts
 
 
 @njit(cache=True, nogil=True)
-def propose(calls: Array, free: int, size: Array, likely: Array, rng: np.random.Generator) -> bool:
-    """Change the call counts of a group (S,) at random, so that its seats still suffice; False if nothing changed."""
+def propose(calls: Array, free: int, size: Array, promising: Array, rng: np.random.Generator) -> bool:
+    """Change a group's call counts (S,) at random, so that its capacity suffices; False if nothing changed.
+
+    Of its present capacity, `free` is not used; calls are opened in `promising` states, the first of them most often.
+    """
     width, some = size.size, 0
     for s in range(width):
         some += calls[s] > 0
@@ -190,7 +231,7 @@ def propose(calls: Array, free: int, size: Array, likely: Array, rng: np.random.
                 break
             skip -= 1
     draw, kind = rng.random(), rng.random()
-    t = likely[np.int64(draw * draw * likely.size)]
+    t = promising[np.int64(draw * draw * promising.size)]
     if kind < 0.25:  # a call less; the seats that are missing then in another state
         missing = size[s] - free
         if missing > 0 and t == s:
@@ -208,7 +249,7 @@ def propose(calls: Array, free: int, size: Array, likely: Array, rng: np.random.
         missing = size[s] - size[t] - free
         if missing > 0:
             draw = rng.random()
-            third = likely[np.int64(draw * draw * likely.size)]
+            third = promising[np.int64(draw * draw * promising.size)]
             third = t if third == s else third
             calls[third] += -(-missing // size[third])
     else:  # a call more, and calls less in any states
@@ -222,116 +263,99 @@ def propose(calls: Array, free: int, size: Array, likely: Array, rng: np.random.
 
 
 @njit(cache=True, nogil=True)
-def search(
-    start: Array, states: Array, held: Array, total: Array, value: Array, utility: Array, own: Array, prompt: Array,
-    size: Array, likely: Array, budget: float, price: float, under: float, over: float, rounds: int, fits: int,
-    hot: float, cold: float, rng: np.random.Generator, best: Array, reached: float,
+def open_calls(queries: Queries, now: Assigned, calls: Array, paths: Paths) -> float:
+    """Open the calls that an assignment needs, reassign its queries to them, and return the USD of all calls."""
+    prompts = 0.0
+    for g in range(calls.shape[0]):
+        for s in range(calls.shape[1]):
+            arcs(s, g, queries, now.states, paths)
+            paths.capacity[s] = -(-now.counts[g, s] // queries.size[s]) * queries.size[s]
+        reassign(g, queries, now, paths)
+        for s in range(calls.shape[1]):
+            calls[g, s] = -(-now.counts[g, s] // queries.size[s])
+            prompts += queries.call_price[s] * calls[g, s]
+    return prompts
+
+
+@njit(cache=True, nogil=True)
+def copied(now: Assigned) -> Assigned:
+    """Return a copy."""
+    return Assigned(now.states.copy(), now.counts.copy(), now.total.copy())
+
+
+@njit(cache=True, nogil=True)
+def search(  # long: a round of annealing reads as one
+    queries: Queries, now: Assigned, promising: Array, terms: Terms, fits: int, rng: np.random.Generator,
+    best: Array, reached: float,
 ) -> float:  # fmt: skip
-    """Search over call counts for the most utility within the budget.
+    """Search over call counts for the most utility within the budget; return the utility of `best`.
 
     Parameters
     ----------
-    start, value, utility, own, prompt, size
-        See above.
-    states, held, total
-        An assignment that is best for its value when each query pays its share of a full call, and its counts;
-        they are changed.
-    likely
-        States in which to open calls, the likeliest first, of each group: (groups, S).
-    budget
-        USD of these queries and of all calls.
-    price, under, over
-        Utility per USD: as the relaxation has it; what a USD counts below the budget, and above.
-    rounds, fits
-        Changes to try; times that an assignment may be fitted to the budget.
-    hot, cold
-        First and last temperature, in utility.
+    now
+        Best for its profit when each query pays its share of a full call; its total is of token cost. It is changed.
+    promising
+        States in which to open calls, the most promising first, of each group: (groups, S).
+    fits
+        Times that an assignment may be fitted to the budget.
     rng
         Makes the random choices.
     best, reached
         Receives the best assignment within the budget, if it has more utility than `reached`.
-
-    Returns
-    -------
-    float
-        The utility of `best`.
     """
-    groups, width = held.shape
-    arc, mover = np.empty((width, width)), np.empty((width, width), dtype=np.int64)
-    live, seats = np.empty(width, dtype=np.int64), np.empty(width, dtype=np.int64)
-    distance, following = np.empty(width), np.empty(width, dtype=np.int64)
+    start, size, counts, total = queries.start, queries.size, now.counts, now.total
+    groups, width = counts.shape
+    paths = Paths(
+        np.empty((width, width)), np.empty((width, width), dtype=np.int64), np.empty(width, dtype=np.int64),
+        np.empty(width), np.empty(width, dtype=np.int64), np.empty(width, dtype=np.int64),
+    )  # fmt: skip
     calls = np.zeros((groups, width), dtype=np.int64)
-    prompts = 0.0
-    for g in range(groups):
-        begin, end = start[g], start[g + 1]
-        for s in range(width):
-            arcs(s, begin, end, states, value, arc, mover)
-            seats[s] = -(-held[g, s] // size[s]) * size[s]
-        settle(
-            begin, end, states, value, utility, own, held[g], seats, total, arc, mover, live, distance, following,
-        )  # fmt: skip
-        for s in range(width):
-            calls[g, s] = -(-held[g, s] // size[s])
-            prompts += prompt[s] * calls[g, s]
-    before, held_before, calls_before = states.copy(), np.empty_like(held[0]), np.empty_like(held[0])
-    arc_before, mover_before, total_before = arc.copy(), mover.copy(), total.copy()
-    tried, tried_held, tried_total = states.copy(), held[0].copy(), total.copy()
-    bill = total[1] + prompts
-    energy = (under if bill < budget else over) * (bill - budget) - total[0]
-    cooling, heat, current = (cold / hot) ** (1.0 / max(rounds, 1)), hot, groups - 1
-    if bill <= budget and total[0] > reached:
+    prompts = open_calls(queries, now, calls, paths)
+    before, tried, calls_before = copied(now), copied(now), calls[0].copy()
+    arc, mover = paths.arc.copy(), paths.mover.copy()
+    bill, heat, current = total[1] + prompts, terms.hot, groups - 1
+    level, cooling = energy(bill, total[0], terms), (terms.cold / terms.hot) ** (1.0 / max(terms.rounds, 1))
+    if bill <= terms.budget and total[0] > reached:
         reached = total[0]
-        best[:] = states
-    for round_ in range(rounds):
+        best[:] = now.states
+    for round_ in range(terms.rounds):
         heat *= cooling
         g = 0
         if groups > 1:  # that of a random query
-            g = int(np.searchsorted(start, int(rng.random() * states.size), side="right")) - 1
-        begin, end = start[g], start[g + 1]
+            g = int(np.searchsorted(start, int(rng.random() * now.states.size), side="right")) - 1
         if g != current:
             for s in range(width):
-                arcs(s, begin, end, states, value, arc, mover)
+                arcs(s, g, queries, now.states, paths)
             current = g
-        free = 0
-        for s in range(width):
-            calls_before[s], held_before[s] = calls[g, s], held[g, s]
-            free += calls[g, s] * size[s] - held[g, s]
-        if not propose(calls[g], free, size, likely[g], rng):
+        calls_before[:], before.counts[g] = calls[g], counts[g]
+        if not propose(calls[g], (calls[g] * size - counts[g]).sum(), size, promising[g], rng):
             continue
-        arc_before[:], mover_before[:], total_before[:] = arc, mover, total
-        before[begin:end] = states[begin:end]
-        for s in range(width):
-            seats[s] = calls[g, s] * size[s]
-        accepted = settle(
-            begin, end, states, value, utility, own, held[g], seats, total, arc, mover, live, distance, following,
-        )  # fmt: skip
-        changed, new_energy = prompts, energy
+        begin, end = start[g], start[g + 1]
+        arc[:], mover[:], before.total[:] = paths.arc, paths.mover, total
+        before.states[begin:end] = now.states[begin:end]
+        paths.capacity[:] = calls[g] * size
+        accepted = reassign(g, queries, now, paths)
+        changed, new_level = prompts, level
         if accepted:
             for s in range(width):
-                calls[g, s] = -(-held[g, s] // size[s])
-                changed += prompt[s] * (calls[g, s] - calls_before[s])
+                calls[g, s] = -(-counts[g, s] // size[s])
+                changed += queries.call_price[s] * (calls[g, s] - calls_before[s])
             bill = total[1] + changed
-            new_energy = (under if bill < budget else over) * (bill - budget) - total[0]
-            # what it is worth once its bill is brought to the budget
-            if (
-                fits > 0
-                and total[0] - price * (bill - budget) > reached + 1e-9
-                and (bill <= budget or 4 * round_ > rounds)
-            ):
+            new_level = energy(bill, total[0], terms)
+            hoped = total[0] - terms.price * (bill - terms.budget)  # its utility once its bill is brought to the budget
+            if fits > 0 and hoped > reached + 1e-9 and (bill <= terms.budget or 4 * round_ > terms.rounds):
                 fits -= 1
-                tried[:], tried_held[:], tried_total[:] = states, held[g], total
-                after = fit(
-                    begin, end, tried, utility, own, tried_held, tried_total, changed, prompt, size, budget, SWAPS,
-                )  # fmt: skip
-                if tried_total[1] + after <= budget and tried_total[0] > reached + 1e-12:
-                    reached = tried_total[0]
-                    best[:] = tried
-            rise = new_energy - energy
+                tried.states[:], tried.counts[g], tried.total[:] = now.states, counts[g], total
+                after = fit(g, queries, tried, changed, terms.budget, SWAPS)
+                if tried.total[1] + after <= terms.budget and tried.total[0] > reached + 1e-12:
+                    reached = tried.total[0]
+                    best[:] = tried.states
+            rise = new_level - level
             accepted = rise <= 0.0 or rng.random() < np.exp(-rise / heat)
         if accepted:
-            energy, prompts = new_energy, changed
+            level, prompts = new_level, changed
         else:
-            states[begin:end] = before[begin:end]
-            arc[:], mover[:], total[:] = arc_before, mover_before, total_before
-            held[g], calls[g] = held_before, calls_before
+            now.states[begin:end] = before.states[begin:end]
+            paths.arc[:], paths.mover[:], total[:] = arc, mover, before.total
+            counts[g], calls[g] = before.counts[g], calls_before
     return reached

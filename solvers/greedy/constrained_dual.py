@@ -22,7 +22,7 @@ from robatch.instances.kernels import Flat
 from robatch.solvers.bounds.relaxation import ROUNDING, sample
 from robatch.solvers.bounds.threads import over_ranges
 from robatch.solvers.greedy import constrained_kernels as kernels
-from robatch.solvers.greedy.constrained_kernels import Sides
+from robatch.solvers.greedy.constrained_kernels import Multipliers, Sides
 
 PARTS = 16  # ranges of queries at most: they do not depend on the threads
 TEMPERATURE = 0.05  # the first one, in utility
@@ -88,12 +88,12 @@ class Dual:
         self.groups = (len(most) - self.first) // 2
         self.passes = 0
 
-    def multipliers(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def multipliers(self, x: FloatArray) -> Multipliers:
         """Return unscaled multipliers as the kernels take them."""
         prices = x / self.scale
         by_model = np.ascontiguousarray(prices[1 : self.first].reshape(3, self.models))
         by_group = np.ascontiguousarray(prices[self.first :].reshape(2, self.groups).T)
-        return prices[:1], by_model, by_group
+        return Multipliers(prices[:1], by_model, by_group)
 
     def at(self, x: FloatArray, temperature: float) -> Point:
         """Evaluate at scaled multipliers of at least 0."""
@@ -113,7 +113,7 @@ class Dual:
         ranges = [(rows * j // count, rows * (j + 1) // count) for j in range(count)]
         parts = over_ranges(
             lambda begin, end: kernels.dual(
-                begin, end, temperature, *multipliers, states, margin, self.flat, self.sides
+                begin, end, temperature, multipliers, states, margin, self.flat, self.sides
             ),
             ranges,
             self.threads,

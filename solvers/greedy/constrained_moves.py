@@ -1,8 +1,8 @@
 """Numba kernels that move queries between states while every constraint is counted along.
 
-A move is worth what utility it gains, less what it uses of each row at given multipliers; what it adds to the
-violation of the rows counts `rho` times. All kernels of a file and their helpers share it, since a compiled cache
-does not see changes in other files.
+The reduced profit of a move is the utility that it gains, less what it uses of each row at given multipliers; what it
+adds to the violation of the rows counts `rho` times. A kernel calls only helpers of its own file, so that all kernels
+that move a query stand in this one.
 """
 
 from __future__ import annotations
@@ -12,55 +12,53 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from robatch.instances.arrays import Array
+from robatch.instances.arrays import NOT_ALLOWED, Array
 from robatch.instances.kernels import Flat
 from robatch.solvers.greedy.constrained_kernels import Sides
 
 LOOKED_AT = 256  # queries of a group and state that are looked at for one call
 ANY = 1e-3  # what any violation counts, however small, so that it is not worth keeping
-TINY = 1e-12  # utility, or worth in utility, that counts as none
+TINY = 1e-12  # utility, or reduced profit, that counts as none
 
 
 class Tally(NamedTuple):
-    """An assignment and what it uses of each row; the arrays are changed in place.
+    """An assignment and what it uses of each row; the arrays are changed in place."""
 
-    Attributes
-    ----------
-    states
-        State of each query: (N,).
-    counts
-        Queries of each group in each state: (groups, S).
-    use, most
-        Use and right-hand side of each row: (rows,).
-    weight
-        What one unit of violation of each row counts: (rows,).
-    price
-        Multiplier of each row: (rows,).
-    totals
-        Utility, and the number of violated rows: (2,).
-    row, by
-        Space for the rows that a move touches and what it adds to them: (16,).
-    """
+    states: Array  # state of each query: (N,)
+    counts: Array  # queries of each group in each state: (groups, S)
+    use: Array  # use of each row: (rows,)
+    most: Array  # right-hand side of each row
+    weight: Array  # what one unit of violation of each row counts
+    price: Array  # multiplier of each row
+    totals: Array  # utility, and the number of violated rows: (2,)
+    row: Array  # space for the rows that a move touches: (16,)
+    by: Array  # and for what it adds to them
 
-    states: Array
-    counts: Array
-    use: Array
-    most: Array
-    weight: Array
-    price: Array
-    totals: Array
-    row: Array
-    by: Array
+
+class Prices(NamedTuple):
+    """What a query's utility, USD and rows count while rows are violated."""
+
+    heavy: float  # weight of utility in the query's group
+    dear: float  # price of a USD there
+    by_row: Array  # price of each row before those of groups: (1 + 3 K,)
+
+
+class Block(NamedTuple):
+    """Queries that would leave a state together, those that lose least first."""
+
+    query: Array
+    to: Array  # where each would go
+    loss: Array  # what each loses of its reduced profit
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def pair(i: int, s: int, flat: Flat) -> tuple[float, float]:
-    """Return USD of query i's own tokens in state s, and its utility: -inf where not allowed."""
+    """Return the token cost in USD of query i in state s, and its utility: `NOT_ALLOWED` where it is not allowed."""
     k = flat.state_model[s]
     t_in = np.float64(flat.inputs[i, k if flat.inputs.shape[1] > 1 else 0])
     t_out = np.float64(flat.outputs[i, k if flat.outputs.shape[1] > 1 else 0])
     if t_in + t_out > flat.limit[s]:
-        return 0.0, -np.inf
+        return 0.0, NOT_ALLOWED
     own = t_in * flat.prices[0, k] + t_out * flat.prices[1, k]
     if flat.dense.shape[0] > 0:
         return own, np.float64(flat.dense[i, s])
@@ -75,10 +73,9 @@ def count_up(flat: Flat, sides: Sides, tally: Tally) -> None:
     models, width = flat.prices.shape[1], flat.state_model.size
     first = 1 + 3 * models
     groups = (use.size - first) // 2
-    lost = np.zeros(use.size + 1)
+    lost, total, total_lost = np.zeros(use.size), np.zeros(1), np.zeros(1)
     counts[:] = 0
     use[:] = 0.0
-    total = np.zeros(1)
     for i in range(states.size):
         s = states[i]
         g = sides.codes[i] if sides.codes.size > 0 else 0
@@ -92,9 +89,7 @@ def count_up(flat: Flat, sides: Sides, tally: Tally) -> None:
         if q >= 0:
             carry(use, lost, first + q, -u)
             carry(use, lost, first + groups + q, cost)
-        new = total[0] + u
-        lost[use.size] += (total[0] - new) + u if abs(total[0]) >= abs(u) else (u - new) + total[0]
-        total[0] = new
+        carry(total, total_lost, 0, u)
     for g in range(counts.shape[0]):
         q = sides.slot[g]
         for s in range(width):
@@ -107,7 +102,7 @@ def count_up(flat: Flat, sides: Sides, tally: Tally) -> None:
                 carry(use, lost, 1 + 2 * models + k, cost)
                 if q >= 0:
                     carry(use, lost, first + groups + q, cost)
-    tally.totals[0] = total[0] + lost[use.size]
+    tally.totals[0] = total[0] + total_lost[0]
     tally.totals[1] = 0.0
     for r in range(use.size):
         use[r] += lost[r]
@@ -125,9 +120,13 @@ def carry(use: Array, lost: Array, r: int, value: float) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def touch(
-    i: int, s: int, own_a: float, u_a: float, own_s: float, u_s: float, flat: Flat, sides: Sides, tally: Tally
-) -> int:  # fmt: skip
-    """Write the rows that query i's move to state s touches, and what it adds to them; return how many."""
+    i: int, s: int, here: tuple[float, float], there: tuple[float, float], flat: Flat, sides: Sides, tally: Tally
+) -> int:
+    """Write the rows that query i's move to state s touches, and what it adds to them; return how many.
+
+    `here` and `there` are what `pair` returns of it in its own state and in s.
+    """
+    (own_a, u_a), (own_s, u_s) = here, there
     row, by, models = tally.row, tally.by, flat.prices.shape[1]
     a = tally.states[i]
     g = sides.codes[i] if sides.codes.size > 0 else 0
@@ -161,7 +160,7 @@ def touch(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def weigh(count: int, tally: Tally) -> tuple[float, float, int]:
-    """Return what the touched rows are worth, the violation that they add, and the violated rows that they add."""
+    """Return what the touched rows cost at the multipliers, and the violation and violated rows that they add."""
     spent, worse, bad = 0.0, 0.0, 0
     for j in range(count):
         r, d = tally.row[j], tally.by[j]
@@ -176,10 +175,9 @@ def weigh(count: int, tally: Tally) -> tuple[float, float, int]:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def move(i: int, s: int, flat: Flat, sides: Sides, tally: Tally) -> tuple[float, float]:
-    """Move query i to state s; return its gain in worth at the multipliers, and the violation that it adds."""
-    own_a, u_a = pair(i, tally.states[i], flat)
-    own_s, u_s = pair(i, s, flat)
-    count = touch(i, s, own_a, u_a, own_s, u_s, flat, sides, tally)
+    """Move query i to state s; return its gain in reduced profit, and the violation that it adds."""
+    here, there = pair(i, tally.states[i], flat), pair(i, s, flat)
+    count = touch(i, s, here, there, flat, sides, tally)
     spent, worse, bad = weigh(count, tally)
     for j in range(count):
         tally.use[tally.row[j]] += tally.by[j]
@@ -187,33 +185,33 @@ def move(i: int, s: int, flat: Flat, sides: Sides, tally: Tally) -> tuple[float,
     tally.counts[g, tally.states[i]] -= 1
     tally.counts[g, s] += 1
     tally.states[i] = s
-    tally.totals[0] += u_s - u_a
+    tally.totals[0] += there[1] - here[1]
     tally.totals[1] += bad
-    return u_s - u_a - spent, worse
+    return there[1] - here[1] - spent, worse
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def sweep(queries: Array, rho: float, flat: Flat, sides: Sides, tally: Tally) -> int:
     """Give each query in turn its best state; return how many moved.
 
-    With a finite `rho`, best is most worth less `rho` times the violation. With an infinite one, only states of
-    more utility are taken, and only where no row becomes violated; best is most worth then too.
+    With a finite `rho`, best is most reduced profit less `rho` times the violation. With an infinite one, only states
+    of more utility are taken, and only where no row becomes violated; best is most reduced profit then too.
     """
     moved, width, strict = 0, flat.state_model.size, rho == np.inf
     for i in queries:
         a = tally.states[i]
-        own_a, u_a = pair(i, a, flat)
+        here = pair(i, a, flat)
         best, top = -1, -np.inf if strict else TINY
         for s in range(width):
             if s == a:
                 continue
-            own_s, u_s = pair(i, s, flat)
-            if u_s < 0.0 or (strict and u_s <= u_a + TINY):
+            there = pair(i, s, flat)
+            if there[1] == NOT_ALLOWED or (strict and there[1] <= here[1] + TINY):
                 continue
-            spent, worse, bad = weigh(touch(i, s, own_a, u_a, own_s, u_s, flat, sides, tally), tally)
+            spent, worse, bad = weigh(touch(i, s, here, there, flat, sides, tally), tally)
             if strict and bad > 0:
                 continue
-            gain = u_s - u_a - spent
+            gain = there[1] - here[1] - spent
             if not strict:
                 gain -= rho * worse
             if gain > top:
@@ -242,6 +240,82 @@ def cells(queries: Array, sides: Sides, tally: Tally) -> tuple[Array, Array]:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def row_price(r: int, rho: float, tally: Tally) -> float:
+    """Return a row's multiplier, and with a finite `rho` what more of it counts while it is violated."""
+    over = rho < np.inf and tally.use[r] > tally.most[r]
+    return float(tally.price[r] + (rho * tally.weight[r] if over else 0.0))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def prices_of(g: int, rho: float, tally: Tally, sides: Sides, by_row: Array) -> Prices:
+    """Return the prices that count for a group; those of the rows before the groups' are written to `by_row`."""
+    for r in range(by_row.size):
+        by_row[r] = row_price(r, rho, tally)
+    q, heavy, dear = sides.slot[g], 1.0, by_row[0]
+    if q >= 0:
+        heavy += row_price(by_row.size + q, rho, tally)
+        dear += row_price(by_row.size + (tally.use.size - by_row.size) // 2 + q, rho, tally)
+    return Prices(heavy, dear, by_row)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def profit(i: int, s: int, prices: Prices, flat: Flat, sides: Sides) -> float:
+    """Return a query's reduced profit in a state whose calls are paid for; -inf where it is not allowed."""
+    own, u = pair(i, s, flat)
+    if u == NOT_ALLOWED:
+        return -np.inf
+    k, models = flat.state_model[s], flat.prices.shape[1]
+    dear = prices.dear + prices.by_row[1 + 2 * models + k]
+    cost = own if sides.realized else own + flat.share[s]
+    return float(prices.heavy * u - dear * cost - prices.by_row[1 + k])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def call_cost(s: int, prices: Prices, flat: Flat, sides: Sides) -> float:
+    """Return what one more call of a state costs, in utility."""
+    k, models = flat.state_model[s], flat.prices.shape[1]
+    dear = prices.dear + prices.by_row[1 + 2 * models + k]
+    return float(prices.by_row[1 + models + k] + (dear * sides.call_price[s] if sides.realized else 0.0))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def leave(
+    members: Array, a: int, t: int, prices: Prices, flat: Flat, sides: Sides, tally: Tally, block: Block
+) -> float:
+    """Fill the block with the queries of state a that lose least by leaving it for state t; return what they lose.
+
+    A t of -1 is each query's best state. Returns inf where too few can leave.
+    """
+    size, many, total, width = block.loss.size, 0, 0.0, flat.state_model.size
+    g = sides.codes[members[0]] if sides.codes.size > 0 else 0
+    for i in members:
+        if tally.states[i] != a:
+            continue
+        best, to = -np.inf, -1
+        for s in range(t if t >= 0 else 0, t + 1 if t >= 0 else width):
+            if s == a:
+                continue
+            there = profit(i, s, prices, flat, sides)
+            if t < 0 and tally.counts[g, s] % sides.batch[s] == 0:
+                there -= call_cost(s, prices, flat, sides)
+            if there > best:
+                best, to = there, s
+        if to < 0:
+            continue
+        lost = profit(i, a, prices, flat, sides) - best
+        if many == size and lost >= block.loss[many - 1]:
+            continue
+        at = many if many < size else size - 1
+        total += lost - (block.loss[at] if many == size else 0.0)
+        many = min(many + 1, size)
+        while at > 0 and block.loss[at - 1] > lost:
+            block.loss[at], block.query[at], block.to[at] = block.loss[at - 1], block.query[at - 1], block.to[at - 1]
+            at -= 1
+        block.loss[at], block.query[at], block.to[at] = lost, i, to
+    return total if many == size else np.inf
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def regroup(queries: Array, rho: float, flat: Flat, sides: Sides, tally: Tally) -> int:
     """Move the queries of one call of each group and state elsewhere together, where that gains; return how often.
 
@@ -250,94 +324,41 @@ def regroup(queries: Array, rho: float, flat: Flat, sides: Sides, tally: Tally) 
     state, where they may share a new call, or each to its best state. Gains count as in `sweep`, but for the
     violation with an infinite `rho`: then no row may become violated.
     """
-    done, strict = 0, rho == np.inf
-    width, models = flat.state_model.size, flat.prices.shape[1]
-    first = 1 + 3 * models
-    groups = (tally.use.size - first) // 2
-    price, use, most, weight = tally.price, tally.use, tally.most, tally.weight
+    done, width = 0, flat.state_model.size
     order, start = cells(queries, sides, tally)
     longest = sides.batch.max()
     chosen, goes = np.empty(longest, dtype=np.int64), np.empty(longest, dtype=np.int64)
-    kept, loss = np.empty(longest, dtype=np.int64), np.empty(longest)
-    moved_from = np.empty(longest, dtype=np.int64)
-    eff = np.empty(use.size)
+    query, to, loss = np.empty(longest, dtype=np.int64), np.empty(longest, dtype=np.int64), np.empty(longest)
+    by_row = np.empty(1 + 3 * flat.prices.shape[1])
     for cell in range(start.size - 1):
         g, a = cell // width, cell % width
         b, n = sides.batch[a], tally.counts[g, a]
         if n == 0 or start[cell + 1] == start[cell]:
             continue
         size = n % b if n % b > 0 else b
-        q = sides.slot[g]
-        for r in range(first):  # prices as they are while rows are violated
-            eff[r] = price[r] + (rho * weight[r] if not strict and use[r] > most[r] else 0.0)
-        heavy, dear = 1.0, eff[0]
-        if q >= 0:
-            for r in (first + q, first + groups + q):
-                eff[r] = price[r] + (rho * weight[r] if not strict and use[r] > most[r] else 0.0)
-            heavy += eff[first + q]
-            dear += eff[first + groups + q]
-        k_a = flat.state_model[a]
-        dear_a = dear + eff[1 + 2 * models + k_a]
-        saved = eff[1 + models + k_a] + (dear_a * sides.call_price[a] if sides.realized else 0.0)
+        prices = prices_of(g, rho, tally, sides, by_row)
+        members = order[start[cell] : min(start[cell + 1], start[cell] + max(LOOKED_AT, 2 * b))]
+        block, saved = Block(query[:size], to[:size], loss[:size]), call_cost(a, prices, flat, sides)
         best_gain, found = TINY, 0
         for t in range(-1, width):
             if t == a:
                 continue
-            many, total = 0, 0.0
-            for place in range(start[cell], min(start[cell + 1], start[cell] + max(LOOKED_AT, 2 * b))):
-                i = order[place]
-                if tally.states[i] != a:
-                    continue
-                own_a, u_a = pair(i, a, flat)
-                here = heavy * u_a - dear_a * (own_a if sides.realized else own_a + flat.share[a])
-                here -= eff[1 + k_a]
-                there, to = -np.inf, -1
-                for s in range(t if t >= 0 else 0, t + 1 if t >= 0 else width):
-                    if s == a:
-                        continue
-                    own_s, u_s = pair(i, s, flat)
-                    if u_s < 0.0:
-                        continue
-                    k = flat.state_model[s]
-                    dear_s = dear + eff[1 + 2 * models + k]
-                    worth = heavy * u_s - dear_s * (own_s if sides.realized else own_s + flat.share[s]) - eff[1 + k]
-                    if t < 0 and tally.counts[g, s] % sides.batch[s] == 0:
-                        worth -= eff[1 + models + k] + (dear_s * sides.call_price[s] if sides.realized else 0.0)
-                    if worth > there:
-                        there, to = worth, s
-                if to < 0:
-                    continue
-                lost = here - there
-                if many == size and lost >= loss[many - 1]:
-                    continue
-                at = many if many < size else size - 1
-                total += lost - (loss[at] if many == size else 0.0)
-                many = min(many + 1, size)
-                while at > 0 and loss[at - 1] > lost:
-                    loss[at], kept[at], goes[at] = loss[at - 1], kept[at - 1], goes[at - 1]
-                    at -= 1
-                loss[at], kept[at], goes[at] = lost, i, to
-            if many < size:
-                continue
-            gain = saved - total
+            gain = saved - leave(members, a, t, prices, flat, sides, tally, block)
             if t >= 0:
-                k, before = flat.state_model[t], tally.counts[g, t]
+                before = tally.counts[g, t]
                 more = -(-(before + size) // sides.batch[t]) + (-before // sides.batch[t])
-                dear_s = dear + eff[1 + 2 * models + k]
-                gain -= more * (eff[1 + models + k] + (dear_s * sides.call_price[t] if sides.realized else 0.0))
+                gain -= more * call_cost(t, prices, flat, sides)
             if gain > best_gain:
                 best_gain, found = gain, size
-                for j in range(size):
-                    chosen[j], moved_from[j] = kept[j], goes[j]
+                chosen[:size], goes[:size] = block.query, block.to
         if found == 0:
             continue
-        bad, worth, worse = tally.totals[1], 0.0, 0.0
+        bad, gain, worse = tally.totals[1], 0.0, 0.0
         for j in range(found):
-            gained, added = move(chosen[j], moved_from[j], flat, sides, tally)
-            worth += gained
+            gained, added = move(chosen[j], goes[j], flat, sides, tally)
+            gain += gained
             worse += added
-        better = worth > TINY and tally.totals[1] <= bad if strict else worth - rho * worse > TINY
-        if better:
+        if gain > TINY and tally.totals[1] <= bad if rho == np.inf else gain - rho * worse > TINY:
             done += 1
         else:
             for j in range(found - 1, -1, -1):
@@ -383,11 +404,10 @@ def exchange(query: Array, state: Array, checks: int, flat: Flat, sides: Sides, 
             if j == i or fixed[j]:
                 continue
             left -= 1
-            own_a, u_a = pair(j, tally.states[j], flat)
-            own_s, u_s = pair(j, t, flat)
-            if not sides.realized and own_s + flat.share[t] - own_a - flat.share[tally.states[j]] + over > 0.0:
+            here, there = pair(j, tally.states[j], flat), pair(j, t, flat)
+            if not sides.realized and there[0] + flat.share[t] - here[0] - flat.share[tally.states[j]] + over > 0.0:
                 continue
-            _, _, bad = weigh(touch(j, t, own_a, u_a, own_s, u_s, flat, sides, tally), tally)
+            _, _, bad = weigh(touch(j, t, here, there, flat, sides, tally), tally)
             if tally.totals[1] + bad == 0.0:
                 move(j, t, flat, sides, tally)
                 fixed[j] = True
@@ -422,9 +442,8 @@ def mend(query: Array, state: Array, checks: int, flat: Flat, sides: Sides, tall
             if j == i or t == tally.states[j]:
                 continue
             left -= 1
-            own_a, u_a = pair(j, tally.states[j], flat)
-            own_s, u_s = pair(j, t, flat)
-            _, more, _ = weigh(touch(j, t, own_a, u_a, own_s, u_s, flat, sides, tally), tally)
+            here, there = pair(j, tally.states[j], flat), pair(j, t, flat)
+            _, more, _ = weigh(touch(j, t, here, there, flat, sides, tally), tally)
             if worse + more < -TINY:
                 move(j, t, flat, sides, tally)
                 found = True

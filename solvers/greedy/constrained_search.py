@@ -14,7 +14,7 @@ import numpy as np
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.solvers.greedy import constrained_moves as moves
 from robatch.solvers.greedy.constrained_dual import Dual
-from robatch.solvers.greedy.constrained_kernels import losses
+from robatch.solvers.greedy.constrained_kernels import reduced_costs
 from robatch.solvers.greedy.constrained_moves import Tally
 from robatch.solvers.greedy.constrained_rows import Rows
 
@@ -80,7 +80,7 @@ class Search:
         self.order = np.argsort(margin, kind="stable")
         self.lead = margin[self.order]
         listed = self.order[:LISTED]
-        loss = losses(listed, *dual.multipliers(x), self.flat, self.sides).ravel()
+        loss = reduced_costs(listed, dual.multipliers(x), self.flat, self.sides).ravel()
         rank = np.argsort(loss, kind="stable")
         query, state = np.divmod(rank, rows.problem.n_states)
         self.pairs = (loss[rank], listed[query], state)

@@ -63,14 +63,11 @@ def movers(
 
     Parameters
     ----------
-    states, groups
-        State and group of each query; no groups if all share one.
-    tied
-        Whether each query conflicts with any, and stays; empty if none does.
-    fills
-        Queries to choose in each cell, number ``group * S + state``.
-    target
-        State that each cell's queries would move to; -1 for none.
+    states, groups, tied
+        State and group of each query, and whether it stays as it conflicts with any. No groups if all share one;
+        `tied` is empty if none does.
+    fills, target
+        Queries to choose in each cell, number ``group * S + state``, and the state that they would move to, or -1.
     begins
         Where each cell's choice begins in the results, and where the last one ends.
 

@@ -17,6 +17,7 @@ from robatch.solvers.bounds.relaxation import DIRECT, SAMPLE, Relaxer, sample
 from robatch.solvers.bounds.threads import over_chunks
 from robatch.solvers.bounds.whole_call_dual import dense
 from robatch.solvers.greedy import annealing_kernels, call_count_kernels
+from robatch.solvers.greedy.call_count_kernels import Assigned, Queries, Terms
 from robatch.solvers.plan.incumbent import Incumbent
 
 COUNT_CHANGES, COUNT_CHANGES_PER_GROUP = 6_000, 60  # changes of call counts tried at each price
@@ -162,21 +163,18 @@ def search(
     less = min(max(math.sqrt(FULL_EFFORT_QUERIES / (core.fixed.sum() + len(states))), 1 / 6), 1.0)
     small = min(len(states) / SMALL_CORE, 1.0)
     changes = int(max(COUNT_CHANGES, COUNT_CHANGES_PER_GROUP * len(core.fixed)) * less * small)
-    top = call_count_kernels.search(
-        core.start, states.copy(), counts, total, profit, core.utility, core.own, core.prompt, core.size,
-        promising, budget, paid, 0.8 * paid, 1.3 * paid, changes, changes // CHANGES_PER_FIT, hot, 0.1 * hot, rng,
-        best, target,
-    )  # fmt: skip
+    queries = Queries(core.start, core.group, profit, core.utility, core.own, core.prompt, core.size)
+    terms = Terms(budget, paid, 0.8 * paid, 1.3 * paid, changes, hot, 0.1 * hot)
+    now = Assigned(states.copy(), counts, total)
+    top = call_count_kernels.search(queries, now, promising, terms, changes // CHANGES_PER_FIT, rng, best, target)
     if len(states) <= MAX_ANNEALED_PER_GROUP * len(core.fixed) and core.prompt.any():
         moves = int(min(max(MIN_MOVES * small, MOVES_PER_QUERY * len(states)), MAX_MOVES))
         counts, total = core.count(best)
         total[1] += core.prompts(counts)
         hot = 0.3 * paid * float(core.prompt.mean())
-        top = annealing_kernels.anneal(
-            core.start, core.group, best.copy(), counts, total, profit, core.utility, core.own, core.prompt,
-            core.size, np.argsort(loss, axis=1), budget, paid, 0.2 * paid, 4.0 * paid, moves, hot, hot / 300, rng,
-            best, top,
-        )  # fmt: skip
+        terms = Terms(budget, paid, 0.2 * paid, 4.0 * paid, moves, hot, hot / 300)
+        now = Assigned(best.copy(), counts, total)
+        top = annealing_kernels.anneal(queries, now, np.argsort(loss, axis=1), terms, rng, best, top)
     return used[best] if top > target else None
 
 

@@ -153,10 +153,7 @@ def pack(
 
         node_of = np.full(len(assignment), -1, dtype=np.int64)
         node_of[found.queries] = np.arange(len(found.queries))
-        arrange_all(
-            order, ends[apart], ends[apart + 1], node_of, found.starts, found.others, found.sizes, found.calls,
-            found.call, filled, first[apart],
-        )  # fmt: skip
+        arrange_all(order, ends[apart], ends[apart + 1], node_of, found, filled, first[apart])
     starts = np.concatenate([[0], np.cumsum(filled)])
     columns = state[cell_of]
     for array in (order, starts, columns):

@@ -71,16 +71,12 @@ def grown_on_graph(
 
     Parameters
     ----------
-    queries
-        The queries of the cell.
-    size
-        Length of a run.
+    queries, size
+        The queries of the cell, and the length of a run.
     starts, others, weights
         Edges of the graph over all queries, from both ends.
-    place
-        Room of one number for each query, -1: where it stands in `queries`. -1 again afterwards.
-    near
-        Room of one number for each query, 0. 0 again afterwards.
+    place, near
+        Space of one number for each query: -1, and 0. They are so again afterwards.
     """
     n = queries.size
     order = np.empty(n, dtype=np.int64)

@@ -12,6 +12,7 @@ from robatch.instances import Constraints, Model, Problem, generate
 from robatch.instances.kernels import flat
 from robatch.solvers.greedy.constrained import run
 from robatch.solvers.greedy.constrained_dual import Dual, minimize
+from robatch.solvers.greedy.constrained_kernels import Multipliers
 from robatch.solvers.greedy.constrained_kernels import dual as dual_kernel
 from robatch.solvers.greedy.constrained_rows import rows_of, sides_of
 from robatch.solvers.registry import Request
@@ -377,9 +378,9 @@ def test_message_names_what_stays_violated():
 def test_kernel_counts_every_query_once():
     problem, budget = larger(50, 2, "amortized")
     rows = rows_of(problem, budget, "amortized")
-    multipliers = (np.zeros(1), np.zeros((3, problem.n_models)), np.zeros((len(rows.groups), 2)))
+    multipliers = Multipliers(np.zeros(1), np.zeros((3, problem.n_models)), np.zeros((len(rows.groups), 2)))
     states, margin = np.empty(50, dtype=np.int64), np.empty(50)
-    sums, use, *_ = dual_kernel(0, 50, 0.0, *multipliers, states, margin, flat(problem), sides_of(rows))
+    sums, use, *_ = dual_kernel(0, 50, 0.0, multipliers, states, margin, flat(problem), sides_of(rows))
     assert use[1 : 1 + problem.n_models].sum() == 50
     assert sums[0] + sums[1] == pytest.approx(problem.utilities().max(axis=1).sum())
     assert (margin >= 0.0).all()

@@ -70,20 +70,22 @@ def test_merge_keeps_what_nothing_dominates(seed):
     points = [p for p in points if not any(q != p and q[0] <= p[0] and q[1] >= p[1] for q in points)]
 
     def merge(capacity):
-        out = np.zeros((2, capacity)), np.zeros((2, capacity), dtype=np.int64)
-        size = core.merge(
-            len(cost), cost, worth, np.arange(len(cost)), np.full(len(cost), 70),
-            len(other_cost), other_cost, other_worth, np.arange(len(other_cost)), 7, run, rise,
-            *out[0], *out[1], price, limit, room, window, up, down,
-        )  # fmt: skip
-        return size, list(zip(*(column.tolist() for column in (*out[0], *out[1])), strict=True))[: max(size, 0)]
+        space = lists(capacity, 1)
+        for row, columns in enumerate(((cost, worth), (other_cost, other_worth))):
+            for array, column in zip(space[:3], (*columns, np.arange(len(columns[0]))), strict=True):
+                array[row, : len(column)] = column
+        space.item[0] = 70
+        bounds, step = core.Bounds(price, limit, room, window, up, down), core.Step(7, run, rise)
+        size = core.merge(0, len(cost), 1, len(other_cost), 2, step, space, bounds)
+        return size, list(zip(*(array[2].tolist() for array in space[:4]), strict=True))[: max(size, 0)]
 
     size, kept = merge(99)
     assert [(c, w) for c, w, _, _ in kept] == points
     assert set(kept) <= set(plans)
     assert size == len(points)
-    assert merge(len(points)) == (size, kept)
-    if points:
+    least = max(len(cost), len(other_cost))  # all lists are of one capacity
+    assert merge(max(least, len(points))) == (size, kept)
+    if len(points) > least:
         assert merge(len(points) - 1) == (-1, [])
 
 
@@ -133,7 +135,7 @@ def begin_search(shortfall, tolerance, cut=np.inf):
 
 def lists(capacity, nodes):
     columns = [np.zeros((4, capacity), dtype=kind) for kind in (float, float, np.int64, np.int64)]
-    return [*columns, np.zeros(nodes, dtype=np.int32), np.zeros(nodes, dtype=np.int32)]
+    return core.Lists(*columns, np.zeros(nodes, dtype=np.int32), np.zeros(nodes, dtype=np.int32))
 
 
 def items_of(whole, parent, taken):
@@ -154,9 +156,9 @@ def test_search_equals_enumeration(seed):
     worst = price * room if room >= 0 else 100.0  # the bases are no better than the plan to beat, if they are a plan
     for shortfall in (min(worst, kept) for kept in (100.0, best, best + 1.0, best + 3.0)):
         # sometimes too little space, which grows as the search asks for it
-        space = lists(*rng.choice([(2, 8), (4, 16), (512, 4096)]))
+        space, items = lists(*rng.choice([(2, 8), (4, 16), (512, 4096)])), core.Items(first, least, extra, gain)
         whole, real = begin_search(shortfall, tolerance)
-        while (code := core.search(price, room, np.inf, first, least, extra, gain, *space, whole, real)) != core.DONE:
+        while (code := core.search(price, room, np.inf, items, space, whole, real)) != core.DONE:
             assert code in (core.LISTS_FULL, core.NODES_FULL)
             bigger = lists(4 * space[0].shape[1], 4 * len(space[4]))
             for old, new in zip(space, bigger, strict=True):
@@ -182,8 +184,9 @@ def test_what_is_dropped_is_told(seed):
     room = float(rng.integers(-9, 10))
     space = lists(int(rng.integers(12, 40)), 65536)
     whole, real = begin_search(50.0, 0.0)
-    while core.search(price, room, np.inf, first, least, extra, gain, *space, whole, real) == core.LISTS_FULL:
-        core.drop_worst(6, price, *space[:3], whole, real)
+    items = core.Items(first, least, extra, gain)
+    while core.search(price, room, np.inf, items, space, whole, real) == core.LISTS_FULL:
+        core.drop_worst(6, price, space, whole, real)
         for side in (0, 1):
             size = whole[core.SIZE_A + side]
             assert size <= 6
@@ -197,7 +200,8 @@ def test_worst_plans_are_dropped():
     node = np.arange(10).reshape(2, 5)
     whole, real = begin_search(9.0, 0.0, cut=8.0)
     whole[core.SIZE_A] = 5  # losses are 0, 3, 1, 3, 0
-    core.drop_worst(4, 1.0, cost, worth, node, whole, real)
+    unused = np.zeros(1, dtype=np.int32)
+    core.drop_worst(4, 1.0, core.Lists(cost, worth, node, node, unused, unused), whole, real)
     assert node[0, : whole[core.SIZE_A]].tolist() == [0, 2, 4]
     assert cost[0, :3].tolist() == [0, 2, 4]
     assert worth[0, :3].tolist() == [0, 1, 4]

@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from robatch.solvers.greedy import annealing_kernels as shuffle
 from robatch.solvers.greedy import call_count_kernels as seats
+from robatch.solvers.greedy.call_count_kernels import Assigned, Queries, Terms
 
 NEVER = -1e9  # stands for a pair that is not allowed
 
@@ -34,6 +35,11 @@ class Room:
         self.fixed = rng.integers(0, 4, width) * (rng.random() < 0.5)
         self.share = self.prompt / self.size
         self.states = (self.value - self.price * self.share).argmax(axis=1)
+
+    @property
+    def queries(self):
+        start, group = np.array([0, self.n]), np.zeros(self.n, dtype=np.int64)
+        return Queries(start, group, self.value, self.utility, self.own, self.prompt, self.size)
 
     @property
     def held(self):
@@ -65,10 +71,11 @@ class Work:
         self.distance = np.empty(width)
 
     def settle(self, room: Room, states, held, free, total) -> bool:
-        return seats.settle(
-            0, room.n, states, room.value, room.utility, room.own, held, free, total,
-            self.arc, self.mover, self.live, self.distance, self.following,
-        )  # fmt: skip
+        now = Assigned(states, held[None], total)
+        return seats.reassign(0, room.queries, now, self.paths(free))
+
+    def paths(self, free=None):
+        return seats.Paths(self.arc, self.mover, self.live, self.distance, self.following, free)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -80,7 +87,7 @@ def test_settle_is_the_best_transportation(ties):
         work = Work(room.width)
         states, held, total = room.states.copy(), room.held, room.total
         for s in range(room.width):
-            seats.arcs(s, 0, room.n, states, room.value, work.arc, work.mover)
+            seats.arcs(s, 0, room.queries, states, work.paths(room.fixed))
         # all states at their best value for some shares: an assignment that no exchange improves
         for _ in range(6):
             before = states.copy(), held.copy(), total.copy(), work.arc.copy(), work.mover.copy()
@@ -118,9 +125,8 @@ def test_fit_keeps_within_and_never_loses_there():
         budget = (total[1] + prompts) * float(rng.uniform(0.7, 1.3))
         for _ in range(12):
             within, utility, bill = total[1] + prompts <= budget, total[0], total[1] + prompts
-            prompts = seats.fit(
-                0, room.n, states, room.utility, room.own, held, total, prompts, room.prompt, room.size, budget, 1
-            )
+            now = Assigned(states, held[None], total)
+            prompts = seats.fit(0, room.queries, now, prompts, budget, 1)
             here = np.arange(room.n)
             assert np.array_equal(held, room.fixed + np.bincount(states, minlength=room.width))
             assert prompts == pytest.approx(room.prompts(held), abs=1e-12)
@@ -180,10 +186,10 @@ def test_search_reaches_what_it_says(groups):
             )
             least = float(rng.random() * 0.3) if number % 3 == 0 and not outcomes else -np.inf
             least = outcomes[0][2] if outcomes else least
-            reached = seats.search(
-                start, moving, counted(states, group, fixed), total, value, utility, own, prompt, size, likely, budget,
-                price, 0.8 * price, 1.3 * price, 400, 20, 0.1, 0.01, np.random.default_rng(number), best, least,
-            )  # fmt: skip
+            queries = Queries(start, group, value, utility, own, prompt, size)
+            now = Assigned(moving, counted(states, group, fixed), total)
+            terms = Terms(budget, price, 0.8 * price, 1.3 * price, 400, 0.1, 0.01)
+            reached = seats.search(queries, now, likely, terms, 20, np.random.default_rng(number), best, least)
             outcomes.append((reached, best, least))
         (reached, best, least), (again, best_again, _) = outcomes
         assert reached == again
@@ -214,10 +220,10 @@ def test_anneal_reaches_what_it_says(groups):
         for _ in range(2):
             best, total = np.full(n, -1), np.array([utility[here, states].sum(), bill])
             moving, held = states.copy(), counted(states, group, fixed)
-            reached = shuffle.anneal(
-                start, group, moving, held, total, value, utility, own, prompt, size, ranked, budget, price,
-                0.2 * price, 4.0 * price, 3_000, 0.1, 0.001, np.random.default_rng(number), best, -np.inf,
-            )  # fmt: skip
+            queries = Queries(start, group, value, utility, own, prompt, size)
+            now = Assigned(moving, held, total)
+            terms = Terms(budget, price, 0.2 * price, 4.0 * price, 3_000, 0.1, 0.001)
+            reached = shuffle.anneal(queries, now, ranked, terms, np.random.default_rng(number), best, -np.inf)
             assert np.array_equal(held, counted(moving, group, fixed))  # the books are in order at the end
             assert total[0] == pytest.approx(utility[here, moving].sum(), abs=1e-9)
             assert total[1] == pytest.approx(own[here, moving].sum() + (-(-held // size) * prompt).sum(), abs=1e-9)
