@@ -7,13 +7,15 @@ conflicts are lists, `starts` (M + 1,) and `others`, of nodes of the same cell: 
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from robatch.instances.arrays import Array
-from robatch.instances.conflicts import ConflictCalls
+
+if TYPE_CHECKING:
+    from robatch.instances.conflicts import ConflictCalls
 
 EXACT = 12  # conflicting queries of a cell up to which the search always runs to its end
 MOST = 60  # conflicting queries of a cell up to which there is a search: they are the bits of a whole number

@@ -235,6 +235,11 @@ def register(solver: Solver, replace: bool = False) -> None:
     _solvers[solver.name] = solver
 
 
+def unregister(name: str) -> None:
+    """Take a solver away again; one that is not there stays away."""
+    _solvers.pop(name, None)
+
+
 def solvers() -> tuple[Solver, ...]:
     """Return all registered solvers, installed or not."""
     return tuple(_solvers.values())

@@ -99,4 +99,4 @@ def registered(solver: Solver = SOLVER) -> Iterator[None]:
     try:
         yield
     finally:
-        registry._solvers.pop(solver.name, None)
+        registry.unregister(solver.name)

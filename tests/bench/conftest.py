@@ -35,4 +35,4 @@ def sized() -> Iterator[dict[str, Any]]:
 
     register(Solver("fake", "for a test", run))
     yield state
-    del registry._solvers["fake"]
+    registry.unregister("fake")

@@ -46,7 +46,7 @@ def fake() -> Iterator[dict[str, Any]]:
 
     register(Solver("fake", "for a test", run))
     yield state
-    del registry._solvers["fake"]
+    registry.unregister("fake")
 
 
 def test_end_to_end(tiny: dict[str, Problem], tmp_path: Path) -> None:

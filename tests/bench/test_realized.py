@@ -53,7 +53,7 @@ def fake() -> Iterator[dict[str, Any]]:
 
     register(Solver("fake", "for a test", run))
     yield state
-    del registry._solvers["fake"]
+    registry.unregister("fake")
 
 
 def test_end_to_end(tiny: list[Instance], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +141,7 @@ def test_a_solver_that_knows_no_realized_cost_is_left_out(tiny: list[Instance]) 
         with pytest.raises(InputError, match="none of them can keep a budget of realized cost"):
             realized_benchmark(tiny, (0.6,), ("fake",))
     finally:
-        del registry._solvers["fake"]
+        registry.unregister("fake")
     assert {row.solver for row in results.rows if row.cost == "realized"} == {"greedy"}
     assert results.left_out() == ["fake was left out: it cannot keep a budget of realized cost"]
     assert "fake was left out" in results.markdown()

@@ -61,7 +61,7 @@ def test_a_solver_left_out_is_named(tmp_path: Path) -> None:
     try:
         done = robatch("--sizes", 3, "--families", "ties", "--solvers", "greedy,fake", "-o", tmp_path)
     finally:
-        del registry._solvers["fake"]
+        registry.unregister("fake")
     assert done.exit_code == 0, done.output
     assert "fake was left out: it cannot keep a budget of realized cost" in done.stdout
 
@@ -75,7 +75,7 @@ def test_failures_are_counted(tmp_path: Path) -> None:
     try:
         done = robatch("--sizes", 3, "--families", "ties", "--seeds", 0, "--solvers", "fake", "-o", tmp_path)
     finally:
-        del registry._solvers["fake"]
+        registry.unregister("fake")
     assert done.exit_code == 1
     assert "3 of 6 runs failed" in done.stderr
 

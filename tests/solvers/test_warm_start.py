@@ -81,7 +81,7 @@ def requests() -> Iterator[list[Request]]:
 
     register(Solver("spy", "for a test", run))
     yield seen
-    del registry._solvers["spy"]
+    registry.unregister("spy")
 
 
 @pytest.mark.parametrize("change", CHANGES)
