@@ -50,7 +50,8 @@ def batch_sizes(value: Any, owner: str = "") -> tuple[int, ...]:
         given = tuple(value)
     except TypeError:
         raise InputError(f"batch_sizes{owner} is {value!r}: whole numbers are needed") from None
-    sizes = tuple(whole(f"a batch size{owner}", size, 1) for size in given)
+    name = f"a batch size{owner}" if owner else "a size in batch_sizes"
+    sizes = tuple(whole(name, size, 1) for size in given)
     if not sizes:
         raise InputError(f"batch_sizes{owner} is empty: at least one batch size is needed")
     if repeated(sizes) is not None:

@@ -31,10 +31,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class ByFamily(LoadScopeScheduling):
-    """Deal tests to processes: those of a family of problems to one, which then knows the optima; and by function."""
+    """Deal tests to processes: those of a family of problems to one, which then knows the optima.
+
+    Others are dealt by function, but by file where what they share is made in half a minute.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         function, _, parameters = nodeid.partition("[")
+        if nodeid.startswith(("tests/bench/", "tests/paper_repro/", "bench/")):
+            return nodeid.partition("::")[0]
         return next((family for family in FAMILIES if parameters.startswith(family)), function)
 
 

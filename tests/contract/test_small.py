@@ -15,13 +15,14 @@ OTHERS = [(name, cost) for name, cost, proves in ENTRIES if proves != "optimum"]
 BACKENDS = sorted({name for name, _ in EXACT} - {"exact"})
 
 
-def seeds(solver: str) -> list[int]:
-    """All for our own solver; each mixed-integer backend takes three sevenths, and together they take all.
+def seeds(solver: str, cost: str) -> list[int]:
+    """All for our own solvers; each mixed-integer backend takes three sevenths, and together they take all.
 
-    Seven has no factor in common with what seeds decide on in `case`.
+    Seven has no factor in common with what seeds decide on in `case`. Under realized cost, which takes hundreds of
+    times as long, our own solvers take half of them: every combination of what a seed decides, once.
     """
     if solver not in BACKENDS:
-        return list(SEEDS)
+        return list(SEEDS)[: len(SEEDS) // 2 if cost == "realized" else None]
     first = BACKENDS.index(solver)
     return [seed for seed in SEEDS if (seed - first) % 7 in (0, 1, 3)]
 
@@ -31,7 +32,7 @@ def test_every_solver_is_installed():
 
 
 def test_every_instance_is_solved_by_a_backend():
-    taken = [seed for solver in BACKENDS for seed in seeds(solver)]
+    taken = [seed for solver in BACKENDS for seed in seeds(solver, "realized")]
     assert set(taken) == set(SEEDS)
 
 
@@ -53,7 +54,7 @@ def check_optimal(problem: Problem, best: Plan, plan: Plan, gap: float = 1e-9) -
 @pytest.mark.parametrize(("solver", "cost"), EXACT)
 @each_family
 def test_exact_solvers_equal_brute_force(family, solver, cost):
-    for seed in seeds(solver):
+    for seed in seeds(solver, cost):
         problem, budget = case(family, seed)
         check_optimal(problem, optimum(family, seed, cost), solve(problem, budget, solver, cost=cost))
 
@@ -85,7 +86,8 @@ def must_find(problem: Problem, budget: float, solver: str, cost: str) -> bool |
 @each_family
 def test_other_solvers_keep_the_budget_and_bound_the_optimum(family, solver, cost):
     found = possible = 0
-    for seed in SEEDS:
+    taken = seeds(solver, cost)
+    for seed in taken:
         problem, budget = case(family, seed)
         best = optimum(family, seed, cost)
         plan = solve(problem, budget, solver, cost=cost)
@@ -102,6 +104,6 @@ def test_other_solvers_keep_the_budget_and_bound_the_optimum(family, solver, cos
         if plan.status == "infeasible":
             assert best.status == "infeasible"
             assert "below" in plan.message
-    assert possible > len(SEEDS) / 2
+    assert possible > len(taken) / 2
     if solver not in ("lp", "best", "batch-only", "router-only"):  # of which `must_find` knows
         assert found == possible if cost == "amortized" else found >= 0.9 * possible

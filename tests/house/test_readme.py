@@ -28,6 +28,8 @@ NOT_RUN = {
     "pip ": "installs packages",
     ".ci/": "works in the clone itself",
     "python tests/vllm/get_model.py": "needs a network",
+    "pytest ": "runs the tests themselves",
+    "NUMBA_DISABLE_JIT=1 pytest": "runs the tests themselves",
     "ROBATCH_TEST_MODEL=": "needs a model",
     "robatch bench": "takes a minute or more, and runs in small in tests/bench",
     "robatch profile": "asks models",

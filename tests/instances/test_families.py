@@ -76,7 +76,7 @@ def test_large_problems_are_made(family):
         ),
         ({"family": "adversarial", "models": 1}, "models is 1: a whole number of at least 2 for the family"),
         ({"batch_sizes": ()}, "batch_sizes is empty"),
-        ({"batch_sizes": (0, 1)}, "a batch size is 0"),
+        ({"batch_sizes": (0, 1)}, "a size in batch_sizes is 0"),
         ({"batch_sizes": 4}, "batch_sizes is 4"),
         ({"batch_sizes": (1, 2, 1)}, "each batch size may stand only once"),
         ({"seed": -1}, "seed is -1"),

@@ -23,7 +23,7 @@ BACKENDS = ["highs", "cpsat", "scip", "cbc", "pulp-highs"]
 COSTS = ["amortized", "realized"]
 KINDS = ["max_queries", "max_calls", "max_cost", "min_group_utility", "group_budget"]
 SETTINGS = [(kind,) for kind in (*KINDS, "conflicts")] + [("max_calls", "conflicts"), (*KINDS, "conflicts")]
-SEEDS = range(14)
+SEEDS = range(10)
 
 
 # ---- a count in whole numbers that shares nothing with the package

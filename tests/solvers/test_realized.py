@@ -19,7 +19,7 @@ from robatch.solvers.greedy import realized, realized_core
 from robatch.solvers.registry import Request
 
 NAMES = sorted(FAMILIES)
-CHUNKS, EACH = 24, 50  # 1,200 problems
+CHUNKS, EACH = 24, 25  # 600 problems
 SIZES = ((1, 2), (1, 3), (2, 4), (1, 2, 4, 8), (1, 4, 16, 64), (1, 2, 4, 8, 16, 32))
 
 

@@ -27,7 +27,7 @@ def test_median_loss(queries):
 
 def test_tiny_problems_are_nearly_always_solved():
     missed, count = 0, 0
-    for seed in range(200):
+    for seed in range(120):
         rng = np.random.default_rng(seed)
         family = ("realistic", "uncorrelated", "weakly-correlated", "ties")[seed % 4]
         problem = generate(family, queries=int(rng.integers(1, 6)), models=2, batch_sizes=(1, 2, 4), seed=seed)
@@ -39,7 +39,7 @@ def test_tiny_problems_are_nearly_always_solved():
             continue
         count += 1
         missed += plan.utility is None or plan.utility < best.utility * (1 - 1e-9)
-    assert count > 100
+    assert count > 60
     assert missed <= 0.05 * count
 
 
