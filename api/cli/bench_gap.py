@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="How far solvers are from the proven optimum, and how long they take.")
-@click.option("--quick", is_flag=True, help="Small instances and short limits: done within a minute on two cores.")
+@click.option("--quick", is_flag=True, help="Small instances, short limits: a minute on two cores besides compiling.")
 @click.option(
     "--instance", "instances", multiple=True, metavar="INSTANCE",
     help="measured, a problem file, or FAMILY:QUERIES. May be given several times.",

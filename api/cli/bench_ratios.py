@@ -17,7 +17,7 @@ QUICK = 10_000
 
 
 @click.command(short_help="Times of the schedulers as ratios, side by side in one run.")
-@click.option("--quick", is_flag=True, help=f"With {QUICK:,} queries instead of a million: done in about a minute.")
+@click.option("--quick", is_flag=True, help=f"With {QUICK:,} queries, not a million: about a minute besides compiling.")
 @click.option("--queries", type=int, help="Queries of the large problems.")
 @click.option("--table", help="A problem file that is solved at nine budgets too.")
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for each proof.")

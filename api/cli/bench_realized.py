@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Broken budgets, utility lost and times under realized cost.")
-@click.option("--quick", is_flag=True, help="20 and 50 queries, short limits: done within a minute on two cores.")
+@click.option("--quick", is_flag=True, help="20 and 50 queries: within a minute on two cores besides compiling.")
 @click.option("--families", type=NAMES, help="Families, such as realistic,ties,measured.")
 @click.option("--sizes", type=WHOLE_NUMBERS, help="Numbers of queries, such as 20,100.")
 @click.option("--seeds", type=WHOLE_NUMBERS, help="Seeds of problems and solvers, such as 0,1,2.")

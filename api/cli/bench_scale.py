@@ -17,7 +17,7 @@ OF_SERIES = ("families", "shapes", "forms", "dtypes", "threads")
 
 
 @click.command(short_help="How time, memory and gap grow with the number of queries.")
-@click.option("--quick", is_flag=True, help="Up to 10,000 queries, few solvers: done in about a minute on two cores.")
+@click.option("--quick", is_flag=True, help="Up to 10,000 queries: about a minute on two cores besides compiling.")
 @click.option("--full", is_flag=True, help="Up to 10 million queries, 4x6 and 12x8: many hours.")
 @click.option("--sizes", type=WHOLE_NUMBERS, help="Numbers of queries, such as 100,1000.")
 @click.option("--families", type=NAMES, help="Families, such as realistic,ties.")

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.families import generate
 from robatch.instances.problem import Problem
-from robatch.solvers.plan.plan import Cost
-from robatch.solvers.registry import solvers
+from robatch.solvers.plan.plan import Cost, Plan
 from robatch.solvers.solve import solve
-
-T = TypeVar("T")
 
 WARM_UP_S = 1.0
 """Time limit of a warm-up."""
 
 SMALL_SIZES = (2, 20, 300)
-"""Queries of the warm-ups: 2 are few enough for brute force, 300 take every solver of this library to its search."""
-
-FOREIGN_SIZES = SMALL_SIZES[:2]
-"""The same for solvers of other packages, which come compiled."""
+"""Queries of the warm-ups: 2 are few enough for brute force, 300 take every solver to its search. Those of other
+packages, too, start from plans and bounds of this library."""
 
 HARD = (("adversarial", 60), ("strongly-correlated", 60), ("ties", 300))
 """Generated problems that reach kernels which easy problems do without: the core's search, branching, aggregation."""
@@ -36,6 +31,12 @@ MOST_RUNS = 5
 
 NOTICEABLE_S = 0.1 * WARM_UP_S
 """Seconds of compiling that may have kept a warm-up from reaching later kernels."""
+
+MOST_TRIES = 3
+"""Timed runs of which the last counts, where something was compiled in each."""
+
+NEGLIGIBLE = 0.01
+"""Share of a runtime that compiling may take in a run that counts."""
 
 
 @contextmanager
@@ -51,14 +52,21 @@ def compiling() -> Iterator[list[float]]:
         found.append(listener.duration)
 
 
-def uncompiled(run: Callable[[], T], tries: int = 3) -> T:
-    """Return what a run returns in which nothing was compiled: one in which something was is not measured."""
-    for _ in range(tries):
+def uncompiled(run: Callable[[], Plan]) -> tuple[Plan, float]:
+    """Return the plan of a run, with its runtime, and the seconds of the whole call: both without compiling.
+
+    A run in which compiling took more than a negligible share is repeated, unless its time limit ended it: that would
+    take as long again. What compiling took of the run that counts is taken off its times.
+    """
+    for _ in range(MOST_TRIES):
+        begin = time.perf_counter()
         with compiling() as seconds:
-            found = run()
-        if not seconds:
+            plan = run()
+        wall = time.perf_counter() - begin
+        if sum(seconds) <= NEGLIGIBLE * plan.runtime or plan.limit == "time":
             break
-    return found
+    share = 1 - sum(seconds) / wall
+    return replace(plan, runtime=share * plan.runtime), share * wall
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,11 @@ class Small:
     seed: int = 0
     time_limit: float | None = None
 
+    @property
+    def key(self) -> Hashable:
+        """The kind with the solver and its settings, which together decide which kernels run."""
+        return self.kind, self.solver, self.cost, self.threads
+
     def solve(self, make: Callable[[], Problem]) -> None:
         """Make a problem and solve it; a failure shows when it counts."""
         limit = WARM_UP_S if self.time_limit is None else min(WARM_UP_S, self.time_limit)
@@ -98,7 +111,7 @@ class Small:
 
 
 class WarmUp:
-    """Runs solvers on small problems before they are timed, each kind once.
+    """Runs solvers on small problems before they are timed, on the hard ones once for each dtype.
 
     Attributes
     ----------
@@ -108,16 +121,15 @@ class WarmUp:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._done: set[Hashable] = set()
+        self._hard: set[Hashable] = set()
 
     def run(self, small: Small) -> None:
         """Run a solver on small problems until nothing is left to compile."""
-        solver = small.solver, small.cost
-        foreign = any(entry.package != "robatch" for entry in solvers() if entry.name == small.solver)
-        if self._is_new((small.kind, *solver, small.threads)):
-            for size in FOREIGN_SIZES if foreign else SMALL_SIZES:
-                self._settle(small, partial(small.make, size))
-        if small.dtype is not None and not foreign and self._is_new((np.dtype(small.dtype), *solver)):
+        for size in SMALL_SIZES:
+            self._settle(small, partial(small.make, size))
+        hard = None if small.dtype is None else replace(small, kind=np.dtype(small.dtype)).key
+        if hard is not None and hard not in self._hard:
+            self._hard.add(hard)
             for family, queries in HARD:
                 self._settle(small, partial(generate, family, queries, dtype=small.dtype))
 
@@ -128,11 +140,6 @@ class WarmUp:
             self.seconds += sum(seconds)
             if sum(seconds) < NOTICEABLE_S:
                 return
-
-    def _is_new(self, kind: Hashable) -> bool:
-        new = kind not in self._done
-        self._done.add(kind)
-        return new
 
 
 def structure(problem: Problem) -> Hashable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -51,6 +51,10 @@ class Benchmark(ABC, Generic[R, S]):
     def small(self, key: Key) -> Small:
         """Return small problems of the kind that a row is measured on."""
 
+    def refusal(self, key: Key, rows: Mapping[Key, R]) -> str | None:
+        """Say why a row is not measured, as far as the rows so far tell; None if it is."""
+        return None
+
     @abstractmethod
     def measure(self, keys: Sequence[Key], rows: Mapping[Key, R], working: Callable[[str], None]) -> Iterator[R]:
         """Measure the missing rows of a cell.
@@ -93,7 +97,7 @@ class Benchmark(ABC, Generic[R, S]):
             display = self.terminal(quiet=not progress) if isinstance(progress, bool) else progress
             stack.enter_context(display)
             display.begin(sum(len(keys) for keys in cells), len(rows))
-            compiled = self._warm_up([key for keys in cells for key in keys if key not in rows], display)
+            compiled = self._warm_up([key for keys in cells for key in keys if key not in rows], rows, display)
             for keys in cells:
                 self._cell(keys, rows, record, display)
             made = self.compare(rows[key] for keys in cells for key in keys)
@@ -103,11 +107,15 @@ class Benchmark(ABC, Generic[R, S]):
                 found.write(output)
         return found
 
-    def _warm_up(self, missing: Sequence[Key], display: LiveTerminal[R]) -> float:
+    def _warm_up(self, missing: Sequence[Key], rows: Mapping[Key, R], display: LiveTerminal[R]) -> float:
         """Let everything compile that will be timed, and return the seconds that it took."""
         warm_up = WarmUp()
+        kinds: dict[Hashable, Small] = {}
         for key in missing:
-            small = self.small(key)
+            if self.refusal(key, rows) is None:
+                small = self.small(key)
+                kinds.setdefault(small.key, small)
+        for small in kinds.values():
             display.working(f"warming up {small.solver}")
             warm_up.run(small)
         if missing:

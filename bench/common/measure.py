@@ -81,7 +81,7 @@ def measure(key: Key, problem: Problem, settings: Mapping[str, Any]) -> dict[str
     how = {name: settings[name] for name in HOW}
 
     def run() -> Plan:
-        return uncompiled(lambda: solve(problem, budget, solver, cost, **how))
+        return uncompiled(lambda: solve(problem, budget, solver, cost, **how))[0]
 
     try:
         plan = run()

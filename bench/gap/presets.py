@@ -23,7 +23,7 @@ class Preset:
 
 
 def quick_preset() -> Preset:
-    """Return what ends within a minute on two cores.
+    """Return what ends within a minute on two cores besides compiling.
 
     Of `adversarial`, exactly 0.6 of the budget pays for the giant upgrade up to a rounding: 0.7 is clear of it.
     """

@@ -28,7 +28,7 @@ class RealizedPreset:
 
 
 def quick_realized_preset() -> RealizedPreset:
-    """Return what ends within a minute on two cores."""
+    """Return what ends within a minute on two cores besides compiling."""
     return RealizedPreset(
         families=("realistic", "ties", "measured"),
         sizes=(20, 50),

@@ -124,6 +124,13 @@ class ScaleBenchmark(Benchmark[ScaleRow, ScaleResults]):
         """Return small problems of the series."""
         return small_series(*key, self.settings["seed"])
 
+    def refusal(self, key: Key, rows: Mapping[Key, ScaleRow]) -> str | None:
+        """Say why a solver is not run in a cell; None if it is."""
+        series, queries, name = key
+        sizes = [size for size in self.settings["sizes"] if size < queries]
+        smaller = [rows[series, size, name] for size in sizes if (series, size, name) in rows]
+        return refusal(series, queries, name, smaller, self.settings["time_limit"], self._memory)
+
     def measure(
         self, keys: Sequence[Key], rows: Mapping[Key, ScaleRow], working: Callable[[str], None]
     ) -> Iterator[ScaleRow]:
@@ -149,8 +156,7 @@ class ScaleBenchmark(Benchmark[ScaleRow, ScaleResults]):
         """Return what is known of a row before its problem is made; with a status, if that is all there will be."""
         series, queries, name = key
         settings = self.settings
-        smaller = [rows[series, size, name] for size in settings["sizes"] if size < queries]
-        reason = refusal(series, queries, name, smaller, settings["time_limit"], self._memory)
+        reason = self.refusal(key, rows)
         if reason is not None:
             return {"status": "skipped", "message": reason}
         foreign = is_foreign(name) and queries >= SUBPROCESS_FROM

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from statistics import median
 from typing import Any
@@ -68,7 +67,8 @@ class CellProblem:
         solver
             Its name.
         memory
-            Whether to measure peak memory in the first run: only in a process that did nothing before.
+            Whether to measure the peak memory of the first run: only in a process that did nothing before. Where that
+            run is repeated because something was compiled, the peak is that of all its tries.
         once
             Whether one run is enough.
         """
@@ -76,11 +76,12 @@ class CellProblem:
         runtimes: list[float] = []
         walls: list[float] = []
         passes = self._passes()
+        before = reset_peak() if memory else None
         try:
             while True:
-                plan, wall, peak = uncompiled(lambda: self._solve(solver, memory and not runtimes))
-                if peak is not None:
-                    fields["memory_bytes"] = peak
+                plan, wall = uncompiled(lambda: self._solve(solver))
+                if before is not None and not runtimes:
+                    fields["memory_bytes"] = peak_beyond(before)
                 walls.append(wall)
                 runtimes.append(plan.runtime)
                 passes += self._passes()
@@ -105,13 +106,9 @@ class CellProblem:
     def _passes(self) -> list[float]:
         return [] if self._pass is None else [self._pass.seconds()]
 
-    def _solve(self, solver: str, memory: bool) -> tuple[Plan, float, int | None]:
-        """Return a plan, the seconds of the whole call, and its peak memory if that is asked for and known."""
+    def _solve(self, solver: str) -> Plan:
         limit, seed = self._settings["time_limit"], self._settings["seed"]
-        before = reset_peak() if memory else None
-        begin = time.perf_counter()
-        plan = solve(self.problem, self.budget, solver, time_limit=limit, seed=seed, threads=self._threads)
-        return plan, time.perf_counter() - begin, peak_beyond(before)
+        return solve(self.problem, self.budget, solver, time_limit=limit, seed=seed, threads=self._threads)
 
     def _enough(self, plan: Plan, runtimes: list[float]) -> bool:
         """Whether a solver ran often enough, or long enough."""

@@ -27,7 +27,7 @@ class ScalePreset:
 
 
 def quick_scale_preset() -> ScalePreset:
-    """Return what ends within about a minute on two cores."""
+    """Return what ends within about a minute on two cores besides compiling."""
     return ScalePreset(
         series=(*series_of(forms=("dense", "factored")), *series_of(HARD[1:])),
         sizes=sizes_of(100, 10_000),

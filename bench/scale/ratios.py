@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from statistics import median
 from typing import Any
 
@@ -105,18 +106,19 @@ def _warm_up(seed: int) -> float:
     """Let everything compile that will be timed, and return the seconds that it took."""
     warm_up = WarmUp()
     for form, solvers in TARGETS.items():
-        for solver in solvers:
-            warm_up.run(small_series(Series(form=form), TARGET_QUERIES, solver, seed))  # type: ignore[arg-type]  # a form
+        for solver, threads in product(solvers, (1, 2)):
+            series = Series(form=form, threads=threads)  # type: ignore[arg-type]  # a form
+            warm_up.run(small_series(series, TARGET_QUERIES, solver, seed))
     for family in HARD:
         warm_up.run(small_series(Series(family), TARGET_QUERIES, "exact", seed))
     for solver in (*MIP, heap_baseline.NAME):
-        warm_up.run(small_series(Series(), TARGET_QUERIES, solver, seed))
+        warm_up.run(replace(small_series(Series(), TARGET_QUERIES, solver, seed), threads=None))
     return warm_up.seconds
 
 
 def _solve(problem: Problem, solver: str = "exact", time_limit: float | None = None, threads: int | None = 1) -> Plan:
     budget = problem.budget_at(FRACTION)
-    return uncompiled(lambda: solve(problem, budget, solver, time_limit=time_limit, threads=threads))
+    return uncompiled(lambda: solve(problem, budget, solver, time_limit=time_limit, threads=threads))[0]
 
 
 def _times(run: Callable[[], float], unit: Callable[[], float], runs: int = RUNS) -> float:
@@ -135,7 +137,7 @@ def _wall(run: Callable[[], Any]) -> float:
 def _large(series: Series, queries: int, seed: int) -> Iterator[Ratio]:
     """Measure what is linear in the size, against passes over the utilities."""
     problem = series.problem(queries, seed)
-    problem.budget_at(FRACTION)  # kept by the problem from now on
+    budget = problem.budget_at(FRACTION)  # kept by the problem from now on
     utility = dense_utilities(problem, queries)
     greatest(utility)  # compiles
     one_pass = Pass(utility, queries).seconds
@@ -145,10 +147,13 @@ def _large(series: Series, queries: int, seed: int) -> Iterator[Ratio]:
         def alone(threads: int = 1, solver: str = solver) -> float:
             return _solve(problem, solver, threads=threads).runtime
 
+        def call(solver: str = solver) -> float:
+            return uncompiled(partial(solve, problem, budget, solver, threads=1))[1]
+
         work = f"`{solver}`, {series.form}, {queries:,} x {problem.n_states}"
         yield _bounded(work, "max", _times(alone, one_max), most)
         yield Ratio(work, "pass", _times(alone, one_pass))
-        yield Ratio(f"{work}, call", "pass", _times(partial(_wall, partial(_solve, problem, solver)), one_pass))
+        yield Ratio(f"{work}, call", "pass", _times(call, one_pass))
         faster = _times(alone, partial(alone, 2))
         yield Ratio(f"{work}, two threads", "times faster", faster, ">= 1.7", faster >= 1.7)
     if series.form == "dense":
@@ -246,7 +251,7 @@ def _table(table: Problem, time_limit: float) -> Ratio:
     few = table.take(np.arange(min(300, table.n_queries)))
     _solve(few)
     plans = [
-        uncompiled(partial(solve, table, table.budget_at(f), "exact", time_limit=time_limit, threads=1))
+        uncompiled(partial(solve, table, table.budget_at(f), "exact", time_limit=time_limit, threads=1))[0]
         for f in TABLE_FRACTIONS
     ]
     total = sum(plan.runtime for plan in plans)

@@ -16,7 +16,6 @@ from robatch.solvers import Answer, Request, Solver, register, registry
 def short_warm_ups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Warm up on two queries alone: no test asserts times, and test_compilation.py tests the warm-ups."""
     monkeypatch.setattr(compilation, "SMALL_SIZES", (2,))
-    monkeypatch.setattr(compilation, "FOREIGN_SIZES", (2,))
     monkeypatch.setattr(compilation, "HARD", ())
 
 

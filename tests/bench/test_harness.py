@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from robatch.bench.common.compilation import Small
+from robatch.bench.common.compilation import Small, WarmUp
 from robatch.bench.common.harness import Benchmark, check_entries
 from robatch.bench.common.record import Record
 from robatch.bench.common.results import Results
@@ -115,6 +115,16 @@ def test_resumes_after_an_interruption(tmp_path: Path) -> None:
     assert again.run(tmp_path) == results
     assert again.measured == []
     assert again.run(tmp_path).compiled_s == 0.0
+
+
+def test_each_kind_that_is_measured_is_warmed_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed: list[str] = []
+    monkeypatch.setattr(WarmUp, "run", lambda _, small: warmed.append(small.solver))
+    Counting().run(None)
+    assert warmed == ["cheapest", "best"]
+    monkeypatch.setattr(Counting, "refusal", lambda *_: "it is refused")
+    Counting().run(None)
+    assert warmed == ["cheapest", "best"]
 
 
 def test_a_torn_line_is_measured_again(tmp_path: Path) -> None:
