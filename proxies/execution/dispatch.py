@@ -195,8 +195,9 @@ def affordable(problem: Problem, budget: float, seed: int = 0) -> tuple[Any, Any
     kept, columns
         Positions of the queries kept and their states: (n,) each.
     """
-    rows = np.arange(problem.n_queries)
-    costs = problem.amortized_costs()[rows, problem.cheapest_assignment]
+    rows, cheapest = np.arange(problem.n_queries), problem.cheapest_assignment
+    costs = problem.query_costs()[rows, problem.state_model[cheapest]]
+    costs += problem.call_price[cheapest] / problem.state_batch_size[cheapest]
     order = np.argsort(costs, kind="stable")
     count = int(np.searchsorted(np.cumsum(costs[order]), budget * (1 + 1e-12), side="right"))
     while count > 0 and budget > 0:

@@ -141,10 +141,12 @@ def _loaded(proxy: Any, features: str | None) -> Any:
 
 
 def _problem(proxy: Any, items: Sequence[Query], robust: float | None) -> tuple[Problem, FloatArray | None]:
-    """Predict once; return the problem and, where the proxy tells them, the mean utilities: (N, S)."""
-    if hasattr(proxy, "predict_queries"):
+    """Return the problem and, where a single look at the queries has told them too, the mean utilities: (N, S)."""
+    from robatch.proxies.utility.utility_proxy import UtilityProxy
+
+    if type(proxy) is UtilityProxy:  # a subclass may have methods of its own, which are asked
         predictions = proxy.predict_queries(items, robust)
-        return proxy.problem_of(items, predictions), predictions.mean
+        return proxy.problem_of(items, *predictions[1:]), predictions.mean
     check_askable(items, proxy.facts_.task)
     problem = proxy.to_problem(items, robust=robust)
     if problem.query_ids is None:
@@ -156,7 +158,7 @@ def _predicted(
     proxy: Any, items: Sequence[Query], problem: Problem, mean: FloatArray | None, plan: Plan
 ) -> dict[str, float | None]:
     """Return the plan's predicted utility, with the 90 % interval where the proxy gives one."""
-    if mean is None and not hasattr(proxy, "predict_total"):
+    if not hasattr(proxy, "predict_total"):
         return {"utility": plan.utility, "low": None, "high": None}
     price = plan.shadow_price
     if price is None:  # what a choice gains by luck does not depend on who made it
@@ -165,8 +167,9 @@ def _predicted(
     if np.isfinite(price):  # else the budget leaves no choice
         objective = problem.utilities() - price * problem.amortized_costs()
         objective[~problem.allowed()] = NOT_ALLOWED
-    if mean is None:
-        total = proxy.predict_total([query.text for query in items], np.asarray(plan.assignment), 0.9, objective)
-    else:
+    if mean is not None:
         total = proxy.total_of(mean, np.asarray(plan.assignment), 0.9, objective)
+    else:
+        texts = proxy.texts(items) if hasattr(proxy, "texts") else [query.text for query in items]
+        total = proxy.predict_total(texts, np.asarray(plan.assignment), 0.9, objective)
     return dict(zip(("utility", "low", "high"), map(float, total), strict=True))

@@ -188,11 +188,23 @@ class Predictor(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     # ---- queries in, problems out
 
     def pool(self) -> tuple[Model, ...]:
-        """Return the models of the measurements, as a problem has them."""
+        """Return the models of the measurements, as a problem has them.
+
+        Raises
+        ------
+        InputError
+            If the proxy was not made from measurements.
+        """
         return self._context().pool(self.layout_.states)
 
     def texts(self, queries: Sequence[Query]) -> list[str]:
-        """Return the texts of queries as the proxy takes them: what `predict` needs."""
+        """Return the texts of queries as the proxy takes them: what `predict` needs.
+
+        Raises
+        ------
+        InputError
+            If the proxy was not made from measurements, or its task's prompt does not ask one of the queries.
+        """
         context = self._context()
         check_askable(queries, context.task)
         return [context.text(query) for query in queries]
@@ -223,8 +235,10 @@ class Predictor(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     def vectors(
         self, queries: Sequence[Query], robust: float | None = None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the last three parts of `predict_queries`: utilities (N, S), input and output tokens (N, K)."""
-        return self.predict_queries(queries, robust)[1:]
+        """Predict what `predict_queries` does but for its mean: utilities (N, S), input and output tokens (N, K)."""
+        texts = self.texts(queries)
+        utility = self.predict(texts) if robust is None else self.predict_lower(texts, robust)
+        return utility, self.predict_input_tokens(texts), self.predict_output_tokens(texts)
 
     def to_problem(self, queries: Sequence[Query], robust: float | None = None, **fields: Any) -> Problem:
         """Make a problem of new queries.
@@ -235,14 +249,26 @@ class Predictor(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             As for `predict_queries`; ids are unique.
         **fields
             Further fields of the problem, such as `groups`, `forbidden` and `window_margin`.
-        """
-        return self.problem_of(queries, self.predict_queries(queries, robust), **fields)
 
-    def problem_of(self, queries: Sequence[Query], predictions: QueryPredictions, **fields: Any) -> Problem:
-        """Make a problem of new queries as `to_problem` does, of what `predict_queries` has given already."""
-        _, utility, inputs, outputs = predictions
+        Raises
+        ------
+        InputError
+            If the proxy was not made from measurements, its task's prompt does not ask one of the queries, an id
+            stands twice, or no output tokens of a model were measured.
+        """
+        return self.problem_of(queries, *self.vectors(queries, robust), **fields)
+
+    def problem_of(
+        self,
+        queries: Sequence[Query],
+        utility: FloatArray,
+        input_tokens: FloatArray,
+        output_tokens: FloatArray,
+        **fields: Any,
+    ) -> Problem:
+        """Make a problem of new queries as `to_problem` does, of what `vectors` has given already."""
         ids = [query.id for query in queries]
-        return Problem(self.pool(), inputs, outputs, utility, query_ids=ids, **fields)
+        return Problem(self.pool(), input_tokens, output_tokens, utility, query_ids=ids, **fields)
 
     def _context(self) -> FitContext:
         check_is_fitted(self)

@@ -7,14 +7,17 @@ import random
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from robatch.instances import InputError
+from robatch.instances import InputError, Model, Problem
 from robatch.proxies.engines.engine import EngineFailure, ModelCall
 from robatch.proxies.engines.server import ServerEngine
 from robatch.proxies.engines.token_count import byte_bounds, token_counter
 from robatch.proxies.execution.bounds import CHAT_TEMPLATE_TOKENS, InputBounds
+from robatch.proxies.execution.dispatch import affordable
 from robatch.proxies.execution.preview import dry_run
 from robatch.proxies.execution.routing import route
 from robatch.proxies.execution.run import execute, journal_path
@@ -224,3 +227,24 @@ def test_token_counts_and_byte_bounds(tmp_path):
     assert count(["a b c d e f", "", "one"]) == [6, 0, 1]
     assert byte_bounds(["abc", "é", "\ufdfa", ""]) == [3, 3, 33, 0]
     assert re.fullmatch(r"\d+", str(byte_bounds(["\ud83d"])[0]))
+
+
+def test_as_many_queries_are_kept_as_the_money_pays_for(monkeypatch):
+    rng = np.random.default_rng(0)
+    models = [Model("a", 0.13, 0.41, 37.0, batch_sizes=(1, 3)), Model("b", 0.29, 0.07, 11.0, batch_sizes=(1, 3))]
+    problem = Problem(models, rng.integers(5, 300, (40, 2)) / 7, rng.integers(1, 90, (40, 2)) / 3, rng.random((40, 4)))
+    monkeypatch.setattr(
+        "robatch.proxies.execution.dispatch.solve",
+        lambda part, *_, **__: SimpleNamespace(assignment=np.zeros(part.n_queries, int)),
+    )
+    costs = []
+    tokens = zip(problem.input_tokens, problem.output_tokens, problem.cheapest_assignment, strict=True)
+    for inputs, outputs, state in tokens:
+        k = problem.state_model[state]
+        own = models[k].price_in * 1e-6 * inputs[k] + models[k].price_out * 1e-6 * outputs[k]
+        costs.append(own + problem.call_price[state] / problem.state_batch_size[state])
+    costs = np.array(costs)
+    order = np.argsort(costs, kind="stable")
+    for count, budget in enumerate(np.cumsum(costs[order]), start=1):
+        assert affordable(problem, budget)[0].tolist() == sorted(order[:count])
+        assert affordable(problem, budget * (1 - 1e-9))[0].tolist() == sorted(order[: count - 1])

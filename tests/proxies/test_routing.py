@@ -190,14 +190,58 @@ def test_other_weights_than_those_measured_are_refused(tmp_path, monkeypatch):
     assert opened[1:] == [str(folders[1]), "owner/name"]
 
 
-@pytest.mark.parametrize("robust", [None, 0.9])
-def test_a_route_looks_at_each_query_once(tmp_path, monkeypatch, robust):
-    """The features are made once, and queries are checked once; the figures are those of separate predictions."""
+@pytest.fixture
+def fitted(tmp_path):
     saved = gzip.decompress((Path(__file__).parent / "data" / "proxy_format_2_logistic.skops.gz").read_bytes())
     (tmp_path / "proxy.skops").write_bytes(saved)
-    proxy = UtilityProxy.load(tmp_path / "proxy.skops")
-    items = [Query(f"n{i}", f"{('red', 'soft')[i % 2]} {i}", choices=("good", "bad")) for i in range(12)]
-    write_queries(tmp_path / "q.jsonl", items)
+    return UtilityProxy.load(tmp_path / "proxy.skops")
+
+
+@pytest.fixture
+def items(tmp_path):
+    made = [Query(f"n{i}", f"{('red', 'soft')[i % 2]} {i}", choices=("good", "bad")) for i in range(12)]
+    write_queries(tmp_path / "q.jsonl", made)
+    return made
+
+
+def test_a_proxy_gives_the_texts_that_it_predicts_the_total_of(queries):
+    seen = []
+    proxy = Proxy(URL)
+    proxy.texts = lambda items: [f"{query.text} {query.choices}" for query in items]
+    proxy.predict_total = lambda texts, *_: seen.extend(texts) or (1.0, 1.0, 1.0)
+    route(queries, proxy, 1.0)
+    assert seen[0] == "good number 0 ('good', 'bad')"
+
+
+def test_what_a_proxy_changes_of_the_utility_proxy_counts(tmp_path, fitted, items):
+    class Cautious(UtilityProxy):
+        def to_problem(self, queries, robust=None, **fields):
+            forbidden = np.tile([False, False, True, True], (len(queries), 1))
+            return super().to_problem(queries, robust, forbidden=forbidden, **fields)
+
+        def predict_total(self, *_):
+            return 1.0, 0.5, 2.0
+
+    class Constant(UtilityProxy):
+        def predict(self, X):  # noqa: N803
+            return np.full((len(X), 4), 0.25)
+
+        def predict_lower(self, X, level=0.9):  # noqa: N803
+            return np.full((len(X), 4), 0.125)
+
+    fitted.__class__ = Cautious
+    made = route(tmp_path / "q.jsonl", fitted, budget_fraction=1.0)
+    assert made.problem.forbidden.all(axis=0).tolist() == [False, False, True, True]
+    assert made.predicted == {"utility": 1.0, "low": 0.5, "high": 2.0}
+    fitted.__class__ = Constant
+    for robust, utility in ((None, 0.25), (0.9, 0.125)):
+        assert (route(tmp_path / "q.jsonl", fitted, 1.0, robust=robust).problem.utilities() == utility).all()
+
+
+@pytest.mark.parametrize("robust", [None, 0.9])
+def test_a_route_looks_at_each_query_once(tmp_path, monkeypatch, fitted, items, robust):
+    """The features are made once, and queries are checked once; the figures are those of separate predictions."""
+    proxy = fitted
     expected = proxy.to_problem(items, robust)
     seen = []
     transform = proxy.features_.transform
