@@ -14,8 +14,19 @@ from robatch.proxies.profiling.gpu_memory import ModelSize, read_size
 from robatch.proxies.toml_table import PRICE, TEXT, Check, TomlTable, tables
 
 MODEL_KEYS = (
-    *("name", "path", "server", "model", "price_in", "price_out", "context_window", "batch_sizes", "chat"),
-    *("structured", "engine", "api_key_env", "size"),
+    "name",
+    "path",
+    "server",
+    "model",
+    "price_in",
+    "price_out",
+    "context_window",
+    "batch_sizes",
+    "chat",
+    "structured",
+    "engine",
+    "api_key_env",
+    "size",
 )
 """Keys of a [[models]] table."""
 
@@ -41,6 +52,10 @@ class ModelConfig(ModelSource):
     batch_sizes: tuple[int, ...]
     local: bool = field(default=False, kw_only=True)
 
+    def cost(self, input_tokens: float, output_tokens: float) -> float:
+        """Return the USD of some tokens, rounded as in recorded provenance: divided, where an execution multiplies."""
+        return (self.price_in * input_tokens + self.price_out * output_tokens) / 1e6
+
 
 def read_models(
     top: TomlTable, sizes: tuple[int, ...], folder: Path, allow_missing: bool = False
@@ -49,6 +64,11 @@ def read_models(
 
     `sizes` are the batch sizes of models that name none; relative paths start from `folder`, which a model's path may
     be missing in if `allow_missing`.
+
+    Raises
+    ------
+    InputError
+        If anything in a table is missing, unknown or out of range, or a name occurs twice.
     """
     models: list[tuple[ModelConfig, ModelSize | None]] = []
     for i, row in enumerate(tables(top, "models")):

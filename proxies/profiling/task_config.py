@@ -26,8 +26,18 @@ _OUTPUT: Check = (f"a whole number from 1 to {_MAX_OUTPUT}", lambda value: bool(
 _SOURCES = ("file", "generate", "dataset")
 _DATASET_KEYS = ("config", "split", "fields", "labels", "choices", "kind", "answer_pattern")
 TASK_KEYS = (
-    *("name", *_SOURCES, "queries", "queries_by_batch_size", "seed", "instructions", "examples", "form"),
-    *("show_choices", "grader", "max_output_tokens", *_DATASET_KEYS),
+    "name",
+    *_SOURCES,
+    "queries",
+    "queries_by_batch_size",
+    "seed",
+    "instructions",
+    "examples",
+    "form",
+    "show_choices",
+    "grader",
+    "max_output_tokens",
+    *_DATASET_KEYS,
 )
 """Keys of a [[tasks]] table."""
 
@@ -35,8 +45,14 @@ TASK_KEYS = (
 def read_task(row: Mapping[str, Any], where: str, folder: Path) -> Task:
     """Check one ``[[tasks]]`` table and read or generate its queries.
 
-    `where`, such as ``"tasks[0]."``, stands before its keys in messages; relative paths start from `folder`. A dataset
-    needs the package ``datasets``, or a `MissingExtraError` is raised.
+    `where`, such as ``"tasks[0]."``, stands before its keys in messages; relative paths start from `folder`.
+
+    Raises
+    ------
+    InputError
+        If anything in it is missing, unknown or out of range.
+    MissingExtraError
+        If a dataset is asked for and the package ``datasets`` is not installed.
     """
     table = TomlTable(row, where, TASK_KEYS)
     given = [key for key in _SOURCES if key in row]

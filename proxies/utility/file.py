@@ -33,21 +33,26 @@ _RENAMED_FIELDS = {"robatch.proxies.utility.uncertainty.Uncertainty": {"router":
 """Names of format 2 and what they became; a file is read as if it had today's. The fields are by their class."""
 
 _OWN = frozenset(
-    f"robatch.proxies.utility.{name}"
-    for name in (
-        *("calibration.Calibrator", "decomposition.Decomposition", "decomposition.Layout", "features.Features"),
-        *("features.HashedTfidf", "fit_context.FitContext", "scaling.Curve", "token_counts.TokenCounts"),
-        "uncertainty.Uncertainty",
-    )
+    {
+        "robatch.proxies.utility.calibration.Calibrator",
+        "robatch.proxies.utility.decomposition.Decomposition",
+        "robatch.proxies.utility.decomposition.Layout",
+        "robatch.proxies.utility.features.Features",
+        "robatch.proxies.utility.features.HashedTfidf",
+        "robatch.proxies.utility.fit_context.FitContext",
+        "robatch.proxies.utility.scaling.Curve",
+        "robatch.proxies.utility.token_counts.TokenCounts",
+        "robatch.proxies.utility.uncertainty.Uncertainty",
+    }
 )
 """The classes of robatch that a proxy is made of; estimators are rebuilt (see `utility.estimator_parts`)."""
 
 _SCALERS = frozenset(
-    f"sklearn.{name}"
-    for name in (
-        "decomposition._truncated_svd.TruncatedSVD",
-        *("preprocessing._data.MaxAbsScaler", "preprocessing._data.StandardScaler"),
-    )
+    {
+        "sklearn.decomposition._truncated_svd.TruncatedSVD",
+        "sklearn.preprocessing._data.MaxAbsScaler",
+        "sklearn.preprocessing._data.StandardScaler",
+    }
 )
 """What features are made with; all of it numpy's arithmetic, which checks shapes."""
 
@@ -72,7 +77,7 @@ def save(proxy: UtilityProxy, path: str | os.PathLike[str]) -> None:
             "format": FORMAT,
             "robatch": version("robatch"),
             "params": params,
-            "estimators": [to_parts(router) for router in proxy.estimators_],
+            "estimators": [to_parts(estimator) for estimator in proxy.estimators_],
             "proxy": kept,
         }
         data = _checked(io.dumps(content))

@@ -11,6 +11,7 @@ from robatch.cli import main
 from robatch.instances import InputError
 from robatch.proxies import read_config
 from robatch.proxies.profiling.estimate import TooLong, as_json, estimate
+from robatch.proxies.profiling.model_config import ModelConfig
 from robatch.proxies.profiling.provenance import config_hash, identity
 from robatch.proxies.profiling.record import Record
 from robatch.proxies.profiling.run import record_path
@@ -39,10 +40,15 @@ def test_calls_tokens_and_dollars(config):
     task = read_config(config).tasks[0]
     shared, texts = len(task.template.shared()), sum(len(query.text) for query in task.queries)
     assert reviews.input_tokens > (reviews.calls * shared + 4 * texts) / 4
-    assert reviews.usd == pytest.approx((2 * reviews.input_tokens + 10 * reviews.output_tokens) / 1e6)
+    assert reviews.usd == (2 * reviews.input_tokens + 10 * reviews.output_tokens) / 1e6
     total = as_json((reviews, sums))["total"]
     assert total["calls"] == reviews.calls + sums.calls
     assert total["usd"] == reviews.usd + sums.usd
+
+
+def test_dollars_are_rounded_as_in_recorded_provenance():
+    model = ModelConfig("m", 0.1, 0.2, 1024, (1,))
+    assert model.cost(1234, 57) == (0.1 * 1234 + 0.2 * 57) / 1e6 != (0.1 * 1234 + 0.2 * 57) * 1e-6
 
 
 def test_a_tokenizer_at_hand_counts(config, tmp_path):
