@@ -86,8 +86,10 @@ def test_wrong_levels_and_assignments_are_refused() -> None:
     assert 0 <= one.low <= one.mean <= one.high <= 1
 
 
-@pytest.mark.parametrize("fails", [0.0, 0.15])
-def test_the_interval_is_of_one_execution_whatever_was_repeated_and_fails_together(fails: float) -> None:
+@pytest.mark.parametrize(("fails", "params"), [(0.0, {"folds": 2}), (0.15, {})])
+def test_the_interval_is_of_one_execution_whatever_was_repeated_and_fails_together(
+    fails: float, params: dict[str, int]
+) -> None:
     hits = []
     for seed in range(400):
         rng = np.random.default_rng(seed)
@@ -105,7 +107,7 @@ def test_the_interval_is_of_one_execution_whatever_was_repeated_and_fails_togeth
         keep = rows < 240  # the others are new
         answers = Answers(rows[keep], np.zeros(keep.sum(), int), scores.ravel()[keep], calls[keep])
         x = rng.normal(size=(480, 2))
-        proxy = UtilityProxy([("m", 8)], features="given", folds=2)  # the least work for so many fits
+        proxy = UtilityProxy([("m", 8)], features="given", **params)  # two folds are the least work
         proxy.fit(x[:240], scores.mean(axis=0)[:240, None], answers=answers)
         once, _ = outcome()
         total = proxy.predict_total(x[240:], np.zeros(240, int))
