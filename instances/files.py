@@ -14,7 +14,13 @@ from robatch.instances.errors import InputError
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its place when the block ends well."""
+    """Yield a temporary path beside `path` that takes its place when the block ends well.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written there.
+    """
     target = Path(path)
     if os.path.isdir(target):
         raise InputError(f"cannot write {str(target)!r}: it is a directory, a file path is needed")

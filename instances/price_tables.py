@@ -42,6 +42,11 @@ def price_models(
         Batch sizes of every model.
     shared_tokens
         Tokens of the shared prompt of models for which `prices` gives none.
+
+    Raises
+    ------
+    InputError
+        If a model has no price, a value is not allowed, or the file cannot be read.
     """
     rows, where = _price_rows(prices)
     missing = [name for name in names if name not in rows]
@@ -114,6 +119,11 @@ def retentions(degradation: Any, models: Sequence[Model]) -> FloatArray:
         for no loss.
     models
         The K models.
+
+    Raises
+    ------
+    InputError
+        If a model has no curve, a value is not allowed, or the file cannot be read.
 
     Notes
     -----

@@ -17,7 +17,13 @@ from robatch.instances.errors import InputError
 def number(
     name: str, value: Any, least: float = 0.0, most: float = math.inf, needed: str = "", above: bool = False
 ) -> float:
-    """Return a finite number from `least` to `most`, or strictly above `least` if `above`."""
+    """Return a finite number from `least` to `most`, or strictly above `least` if `above`.
+
+    Raises
+    ------
+    InputError
+        If it is something else. The message names it, its value and what is `needed`.
+    """
     if not isinstance(value, bool) and isinstance(value, Real):
         try:
             plain = float(value)
@@ -34,7 +40,13 @@ def finite_range(least: float, most: float) -> str:
 
 
 def whole(name: str, value: Any, least: int = 0, needed: str = "", most: int = 2**31 - 1) -> int:
-    """Return a whole number from `least` to `most`."""
+    """Return a whole number from `least` to `most`.
+
+    Raises
+    ------
+    InputError
+        If it is something else. The message names it, its value and what is `needed`.
+    """
     if not isinstance(value, bool) and isinstance(value, Integral):
         plain = int(value)
         if least <= plain <= most:

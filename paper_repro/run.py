@@ -148,7 +148,8 @@ def _sources(settings: dict[str, Any]) -> str:
     """Hash what rows depend on besides the settings: code and data here, the package, their public tables."""
     package = Path(robatch.instances.__file__).parent.parent
     parts = [(HERE, pattern) for pattern in ("results/*.parquet", "tables/*.csv", "common/*.py", "experiments/*.py")]
-    parts += [(package, f"{room}/**/*.py") for room in ("instances", "solvers", "proxies", "bench/common")]
+    parts += [(package, f"{room}/**/*.py") for room in ("instances", "solvers", "proxies")]
+    parts += [(package, f"bench/common/{module}.py") for module in ("field_metrics", "heap_baseline")]
     parts += [(DATA, file) for name in settings.get("datasets", ()) for file in FILES.get(name, ())]
     digest = hashlib.sha256()
     for root, pattern in parts:

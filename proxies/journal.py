@@ -54,7 +54,13 @@ class Journal:
             raise
 
     def append(self, lines: Iterable[Line]) -> None:
-        """Write lines."""
+        """Write lines.
+
+        Raises
+        ------
+        InputError
+            If they cannot be written, such as on a full disk.
+        """
         try:
             data = "".join(json.dumps(line) + "\n" for line in lines).encode()
             while data:  # without a buffer, so that nothing is left to be written when the file is closed
@@ -111,7 +117,13 @@ def take_in(path: Path, take: Callable[[Line], object]) -> None:
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Yield the lines of a journal without writing it; a torn last line is passed over."""
+    """Yield the lines of a journal without writing it; a torn last line is passed over.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or a line is damaged.
+    """
     try:
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):

@@ -38,7 +38,13 @@ class TomlTable:
                 raise InputError(f"key '{where}{key}' is not known: the keys here are {', '.join(keys)}")
 
     def get(self, key: str, kind: type, check: Check | None = None, default: Any = ...) -> Any:
-        """Give a value of a kind, checked; without a default, a missing key is refused."""
+        """Give a value of a kind, checked; without a default, the key is needed.
+
+        Raises
+        ------
+        InputError
+            Naming the key, its value and what is needed.
+        """
         if key not in self.table:
             if default is ...:
                 raise InputError(f"key '{self.where}{key}' is missing")

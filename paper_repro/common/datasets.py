@@ -190,10 +190,10 @@ def _tasks() -> dict[str, TaskData]:
 
 def _task(name: str) -> Dataset:
     task = _tasks()[name]
-    return Dataset(name, "measured", task.problem, task.features, None, _looks(name, task), task)
+    return Dataset(name, "measured", task.problem, task.features, None, _answer_features(name, task), task)
 
 
-def _looks(name: str, task: TaskData) -> FloatArray:
+def _answer_features(name: str, task: TaskData) -> FloatArray:
     """Return what a scorer sees of each answer at the smallest batch size, first repeat: (N, K, A).
 
     Its tokens, whether it could be read, and which of the `MAX_COMMON_ANSWERS` most frequent answers it is.
@@ -203,8 +203,8 @@ def _looks(name: str, task: TaskData) -> FloatArray:
     texts, counts = np.unique(given[given != ""].astype(str), return_counts=True)
     common = texts[np.argsort(-counts, kind="stable")][:MAX_COMMON_ANSWERS]
     tokens = np.log1p(np.broadcast_to(task.problem.output_tokens, given.shape))
-    looks = [tokens, given != "", *(given == text for text in common)]
-    return np.stack(looks, axis=2).astype(np.float64)
+    columns = [tokens, given != "", *(given == text for text in common)]
+    return np.stack(columns, axis=2).astype(np.float64)
 
 
 def _mmlu_pro() -> Dataset:

@@ -85,7 +85,7 @@ def _one_model(alone: bool) -> Strategy:
     """One model, by the training means the best at each budget; at any of its batch sizes, or every query alone."""
 
     def strategy(arena: Arena) -> Curve:
-        worth = np.append(arena.means, 0.0)
+        means = np.append(arena.means, 0.0)
         columns = [
             np.flatnonzero(arena.problem.state_model == k) if not alone else arena.dataset.smallest[[k]]
             for k in range(arena.problem.n_models)
@@ -93,7 +93,7 @@ def _one_model(alone: bool) -> Strategy:
         plans = np.array([arena.planned(arena.guessed(_means(arena), states), "exact") for states in columns])
         silent = (plans == arena.problem.n_states).any(axis=2)
         silent &= ~silent.all(axis=0)  # a plan that answers all queries comes first
-        best = np.where(silent, -1.0, worth[plans].mean(axis=2)).argmax(axis=0)
+        best = np.where(silent, -1.0, means[plans].mean(axis=2)).argmax(axis=0)
         return arena.curve(plans[best, np.arange(len(arena.budgets))])
 
     return strategy
@@ -116,10 +116,10 @@ def _cascade(arena: Arena) -> Curve:
     train, test = arena.train, arena.test
     utility = np.asarray(arena.dataset.problem.utilities(), dtype=np.float64)[:, columns]
     costs = arena.dataset.problem.amortized_costs()[:, columns]
-    looks = arena.dataset.answers
+    answers = arena.dataset.answers
     scorer = AnswerScorer(features="given", random_state=arena.seed)
-    scorer.fit(arena.features[train], utility[train], looks[train])
-    learned, scores = scorer.cross_fitted_, scorer.predict(arena.features[test], looks[test])
+    scorer.fit(arena.features[train], utility[train], answers[train])
+    learned, scores = scorer.cross_fitted_, scorer.predict(arena.features[test], answers[test])
     each = arena.budgets / len(test)
     cheapest = float(costs[train].mean(axis=0).min())
     corners = {0.0: (0.0, np.zeros(len(test)), 0.0)}  # cost on training: utility there; utility and cost on the others

@@ -16,7 +16,7 @@ from paper_repro.proxy.plans import BUDGETS, planned, values
 from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 
-ROUTERS = ("logistic", "knn", "mlp", "boosting", "constant")
+ESTIMATORS = ("logistic", "knn", "mlp", "boosting", "constant")
 SCALINGS = ("isotonic", "exponential", "logistic-drop", "table")
 LEVEL = 0.9
 """Level of the intervals whose coverage is counted."""
@@ -71,14 +71,14 @@ def run_split(task: TaskData, seed: int) -> Split:
     return Split(figures, coverage, np.array(billed))
 
 
-def compare(task: TaskData, seed: int, routers: tuple[str, ...] = ROUTERS) -> dict[tuple[str, ...], FloatArray]:
-    """Judge the proxies of the ablation and of the comparison of routers on one split: figures as of `Split`."""
+def compare(task: TaskData, seed: int, estimators: tuple[str, ...] = ESTIMATORS) -> dict[tuple[str, ...], FloatArray]:
+    """Judge the proxies of the ablation and of the comparison of estimators on one split: figures as of `Split`."""
     train, held_out = divide(task.problem.n_queries, seed)
     problem = task.problem.take(held_out)
     budgets, truth = budget_range(problem, BUDGETS), task.utility[held_out]
     figures: dict[tuple[str, ...], FloatArray] = {}
     with threadpool_limits(limits=1):
-        for name, fitted in _fitted(task, train, seed, routers):
+        for name, fitted in _fitted(task, train, seed, estimators):
             guess = fitted.predict(task.features[held_out])
             figures[(*name, "brier")] = ((guess - truth) ** 2).mean(axis=1)
             figures[(*name, "area")] = area(planned(guessed(problem, guess), budgets).values(truth))
@@ -97,9 +97,9 @@ def _proxy(task: TaskData, **params: Any) -> UtilityProxy:
 
 
 def _fitted(
-    task: TaskData, train: IntArray, seed: int, routers: tuple[str, ...]
+    task: TaskData, train: IntArray, seed: int, estimators: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], UtilityProxy]]:
-    """Yield the proxies of the ablation and of the comparison of routers, by name."""
+    """Yield the proxies of the ablation and of the comparison of estimators, by name."""
     for share in SHARES:
         for design in DESIGNS:
             measured = measured_states(task, design)
@@ -107,9 +107,9 @@ def _fitted(
             if rows is not None:
                 scaling = None if design == DESIGNS[0] else "isotonic"
                 yield ("ablation", design, f"{share:g}"), task.fit(_proxy(task, scaling=scaling), rows, measured)
-    for router in routers:
+    for estimator in estimators:
         for scaling in SCALINGS:
-            yield ("routers", router, scaling), task.fit(_proxy(task, router=router, scaling=scaling), train)
+            yield ("routers", estimator, scaling), task.fit(_proxy(task, router=estimator, scaling=scaling), train)
 
 
 def measured_states(task: TaskData, design: str) -> BoolArray:

@@ -21,7 +21,7 @@ from paper_repro.common.paths import FEATURES, PROFILE, RESULTS
 from paper_repro.common.profile_data import TaskData, read_tasks
 from paper_repro.proxy import tables
 from paper_repro.proxy.checks import PRECISIONS, diagnoses, replay
-from paper_repro.proxy.splits import ROUTERS, compare, run_split
+from paper_repro.proxy.splits import ESTIMATORS, compare, run_split
 from robatch.instances.files import write_text
 from robatch.proxies.profiling.measurements import Measurements
 
@@ -29,7 +29,7 @@ SPLITS = 20
 """Splits of each task into queries trained on and held out."""
 
 COMPARED = 5
-"""Those among them on which designs and routers are compared."""
+"""Those among them on which designs and estimators are compared."""
 
 
 def main() -> None:
@@ -49,15 +49,15 @@ def study(
     pool: Executor,
     splits: int = SPLITS,
     compared: int = COMPARED,
-    routers: tuple[str, ...] = ROUTERS,
+    estimators: tuple[str, ...] = ESTIMATORS,
 ) -> dict[str, Table]:
     """Give every table of the study by name, from so many splits of each task.
 
-    On the first `compared` of them designs and `routers` are compared; the default router must be among these.
+    On the first `compared` of them designs and `estimators` are compared; the default estimator must be among these.
     """
     jobs = list(product(tasks, range(splits)))
     pairs = list(product(tasks, range(compared)))
-    compared_later = [pool.submit(compare, task, seed, routers) for task, seed in pairs]
+    compared_later = [pool.submit(compare, task, seed, estimators) for task, seed in pairs]
     split_later = [pool.submit(run_split, task, seed) for task, seed in jobs]
     checks = pool.submit(diagnoses, tuple(tasks))
     figures = _by_task(pairs, [later.result() for later in compared_later])
@@ -69,7 +69,7 @@ def study(
         "coverage": tables.coverage_rows(halves),
         "billed": tables.billed_rows(halves),
         "ablation": tables.ablation_rows(figures),
-        "routers": tables.router_rows(figures, routers),
+        "routers": tables.estimator_rows(figures, estimators),
         "diagnostics": tables.diagnosis_rows(found),
         "reliability": tables.reliability_rows(found),
         "sampling": [replay(measurements, precision) for precision in PRECISIONS],

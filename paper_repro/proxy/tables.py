@@ -27,7 +27,7 @@ INTERVAL = (0.05, 0.95)
 DRAWS = 2000
 
 DEFAULT = ("logistic", "isotonic")
-"""Router and scaling of `UtilityProxy` by default."""
+"""Estimator and scaling of `UtilityProxy` by default."""
 
 
 def curve_rows(splits: Mapping[str, Sequence[Split]]) -> list[Row]:
@@ -87,7 +87,7 @@ def billed_rows(splits: Mapping[str, Sequence[Split]]) -> list[Row]:
 
 
 def ablation_rows(figures: Mapping[str, Sequence[Figures]]) -> list[Row]:
-    """Give area and Brier score by profiling cost and design, and the difference from one router per state."""
+    """Give area and Brier score by profiling cost and design, and the difference from one estimator per state."""
     rows = []
     for share in (f"{share:g}" for share in SHARES):
         for design in DESIGNS:
@@ -100,12 +100,12 @@ def ablation_rows(figures: Mapping[str, Sequence[Figures]]) -> list[Row]:
     return rows
 
 
-def router_rows(figures: Mapping[str, Sequence[Figures]], routers: Sequence[str]) -> list[Row]:
-    """Give area and Brier score by router and scaling, and the difference from the default."""
+def estimator_rows(figures: Mapping[str, Sequence[Figures]], estimators: Sequence[str]) -> list[Row]:
+    """Give area and Brier score by estimator, named ``router``, and scaling, and the difference from the default."""
     return [
-        {"router": router, "scaling": scaling, "task": task}
-        | _against(figures, names, ("routers", router, scaling), ("routers", *DEFAULT))
-        for router in routers
+        {"router": estimator, "scaling": scaling, "task": task}
+        | _against(figures, names, ("routers", estimator, scaling), ("routers", *DEFAULT))
+        for estimator in estimators
         for scaling in SCALINGS
         for task, names in _groups(figures)
     ]

@@ -67,7 +67,13 @@ def _sha256(files: tuple[tuple[Path, int, int], ...]) -> str | None:
 
 
 def check_base_url(text: str, where: str) -> str:
-    """Return a server's base URL without a slash at its end."""
+    """Return a server's base URL without a slash at its end.
+
+    Raises
+    ------
+    InputError
+        If it is none, or holds credentials: it is written into files.
+    """
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0

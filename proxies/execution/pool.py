@@ -89,7 +89,13 @@ _FIELDS = tuple(item.name for item in fields(PoolModel))
 
 
 def pool_model(record: Mapping[str, Any]) -> PoolModel:
-    """Make a model from a record of a proxy's or plan's provenance; what is not about execution is left out."""
+    """Make a model from a record of a proxy's or plan's provenance; what is not about execution is left out.
+
+    Raises
+    ------
+    InputError
+        If a value is missing or not allowed.
+    """
     values = {name: record[name] for name in _FIELDS if record.get(name) is not None}
     identity = record.get("identity") or {}
     if "server" not in values and "path" not in values:
@@ -113,6 +119,11 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[P
 
     A relative model path in the file starts from its own folder. A `server` takes the place of a `path`, and the other
     way about. Models that it does not name stay as they are.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or names a model or field that is not known.
     """
     name = str(path)
     changed = {model.name: model for model in pool}

@@ -123,7 +123,13 @@ class Execution:
         return self._expected[call.number]
 
     def replay(self, path: Path) -> list[int] | None:
-        """Take in a journal; return the queries that are finished, None where it holds nothing."""
+        """Take in a journal; return the queries that are finished, None where it holds nothing.
+
+        Raises
+        ------
+        InputError
+            If it belongs to another plan or another version, or is not whole; `path` is for the message.
+        """
         over: list[int] = []
         begun = False
 

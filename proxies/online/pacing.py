@@ -156,7 +156,13 @@ class Pacer:
         return {"squares": self.squares, "scale": self.scale, "began": self.began, "least": self.least}
 
     def restore(self, saved: Any, price: float | None, count: int) -> None:
-        """Take over a saved state; one without pacing gives its price and count alone."""
+        """Take over a saved state; one without pacing gives its price and count alone.
+
+        Raises
+        ------
+        InputError
+            If a value is missing or not allowed.
+        """
         if isinstance(saved, Mapping):
             began, scale = saved.get("began"), saved.get("scale")
             self.squares = number("squares", saved.get("squares"))

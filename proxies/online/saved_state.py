@@ -40,7 +40,13 @@ class SavedState:
 
     @classmethod
     def from_dict(cls, saved: Any, states: Sequence[State]) -> SavedState:
-        """Check what `to_dict` returned."""
+        """Check what `to_dict` returned.
+
+        Raises
+        ------
+        InputError
+            If it is something else, or of other states.
+        """
         if not isinstance(saved, Mapping) or (saved.get("kind"), saved.get("format")) != (KIND, FORMAT):
             raise InputError(f"saved is not the state of an online router of format {FORMAT}")
         if saved.get("states") != [list(state) for state in states]:

@@ -69,7 +69,14 @@ class Estimate:
 
 
 def estimate(config: ProfileConfig, output: str | os.PathLike[str] | None = None) -> tuple[Estimate, ...]:
-    """Estimate a run, by model and task; what the file `output` or its record holds already is not to be done."""
+    """Estimate a run, by model and task; what the file `output` or its record holds already is not to be done.
+
+    Raises
+    ------
+    InputError
+        If a query has no answer, or `output` belongs to another run, as for the run itself; or if that cannot be
+        told, as the folder of a model is missing.
+    """
     refuse_ungraded(config.tasks)
     answered, opened = ({}, ()) if output is None else recorded(config, Path(output))
     found = []
@@ -109,6 +116,11 @@ def estimate_memory(config: ProfileConfig, gpu_gib: float | None = None) -> tupl
 
     The size is the one that the configuration names; otherwise that of the model's folder. Neither is known of a model
     on a server, and of a hub name without a size.
+
+    Raises
+    ------
+    InputError
+        If an engine argument that memory depends on is not what vLLM takes.
     """
     found = []
     for model in config.models:

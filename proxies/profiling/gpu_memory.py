@@ -92,6 +92,12 @@ def gpu_memory(
     one, and layers by ``pipeline_parallel_size``. Of vLLM's other engine arguments ``dtype`` (bfloat16 if not given, or
     ``"auto"``), ``kv_cache_dtype``, ``max_model_len`` (in place of `context_window`), ``max_num_seqs`` and
     ``gpu_memory_utilization`` count.
+
+    Raises
+    ------
+    InputError
+        If one of those engine arguments is no whole number, the utilization not above 0 and at most 1, or `gpu_gib` no
+        number above 0.
     """
     if gpu_gib is not None and not 0 < gpu_gib < math.inf:
         raise InputError(f"the GPU memory is {gpu_gib!r}: a number of GiB above 0 is needed")
@@ -125,7 +131,13 @@ def gpu_memory(
 
 
 def read_size(given: Mapping[str, Any], where: str) -> ModelSize:
-    """Check a configuration's table of a model's size: parameters, layers, kv_heads, head_dim."""
+    """Check a configuration's table of a model's size: parameters, layers, kv_heads, head_dim.
+
+    Raises
+    ------
+    InputError
+        If a key is missing, unknown or out of range; `where` stands before it in the message.
+    """
     table = TomlTable(given, where, SIZE_KEYS)
     return ModelSize(
         parameters=table.get("parameters", float, above(0)),

@@ -55,6 +55,11 @@ def identity(model: ModelConfig) -> dict[str, Any]:
     """Tell what a model is: the SHA-256 of its files where it is local, otherwise where it comes from.
 
     ``sha256`` is of the weights, ``settings_sha256`` of the tokenizer, the chat template and the configuration.
+
+    Raises
+    ------
+    InputError
+        If its folder holds no weights.
     """
     if model.server is not None:
         return {"model": model.model}

@@ -31,13 +31,25 @@ def query_files(output: str | os.PathLike[str], tasks: Sequence[str]) -> dict[st
 
 
 def missing_query_files(output: str | os.PathLike[str], tasks: Sequence[Task]) -> list[tuple[Path, Task]]:
-    """Give the files of queries that are not there yet; nothing is written."""
+    """Give the files of queries that are not there yet; nothing is written.
+
+    Raises
+    ------
+    InputError
+        If a file of that name holds anything else than the queries of its task, or the name is too long.
+    """
     paths = query_files(output, [task.name for task in tasks])
     return [(paths[task.name], task) for task in tasks if not _is_there(paths[task.name], task)]
 
 
 def write_query_files(output: str | os.PathLike[str], tasks: Sequence[Task]) -> None:
-    """Write the queries of the tasks, each file whole or not at all; one that holds them already stays as it is."""
+    """Write the queries of the tasks, each file whole or not at all; one that holds them already stays as it is.
+
+    Raises
+    ------
+    InputError
+        As `missing_query_files`, and if a file cannot be written.
+    """
     for path, task in missing_query_files(output, tasks):
         write_queries(path, task.queries)
 

@@ -66,7 +66,13 @@ class Record:
             self._journal.remove()
 
     def append(self, line: dict[str, Any]) -> None:
-        """Write one line."""
+        """Write one line.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written, such as on a full disk.
+        """
         assert self._journal
         self._journal.append([line])
         self._take(line)

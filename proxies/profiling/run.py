@@ -97,7 +97,13 @@ def record_path(output: str | os.PathLike[str]) -> Path:
 
 
 def recorded(config: ProfileConfig, output: Path) -> tuple[Mapping[CallKey, Mapping[str, Any]], Collection[str]]:
-    """Return what runs of a configuration have recorded for an output: lines by call, and models that were opened."""
+    """Return what runs of a configuration have recorded for an output: lines by call, and models that were opened.
+
+    Raises
+    ------
+    InputError
+        If `output` belongs to another run, or that cannot be told, as the folder of a model is missing.
+    """
     if not output.exists() and not record_path(output).exists():
         return {}, ()
     refuse_missing(config, f"compared with those of {str(output)!r}")

@@ -53,7 +53,14 @@ class Source:
 def dataset_queries(source: Source, drawn: Callable[[int], Sequence[int]], where: str = "") -> tuple[Query, ...]:
     """Read the queries of a dataset; `drawn` gives the numbers of the wanted rows from how many there are.
 
-    `where` stands before a key in messages. Without the package ``datasets`` a `MissingExtraError` is raised.
+    `where` stands before a key in messages.
+
+    Raises
+    ------
+    InputError
+        If the dataset cannot be loaded, or a row does not become a query.
+    MissingExtraError
+        If the package ``datasets`` is not installed.
     """
     pattern = _compile(source.answer_pattern, where)
     rows = _load(source, where)

@@ -28,7 +28,13 @@ class CrossFit(NamedTuple):
 
 
 def assign_folds(X: Any, groups: Any, rows: int, folds: int, seed: int) -> IntArray:  # noqa: N803
-    """Deal the queries out to folds, equal texts and groups together: (N,)."""
+    """Deal the queries out to folds, equal texts and groups together: (N,).
+
+    Raises
+    ------
+    InputError
+        If `groups` has another shape, or there are more folds than `MAX_FOLDS` and than parts to deal out.
+    """
     X = as_rows(X)  # noqa: N806
     codes = np.arange(rows)
     if isinstance(X, list) and all(isinstance(text, str) for text in X):

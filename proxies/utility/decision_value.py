@@ -55,6 +55,11 @@ def decision_value(
     `predicted` and `constant` are predictions of queries that were left out, by the proxy and by one that treats all
     queries alike; `measured` utilities are NaN where there are none: (N, S) each. `costs` are the USD of a query in
     each state: (N, S), or (S,).
+
+    Raises
+    ------
+    InputError
+        If costs are of another shape, negative or not finite.
     """
     given = np.asarray(costs, dtype=np.float64)
     if given.shape not in (measured.shape, measured.shape[1:]):

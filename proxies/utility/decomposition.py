@@ -28,7 +28,13 @@ class Layout:
 
     @classmethod
     def of(cls, states: Sequence[tuple[str, int]], per_state: bool) -> Self:
-        """Lay out states."""
+        """Lay out states.
+
+        Raises
+        ------
+        InputError
+            If one is not a pair of a name and a batch size, or stands twice.
+        """
         pairs: list[tuple[str, int]] = []
         for state in states:
             try:
@@ -85,7 +91,7 @@ def estimator_targets(measured: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 @dataclass(frozen=True)
 class Decomposition:
-    """Router scores to utilities: what is fitted on scores of queries that were left out of the estimators.
+    """From the scores of estimators to utilities; fitted on the scores of queries that these estimators did not see.
 
     Attributes
     ----------

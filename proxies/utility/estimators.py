@@ -1,4 +1,4 @@
-"""Estimators: estimators that predict a model's base utility from a query's features."""
+"""The estimators that predict a model's base utility from a query's features."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ def make_estimator(router: Any, rows: int, seed: int) -> Any:
     """Return an unfitted estimator for one model, to be fitted to so many rows; None for a constant.
 
     `router` is one of `ESTIMATORS`, or any scikit-learn classifier or regressor; `seed` is of its random choices.
+
+    Raises
+    ------
+    InputError
+        If `router` is neither, or a classifier without ``predict_proba``.
     """
     if isinstance(router, str):
         if router == "constant":
@@ -88,7 +93,7 @@ def fit_estimator(estimator: Any, features: Any, target: FloatArray, weight: Flo
             return _fit(estimator, features, target, weight)
         except ValueError as error:
             raise InputError(
-                f"the estimator {estimator!r} cannot be fitted to {len(target)} queries: {error}"
+                f"router is {estimator!r}: it cannot be fitted to {len(target)} queries: {error}"
             ) from error
 
 
@@ -128,6 +133,6 @@ def estimator_scores(fitted: Any, features: Any) -> FloatArray:
         try:
             found = fitted.predict_proba(features)[:, 1] if is_classifier(fitted) else fitted.predict(features)
         except ValueError as error:
-            raise InputError(f"the estimator {fitted!r} cannot predict: {error}") from error
+            raise InputError(f"router is {fitted!r}: it cannot predict: {error}") from error
         values = np.ravel(found)
     return to_logit(np.asarray(values, dtype=np.float64))

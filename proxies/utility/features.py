@@ -225,7 +225,13 @@ def n_rows(X: Any) -> int:  # noqa: N803
 
 
 def as_texts(X: Any) -> list[str]:  # noqa: N803
-    """Return the texts of queries as a list."""
+    """Return the texts of queries as a list.
+
+    Raises
+    ------
+    InputError
+        If there is something else among them, or nothing at all.
+    """
     if isinstance(X, str):
         raise InputError("X is one text: a sequence of texts is needed")
     texts = list(X)

@@ -61,7 +61,13 @@ class FitContext:
 
 
 def task_of(measurements: Measurements, task: str | None) -> str:
-    """Return the name of the task that is meant."""
+    """Return the name of the task that is meant.
+
+    Raises
+    ------
+    InputError
+        If it is not measured, or if there are several and none is named.
+    """
     names = list(measurements.tasks)
     if task is None:
         if len(names) > 1:
@@ -115,6 +121,12 @@ def sample(measurements: Measurements, queries: Sequence[Query], task: str | Non
     Queries without measurements, and measurements of other queries, are left out: a part of the queries is what
     a proxy is fitted to when it is judged on the others. Queries are compared with the measured ones by hashes, as
     far as the measurements hold them (see `robatch.proxies.tasks.recorded.check_measured`).
+
+    Raises
+    ------
+    InputError
+        If none of the queries was measured, one is another than the one measured under its id, an id is given twice,
+        or the task is not clear.
     """
     name = task_of(measurements, task)
     query_ids(queries)
@@ -140,6 +152,11 @@ def stack_tasks(measurements: Measurements, queries: Mapping[str, Sequence[Query
     """Bring the measurements of several tasks together with their queries' texts, to judge a proxy by task.
 
     The queries are given by the name of their task; those that were not measured are left out.
+
+    Raises
+    ------
+    InputError
+        If none of a task's queries was measured, an id is given twice in a task, or there is no task.
     """
     if not queries:
         raise InputError("queries is empty: at least one task is needed")

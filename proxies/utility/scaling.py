@@ -82,6 +82,11 @@ def fit_curve(kind: str, batch_sizes: Sequence[int], retention: FloatArray, pair
         Ascending: (B,).
     retention, pairs
         From `paired_retention`; NaN estimates are skipped.
+
+    Raises
+    ------
+    ValueError
+        If `kind` is not known.
     """
     if kind not in SCALINGS:
         raise ValueError(f"scaling is {kind!r}: one of {list(SCALINGS)} is needed")

@@ -45,7 +45,7 @@ class UtilityProxy(Predictor):
     scaling
         ``"isotonic"``, ``"exponential"``, ``"logistic-drop"`` or ``"table"`` (see `fit_curve` in
         `robatch.proxies.utility.scaling`).
-        None: an estimator per state instead of an estimator per model, fitted to that state's measurements alone.
+        None: an estimator for each state instead of one for each model, fitted to that state's measurements alone.
     calibration
         ``"platt"``, ``"isotonic"`` or None.
     features
@@ -240,7 +240,7 @@ class UtilityProxy(Predictor):
         Raises
         ------
         InputError
-            If its features are a callable, or its estimator is another estimator than files hold (see
+            If its features are a callable, or its estimators are of a class that files do not hold (see
             `robatch.proxies.utility.estimator_parts.CLASSES`).
         """
         from robatch.proxies.utility.file import save

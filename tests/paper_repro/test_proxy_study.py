@@ -166,7 +166,7 @@ def test_signs_of_intervals(low, high, expected):
 
 def test_the_whole_study(synthetic, tasks, tmp_path):
     with ThreadPoolExecutor(1) as pool:
-        found = run.study(synthetic[0], tasks, pool, splits=2, compared=1, routers=("logistic", "constant"))
+        found = run.study(synthetic[0], tasks, pool, splits=2, compared=1, estimators=("logistic", "constant"))
     texts = {name: as_csv(table) for name, table in found.items()}
     results = {name: parsed(text) for name, text in texts.items()}
     page = proxy_page.page(results, 2, 1)
