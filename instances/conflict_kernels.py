@@ -56,14 +56,14 @@ def first_fit(nodes: Array, starts: Array, others: Array, size: int, node_call: 
     """
     n, used = nodes.size, 0
     after = np.arange(n + 2)
-    held = np.zeros(n + 2, dtype=np.int64)
+    filled = np.zeros(n + 2, dtype=np.int64)
     met = np.full(n + 2, -1, dtype=np.int64)
     for v in nodes:
         if v >= 0 and node_call[v] >= 0:
-            held[node_call[v]] += 1
+            filled[node_call[v]] += 1
             used = max(used, node_call[v] + 1)
     for c in range(used):
-        if held[c] >= size:
+        if filled[c] >= size:
             after[c] = c + 1
     for j in range(n):
         v = nodes[j]
@@ -81,8 +81,8 @@ def first_fit(nodes: Array, starts: Array, others: Array, size: int, node_call: 
         if v >= 0:
             node_call[v] = c
         used = max(used, c + 1)
-        held[c] += 1
-        if held[c] >= size:
+        filled[c] += 1
+        if filled[c] >= size:
             after[c] = c + 1
     return used
 
@@ -97,7 +97,7 @@ def _by_saturation(cell: Cell, spread: int, node_call: Array) -> int:
     order, rank, low, size, starts, others = cell
     n, used = order.size, 0
     after = np.arange(n + 2)
-    held = np.zeros(n + 2, dtype=np.int64)
+    filled = np.zeros(n + 2, dtype=np.int64)
     met = np.full(n + 2, -1, dtype=np.int64)
     by_fill = np.arange(spread)  # the calls, the emptiest first
     place = np.arange(spread)
@@ -116,21 +116,21 @@ def _by_saturation(cell: Cell, spread: int, node_call: Array) -> int:
             j = 0
             while j < spread and met[by_fill[j]] == v:
                 j += 1
-            if j == spread or held[by_fill[j]] >= size:
+            if j == spread or filled[by_fill[j]] >= size:
                 return -1
             c = by_fill[j]
-            ends[held[c]] -= 1  # the call becomes the first of those that hold one more
-            d = by_fill[ends[held[c]]]
+            ends[filled[c]] -= 1  # the call becomes the first of those that hold one more
+            d = by_fill[ends[filled[c]]]
             by_fill[place[c]], place[d] = d, place[c]
-            by_fill[ends[held[c]]], place[c] = c, ends[held[c]]
+            by_fill[ends[filled[c]]], place[c] = c, ends[filled[c]]
         else:
             c = _open(after, 0)
             while met[c] == v:
                 c = _open(after, c + 1)
         node_call[v] = c
         used = max(used, c + 1)
-        held[c] += 1
-        if held[c] >= size:
+        filled[c] += 1
+        if filled[c] >= size:
             after[c] = c + 1
         for e in range(starts[v], starts[v + 1]):
             u = others[e] - low

@@ -15,6 +15,15 @@ def _program(name: str, summary: str, run: str, package: str) -> Solver:
     return Solver(name, summary, run, "optimum", package=package, module=package, constraints=COUPLED)
 
 
+BACKENDS = (
+    _program("highs", "HiGHS, mixed-integer", "highs:run", "highspy"),
+    _program("cpsat", "OR-Tools CP-SAT, whole-number coefficients", "cpsat:run", "ortools"),
+    _program("scip", "SCIP through OR-Tools MathOpt, mixed-integer", "scip:run", "ortools"),
+    _program("cbc", "CBC through PuLP, mixed-integer", "pulp_solvers:run_cbc", "pulp"),
+    _program("pulp-highs", "HiGHS through PuLP, mixed-integer", "pulp_solvers:run_highs", "pulp"),
+)
+"""The backends of the mixed-integer program: what they run is a `mip.Backend`, which `cheapest` calls too."""
+
 BUILTIN = (
     Solver(
         "exact",
@@ -31,11 +40,7 @@ BUILTIN = (
         constraints=COUPLED,
     ),
     Solver("pareto", "the paper's scheduler, reconstructed from its abstract", f"{REFERENCE}.pareto:run"),
-    _program("highs", "HiGHS, mixed-integer", "highs:run", "highspy"),
-    _program("cpsat", "OR-Tools CP-SAT, whole-number coefficients", "cpsat:run", "ortools"),
-    _program("scip", "SCIP through OR-Tools MathOpt, mixed-integer", "scip:run", "ortools"),
-    _program("cbc", "CBC through PuLP, mixed-integer", "pulp_solvers:run_cbc", "pulp"),
-    _program("pulp-highs", "HiGHS through PuLP, mixed-integer", "pulp_solvers:run_highs", "pulp"),
+    *BACKENDS,
     Solver(
         "lp",
         "linear relaxation by HiGHS: bound and shadow price, no plan",

@@ -20,7 +20,7 @@ from robatch.solvers.limits import KINDS, needs
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import Cost, Limit
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a room above this module: a request only hands on what the rooms that solve have put into it
     from robatch.solvers.bounds.shared import Bounds
 
 Proves = Literal["optimum", "bound", "nothing"]
@@ -111,7 +111,8 @@ class Answer:
     statistics
         What the solver counted: sizes and steps of its search, by name.
     evaluation
-        What `Problem.evaluate` said of the assignment, where the solver has asked it already.
+        What `Problem.evaluate` said of this very assignment, where the solver has asked it already. `solve` takes it as
+        it is: with the figures of another assignment the plan fails its check, with a `VerificationError`.
     """
 
     assignment: IntArray | None = None

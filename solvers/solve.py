@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
-from typing import Any
+from typing import TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -78,8 +78,17 @@ def solve(  # wide: one parameter per option
     MissingExtraError
         If the solver's package is not installed.
     """
-    limits = {"time_limit": time_limit, "gap": gap, "seed": seed, "threads": threads}
+    limits: Limits = {"time_limit": time_limit, "gap": gap, "seed": seed, "threads": threads}
     return answered(*asked(problem, budget, solver, cost, initial_plan, progress, **limits))
+
+
+class Limits(TypedDict, total=False):
+    """Further arguments of `solve`."""
+
+    time_limit: float | None
+    gap: float
+    seed: int
+    threads: int | None
 
 
 def asked(
@@ -89,10 +98,11 @@ def asked(
     cost: Cost = "amortized",
     initial_plan: Plan | npt.ArrayLike | None = None,
     progress: bool = False,
-    **limits: Any,
+    **limits: Unpack[Limits],
 ) -> tuple[Solver, Request]:
     """Return the solver that is asked for and the request, checked; the arguments are those of `solve`."""
-    request = Request.checked(problem, budget, cost, **{"gap": OPTIMAL_GAP, **limits})
+    limits.setdefault("gap", OPTIMAL_GAP)
+    request = Request.checked(problem, budget, cost, **limits)
     entry = chosen(solver, problem, cost)
     budget = number("budget", budget, needed="a finite number of USD above 0", above=True)
     initial = taken_over(problem, initial_plan) if isinstance(initial_plan, Plan) else initial_plan

@@ -227,15 +227,15 @@ def _leading_bits(slopes: FloatArray, shift: int) -> npt.NDArray[np.int64]:
 
 
 def _count(relaxer: Relaxer, shift: int, lowest: int, bins: int) -> tuple[float, float, FloatArray]:
-    """Return USD and utility of the cheapest plan, and what `sweeps.histogram` counts in each bin: (bins, 4)."""
-    from robatch.solvers.bounds import relaxation_kernels as sweeps
+    """Return USD and utility of the cheapest plan, and what `histogram` counts in each bin: (bins, 4)."""
+    from robatch.solvers.bounds import relaxation_kernels
     from robatch.solvers.bounds.threads import over_ranges
 
     rows = relaxer.flat.n_queries
 
     def counted(begin: int, end: int) -> tuple[FloatArray, FloatArray]:
         counts = np.tile([0.0, 0.0, np.inf, -np.inf], (bins, 1))
-        return sweeps.histogram(begin, end, shift, lowest, counts, relaxer.flat), counts
+        return relaxation_kernels.histogram(begin, end, shift, lowest, counts, relaxer.flat), counts
 
     edges = [rows * part // RANGES for part in range(RANGES + 1)]
     ranges = [(begin, end) for begin, end in pairwise(edges) if begin < end]

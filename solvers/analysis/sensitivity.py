@@ -55,7 +55,7 @@ def sensitivity(problem: Problem, plan: Plan, threads: int | None = None) -> Sen
         the problem has constraints that couple queries: their prices are not known.
     """
     from robatch.instances.kernels import flat
-    from robatch.solvers.bounds import relaxation_kernels as sweeps
+    from robatch.solvers.bounds import relaxation_kernels
     from robatch.solvers.bounds.threads import over_chunks, thread_count
 
     check_constraints("sensitivity", frozenset(), needs(problem, "amortized"), "amortized")
@@ -74,7 +74,7 @@ def sensitivity(problem: Problem, plan: Plan, threads: int | None = None) -> Sen
     other = np.empty(problem.n_queries, dtype=np.int64)
     arrays = flat(problem)
     over_chunks(
-        lambda begin, end: sweeps.margins(begin, end, price, states, margin, other, arrays),
+        lambda begin, end: relaxation_kernels.margins(begin, end, price, states, margin, other, arrays),
         problem.n_queries,
         count,
     )

@@ -53,7 +53,7 @@ def _grades(flat: Flat) -> tuple[int, float] | None:
 def _parts(values: np.ndarray[tuple[int, ...], np.dtype[np.floating]]) -> int | None:
     """Return the least number of parts of 1 of which all values are multiples, None if it is large."""
     parts = 1
-    for value in values[np.isfinite(values)].tolist():  # forbidden pairs are worth -inf
+    for value in values[np.isfinite(values)].tolist():  # -inf stands for a candidate that is not allowed
         nearest = Fraction(value).limit_denominator(MOST_PARTS)
         parts = math.lcm(parts, nearest.denominator)
         if abs(float(nearest) - value) > (EXACT if values.dtype == np.float64 else EXACT_32) or parts > MOST_PARTS:

@@ -27,7 +27,7 @@ EDGE = 1e-12  # relative: what sums of costs, or of utilities, may err at most
 FARTHEST = 1e4  # a high price is moved up to so many times the first one, then to infinity
 DEVIATIONS = 3.0  # width of the bracket to each side, in standard deviations of the sample's cost
 DEVIATION = 1 / 3  # of a sample's utility a query: more than any that is from 0 to 1 is likely to have
-ROUNDING = 16 * float(np.finfo(np.float64).eps)  # relative to all that is summed: what a bound can err at most
+DUAL_ROUNDING = 16 * float(np.finfo(np.float64).eps)  # relative to all that is summed: what a bound can err at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,5 +289,5 @@ def at_budget(steps: Steps, budget: float) -> Relaxation:
     if paid < len(steps.slope):
         price = float(steps.slope[paid])
         utility += min(price * left, float(steps.step_utility[paid])) if left > 0.0 else 0.0
-    bound = utility + ROUNDING * (abs(utility) + (price * budget if price < np.inf else 0.0))
+    bound = utility + DUAL_ROUNDING * (abs(utility) + (price * budget if price < np.inf else 0.0))
     return Relaxation(steps, price, bound, slack, paid)

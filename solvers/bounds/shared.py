@@ -57,17 +57,23 @@ class Bounds:
         """Every query in every state, for the dual of whole calls."""
         return Candidates.of(self.problem, self.relaxer.flat)
 
+    def release(self) -> None:
+        """Forget all but the relaxer: before a long search, which would keep it in memory."""
+        self._at, self._duals = {}, {}
+        for made in ("tightened", "candidates"):
+            self.__dict__.pop(made, None)
+
     def realized(self, budget: float) -> Relaxation:
-        """Return the tightened relaxation at a budget in USD, solved once."""
+        """Return the tightened relaxation at a budget in USD, solved once as long as it is the same budget."""
         if budget not in self._at:
-            self._at[budget] = self.tightened.at(budget)
+            self._at = {budget: self.tightened.at(budget)}
         return self._at[budget]
 
     def whole_calls(self, budget: float, price: float, reached: float) -> Dual:
-        """Return the dual of whole calls at a budget in USD, minimized once; arguments as in `Candidates.minimize`."""
+        """Return the dual of whole calls at a budget in USD, minimized once in a row; arguments as for `Candidates`."""
         key = budget, price, reached
         if key not in self._duals:
-            self._duals[key] = self.candidates.minimize(*key)
+            self._duals = {key: self.candidates.minimize(*key)}
         return self._duals[key]
 
     def fixing(self, budget: float, price: float, reached: float) -> Fixing:

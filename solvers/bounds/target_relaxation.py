@@ -16,7 +16,7 @@ import numpy as np
 
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.problem import Problem
-from robatch.solvers.bounds.relaxation import EDGE, ROUNDING, Goal, Relaxer, Steps
+from robatch.solvers.bounds.relaxation import DUAL_ROUNDING, EDGE, Goal, Relaxer, Steps
 
 ATTEMPTS = 12  # plans made for a target raised by what rounding took, before the best plan stands in
 CHANGES = 64  # of a single query, that bring the cost down
@@ -125,7 +125,7 @@ def reach(relaxer: Relaxer, target: float) -> Reach:
     steps = relaxer.around(Goal.target(target))
     need = target - steps.utility
     if need <= 0.0:
-        return Reach(steps, math.inf, max(steps.cost * (1 - ROUNDING), 0.0), 0, 0.0)
+        return Reach(steps, math.inf, max(steps.cost * (1 - DUAL_ROUNDING), 0.0), 0, 0.0)
     taken = int(np.searchsorted(np.cumsum(steps.step_utility), need, side="left"))
     cost = steps.cost + float(np.sum(steps.step_cost[:taken]))
     missing = max(need - float(np.sum(steps.step_utility[:taken])), 0.0)
@@ -134,8 +134,8 @@ def reach(relaxer: Relaxer, target: float) -> Reach:
         cost += min(missing / price, float(steps.step_cost[taken]))
     else:  # but for rounding, all steps reach it
         price = float(steps.slope[-1]) if len(steps.slope) else math.inf
-    least = steps.cost * (1 - ROUNDING) if steps.high == math.inf else 0.0
-    return Reach(steps, price, max(cost - ROUNDING * (cost + target / price), least), taken, missing)
+    least = steps.cost * (1 - DUAL_ROUNDING) if steps.high == math.inf else 0.0
+    return Reach(steps, price, max(cost - DUAL_ROUNDING * (cost + target / price), least), taken, missing)
 
 
 def reaching(problem: Problem, relaxer: Relaxer, target: float) -> IntArray:

@@ -142,7 +142,7 @@ class Dual:
     bound
         Utility that no plan within the budget exceeds, rounding included.
     price, charge
-        Utility per USD, and utility that an answer to each query has to be worth, in the order of the candidates: (N,).
+        Utility per USD, and utility that an answer to each query has to bring, in the order of the candidates: (N,).
     """
 
     bound: float
@@ -218,7 +218,7 @@ class Candidates:
         """
         charge = self.value(price).max(axis=1)
         answered = np.empty(len(charge), dtype=np.int64)
-        # steps change price and worths by like parts; a price of 0 is thought to be a tenth of what it can be
+        # steps change price and charges by like parts; a price of 0 is thought to be a tenth of what it can be
         ratio = max(price, LOW_BUDGET_PRICE * float(charge.sum()) / budget) / max(float(np.abs(charge).mean()), 1e-9)
         factor, since, lowest = 1.0, 0, math.inf
         best = Dual(math.inf, price, charge)

@@ -9,12 +9,14 @@ from typing import Any
 
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
+from robatch.solvers.builtin import BACKENDS
 from robatch.solvers.cheapest.targets import reachable, target_utility
 from robatch.solvers.check.verify_cheapest import verify_cheapest
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status
-from robatch.solvers.registry import AUTO, Answer, Request, get, solvers
+from robatch.solvers.registry import AUTO, Answer, Request, get
 from robatch.solvers.solve import plan_of
 
+PROGRAMS = tuple(one.name for one in BACKENDS)  # to which a least utility can be added
 TINY = 2.2250738585072014e-308  # USD: a plan's budget has to be above 0, even where the plan is free
 
 
@@ -100,8 +102,9 @@ def cheapest(  # wide: one parameter per option
         ``"greedy"``: steps up the concave hulls by utility per USD until the target is reached, with the linear bound,
         at any size. ``"exact"``: proven least cost; under amortized cost at any size, by root finding on the budget of
         the solver of that name; under realized cost the program of ``"highs"``. ``"highs"``, ``"cpsat"``, ``"scip"``,
-        ``"cbc"``, ``"pulp-highs"``: a mixed-integer program with a floor of utility. ``"auto"``: ``exact`` under
-        amortized cost, ``greedy`` under realized cost, ``highs`` where the problem has constraints.
+        ``"cbc"``, ``"pulp-highs"``: a mixed-integer program with a floor of utility, run by RoBatch's own backend even
+        where another solver is registered under its name. ``"auto"``: ``exact`` under amortized cost, ``greedy`` under
+        realized cost, ``highs`` where the problem has constraints.
     cost
         The cost model: ``"amortized"`` or ``"realized"``.
     time_limit
@@ -133,8 +136,8 @@ def cheapest(  # wide: one parameter per option
         request = replace(request, cost="amortized")
     if name == "exact" and request.cost == "realized":
         name = "highs"
-    if problem.constraints is not None and name not in programs():
-        raise InputError(f"solver {name!r} cannot keep the problem's constraints: {', '.join(programs())} can")
+    if problem.constraints is not None and name not in PROGRAMS:
+        raise InputError(f"solver {name!r} cannot keep the problem's constraints: {', '.join(PROGRAMS)} can")
     asked = target_utility(problem, utility, mean, of_best)
     entry = get(name)
     entry.load()
@@ -170,16 +173,10 @@ def cheapest(  # wide: one parameter per option
     return told
 
 
-def programs() -> tuple[str, ...]:
-    """Return the names of the solvers that run mixed-integer programs, to which a least utility can be added."""
-    room = "robatch.solvers.mip."
-    return tuple(one.name for one in solvers() if one.proves == "optimum" and str(one.run).startswith(room))
-
-
 def _chosen(problem: Problem, solver: str, cost: Cost) -> str:
     """Return the name of the solver that is asked for, or that ``"auto"`` stands for."""
     name = ("highs" if problem.constraints is not None else AUTO[cost]) if solver == "auto" else solver
-    known = ("greedy", "exact", *programs())
+    known = ("greedy", "exact", *PROGRAMS)
     if name not in known:
         raise InputError(f"solver is {solver!r}: the least cost of a utility is found by auto, {', '.join(known)}")
     return name

@@ -23,7 +23,7 @@ def find(task: Task, name: str) -> tuple[Found, float]:
     """Run a solver; return what it found, and a bound on the utility that the cost of its plan can buy."""
     coupled, greedy = task.request.problem.constraints is not None, name == "greedy"
     if task.request.cost == "amortized" and not coupled:
-        if greedy or task.proven() or task.relaxed is None:
+        if greedy or task.incumbent.proven(task.request.gap) or task.relaxed is None:
             return Found(task.incumbent), math.inf
         if name == "exact":
             return _exact(task, task.relaxed)
@@ -32,7 +32,7 @@ def find(task: Task, name: str) -> tuple[Found, float]:
     elif not coupled:
         best = reaching_realized(task, MAX_START_SOLVES, START_SHARE)
         task = replace(task, incumbent=best.stopped(None))
-        if task.proven():
+        if task.incumbent.proven(task.request.gap):
             return Found(task.incumbent), math.inf
     return solve_program(task, name), math.inf
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
 from robatch.instances.arrays import BoolArray
 from robatch.instances.problem import Problem
+from robatch.solvers.builtin import BACKENDS
 from robatch.solvers.cheapest.task import Task
 from robatch.solvers.mip import Backend, Found, build, solve_and_cut
 from robatch.solvers.mip.cut_loop import PROOF
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost
-from robatch.solvers.registry import get
 from robatch.solvers.solve import EXPLAIN_SECONDS, solve
 
 MARGIN = 1e-12  # relative: what a solver's sums of cost may err at most
@@ -21,30 +24,31 @@ MARGIN = 1e-12  # relative: what a solver's sums of cost may err at most
 
 def solve_program(task: Task, solver: str) -> Found:
     """Solve the program of least cost with a backend of that name, from the task's plan where it keeps all limits."""
-    problem, incumbent, kept = task.request.problem, task.incumbent, None
-    if problem.constraints is not None:
-        incumbent = Incumbent(bound=incumbent.bound)
-    elif task.price is not None:
-        kept = worth_keeping(problem, task.price, incumbent.shortfall)
-    found = _solved(task, solver, incumbent, kept)
-    if found.incumbent.assignment is not None:
-        cheap = _no_dearer(problem, -found.incumbent.utility, task.request.cost)
+    problem, known, start, kept = task.request.problem, task.incumbent, Incumbent(), None
+    if problem.constraints is None:
+        start = replace(known, bound=math.inf)  # the loop ends by the program's own proof
+        kept = None if task.price is None else worth_keeping(problem, task.price, known.shortfall)
+    found = _solved(task, solver, start, kept)
+    best = found.incumbent
+    if best.assignment is not None:
+        cheap = _no_dearer(problem, -best.utility, task.request.cost)
         if not (cheap | ~problem.allowed()).all():
             # beside far dearer candidates, what a plan costs may lie within a solver's tolerances: only this one proves
-            again = replace(found.incumbent, bound=incumbent.bound)
-            found = _solved(task, solver, again, cheap if kept is None else kept & cheap)
+            found = _solved(task, solver, replace(best, bound=math.inf), cheap if kept is None else kept & cheap)
     if found.infeasible:
         return replace(found, message=_why_out_of_reach(problem, task.target, task.request.cost, solver))
-    return found
+    return replace(found, incumbent=found.incumbent.bounded(known.bound))
 
 
 def _solved(task: Task, solver: str, incumbent: Incumbent, kept: BoolArray | None) -> Found:
-    """Solve the program of some candidates (N, S), None for all that are allowed."""
-    request, backend = task.request, get(solver).load()
-    assert isinstance(backend, Backend)
+    """Solve the program of some candidates (N, S), None for all that are allowed, unless the time is up."""
+    if time.perf_counter() >= task.deadline:
+        return Found(incumbent.stopped("time"))
+    request = task.request
     model = build(request.problem, None, request.cost, kept=kept, floor=task.target)
-    request = replace(request, gap=request.gap if request.gap > OPTIMAL_GAP else PROOF)
-    return solve_and_cut(model, backend.run_once, request, task.value, incumbent, task.deadline, MARGIN)
+    stop = request.gap if request.gap > OPTIMAL_GAP else PROOF
+    backend = cast(Backend, next(one for one in BACKENDS if one.name == solver).load())  # whatever is registered so
+    return solve_and_cut(model, backend.run_once, request, task.value, incumbent, task.deadline, stop, MARGIN)
 
 
 def worth_keeping(problem: Problem, price: float, slack: float) -> BoolArray | None:

@@ -11,7 +11,7 @@ from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number
 
-ROUNDING = 1e-12  # relative: what two sums of the same utilities may differ by
+TARGET_ROUNDING = 1e-12  # relative: what two sums of the same utilities may differ by
 
 
 def target_utility(
@@ -89,6 +89,6 @@ def reachable(problem: Problem, target: float) -> tuple[float, str | None]:
     greatest = problem.total_utility(problem.best_assignment)
     if target <= greatest:
         return target, None
-    if target <= greatest * (1 + ROUNDING):
+    if target <= greatest * (1 + TARGET_ROUNDING):
         return greatest, None
     return target, f"utility {target:.12g} is out of reach: the greatest that any plan reaches is {greatest:.12g}"

@@ -63,8 +63,3 @@ class Task:
     def value(self, assignment: IntArray) -> float:
         """Return minus the USD of an assignment (N,) under the task's cost model."""
         return -self.request.problem.cost(assignment, self.request.cost)
-
-    def proven(self) -> bool:
-        """Whether the plan is proven cheapest to the requested gap, relative to its cost."""
-        spent = -self.incumbent.utility
-        return spent + self.incumbent.bound <= self.request.gap * spent

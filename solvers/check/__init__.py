@@ -1,6 +1,7 @@
 """The independent check of a plan, of its calls, its constraints and its bound.
 
-Code here shares nothing with the solvers: it counts again from the problem's fields alone, by kernels of its own.
+Code here counts again, from the problem's fields alone and by kernels of its own, which it shares with no solver. Only
+where queries conflict are the calls those of `Plan.calls`, each of which is then checked.
 """
 
 from robatch.solvers.check.raw import VerificationError

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from robatch.instances.kernels import Flat
 from robatch.solvers.bounds import relaxation_kernels
 from robatch.solvers.bounds.granularity import lower_to_grade
-from robatch.solvers.bounds.relaxation import EDGE, ROUNDING, Relaxation, Relaxer, at_budget
+from robatch.solvers.bounds.relaxation import DUAL_ROUNDING, EDGE, Relaxation, Relaxer, at_budget
 from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.bounds.threads import over_chunks
 from robatch.solvers.exact.core import Core
@@ -79,7 +79,7 @@ def close(node: Node, relaxation: Relaxation, found: Incumbent) -> Incumbent:
     # without a binding budget there is nothing to search; a price may overflow where a step costs next to nothing
     if not 0.0 < price < math.inf or found.utility == -math.inf:
         return found
-    margin = ROUNDING * (abs(utility) + price * node.budget)  # what the sums here can err at most
+    margin = DUAL_ROUNDING * (abs(utility) + price * node.budget)  # what the sums here can err at most
     if node.depth == 0 and found.shortfall > node.tolerance(found.utility, margin):
         found = found.bounded(lower_to_grade(node.flat, found.bound))
     if found.shortfall <= node.tolerance(found.utility, margin):

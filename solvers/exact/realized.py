@@ -94,7 +94,9 @@ class Search:
     def close(self, price: float) -> None:
         """Search a small core, then all candidates that can matter."""
         request = self.request
-        fixing = Bounds.of(request).fixing(request.budget, price, self.found.utility)
+        bounds = Bounds.of(request)
+        fixing = bounds.fixing(request.budget, price, self.found.utility)
+        bounds.release()
         self.found = self.found.bounded(fixing.bound)
         cut = (fixing.bound - self.found.utility) / FIRST_CUT
         if fixing.kept(self.found, math.inf).sum() > CALLS_FIRST_CANDIDATES:
@@ -126,9 +128,8 @@ class Search:
         cut = distance / CALLS_CUT
         model = build(asked.problem, asked.budget, "realized", kept=fixing.kept(self.found, cut))
         outcome = run_once(model, asked, model.to_values(self.found.assignment), split=True)
-        if (
-            outcome.bound is not None and model.n_columns > model.n_candidates
-        ):  # HiGHS gives linear programs a bound of 0
+        bounded = model.n_columns > model.n_candidates  # HiGHS gives linear programs a bound of 0
+        if bounded and outcome.bound is not None:
             self.lower(fixing, cut, outcome.bound / model.objective_scale)
         if outcome.values is None or not self.open:
             return

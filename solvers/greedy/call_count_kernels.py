@@ -232,7 +232,7 @@ def propose(calls: Array, free: int, size: Array, promising: Array, rng: np.rand
             skip -= 1
     draw, kind = rng.random(), rng.random()
     t = promising[np.int64(draw * draw * promising.size)]
-    if kind < 0.25:  # a call less; the seats that are missing then in another state
+    if kind < 0.25:  # a call less; the places that are missing then in another state
         missing = size[s] - free
         if missing > 0 and t == s:
             return False
@@ -242,9 +242,9 @@ def propose(calls: Array, free: int, size: Array, promising: Array, rng: np.rand
     if t == s:
         return False
     calls[t] += 1
-    if kind < 0.5:  # a call more, and as many less in another state as seats allow
+    if kind < 0.5:  # a call more, and as many less in another state as places allow
         calls[s] -= min((free + size[t]) // size[s], calls[s])
-    elif kind < 0.75:  # a call more, another one less, and the seats that are missing then in a third state
+    elif kind < 0.75:  # a call more, another one less, and the places that are missing then in a third state
         calls[s] -= 1
         missing = size[s] - size[t] - free
         if missing > 0:

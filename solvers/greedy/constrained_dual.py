@@ -19,7 +19,7 @@ import numpy as np
 
 from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.instances.kernels import Flat
-from robatch.solvers.bounds.relaxation import ROUNDING, sample
+from robatch.solvers.bounds.relaxation import DUAL_ROUNDING, sample
 from robatch.solvers.bounds.threads import over_ranges
 from robatch.solvers.greedy import constrained_kernels as kernels
 from robatch.solvers.greedy.constrained_kernels import Multipliers, Sides
@@ -124,7 +124,7 @@ class Dual:
         sides = x / self.scale * self.right
         right = math.fsum(sides)
         value = right + best
-        value += ROUNDING * (mass + float(np.abs(sides).sum()) + abs(value))
+        value += DUAL_ROUNDING * (mass + float(np.abs(sides).sum()) + abs(value))
         scale, hot = self.scale, max(temperature, COLDEST)
         head, tail = scale[: self.first], scale[self.first :].reshape(2, self.groups).T
         slope = np.where(self.active, (self.right - np.concatenate([use, by_group.T.ravel()])) / scale, 0.0)

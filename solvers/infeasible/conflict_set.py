@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeGuard
 
 import numpy as np
 
@@ -13,13 +14,14 @@ from robatch.instances.arrays import IntArray
 from robatch.instances.constraints import Constraints
 from robatch.instances.problem import Problem
 from robatch.solvers.limits import Entry, amounts, entries
-from robatch.solvers.mip import Found, MipModel, build, solve_and_cut
+from robatch.solvers.mip import MipModel, build
 from robatch.solvers.mip.constraints import uses
+from robatch.solvers.mip.cuts import excluded, recounted, violation
 from robatch.solvers.mip.highs import outcome, run_once, solver
-from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import Cost
 from robatch.solvers.registry import Request
 
+MAX_ROUNDS = 40  # runs that look for a plan which keeps its limits in float64
 GAP = 1e-7  # relative, of the least use
 PRICED = 1e-7  # of a limit's own size: prices below are rounding
 SUBSET_SHARE = 0.5  # of the time for the smallest set; then comes what would be enough
@@ -50,7 +52,7 @@ class Search:
 
         By linear duality, these already conflict.
         """
-        model = self._model(self.limits)
+        model = self._model(self.limits)[0]
         highs = solver(model, self._request(SUBSET_SHARE), relaxed=True)
         assert model.budget_row is not None
         rows = np.arange(model.budget_row, model.budget_row + len(self.limits))  # constraints follow, as listed
@@ -81,10 +83,11 @@ class Search:
 
     def feasible(self, limits: Limits, share: float, only_linear: bool = False) -> bool | None:
         """Return whether a plan keeps some limits, None if that was not decided within a share of the time."""
+        model = self._model(limits)[0]
         if only_linear:
-            return False if self._relaxed(self._model(limits), share)[0] else None
-        found = self._solve(self._model(limits), share, lambda _: 0.0)
-        return False if found.infeasible else (True if found.incumbent.assignment is not None else None)
+            return False if self._relaxed(model, share)[0] else None
+        found, proven = self._plan(model, share)
+        return True if found is not None else (False if proven else None)
 
     def enough(self, limit: Entry | None, others: Limits, share: float) -> tuple[float | None, bool]:
         """Return the least use of a limit by a plan that keeps the others, of a least utility the greatest one.
@@ -94,34 +97,34 @@ class Search:
         tuple
             The use, None if there is no such plan; and whether that, or that there is none, is proven.
         """
-        found = self._solve(self._model(others, [limit]), share, lambda states: self._value(limit, states))
-        if found.incumbent.assignment is None:
-            return None, found.infeasible
-        return abs(found.incumbent.utility), found.incumbent.proven(2 * GAP)
+        found, proven = self._plan(self._model(others, [limit])[0], share)
+        if found is None:
+            return None, proven
+        if limit is None:
+            return self.problem.cost(found, self.cost), proven
+        return amounts(self.problem, found, self.cost)[self.limits.index(limit) - 1], proven
 
     def needed(self, limit: Entry | None, others: Limits) -> float | None:
         """Return what every plan that keeps the others uses of a limit at least, or of a least utility has at most."""
-        model = self._model(others, [limit])
+        model, unit = self._model(others, [limit])
         _, most = self._relaxed(model, 1.0)
-        if most is None:
-            return None
-        most /= model.objective_scale
-        return most if _is_least(limit) else max(-most, 0.0)
-
-    def _value(self, limit: Entry | None, assignment: IntArray) -> float:
-        """Return what a plan has of a least utility, or minus what it uses of another limit."""
-        if limit is None:
-            return -self.problem.cost(assignment, self.cost)
-        amount = amounts(self.problem, assignment, self.cost)[self.limits.index(limit) - 1]
-        return amount if _is_least(limit) else -amount
+        if most is None or not _is_least(limit):
+            return None if most is None else max(-most * unit, 0.0)
+        return most * unit / int(np.count_nonzero(self.problem.group_codes == limit.place))
 
     def _request(self, share: float) -> Request:
         """Return a request for what is left of a share of the time."""
-        left = self.begin + share * self.time_limit - time.perf_counter()
-        return Request(self.problem, self.budget, self.cost, max(left, LEAST_SECONDS), GAP)
+        return Request(self.problem, self.budget, self.cost, max(self._left(share), LEAST_SECONDS), GAP)
 
-    def _model(self, limits: Limits, aim: Limits = ()) -> MipModel:
-        """Return the program of some limits; any plan of it will do, or one that uses least of the limit in `aim`."""
+    def _left(self, share: float) -> float:
+        """Return the seconds that are left of a share of the time."""
+        return self.begin + share * self.time_limit - time.perf_counter()
+
+    def _model(self, limits: Limits, aim: Limits = ()) -> tuple[MipModel, float]:
+        """Return the program of some limits, and the unit of its objective.
+
+        Any plan of it will do, or one that uses least of the limit in `aim`.
+        """
         kept: dict[str, dict[str | int, float]] = {}
         for limit in limits:
             if limit is not None:
@@ -131,15 +134,13 @@ class Search:
                 kept.setdefault(limit.kind, {})[limit.label] = self.problem.n_queries
         problem = self.problem.replace(constraints=Constraints(**kept))  # type: ignore[arg-type]
         model = build(problem, self.budget if None in limits else None, self.cost)
-        objective, scale = np.zeros(model.n_columns), 1.0
+        objective, unit = np.zeros(model.n_columns), 1.0
         for limit in aim:
             columns = model.columns
             used, amount = (np.arange(model.n_columns), columns.usd) if limit is None else uses(columns, limit)
-            scale = 1.0 / (float(amount.max(initial=0.0)) or 1.0)
-            objective[used] = amount * (scale if _is_least(limit) else -scale)
-            if limit is not None and _is_least(limit):  # a mean
-                scale *= int(np.count_nonzero(problem.group_codes == limit.place))
-        return replace(model, objective=objective, objective_scale=scale)
+            unit = float(amount.max(initial=0.0)) or 1.0
+            objective[used] = (1.0 if _is_least(limit) else -1.0) * amount / unit
+        return replace(model, objective=objective), unit
 
     def _relaxed(self, model: MipModel, share: float) -> tuple[bool, float | None]:
         """Return whether the linear program has no solution, and the greatest objective, None if it is not known."""
@@ -149,11 +150,26 @@ class Search:
         known = not ended.infeasible and ended.limit is None
         return ended.infeasible, float(highs.getInfo().objective_function_value) if known else None
 
-    def _solve(self, model: MipModel, share: float, value: Callable[[IntArray], float]) -> Found:
-        """Look for the plan of greatest value that keeps a program's limits, within a share of the time."""
-        deadline = self.begin + share * self.time_limit
-        return solve_and_cut(model, run_once, self._request(share), value, Incumbent(), deadline, tightenings=0)
+    def _plan(self, model: MipModel, share: float) -> tuple[IntArray | None, bool]:
+        """Return the plan that HiGHS finds best of those that keep a program's limits, and whether that is proven.
+
+        No plan, proven, means that there is none. Unlike in `solve_and_cut`, no plan is made by moving a query: one
+        that uses a little more is not what is asked for.
+        """
+        for _ in range(MAX_ROUNDS):
+            if self._left(share) <= 0:
+                break
+            ended = run_once(model, self._request(share), None)
+            if ended.infeasible:
+                return None, True
+            if ended.values is None:
+                break
+            found = model.to_assignment(ended.values)
+            if violation(model, found) <= 0.0:
+                return found, ended.limit is None
+            model = recounted(model, ended.values, found) or excluded(model, found)
+        return None, False
 
 
-def _is_least(limit: Entry | None) -> bool:
+def _is_least(limit: Entry | None) -> TypeGuard[Entry]:
     return limit is not None and limit.kind == "min_group_utility"

@@ -136,13 +136,9 @@ def explain(problem: Problem, budget: float, cost: Cost = "amortized", time_limi
     time_limit = number("time_limit", time_limit, most=1e9, needed="a number of seconds above 0", above=True)
     if problem.n_queries * problem.n_states > MAX_CANDIDATES:
         return Explanation(None, (), False, _undecided("the problem is too large to say which of them conflict"))
-    from robatch.solvers.infeasible.conflict_set import (
-        ENOUGH_SHARE,
-        SUBSET_SHARE,
-        Search,
-    )  # here, as it loads numba and HiGHS
+    from robatch.solvers.infeasible import conflict_set  # here, as it loads numba and HiGHS
 
-    search = Search(problem, budget, cost, time_limit)
+    search = conflict_set.Search(problem, budget, cost, time_limit)
     few = search.prices()
     feasible = search.feasible(few, 1.0)
     if feasible is not False and len(few) < len(search.limits):
@@ -152,7 +148,7 @@ def explain(problem: Problem, budget: float, cost: Cost = "amortized", time_limi
     if feasible:
         return Explanation(True, (), False, "a plan exists that keeps the budget and all constraints")
     found = search.smallest([], False, few)
-    shares = np.linspace(SUBSET_SHARE, ENOUGH_SHARE, len(found) + 1)[1:].tolist()
+    shares = np.linspace(conflict_set.SUBSET_SHARE, conflict_set.ENOUGH_SHARE, len(found) + 1)[1:].tolist()
     clashes = tuple(_clash(search, limit, found, share) for limit, share in zip(found, shares, strict=True))
     smallest = not search.unsure or all(clash.enough is not None for clash in clashes)
     together = " together" if len(clashes) > 1 else ""

@@ -6,10 +6,8 @@ import math
 
 from robatch.instances.problem import Problem
 from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
-from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost
 from robatch.solvers.registry import Request
-from robatch.solvers.search_limits import deadline_in
 
 MOST_SEARCHED = 50_000  # queries times states up to which the least realized cost is searched for
 
@@ -42,13 +40,15 @@ def least_realized_cost(problem: Problem, time_limit: float = 10.0) -> tuple[flo
     least = problem.realized_cost(assignment)
     if problem.n_queries * problem.n_states > MOST_SEARCHED:
         return least, least <= problem.cheapest_budget * (1 + 1e-12)
-    from robatch.solvers.mip import build, solve_and_cut  # here, as these load numba and HiGHS
+    from robatch.solvers.mip import build  # here, as these load numba and HiGHS
     from robatch.solvers.mip.cut_loop import PROOF
     from robatch.solvers.mip.highs import run_once
 
-    request = Request(problem, math.inf, "realized", gap=PROOF)
-    known = Incumbent(assignment, -least)  # of minus USD, as the program maximizes
-    deadline = deadline_in(time_limit)
     model = build(problem, None, "realized")
-    found = solve_and_cut(model, run_once, request, lambda states: -problem.realized_cost(states), known, deadline)
-    return -found.incumbent.utility, found.incumbent.proven(OPTIMAL_GAP)
+    request = Request(problem, math.inf, "realized", time_limit, gap=PROOF)
+    outcome = run_once(model, request, model.to_values(assignment))
+    if outcome.values is not None:
+        least = min(least, problem.realized_cost(model.to_assignment(outcome.values)))
+    if outcome.bound is None:
+        return least, False
+    return least, least + outcome.bound / model.objective_scale <= OPTIMAL_GAP * least

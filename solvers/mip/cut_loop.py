@@ -19,7 +19,7 @@ from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.greedy.amortized import run as greedy
 from robatch.solvers.limits import legal
-from robatch.solvers.mip.cuts import excluded, recounted, repaired, violation
+from robatch.solvers.mip.cuts import excluded, excluded_of_least_cost, recounted, repaired, violation
 from robatch.solvers.mip.formulation import MipModel, build
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Limit
@@ -32,7 +32,7 @@ MAX_EXCLUSIONS = 6  # rounds that exclude what exceeded a limit, before soft row
 MAX_EXCLUSIONS_COUPLED = 50  # where constraints couple queries: more limits have more plans at their edges
 MAX_TIGHTENINGS = 6
 MAX_RECOUNTS = 300  # further rounds that add the calls of conflicting queries
-WRONG = "the solver called a program infeasible that has a plan"
+FALSELY_INFEASIBLE = "the solver called a program infeasible that has a plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,8 @@ def keep_budget(request: Request, run_once: RunOnce, kept: BoolArray | None = No
         incumbent = incumbent.offered(best, problem.total_utility(best))
         kept = fixed(request, incumbent) if kept is None and cost == "realized" else kept
     model = build(problem, budget, cost, kept=kept)
-    request = replace(request, gap=stopping_gap(request.gap))
-    found = solve_and_cut(model, run_once, request, problem.total_utility, incumbent, deadline)
+    stop = stopping_gap(request.gap)
+    found = solve_and_cut(model, run_once, request, problem.total_utility, incumbent, deadline, stop)
     return replace(Answer.of(found.incumbent), infeasible=found.infeasible, message=found.message)
 
 
@@ -133,7 +133,9 @@ def fixed(request: Request, incumbent: Incumbent) -> BoolArray | None:
     """Return the candidates that a better plan than the incumbent may hold; None if that is not known."""
     bounds = Bounds.of(request)
     price = bounds.realized(request.budget).price
-    return None if price == math.inf else bounds.fixing(request.budget, price, incumbent.utility).kept(incumbent)
+    kept = None if price == math.inf else bounds.fixing(request.budget, price, incumbent.utility).kept(incumbent)
+    bounds.release()
+    return kept
 
 
 def solve_and_cut(
@@ -143,10 +145,10 @@ def solve_and_cut(
     value: Callable[[IntArray], float],
     incumbent: Incumbent,
     deadline: float,
+    stop: float,
     margin: float = 0.0,
-    tightenings: int = MAX_TIGHTENINGS,
 ) -> Found:
-    """Run a solver on a program, and again until its plan keeps all limits in float64.
+    """Run a solver on the program of a budget or of least cost, and again until its plan keeps all limits in float64.
 
     The first rounds cut off what exceeded a limit, which loses no plan, so their bounds hold and the best plan is still
     found. Then soft rows are tightened a little, which may lose plans, so earlier bounds stand. In each round one query
@@ -159,31 +161,33 @@ def solve_and_cut(
     run_once
         The solver.
     request
-        Its seed, threads and gap, which is no less than what solvers can prove.
+        Its seed and threads; a repaired plan that is proven to its gap is not improved any more.
     value
         What the program maximizes, of an assignment (N,) and in float64.
     incumbent
         A plan that keeps all limits, with that value, or none.
     deadline
         Time of `time.perf_counter` at which the loop ends.
+    stop
+        Relative gap at which each run of the solver may stop, no less than what solvers can prove.
     margin
         By how much a solver's bound may err, relative to it.
-    tightenings
-        Rounds that may tighten rows.
     """
-    exclusions = MAX_EXCLUSIONS if model.problem.constraints is None else MAX_EXCLUSIONS_COUPLED
+    coupled, least_cost = model.problem.constraints is not None, model.budget is None
+    exclusions = MAX_EXCLUSIONS_COUPLED if coupled and not least_cost else MAX_EXCLUSIONS
     rounds = recounts = 0
     factor = 1.0  # by which soft rows are tightened
     outcome = Outcome()
-    while rounds < exclusions + tightenings and recounts < MAX_RECOUNTS:
+    while rounds < exclusions + MAX_TIGHTENINGS and recounts < MAX_RECOUNTS:
         left = deadline - time.perf_counter()
         if left <= 0:
             outcome = Outcome(limit="time")
             break
         start = None if incumbent.assignment is None else model.to_values(incumbent.assignment)
-        outcome = run_once(model, replace(request, time_limit=left if left < math.inf else None), start)
+        asked = replace(request, time_limit=left if left < math.inf else None, gap=stop)
+        outcome = run_once(model, asked, start)
         if outcome.infeasible:
-            return _ended_infeasible(incumbent, first=rounds == recounts == 0, tightened=factor < 1.0)
+            return _ended_infeasible(incumbent, least_cost, first=rounds == recounts == 0, tightened=factor < 1.0)
         if factor == 1.0 and outcome.bound is not None and np.isfinite(outcome.bound):
             bound = outcome.bound / model.objective_scale
             incumbent = incumbent.bounded(bound + margin * abs(bound))
@@ -194,8 +198,8 @@ def solve_and_cut(
         plan = found if over <= 0.0 else repaired(model, found)
         if plan is not None:
             incumbent = incumbent.offered(plan, value(plan), ties=True)
-        legal_value = over <= 0.0 and not model.objective[model.n_candidates :].any()  # which calls do not make better
-        if legal_value or outcome.limit is not None or incumbent.proven(max(request.gap, REPAIRED_GAP)):
+        done = over <= 0.0 and not least_cost  # a cost may be of more calls than the program counted
+        if done or outcome.limit is not None or incumbent.proven(max(request.gap, REPAIRED_GAP)):
             break
         counted = recounted(model, outcome.values, found)
         if counted is not None:
@@ -204,7 +208,7 @@ def solve_and_cut(
         if over <= 0.0:
             break
         if rounds < exclusions:
-            model = excluded(model, found)
+            model = excluded_of_least_cost(model, found) if least_cost else excluded(model, found)
         else:
             factor -= 2.0 * max(over, PROOF)
             model = model.tightened(factor)
@@ -212,11 +216,17 @@ def solve_and_cut(
     return Found(incumbent.stopped(outcome.limit), message=outcome.message)
 
 
-def _ended_infeasible(incumbent: Incumbent, first: bool, tightened: bool) -> Found:
-    """Return what a program without a solution means: only the first one holds every plan that was known before."""
+def _ended_infeasible(incumbent: Incumbent, least_cost: bool, first: bool, tightened: bool) -> Found:
+    """Return what a program without a solution means.
+
+    With a plan known, the first program was no such one, nor was one of least cost whose rows were not tightened: what
+    is cut off is no plan. A budget's program is taken to say, once plans are cut off, that none is better.
+    """
     known = incumbent.assignment is not None
     if tightened:
-        return Found(incumbent if known else incumbent.stopped("other"))
-    if known and first:
-        return Found(incumbent.stopped("other"), message=WRONG)
-    return Found(incumbent.bounded(incumbent.utility) if known else incumbent, infeasible=not known)
+        return Found(incumbent.stopped("other" if least_cost and not known else None))
+    if not known:
+        return Found(incumbent.stopped(None), infeasible=True)
+    if first or least_cost:
+        return Found(incumbent.stopped("other"), message=FALSELY_INFEASIBLE)
+    return Found(replace(incumbent, bound=incumbent.utility, limit=None))

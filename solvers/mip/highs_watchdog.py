@@ -14,9 +14,8 @@ from typing import Any
 from robatch.solvers.mip.cut_loop import Outcome
 from robatch.solvers.registry import Request
 
-MAX_CHECKS = (
-    10_000  # of the limits, at one node and the same bounds: below 200 in ordinary runs, 8,000 a second in a loop
-)
+# checks of the limits at one node and the same bounds: below 200 in ordinary runs, 8,000 a second in a loop
+MAX_CHECKS = 10_000
 MAX_ATTEMPTS = 4
 
 

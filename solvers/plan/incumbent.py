@@ -41,8 +41,9 @@ class Incumbent:
         return self.bound - self.utility
 
     def proven(self, gap: float) -> bool:
-        """Return whether there is a plan that is proven best to a relative gap."""
-        return self.assignment is not None and self.bound < math.inf and self.shortfall <= gap * abs(self.bound)
+        """Return whether there is a plan that is proven best to a gap, relative to the larger of plan and bound."""
+        larger = max(abs(self.bound), abs(self.utility))  # where utility stands for minus USD, the plan's
+        return self.assignment is not None and self.bound < math.inf and self.shortfall <= gap * larger
 
     def offered(
         self,

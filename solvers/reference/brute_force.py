@@ -14,7 +14,7 @@ from robatch.solvers.registry import Answer, Request
 
 MAX_ASSIGNMENTS = 50_000_000
 MAX_ASSIGNMENTS_COUPLED = 5_000_000  # where constraints or conflicts are to be kept
-ROUNDING = 1e-12  # relative: what sums of cost may err at most
+COST_ROUNDING = 1e-12  # relative: what sums of cost may err at most
 UNSURE = 1e-9  # relative: closer to a limit, the last digits decide, which `legal` looks at
 BLOCK = 1 << 16  # assignments that are weighed at once
 
@@ -40,8 +40,8 @@ def run(request: Request) -> Answer:
         found = best_legal(problem, request.budget, request.cost)
         return Answer(infeasible=True) if found is None else Answer(found, bound=problem.total_utility(found))
     states, any_, edge = enumerate_all(
-        request.budget * (1 - ROUNDING),
-        request.budget * (1 + ROUNDING),
+        request.budget * (1 - COST_ROUNDING),
+        request.budget * (1 + COST_ROUNDING),
         np.asarray(problem.utilities(), dtype=np.float64),
         problem.query_costs()[:, problem.state_model] if realized else problem.amortized_costs(),
         allowed,

@@ -13,14 +13,16 @@ import pytest
 from robatch.instances import FAMILIES, InputError, Model, Problem, generate
 from robatch.instances.constraints import Constraints
 from robatch.instances.kernels import flat
-from robatch.solvers import Cheapest, VerificationError, cheapest, solve, verify, verify_cheapest
+from robatch.solvers import Cheapest, VerificationError, cheapest, register, solve, verify, verify_cheapest
 from robatch.solvers.bounds.granularity import raise_to_grade
 from robatch.solvers.bounds.relaxation import Relaxer, find_steps
 from robatch.solvers.bounds.target_relaxation import reach, reaching
 from robatch.solvers.cheapest.exact import Search
 from robatch.solvers.cheapest.mip import worth_keeping
 from robatch.solvers.cheapest.targets import best_model
+from robatch.solvers.mip import Backend, Outcome, highs
 from robatch.solvers.mip.formulation import build
+from robatch.solvers.registry import Answer, Solver, get
 from tests.problems import each_family
 
 COSTS = ("amortized", "realized")
@@ -372,6 +374,51 @@ def test_bad_input(asked, words):
 
 
 # ---- parts
+
+
+@pytest.mark.parametrize("wrong_round", [1, 2, 3])
+def test_a_program_that_is_called_infeasible_proves_nothing_where_a_plan_is_known(wrong_round, monkeypatch):
+    rounds = 0
+
+    def run_once(model, request, start):
+        """Return a plan just below the target, which needs a repair; in one round claim that there is no plan."""
+        nonlocal rounds
+        rounds += 1
+        if rounds >= wrong_round:
+            return Outcome(infeasible=True)
+        found = highs.run_once(model, request, start)
+        states, utilities = model.to_assignment(found.values), model.problem.utilities()
+        for query, row in enumerate(utilities):
+            candidates = model.state[model.query == query]
+            worse = candidates[row[candidates] < row[states[query]]]
+            if len(worse):
+                states[query] = worse[row[worse].argmax()]
+            if model.problem.total_utility(states) < model.floor:
+                break
+        return Outcome(model.to_values(states))
+
+    problem = generate("uncorrelated", 8, 3, (1, 2), seed=3)
+    target = some_target(problem, 4)
+    best = cheapest(problem, utility=target, solver="highs")
+    assert best.status == "optimal"
+    monkeypatch.setattr(highs, "run", Backend(run_once))
+    told = cheapest(problem, utility=target, solver="highs")
+    assert rounds >= wrong_round
+    assert (told.status, told.limit) == ("feasible", "other")
+    assert "infeasible that has a plan" in told.message
+    assert told.bound <= best.cost <= told.cost
+
+
+def test_solvers_registered_by_the_name_of_a_backend_do_not_take_its_place():
+    problem = generate("uncorrelated", 6, 2, (1, 2), seed=3)
+    problem = problem.replace(constraints=Constraints(max_queries={problem.models[1].name: 3}))
+    target, before = 0.5 * problem.total_utility(problem.best_assignment), get("highs")
+    best = cheapest(problem, utility=target)
+    register(Solver("highs", "finds nothing", lambda request: Answer()), replace=True)
+    try:
+        assert cheapest(problem, utility=target).cost == best.cost
+    finally:
+        register(before, replace=True)
 
 
 def test_the_check_finds_what_is_wrong():

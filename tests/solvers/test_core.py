@@ -11,7 +11,7 @@ import pytest
 from robatch.instances import Model, Problem, generate
 from robatch.instances.kernels import flat
 from robatch.solvers.bounds.granularity import lower_to_grade
-from robatch.solvers.bounds.relaxation import ROUNDING  # bounds stand above sums by that much
+from robatch.solvers.bounds.relaxation import DUAL_ROUNDING  # bounds stand above sums by that much
 from robatch.solvers.exact import core_kernels as core
 from robatch.solvers.exact.item_aggregation import bundle
 
@@ -267,11 +267,11 @@ def test_a_bound_falls_to_the_next_multiple(parts, dtype):
         grades = rng.integers(0, parts + 1, (n, 6))
         grades[0, 0] = 1  # not a multiple of anything else
         problem = flat(Problem([Model("a", 1, 1)], np.ones(n), np.ones(n), utility=(grades / parts).astype(dtype)))
-        reached = math.fsum(problem.dense.max(axis=1).astype(float)) * (1 + ROUNDING)  # by a plan
+        reached = math.fsum(problem.dense.max(axis=1).astype(float)) * (1 + DUAL_ROUNDING)  # by a plan
         for part in (0.0, 0.01, 0.5, 0.9):
             bound = reached + part / parts
             lowered = lower_to_grade(problem, bound)
-            assert reached * (1 - 2 * ROUNDING) <= lowered <= bound
+            assert reached * (1 - 2 * DUAL_ROUNDING) <= lowered <= bound
             assert lowered == pytest.approx(grades.max(axis=1).sum() / parts, abs=1e-7 * n + 1e-12 * n)
 
 
@@ -296,6 +296,6 @@ def test_a_lowered_bound_is_a_bound_still(seed):
     sums = sorted({math.fsum(chosen) for chosen in itertools.product(*utility.tolist())})
     for bound in [*sums, *(rng.random(20) * 5)]:
         below = [total for total in sums if total <= bound]
-        lowered = lower_to_grade(problem, float(bound) * (1 + ROUNDING))
-        assert lowered <= bound * (1 + ROUNDING)
-        assert not below or lowered >= below[-1] * (1 - ROUNDING)
+        lowered = lower_to_grade(problem, float(bound) * (1 + DUAL_ROUNDING))
+        assert lowered <= bound * (1 + DUAL_ROUNDING)
+        assert not below or lowered >= below[-1] * (1 - DUAL_ROUNDING)

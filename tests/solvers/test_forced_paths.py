@@ -14,7 +14,7 @@ from robatch.instances.kernels import flat
 from robatch.solvers import solve, verify
 
 # by full name: `robatch.solvers.analysis.frontier` is the function
-relaxation, threading, exact, core_kernels, core, core_search, frontier, sweeps = (
+relaxation, threading, exact, core_kernels, core, core_search, frontier, relaxation_kernels = (
     importlib.import_module(f"robatch.solvers.{name}")
     for name in (
         "bounds.relaxation",

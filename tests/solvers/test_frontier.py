@@ -11,7 +11,7 @@ import pytest
 
 from robatch.instances import InputError, Model, Problem, generate
 from robatch.solvers import frontier, solve
-from robatch.solvers.bounds import relaxation_kernels as sweeps
+from robatch.solvers.bounds import relaxation_kernels
 from robatch.solvers.bounds.relaxation import DIRECT, sample
 
 FAMILIES = ("realistic", "uncorrelated", "weakly-correlated", "subset-sum", "ties", "adversarial")
@@ -214,7 +214,7 @@ def test_plans_of_a_problem_whose_steps_are_not_all_sorted():
 def test_one_frontier_makes_many_plans_without_another_look_at_the_problem(monkeypatch):
     problem = generate("realistic", 5000, seed=6)
     curve = frontier(problem, resolution=0)
-    monkeypatch.setattr(sweeps, "steps", None)
+    monkeypatch.setattr(relaxation_kernels, "steps", None)
     for budget in [*inner_budgets(problem, 9), *reversed(inner_budgets(problem, 8))]:
         plan = curve.plan(budget)
         assert plan.amortized_cost <= budget

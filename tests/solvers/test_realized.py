@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from robatch.instances import FAMILIES, InputError, Model, Problem, generate
 from robatch.solvers import solve, verify
-from robatch.solvers.bounds import whole_call_dual as call_bound
+from robatch.solvers.bounds import whole_call_dual
 from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
 from robatch.solvers.greedy import realized, realized_core
 from robatch.solvers.registry import Request
@@ -299,7 +299,9 @@ def test_what_is_fixed_and_what_moves_make_the_whole():
         rng = np.random.default_rng(seed)
         states = np.array([rng.choice(np.flatnonzero(row)) for row in problem.allowed()])
         rows = np.sort(rng.choice(problem.n_queries, int(rng.integers(1, problem.n_queries + 1)), replace=False))
-        core = realized_core.core_of(problem, call_bound.strengthened(problem), states, problem.evaluate(states), rows)
+        core = realized_core.core_of(
+            problem, whole_call_dual.strengthened(problem), states, problem.evaluate(states), rows
+        )
         held, total = core.count(states[core.rows])
         whole = np.zeros_like(held)
         np.add.at(whole, (problem.group_codes, states), 1)

@@ -8,7 +8,7 @@ import pytest
 
 from robatch.instances import generate
 from robatch.solvers import solve, verify
-from robatch.solvers.mip import highs_watchdog as stall
+from robatch.solvers.mip import highs_watchdog
 from robatch.solvers.mip.cut_loop import Outcome
 from robatch.solvers.registry import Request
 
@@ -32,10 +32,10 @@ def checks(watch, count, nodes=0, bound=1.0):
 
 
 def test_only_checks_without_progress_end_a_run():
-    watch = stall.Watch()
+    watch = highs_watchdog.Watch()
     for node in range(5):
-        assert not checks(watch, stall.MAX_CHECKS, node)
-    assert not checks(watch, stall.MAX_CHECKS, 4, bound=0.9)
+        assert not checks(watch, highs_watchdog.MAX_CHECKS, node)
+    assert not checks(watch, highs_watchdog.MAX_CHECKS, 4, bound=0.9)
     assert not watch.stalled
     assert checks(watch, 1, 4, bound=0.9)
     assert watch.stalled
@@ -50,7 +50,7 @@ def test_a_stalled_run_begins_again_with_another_seed(problem):
         watch.stalled = len(seeds) < 3
         return Outcome(bound=float(len(seeds)))
 
-    assert stall.until_progress(run, Request(problem, 1.0, "amortized", seed=7)) == Outcome(bound=3.0)
+    assert highs_watchdog.until_progress(run, Request(problem, 1.0, "amortized", seed=7)) == Outcome(bound=3.0)
     assert seeds == [7, 8, 9]
 
 
@@ -62,14 +62,14 @@ def test_all_attempts_share_one_time_limit(problem):
         watch.stalled = True
         return Outcome(bound=2.0)
 
-    outcome = stall.until_progress(run, Request(problem, 1.0, "amortized", time_limit=1e-9))
+    outcome = highs_watchdog.until_progress(run, Request(problem, 1.0, "amortized", time_limit=1e-9))
     assert limits == [1e-9]
     assert (outcome.limit, outcome.bound) == ("time", 2.0)
 
 
 @pytest.mark.parametrize("solver", ["highs", "pulp-highs"])
 def test_a_run_that_always_stalls_says_so_and_keeps_its_plan(problem, solver, monkeypatch):
-    monkeypatch.setattr(stall, "MAX_CHECKS", 3)
+    monkeypatch.setattr(highs_watchdog, "MAX_CHECKS", 3)
     budget = problem.budget_at(0.1)
     plan = solve(problem, budget, solver, cost="realized")
     verify(problem, plan)

@@ -10,7 +10,7 @@ import pytest
 
 from robatch.instances import Model, Problem
 from robatch.instances.kernels import flat
-from robatch.solvers.bounds import relaxation_kernels as sweeps
+from robatch.solvers.bounds import relaxation_kernels
 
 pytestmark = pytest.mark.nojit
 
@@ -93,11 +93,13 @@ def blurred(problem, price, seed):
 
 
 def check_steps(problem, high, low):
-    """Check every step that `sweeps.steps` finds, and that none is missing, by what is best at which price."""
+    """Check every step that `steps` finds, and that none is missing, by what is best at which price."""
     cost, utility = table(problem)
     rows, arrays = np.arange(len(cost)), flat(problem)
     states = np.full(len(cost), -1, dtype=np.int16)
-    query, state, slope, extra, gain, sums = sweeps.steps(0, len(cost), high, low, arrays.plain, states, arrays)
+    query, state, slope, extra, gain, sums = relaxation_kernels.steps(
+        0, len(cost), high, low, arrays.plain, states, arrays
+    )
     if high < np.inf:
         assert np.array_equal(states, np.argmax(utility - high * cost, axis=1))
     else:
@@ -156,7 +158,9 @@ def test_near_finds_every_state_that_loses_little(seed):
         losses = worth.max(axis=1, keepdims=True) - worth
         wanted = (losses <= most) & (np.sum(losses <= most, axis=1, keepdims=True) > 1)
         rows, columns = np.nonzero(wanted)
-        query, state, loss, extra, gain = sweeps.near(0, n, price, most, 10**6, arrays.plain, states, arrays)
+        query, state, loss, extra, gain = relaxation_kernels.near(
+            0, n, price, most, 10**6, arrays.plain, states, arrays
+        )
         assert np.array_equal([query, state, loss], [rows, columns, losses[wanted]])
         assert np.array_equal(extra, cost[rows, columns] - cost[rows, states[rows]])
         assert np.array_equal(gain, utility[rows, columns] - utility[rows, states[rows]])
@@ -165,8 +169,8 @@ def test_near_finds_every_state_that_loses_little(seed):
 def test_near_ends_where_there_are_too_many():
     problem = Problem([Model("a", 1, 1)], [1.0] * 1000, [1.0] * 1000, utility=np.full((1000, 6), 0.5))
     arrays, states = flat(problem), np.zeros(1000, dtype=np.int64)
-    assert len(sweeps.near(0, 1000, 0.0, 0.1, 10**6, arrays.plain, states, arrays)[0]) == 6000
-    assert 100 < len(sweeps.near(0, 1000, 0.0, 0.1, 100, arrays.plain, states, arrays)[0]) <= 100 + 64 * 6
+    assert len(relaxation_kernels.near(0, 1000, 0.0, 0.1, 10**6, arrays.plain, states, arrays)[0]) == 6000
+    assert 100 < len(relaxation_kernels.near(0, 1000, 0.0, 0.1, 100, arrays.plain, states, arrays)[0]) <= 100 + 64 * 6
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -177,7 +181,7 @@ def test_margins_are_over_the_next_best_state(seed):
     worth = utility - price * cost
     states = np.argmax(worth if seed % 2 else utility, axis=1)
     margin, other = np.zeros(n), np.zeros(n, dtype=np.int64)
-    sweeps.margins(0, n, price, states, margin, other, arrays)
+    relaxation_kernels.margins(0, n, price, states, margin, other, arrays)
     for i in range(n):
         best = np.delete(worth[i], states[i]).max(initial=-np.inf)
         assert margin[i] == worth[i, states[i]] - best
@@ -195,7 +199,7 @@ def test_histogram_counts_steps_by_slope(seed):
         bins = 2 * spread << (52 - shift)
         counts = np.tile([0.0, 0.0, np.inf, -np.inf], (bins, 1))
         costs, gains, least, greatest = counts.T
-        spent, worth = sweeps.histogram(0, len(cost), shift, lowest, counts, flat(problem)).sum(axis=1)
+        spent, worth = relaxation_kernels.histogram(0, len(cost), shift, lowest, counts, flat(problem)).sum(axis=1)
         assert worth + gains.sum() == pytest.approx(utility.max(axis=1).sum(), rel=1e-12)
         mean = gains[costs > 0] / costs[costs > 0]
         assert (least[costs > 0] * (1 - 1e-12) <= mean).all()
@@ -214,10 +218,10 @@ def test_ranges_of_rows_make_up_the_whole(seed):
     problem = random_problem(seed)
     n, arrays, price = problem.n_queries, flat(problem), typical_price(problem)
     states, whole, parts = np.full(n, -1, dtype=np.int16), np.empty(n, dtype=np.int16), []
-    everything = sweeps.steps(0, n, 2 * price, price, arrays.plain, whole, arrays)
+    everything = relaxation_kernels.steps(0, n, 2 * price, price, arrays.plain, whole, arrays)
     for begin, end in pairwise([0, n // 3, n // 2, n]):
         before = states[end:].copy()
-        parts.append(sweeps.steps(begin, end, 2 * price, price, arrays.plain, states, arrays))
+        parts.append(relaxation_kernels.steps(begin, end, 2 * price, price, arrays.plain, states, arrays))
         assert np.array_equal(states[end:], before)
     assert np.array_equal(states, whole)
     for column, pieces in zip(everything[:5], zip(*(part[:5] for part in parts), strict=True), strict=True):
@@ -239,7 +243,7 @@ def test_fill_passes_over_what_does_not_fit(seed):
     for i, s, c, u in zip(query, state, extra, gain, strict=True):
         if sum(paid.values()) - paid.get(i, 0) + c <= room:
             paid[i], won[i], wanted[i] = c, u, s
-    used = sweeps.fill(room, query, owner, state, extra, gain, states)
+    used = relaxation_kernels.fill(room, query, owner, state, extra, gain, states)
     assert np.array_equal(states, wanted)
     assert used == pytest.approx((sum(paid.values()), sum(won.values())), rel=1e-14)
 
@@ -265,14 +269,16 @@ def test_hull_and_ascend_on_rows_full_of_ties(width):
         if np.isinf(utility).all():
             continue
         corners = naive_hull(cost, utility)
-        assert [(cost[s], utility[s]) for s in corner[: sweeps.hull(order, cost, utility, corner)]] == corners
+        assert [
+            (cost[s], utility[s]) for s in corner[: relaxation_kernels.hull(order, cost, utility, corner)]
+        ] == corners
         assert sorted(order) == list(range(width))
         high, low = 0.75 + rng.integers(0, 40) / 3, 0.03 + rng.integers(0, 7) / 10
         inclines = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(corners)]
         if any(math.isclose(incline, price) for incline in inclines for price in (high, low)):
             continue  # either state will do
         begin, end = (sum(incline > price for incline in inclines) for price in (high, low))
-        path = [(cost[s], utility[s]) for s in corner[: sweeps.ascend(high, low, cost, utility, corner)]]
+        path = [(cost[s], utility[s]) for s in corner[: relaxation_kernels.ascend(high, low, cost, utility, corner)]]
         wanted = corners[begin : end + 1]
         assert [p for p in path if p in wanted] == wanted
         for a, p, b in zip(path, path[1:], path[2:], strict=False):  # others lie on the line, to rounding
@@ -283,5 +289,5 @@ def test_hull_and_ascend_on_rows_full_of_ties(width):
 def test_sums_carry_their_rounding_errors():
     total = np.zeros(2)
     for value in (1.0, 1e100, 1.0, -1e100, 1e-30, 3.0):
-        sweeps.add(total, value)
+        relaxation_kernels.add(total, value)
     assert total.sum() == 5.0

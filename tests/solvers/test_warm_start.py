@@ -10,7 +10,7 @@ import pytest
 
 from robatch.instances import InputError, Problem, generate
 from robatch.solvers import Answer, Request, Solver, register, registry, solve
-from robatch.solvers.bounds import relaxation_kernels as sweeps
+from robatch.solvers.bounds import relaxation_kernels
 
 ROWS = 3000  # more than are sorted at once
 
@@ -164,13 +164,13 @@ def test_a_wrong_shadow_price_changes_nothing(price: float | None) -> None:
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float, float]]:
     """Count the rows that each pass for steps looks at, with its prices."""
     seen: list[tuple[int, float, float]] = []
-    kernel = sweeps.steps
+    kernel = relaxation_kernels.steps
 
     def steps(begin, end, high, low, *rest):
         seen.append((end - begin, high, low))
         return kernel(begin, end, high, low, *rest)
 
-    monkeypatch.setattr(sweeps, "steps", steps)
+    monkeypatch.setattr(relaxation_kernels, "steps", steps)
     return seen
 
 
