@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TypedDict, Unpack
 
@@ -43,7 +44,7 @@ def solve(  # wide: one parameter per option
     problem
         Queries, models and utilities.
     budget
-        USD, above 0 and finite.
+        USD, finite; with 0, only states that cost nothing are chosen.
     solver
         A name from `solvers()`, or ``"auto"``: ``exact`` under amortized cost, ``greedy`` under realized cost and where
         constraints couple queries.
@@ -104,7 +105,7 @@ def asked(
     limits.setdefault("gap", OPTIMAL_GAP)
     request = Request.checked(problem, budget, cost, **limits)
     entry = chosen(solver, problem, cost)
-    budget = number("budget", budget, needed="a finite number of USD above 0", above=True)
+    budget = number("budget", budget, needed="a finite number of USD of at least 0")
     initial = taken_over(problem, initial_plan) if isinstance(initial_plan, Plan) else initial_plan
     states = None if initial is None else problem.check_assignment(initial)
     price = initial_plan.shadow_price if isinstance(initial_plan, Plan) else None
@@ -116,11 +117,39 @@ def answered(entry: Solver, request: Request) -> Plan:
     run = entry.load()
     begin = time.perf_counter()
     hopeless = request.budget < request.problem.cheapest_budget  # no plan is cheaper under either cost model
-    answer = Answer(infeasible=True) if hopeless else run(request)
+    answer = (
+        Answer(infeasible=True) if hopeless else run(request) if request.budget > 0.0 else _of_no_cost(run, request)
+    )
     seconds = time.perf_counter() - begin
     plan = plan_of(request, entry, _explained(request, entry, answer), seconds)
     verify(request.problem, plan, calls=False)  # the calls follow from the assignment by packing
     return plan
+
+
+def _of_no_cost(run: Callable[[Request], Answer], request: Request) -> Answer:
+    """Let a solver answer for a budget of 0 USD: of the states that cost nothing, any budget pays for all.
+
+    The shadow price of the whole problem at this budget is the most utility that a query gains per USD by a state that
+    has a cost.
+    """
+    problem = request.problem
+    costly = np.empty((problem.n_queries, problem.n_states), dtype=np.bool_)
+    for rows in problem.blocks():
+        costly[rows] = (problem.query_costs(rows)[:, problem.state_model] > 0.0) | (problem.call_price > 0.0)
+    free = problem.replace(forbidden=costly if problem.forbidden is None else costly | problem.forbidden)
+    initial = request.initial
+    if initial is not None:
+        initial = np.where(costly[np.arange(len(initial)), initial], free.cheapest_assignment, initial)
+    answer = run(replace(request, problem=free, budget=1.0, initial=initial, price=None, bounds=None))
+    if answer.shadow_price is None:
+        return answer
+    price = 0.0
+    for rows in problem.blocks():
+        utilities, costs = problem.utilities(rows), problem.amortized_costs(rows)
+        least = utilities[np.arange(len(utilities)), free.best_assignment[rows]]
+        gains = np.where(problem.allowed(rows) & (costs > 0.0), utilities - least[:, None], 0.0)
+        price = max(price, float(np.divide(gains, costs, where=costs > 0.0, out=np.zeros_like(gains)).max()))
+    return replace(answer, shadow_price=price, evaluation=None)
 
 
 def taken_over(problem: Problem, plan: Plan) -> IntArray | None:

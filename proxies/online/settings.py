@@ -31,7 +31,7 @@ class RouterSettings:
         if self.shadow_price is not None:
             self._set("shadow_price", number("shadow_price", self.shadow_price))
         if self.budget is not None:
-            self._set("budget", number("budget", self.budget, needed=above, above=True))
+            self._set("budget", number("budget", self.budget))
         if self.unit not in ("queries", "seconds"):
             raise InputError(f"unit is {self.unit!r}: 'queries' or 'seconds' is needed")
         if self.horizon is not None:
@@ -43,6 +43,8 @@ class RouterSettings:
                 raise InputError(f"horizon is {self.horizon} and budget is None: a horizon needs a budget to pace")
         elif self.shadow_price is None:
             raise InputError("shadow_price and horizon are None: give a shadow price, or a budget and its horizon")
+        if self.budget == 0.0 and self.shadow_price is None:  # only what is free is affordable, at any price
+            self._set("shadow_price", 0.0)
         if not (isinstance(self.max_wait, (int, float, np.number)) and self.max_wait >= 0.0):
             raise InputError(f"max_wait is {self.max_wait!r}: seconds of at least 0, or inf, are needed")
         self._set("max_wait", float(self.max_wait))
@@ -59,7 +61,7 @@ class RouterSettings:
         return math.inf if self.budget is None else self.budget * (1.0 - ROUNDING)
 
     def pacer(self) -> Pacer | None:
-        """Make what adapts the price; None without a horizon."""
-        if self.horizon is None:
+        """Make what adapts the price; None without a horizon, and where there is nothing to pace."""
+        if self.horizon is None or self.budget == 0.0:
             return None
         return Pacer(self.limit, self.horizon, self.unit, self.step, self.shadow_price)

@@ -100,8 +100,8 @@ class Frontier:
             As `solve` does.
         """
         budget = number("budget", budget, needed="a finite number of USD of at least 0")
-        if budget == self.budgets[0]:  # a budget has to be above 0, even where the cheapest plan is free
-            budget = max(budget, self.problem.cheapest_budget, float(np.finfo(np.float64).tiny))
+        if budget == self.budgets[0]:
+            budget = max(budget, self.problem.cheapest_budget)
         if budget == self.budgets[-1]:
             budget = max(budget, self.problem.dearest_budget)
         price = float(self.shadow_price(budget))

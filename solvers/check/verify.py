@@ -145,7 +145,7 @@ def _check_names(problem: Problem, plan: Plan) -> None:
     ):
         if said not in allowed:
             raise VerificationError(f"{name} is {said!r}, which is not one of {allowed}")
-    if not 0 < plan.budget < math.inf:
+    if not 0 <= plan.budget < math.inf:
         raise VerificationError(f"budget is {plan.budget}: no plan is made for it")
     if plan.runtime < 0 or (plan.shadow_price is not None and not plan.shadow_price >= 0):
         raise VerificationError(f"runtime is {plan.runtime} and shadow price {plan.shadow_price}: neither is below 0")

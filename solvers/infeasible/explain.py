@@ -107,7 +107,7 @@ def explain(problem: Problem, budget: float, cost: Cost = "amortized", time_limi
     problem
         Queries, models, utilities and constraints.
     budget
-        USD, above 0 and finite.
+        USD, at least 0 and finite.
     cost
         The cost model that counts USD.
     time_limit
@@ -132,7 +132,7 @@ def explain(problem: Problem, budget: float, cost: Cost = "amortized", time_limi
     """
     if cost not in get_args(Cost):
         raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
-    budget = number("budget", budget, needed="a finite number of USD above 0", above=True)
+    budget = number("budget", budget, needed="a finite number of USD of at least 0")
     time_limit = number("time_limit", time_limit, most=1e9, needed="a number of seconds above 0", above=True)
     if problem.n_queries * problem.n_states > MAX_CANDIDATES:
         return Explanation(None, (), False, _undecided("the problem is too large to say which of them conflict"))

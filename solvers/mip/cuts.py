@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,7 +22,8 @@ def violation(model: MipModel, assignment: IntArray) -> float:
     """Return by how much, relative to it, an assignment breaks the limit that it breaks most; 0 if it keeps all."""
     problem, over = model.problem, [0.0]
     if model.budget is not None:
-        over.append(problem.cost(assignment, model.cost) / model.budget - 1.0)
+        spent = problem.cost(assignment, model.cost)
+        over.append(spent / model.budget - 1.0 if model.budget > 0.0 else math.inf if spent > 0.0 else 0.0)
     if model.floor is not None:
         over.append((model.floor - problem.total_utility(assignment)) / model.floor)
     return max(*over, excess(problem, assignment, model.cost))

@@ -28,7 +28,7 @@ def export(problem: Problem, budget: float, path: str | os.PathLike[str], cost: 
     problem
         Queries, models and utilities.
     budget
-        USD, above 0 and finite.
+        USD, at least 0 and finite.
     path
         A file ending in ``.mps`` or ``.lp``, which names the format.
     cost
@@ -46,7 +46,7 @@ def export(problem: Problem, budget: float, path: str | os.PathLike[str], cost: 
     suffix = Path(path).suffix.lower()
     if suffix not in (".mps", ".lp"):
         raise InputError(f"model file is {str(path)!r}: a name ending in .mps or .lp is needed")
-    budget = number("budget", budget, needed="a finite number of USD above 0", above=True)
+    budget = number("budget", budget, needed="a finite number of USD of at least 0")
     model = build(problem, budget, cost)
     lp = program(model)
     lp.col_names_, lp.row_names_ = model.column_names(), model.row_names()

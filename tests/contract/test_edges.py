@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from robatch.instances import InputError, Model, Problem, generate
-from robatch.solvers import Plan, solve, solvers, verify
+from robatch.instances import Constraints, InputError, Model, Problem, generate
+from robatch.solvers import Plan, explain, sensitivity, solve, solvers, verify
 
 pytestmark = pytest.mark.nojit
 
@@ -109,9 +109,60 @@ def test_many_identical_queries(solver):
     verify(problem, plan)
 
 
-@pytest.mark.parametrize("budget", [0, -1, math.nan, math.inf, "1", None, True])
-def test_budget_is_a_positive_number(budget):
-    with pytest.raises(InputError, match=r"budget is .*: a finite number of USD above 0 is needed"):
+def priced(first: float, second: float, shared: float = 100.0) -> Problem:
+    """Make a problem of two models, the second one better: their prices, input and output alike, are given."""
+    models = [
+        Model("one", first, first, shared, batch_sizes=(1, 2)),
+        Model("two", second, second, shared, 10_000, (1,)),
+    ]
+    return Problem(models, [10] * 3, [1] * 3, utility=[[0.6, 0.5, 0.9]] * 3, query_ids=["a", "b", "c"])
+
+
+FREE = {
+    "no model has a price": (priced(0, 0), 2.7),
+    "one model has none": (priced(0, 1), 1.8),
+    "the better model has none": (priced(1, 0), 2.7),
+    "of the other only the shared prompt has one": (
+        priced(0, 1).replace(input_tokens=[0] * 3, output_tokens=[0] * 3),
+        1.8,
+    ),
+    "a state is forbidden": (priced(0, 1).restrict(forbidden=[("a", ("one", 1))]), 1.7),
+    "a limit of calls": (priced(0, 0).replace(constraints=Constraints(max_calls={"two": 1})), 2.1),
+}
+
+
+@pytest.mark.parametrize("cost", ["amortized", "realized"])
+@pytest.mark.parametrize("case", FREE)
+@pytest.mark.parametrize("solver", ["exact", "greedy", "highs", "cpsat"])
+def test_a_budget_of_zero_takes_what_is_free(solver, case, cost):
+    problem, best = FREE[case]
+    if problem.constraints is not None and (solver == "exact" or cost == "amortized"):
+        return
+    assert problem.budget_at(0.0) == 0.0
+    plan = solve(problem, 0.0, solver, cost)
+    assert plan.budget == plan.amortized_cost == plan.realized_cost == 0.0
+    assert plan.utility == pytest.approx(best)
+    assert plan.bound is None or plan.bound == pytest.approx(best)
+    if problem.constraints is None and plan.shadow_price is not None:
+        assert sensitivity(problem, plan).shadow_price == plan.shadow_price
+        assert (plan.shadow_price > 0.0) == (best < 2.0)
+
+
+@pytest.mark.parametrize("cost", ["amortized", "realized"])
+def test_a_budget_of_zero_that_pays_for_nothing_is_explained(cost):
+    plan = solve(priced(1, 2), 0.0, cost=cost)
+    assert plan.status == "infeasible"
+    assert "budget 0 USD is" in (plan.message or "")
+    found = explain(priced(1, 2).replace(constraints=Constraints(max_calls={"two": 1})), 0.0, cost)
+    assert found.feasible is False
+    assert found.clashes[0].kind == "budget"
+    assert solve(priced(0, 0), 0.0, cost=cost).status == "optimal"
+    assert explain(priced(0, 0), 0.0, cost).feasible
+
+
+@pytest.mark.parametrize("budget", [-1, -1e-300, math.nan, math.inf, "1", None, True])
+def test_budget_is_a_number_of_at_least_zero(budget):
+    with pytest.raises(InputError, match=r"budget is .*: a finite number of USD of at least 0 is needed"):
         solve(tiny(), budget)
 
 

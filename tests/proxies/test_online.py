@@ -185,6 +185,18 @@ def test_a_decision_at_a_time_does_not_join_a_call_that_is_due_by_then():
     assert take(router, "b", 5.0) is None
 
 
+@pytest.mark.parametrize("settings", [{"horizon": 10}, {"shadow_price": 3.0}, {"shadow_price": 3.0, "horizon": 10}])
+def test_a_budget_of_zero_takes_what_is_free(settings):
+    free, dear = (Model(name, price, price, 100, batch_sizes=(1,)) for name, price in (("free", 0), ("dear", 1)))
+    router = OnlineRouter([free, dear], budget=0.0, **settings)
+    for number in range(3):
+        taken = {"utilities": [0.2, 0.9], "input_tokens": [9, 9], "output_tokens": [1, 1]}
+        assert router.add(number, float(number), **taken) == 0
+    assert router.spent == 0.0
+    alone = OnlineRouter([dear], budget=0.0, **settings)
+    assert alone.add("a", 0.0, utilities=[0.9], input_tokens=[9], output_tokens=[1]) is None
+
+
 def test_settled_bills_are_what_counts():
     router = OnlineRouter(ONE, 0.0, budget=3e-3)
     for number in range(4):
@@ -479,7 +491,7 @@ def test_the_proxy_predicts_what_is_not_given():
         ({}, "give a shadow price, or a budget"),
         ({"horizon": 10}, "a horizon needs a budget"),
         ({"shadow_price": -1.0}, "shadow_price is -1.0"),
-        ({"budget": 0.0, "horizon": 10}, "budget is 0.0"),
+        ({"budget": -1.0, "horizon": 10}, "budget is -1.0"),
         ({"budget": 1.0, "horizon": 0}, "horizon is 0"),
         ({"budget": 1.0, "horizon": 1.5}, "horizon is 1.5"),
         ({"budget": 1.0, "horizon": 5, "unit": "hours"}, "unit is 'hours'"),
