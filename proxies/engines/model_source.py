@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from robatch.instances.errors import InputError
 from robatch.proxies.engines.address import check_base_url, check_no_secret
 from robatch.proxies.engines.engine import Engine
+from robatch.proxies.engines.waits import MAX_WAIT, Wait
 
 TEMPLATE_ARGUMENTS = "chat_template_kwargs"
 """The key of `ModelSource.engine` that goes to the chat template."""
@@ -93,7 +94,14 @@ def check_text(what: str, value: Any) -> None:
 
 
 def open_engine(
-    model: ModelSource, seed: int = 0, concurrency: int = 8, timeout: float = 120.0, retry_billed: bool = True
+    model: ModelSource,
+    seed: int = 0,
+    concurrency: int = 8,
+    timeout: float = 120.0,
+    retry_billed: bool = True,
+    *,
+    max_wait: float = MAX_WAIT,
+    on_wait: Callable[[Wait], None] | None = None,
 ) -> Engine:
     """Load a model, or connect to its server.
 
@@ -105,7 +113,7 @@ def open_engine(
         Seeds the engine's sampling.
     concurrency, timeout
         Calls in flight at a server, and seconds until one is given up.
-    retry_billed
+    retry_billed, max_wait, on_wait
         As of `ServerEngine`.
 
     Raises
@@ -120,7 +128,8 @@ def open_engine(
 
         where = (model.server, model.model or model.name, model.chat, concurrency, timeout, model.api_key_env, seed)
         template = model.engine.get(TEMPLATE_ARGUMENTS)
-        return ServerEngine(*where, retry_billed=retry_billed, template_arguments=template)
+        how: dict[str, Any] = {"retry_billed": retry_billed, "max_wait": max_wait, "on_wait": on_wait}
+        return ServerEngine(*where, template_arguments=template, **how)
     from robatch.proxies.engines.offline import OfflineEngine
 
     assert model.path

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from queue import SimpleQueue
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
 from robatch.instances.errors import InputError, require
-from robatch.proxies.engines.engine import EngineFailure, ModelAnswer, ModelCall
+from robatch.proxies.engines.engine import EngineFailure, ModelAnswer, ModelCall, calls_failed
+from robatch.proxies.engines.reply import Reply, read_reply
 from robatch.proxies.engines.served import served_model, vllm_version
-from robatch.proxies.engines.server_failures import ServerFailures, wait_before
+from robatch.proxies.engines.server_failures import Failure, ServerFailures
+from robatch.proxies.engines.waits import MAX_WAIT, Wait, wait_before
+
+_IN_A_ROW = 3  # calls of a run that fail one after the other, and at least as many as are in flight: it is given up
 
 
 class ServerEngine:
@@ -36,15 +40,20 @@ class ServerEngine:
     seed
         Sent with every call.
     retries
-        How often a call is sent again after a timeout, a lost connection or one of the statuses 408, 409, 429 and 5xx.
-        The waits grow from half a second to 8, with some chance in them; a server that names a time of at most a
-        minute (``Retry-After``) is obeyed.
+        How often a call is sent again after a timeout, a lost connection, a reply without a completion, or one of the
+        statuses 408, 409, 425, 429 and 5xx. The waits grow from half a second to 8, with some chance in them; a server
+        that names a time (``Retry-After``, in seconds or as a date) is obeyed.
     retry_billed
-        Whether tries that may be billed (a timeout, a connection that is lost after it was made, 408, 5xx) are
-        repeated too. With False such a try ends the run, so that whoever holds the budget counts it.
+        Whether tries that may be billed (a timeout, a connection that is lost after it was made, a reply without a
+        completion, 408, 5xx) are repeated too. With False such a try is the call's answer, so that whoever holds the
+        budget counts it.
     template_arguments
         Sent with every chat call as ``chat_template_kwargs``, which vLLM gives to the chat template, such as
         ``{"enable_thinking": False}``.
+    max_wait
+        The most seconds of a single wait.
+    on_wait
+        Called with every wait, in the thread of the connections.
 
     Raises
     ------
@@ -66,6 +75,8 @@ class ServerEngine:
         retries: int = 4,
         retry_billed: bool = True,
         template_arguments: Mapping[str, Any] | None = None,
+        max_wait: float = MAX_WAIT,
+        on_wait: Callable[[Wait], None] | None = None,
     ) -> None:
         self._openai = require("openai", "server", "Calling a model behind a server")
         if "@" in urlsplit(server).netloc:
@@ -77,7 +88,8 @@ class ServerEngine:
         self._key = os.environ.get(api_key_env, "").strip()
         if not self._key.isascii() or not self._key.isprintable():
             raise InputError(f"the environment variable {api_key_env} holds no API key: printable ASCII is needed")
-        self._failures = ServerFailures(self._openai, server, model, timeout, api_key_env, self._key)
+        self._failures = ServerFailures(self._openai, model, timeout, api_key_env, self._key)
+        self._max_wait, self._on_wait = max_wait, on_wait
 
     @property
     def chunk(self) -> int:
@@ -87,10 +99,10 @@ class ServerEngine:
     def run(self, calls: Sequence[ModelCall]) -> Iterator[tuple[int, ModelAnswer]]:
         """Answer the calls, at most `concurrency` at a time, and yield each answer as it arrives.
 
-        A call that exceeds the context window, or whose content the provider refuses, is answered with that error.
-        Any other failure that outlasts the retries begins no further call, lets those in flight end, yields what they
-        gave and then raises. Closing the iterator, or interrupting it, gives up the calls in flight and ends the
-        background thread.
+        A call that fails is answered with its error; the others go on. A failure that every call would share, or more
+        calls failing in a row than are in flight, begins no further call, lets those in flight end, yields what they
+        gave and then raises. Closing the iterator, or
+        interrupting it, gives up the calls in flight and ends the background thread.
 
         Yields
         ------
@@ -100,7 +112,7 @@ class ServerEngine:
         Raises
         ------
         EngineFailure
-            If the server cannot be reached, refuses the key, does not know the model or fails.
+            If the server cannot be reached, refuses the key, does not know the model, or fails call after call.
         """
         from anyio.from_thread import start_blocking_portal  # what the openai client itself stands on
 
@@ -146,13 +158,20 @@ class ServerEngine:
     ) -> EngineFailure | None:
         """Answer the calls into the queue, None at its end; give the first failure and all calls perhaps billed."""
         failures: list[EngineFailure] = []
+        in_a_row = 0
 
         async def answer(client: Any, index: int) -> None:
+            nonlocal in_a_row
             try:
-                arrived.put((index, await self._call(client, calls[index], index)))
+                made = await self._call(client, calls[index], index)
             except EngineFailure as error:
                 failures.append(error)
                 free_slots.release()
+                return
+            in_a_row = 0 if made.fault is None else in_a_row + 1
+            if in_a_row == max(self._concurrency, _IN_A_ROW) and in_a_row < len(calls):
+                failures.append(calls_failed(in_a_row, made))
+            arrived.put((index, made))
 
         try:
             client = self._openai.AsyncOpenAI(
@@ -168,34 +187,60 @@ class ServerEngine:
             arrived.put(None)
         if not failures:
             return None
-        return EngineFailure(str(failures[0]), frozenset().union(*(failure.unknown for failure in failures)))
+        unknown = frozenset[int]().union(*(failure.unknown for failure in failures))
+        first = failures[0]
+        return EngineFailure(str(first), unknown, all(failure.passes for failure in failures), first.in_a_row)
 
     async def _call(self, client: Any, call: ModelCall, index: int) -> ModelAnswer:
         """Send a call, again after failures that pass; those of its own are its answer."""
-        start, retries = perf_counter(), 0
+        start, retries, spent, unknown = perf_counter(), 0, (0, 0), False
         while True:
-            try:
-                try:
-                    raw = await self._send(client, call)
-                except (ValueError, TypeError) as error:  # the request could not even be made: it costs nothing
-                    why = " ".join(str(error).split())[:300]
-                    raise EngineFailure(f"a call cannot be sent to the server {self._server}: {why}") from None
-                return self._read(raw.parse(), perf_counter() - start, retries)
-            except self._openai.OpenAIError as error:
-                passes, billed = self._failures.nature(error)
-                if not passes or retries == self._retries or (billed and not self._retry_billed):
-                    return self._failures.answer(error, retries + 1, frozenset({index} if billed else ()))
-                wait = wait_before(error, retries)
-            except EngineFailure:
-                raise
-            except (ValueError, TypeError, AttributeError, LookupError):
-                raise EngineFailure(
-                    f"the server {self._server} answered with something other than a completion with choices and "
-                    "token counts: is it the address of an OpenAI-compatible server?",
-                    frozenset({index}),
-                ) from None
+            reply, failure = await self._try(client, call)
+            usage = reply.usage
+            if failure is None:
+                return ModelAnswer(
+                    reply.text or "", usage.input_tokens, usage.output_tokens, perf_counter() - start, reply.finish,
+                    None if (reply.text or "").strip() else reply.said, retries,
+                    details=usage.details, model=reply.model, before=spent,
+                )  # fmt: skip
+            billed = failure.billed and (usage.input_tokens is None or usage.output_tokens is None)
+            if not failure.passes or retries == self._retries or (failure.billed and not self._retry_billed):
+                return self._failed(failure, reply, index, retries, spent, billed or unknown)
+            unknown = unknown or billed
+            spent = spent[0] + (usage.input_tokens or 0), spent[1] + (usage.output_tokens or 0)
+            wait = wait_before(failure.headers, retries, self._max_wait)
+            if self._on_wait is not None:
+                self._on_wait(wait)
             retries += 1
-            await asyncio.sleep(wait)
+            await asyncio.sleep(wait.seconds)
+
+    async def _try(self, client: Any, call: ModelCall) -> tuple[Reply, Failure | None]:
+        """Send a call once: what the server replied, and what that means where it holds no answer."""
+        try:
+            raw = await self._send(client, call)
+        except self._openai.OpenAIError as error:
+            return Reply(None), self._failures.of_error(error)
+        except (ValueError, TypeError) as error:  # the request could not even be made: it costs nothing
+            why = " ".join(str(error).split())[:300]
+            return Reply(None), Failure(f"cannot be sent this call: {why}", "call")
+        response = raw.http_response
+        reply = read_reply(response.content, response.headers.get("content-type", ""))
+        return reply, self._failures.of_reply(reply, response.headers)
+
+    def _failed(
+        self, failure: Failure, reply: Reply, index: int, retries: int, spent: tuple[int, int], unknown: bool
+    ) -> ModelAnswer:
+        """Make a failure the call's answer, or raise it where every call would share it."""
+        why = failure.why if failure.nature == "settled" else f"the server {self._server} {failure.why}"
+        why += f", in {retries + 1} tries" if retries else ""
+        if failure.nature == "server":
+            goes_on = "; a rerun continues where this run ended" if failure.passes else ""
+            raise EngineFailure(why + goes_on, frozenset({index} if unknown else ()), failure.passes)
+        usage = reply.usage
+        tokens_in, tokens_out = (None if unknown else count or 0 for count in (usage.input_tokens, usage.output_tokens))
+        return ModelAnswer(
+            "", tokens_in, tokens_out, 0.0, "error", why, retries, failure.fault, usage.details, reply.model, spent
+        )  # fmt: skip
 
     async def _send(self, client: Any, call: ModelCall) -> Any:
         common: dict[str, Any] = {
@@ -211,12 +256,6 @@ class ServerEngine:
             messages = [{"role": "user", "content": call.prompt}]
             return await client.chat.completions.with_raw_response.create(messages=messages, **common)
         return await client.completions.with_raw_response.create(prompt=call.prompt, **common)
-
-    def _read(self, reply: Any, seconds: float, retries: int) -> ModelAnswer:
-        choice, usage = reply.choices[0], reply.usage
-        text = (choice.message.content if self._chat else choice.text) or ""
-        tokens = int(usage.prompt_tokens), int(usage.completion_tokens)
-        return ModelAnswer(text, *tokens, seconds, str(choice.finish_reason), retries=retries)
 
 
 def _structured(call: ModelCall) -> dict[str, Any]:

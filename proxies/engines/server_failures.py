@@ -1,11 +1,14 @@
-"""What the failures of an OpenAI-compatible server mean: whether they pass, may be billed, or are a call's own."""
+"""What the failures of an OpenAI-compatible server mean: whether they pass, may be billed, and whose they are."""
 
 from __future__ import annotations
 
-import random
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from robatch.proxies.engines.engine import CONTENT_ERROR, CONTEXT_ERROR, EngineFailure, ModelAnswer
+from robatch.proxies.engines.engine import CONTENT_ERROR, CONTEXT_ERROR, OUTPUT_ERROR, Fault
+from robatch.proxies.engines.reply import Reply, read_reply
+from robatch.proxies.engines.waits import asked_wait
 
 _TOO_LONG = (
     "context length",
@@ -28,66 +31,113 @@ _FILTERED = (
     "safety system",
     "moderation",
 )
-_CALL_ERROR_STATUSES = (400, 413, 422)  # statuses of a call that is itself at fault
-_TRANSIENT_STATUSES = (408, 409, 429)  # and 5xx
+_OUTPUT_NAMES = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maximum tokens", "completion tokens")
+_TOO_MUCH = ("too large", "at most", "less than", "maximum", "exceed", "range", "limit", "greater than")
+_NO_MONEY = ("insufficient_quota", "insufficient quota", "billing", "out of credits", "insufficient credits")
+_SERVER_STATUSES = (401, 402, 403, 404, 405, 407, 410)  # of a server that refuses every call
+_PASSING_STATUSES = (408, 409, 425, 429)  # and 5xx
+_MAY_BE_BILLED = (408,)  # of those below 500
 _NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")  # of httpx or httpx2, as the client's version has it
-_FIRST_WAIT, _MAX_WAIT, _MAX_ASKED_WAIT = 0.5, 8.0, 60.0  # seconds between tries
+
+Nature = Literal["settled", "call", "passing", "server"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one try of a call gave no answer.
+
+    Attributes
+    ----------
+    why
+        In words, without the server's address.
+    nature
+        ``"settled"``: surely the call's own. ``"call"``: refused, and any other call might be. ``"passing"``: may pass.
+        ``"server"``: every other call would fail too.
+    passes
+        Whether to send the call again.
+    billed
+        Whether the try may be billed though no tokens were counted.
+    headers
+        Of the reply, for the wait that it asks for.
+    """
+
+    why: str
+    nature: Nature
+    passes: bool = False
+    billed: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fault(self) -> Fault | None:
+        """As an answer has it."""
+        return self.nature if self.nature in ("call", "passing") else None
 
 
 class ServerFailures:
     """Reads the errors of the ``openai`` client (the module `api`) for one model of a `ServerEngine`; hides its key."""
 
-    def __init__(self, api: Any, server: str, model: str, timeout: float, key_env: str, key: str) -> None:
-        self._api, self._server, self._model, self._timeout = api, server, model, timeout
-        self._key_env, self._key = key_env, key
+    def __init__(self, api: Any, model: str, timeout: float, key_env: str, key: str) -> None:
+        self._api, self._model, self._timeout, self._key_env, self._key = api, model, timeout, key_env, key
 
-    def nature(self, error: Exception) -> tuple[bool, bool]:
-        """Tell whether a failure may pass, and whether the try may be billed all the same."""
+    def of_error(self, error: Exception) -> Failure:
+        """Return what an error of the client's means."""
         if isinstance(error, self._api.APIStatusError):
-            status = error.status_code
-            return status in _TRANSIENT_STATUSES or status >= 500, status == 408 or not 400 <= status < 500
+            response = error.response
+            reply = read_reply(response.content, response.headers.get("content-type", ""))
+            said = reply.said if reply.text is None else None
+            whole = response.content[:100_000].decode("utf-8", "replace").lower()
+            return self._of_status(error.status_code, said, whole, response.headers)
+        if isinstance(error, self._api.APITimeoutError):
+            return Failure(f"gave no answer within {self._timeout:g} s", "passing", True, self._sent(error))
         if isinstance(error, self._api.APIConnectionError):
-            return True, type(error.__cause__).__name__ not in _NOT_SENT
-        return False, True
+            if self._sent(error):
+                return Failure("broke the connection", "passing", True, True)
+            return Failure("cannot be reached", "server", True)
+        return Failure(f"failed: {self._hidden(str(error))}", "passing", True, True)
 
-    def answer(self, error: Exception, tries: int, unknown: frozenset[int]) -> ModelAnswer:
-        """Record a call that is too long or refused; anything else ends the run, which can be continued."""
-        api = self._api
-        said = str(error)
-        if isinstance(error, api.APIStatusError) and error.status_code in _CALL_ERROR_STATUSES:
-            whole = f"{said} {error.code} {error.body}".lower()  # some servers tell by the code alone
-            for reason, known in ((CONTEXT_ERROR, _TOO_LONG), (CONTENT_ERROR, _FILTERED)):
-                if any(words in whole for words in known):
-                    return ModelAnswer("", 0, 0, 0.0, "error", reason, tries - 1)
-        in_tries = f"in {tries} tries" if tries > 1 else "in one try"
-        if isinstance(error, (api.AuthenticationError, api.PermissionDeniedError)):
-            # The server's own words may repeat a part of the key.
-            raise EngineFailure(
-                f"the server {self._server} refused the API key; "
-                f"it is taken from the environment variable {self._key_env}",
-                unknown,
-            ) from None
-        if isinstance(error, api.APITimeoutError):
-            what = f"gave no answer within {self._timeout:g} s, {in_tries}"
-        elif isinstance(error, api.APIConnectionError):
-            what = f"cannot be reached, {in_tries}"
-        elif isinstance(error, api.NotFoundError):
-            what = f"does not know the model {self._model!r} or the address"
-        else:
-            said = " ".join((said.replace(self._key, "***") if self._key else said).split())
-            what = f"failed: {said[:300]}"
-        message = f"the server {self._server} {what}; a rerun continues where this run ended"
-        raise EngineFailure(message, unknown) from None
+    def of_reply(self, reply: Reply, headers: Mapping[str, str]) -> Failure | None:
+        """Return what a reply with status 200 means that holds no answer; None for one that does."""
+        if reply.text is not None and (reply.text.strip() or reply.status is None):
+            return None
+        said = reply.said or "no completion"
+        if reply.status is not None:
+            return self._of_status(reply.status, said, said.lower(), headers)
+        if any(words in said.lower() for words in _FILTERED):
+            return Failure(CONTENT_ERROR, "settled", billed=True)
+        return Failure(f"answered without a completion: {self._hidden(said)}", "passing", True, True, headers)
+
+    def _of_status(self, status: int, said: str | None, whole: str, headers: Mapping[str, str]) -> Failure:
+        words = "" if said is None else f": {self._hidden(said)}"
+        if 400 <= status < 500 and status not in _PASSING_STATUSES and (own := _own(whole)):
+            return Failure(own, "settled")
+        if status in (401, 403):  # the server's own words may repeat a part of the key
+            why = f"refused the API key; it is taken from the environment variable {self._key_env}"
+            return Failure(why, "server")
+        if status == 404:
+            return Failure(f"does not know the model {self._model!r} or the address{words}", "server")
+        if status in _SERVER_STATUSES or (status == 429 and any(word in whole for word in _NO_MONEY)):
+            return Failure(f"refused with status {status}{words}", "server")
+        if status in _PASSING_STATUSES or status >= 500:
+            billed = status in _MAY_BE_BILLED or status >= 500
+            asked = asked_wait(headers)
+            asks = "" if asked is None else f", and asks to be called again after {asked:.3g} s"
+            return Failure(f"failed with status {status}{words}{asks}", "passing", True, billed, headers)
+        if 400 <= status < 500:
+            return Failure(f"refused the call with status {status}{words}", "call")
+        return Failure(f"answered with status {status}{words}", "passing", True, True, headers)
+
+    @staticmethod
+    def _sent(error: Exception) -> bool:
+        return type(error.__cause__).__name__ not in _NOT_SENT
+
+    def _hidden(self, said: str) -> str:
+        return " ".join((said.replace(self._key, "***") if self._key else said).split())[:300]
 
 
-def wait_before(error: Exception, retries: int) -> float:
-    """Return seconds to wait before the next try: what the server asks for, else ever longer."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
-    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            asked = float(headers.get(name, "")) * unit
-        except ValueError:
-            continue
-        if 0 < asked <= _MAX_ASKED_WAIT:
-            return asked
-    return min(_MAX_WAIT, _FIRST_WAIT * 2.0**retries) * (1.0 - 0.25 * random.random())
+def _own(said: str) -> str | None:
+    """Return the error of a call that is itself too long, refused by a filter, or asks for too much output."""
+    for error, known in ((CONTEXT_ERROR, _TOO_LONG), (CONTENT_ERROR, _FILTERED)):
+        if any(words in said for words in known):
+            return error
+    about_output = any(name in said for name in _OUTPUT_NAMES) and any(words in said for words in _TOO_MUCH)
+    return OUTPUT_ERROR if about_output else None

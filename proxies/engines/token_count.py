@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
+_MOST_BYTES = 32  # of a token, on average over a text
+
 Counter = Callable[[Sequence[str]], list[int]]
 """From texts to the tokens of each."""
 
@@ -40,6 +42,12 @@ def token_counter(folder: Path | None, chat: bool) -> Counter | None:
 def byte_bounds(texts: Sequence[str]) -> list[int]:
     """Give tokens that no tokenizer exceeds: one a byte, of a text as it is or as Unicode decomposes it."""
     return [max(_bytes(text), 0 if text.isascii() else _bytes(normalize("NFKD", text))) for text in texts]
+
+
+def least_tokens(text: str) -> int:
+    """Give tokens that no usual tokenizer goes below: one for every two words, and for every 32 bytes within them."""
+    words = text.split()
+    return max(len(words) // 2, sum(map(_bytes, words)) // _MOST_BYTES, 1 if words else 0)
 
 
 def _bytes(text: str) -> int:

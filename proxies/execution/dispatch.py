@@ -13,8 +13,9 @@ from robatch.instances.arrays import BoolArray, IntArray
 from robatch.instances.problem import Problem
 from robatch.proxies.engines.engine import ModelCall
 from robatch.proxies.execution.bounds import InputBounds
+from robatch.proxies.execution.calls import Waiting
 from robatch.proxies.execution.plan import RoutedPlan
-from robatch.proxies.execution.state import Execution, Waiting
+from robatch.proxies.execution.state import Execution
 from robatch.proxies.tasks.prompts import model_call
 from robatch.proxies.tasks.queries import Query
 from robatch.solvers.solve import solve
@@ -34,6 +35,7 @@ class Ready:
     message: ModelCall
     worst: float  # USD that it cannot exceed
     bound_in: int  # the input tokens of `worst`; its output tokens are those that `message` allows
+    least_in: int  # input tokens that it cannot have fewer of
 
 
 class Dispatcher:
@@ -53,7 +55,7 @@ class Dispatcher:
         batch = [self.queries[i] for i in call.queries]
         worst, bound_in, allowed = self._worst(call)
         message = model_call(self.routed.template, batch, allowed, chat=model.chat, structured=model.structured)
-        return Ready(call, message, worst, bound_in)
+        return Ready(call, message, worst, bound_in, self._bounds.least_of_call(self.model_of(call), call.queries))
 
     def _worst(self, call: Waiting) -> tuple[float, int, int]:
         """Return the USD that a call cannot exceed, the bound on its input tokens and the output tokens allowed it.
@@ -70,14 +72,16 @@ class Dispatcher:
             allowed = min(allowed, max(math.ceil(expected_out), model.context_window - foreseen, 1))
         return model.cost(bound_in, allowed), bound_in, allowed
 
-    def wave(self, model: int, most: int) -> list[Ready]:
-        """Return waiting calls of a model whose worst cases fit the money left together.
+    def wave(self, model: int, most: int, again: bool = False) -> list[Ready]:
+        """Return waiting calls of a model whose worst cases fit the money left together; with `again`, failed ones.
 
         Before a call of the model is measured, its smallest goes alone: it tells how the model counts. Then twice as
         many as are known, so that a model dearer than predicted is found out early. The largest go first, as large
         calls are those that do not fit when little is left.
         """
-        calls = [call for call in self.state.queue.values() if self.model_of(call) == model]
+        calls = [
+            call for call in self.state.queue.values() if self.model_of(call) == model and again == (call.tries > 0)
+        ]
         known = self.state.meter.of(self.routed.pool[model]).calls
         calls.sort(key=lambda call: len(call.queries), reverse=known > 0)
         most = min(most, max(1, 2 * known))
@@ -94,7 +98,7 @@ class Dispatcher:
     def exceeds(self) -> bool:
         """Tell whether the rest of the plan, at the tokens that calls really take, exceeds the money left."""
         state = self.state
-        if not state.done or not state.moved or all(call.depth for call in state.queue.values()):
+        if not state.done or not state.moved or all(call.again for call in state.queue.values()):
             return False
         return sum(map(self._expected_cost, state.queue.values())) > state.meter.left * MAX_DRIFT
 
@@ -141,7 +145,7 @@ class Dispatcher:
     def _chosen(self, problem: Problem) -> tuple[IntArray, IntArray]:
         """Choose states within the budget; where it does not pay for all, within what it may be exceeded by too."""
         meter, seed = self.state.meter, self.routed.settings.get("seed", 0)
-        halves = [call for call in self.state.queue.values() if call.depth and self._worst(call)[0] <= meter.slack]
+        halves = [call for call in self.state.queue.values() if call.again and self._worst(call)[0] <= meter.slack]
         taken = sum(map(self._expected_cost, halves))
         kept, columns = affordable(problem, max(0.0, meter.left - taken), seed)
         if len(kept) < problem.n_queries and meter.overrun:
@@ -154,6 +158,9 @@ class Dispatcher:
         fits = problem.take(rows).allowed() if len(rows) else np.zeros((0, problem.n_states), dtype=np.bool_)
         for column, (position, size) in enumerate(zip(problem.state_model, problem.state_batch_size, strict=True)):
             model = self.routed.pool[int(position)]
+            if model.name in self.state.out:
+                fits[:, column] = False
+                continue
             shared, slots = self._bounds.of_parts(int(position))
             most = shared + self.state.meter.of(model).beyond + slots[rows] * int(size)
             output = self.routed.max_output_tokens * int(size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from robatch.proxies.execution.pool import PoolModel
@@ -20,6 +19,7 @@ class Tokens:
     actual_in: int = 0  # as the engine counted them
     actual_out: int = 0
     most_in: float = 1.0  # the greatest ratio of actual to predicted input tokens of a single call, at least 1
+    uncounted: int = 0  # of the answered calls, those whose tokens the engine did not count, or not possibly so
     beyond: int = 0  # input tokens by which a call exceeded its bound: the model's template, not measured, adds these
 
     def add(self, expected_in: float, expected_out: float, actual_in: int, actual_out: int) -> None:
@@ -86,9 +86,12 @@ class Meter:
         self.reserved.pop(call, None)
         self.spent += cost
 
-    def lose(self, calls: Iterable[int]) -> None:
-        """Charge some of the calls in flight at their bound, and release the money of all others."""
-        self.lost += sum(self.reserved[call] for call in calls)
+    def lose(self, call: int) -> None:
+        """Charge a call in flight at its bound: it may be billed, and no count came."""
+        self.lost += self.reserved.pop(call)
+
+    def release(self) -> None:
+        """Give back what is set aside for the calls in flight."""
         self.reserved.clear()
 
     def dearest(self, most: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from urllib.request import getproxies
 
 from robatch.instances.errors import InputError
 from robatch.proxies.engines.address import MODELS_FOLDER, find_model, is_hub_name, weights_sha256
-from robatch.proxies.engines.engine import Engine
+from robatch.proxies.engines.engine import Engine, EngineFailure
 from robatch.proxies.engines.model_source import ModelSource, check_text, open_engine
+from robatch.proxies.engines.waits import MAX_WAIT, Wait
 from robatch.proxies.toml_table import load_toml
 
 CONNECT_TIMEOUT = 10.0  # seconds to wait for a connection to a server
@@ -40,17 +41,28 @@ class PoolModel(ModelSource):
         """Give the model as plain values for JSON."""
         return asdict(self) | {"engine": dict(self.engine)}
 
-    def open(self, concurrency: int, timeout: float, seed: int) -> Engine:
+    def open(
+        self,
+        concurrency: int,
+        timeout: float,
+        seed: int,
+        *,
+        max_wait: float = MAX_WAIT,
+        on_wait: Callable[[Wait], None] | None = None,
+    ) -> Engine:
         """Open the engine that answers this model's calls, as `open_engine` does.
 
         Raises
         ------
+        EngineFailure
+            If a server takes no connection.
         InputError
             If the model has neither a server nor a path, is elsewhere or another one, or cannot be opened.
         """
         if self.server is not None:
             self._check_reachable(self.server)
-            return open_engine(self, seed, concurrency, timeout, retry_billed=False)
+            waits: dict[str, Any] = {"max_wait": max_wait, "on_wait": on_wait}
+            return open_engine(self, seed, concurrency, timeout, retry_billed=False, **waits)
         if self.path is None:
             raise InputError(f"model {self.name!r} has neither 'server' nor 'path': name one in a pool file")
         return open_engine(replace(self, path=self._located(self.path)), seed)
@@ -82,7 +94,8 @@ class PoolModel(ModelSource):
             socket.create_connection((parts.hostname or "", port), CONNECT_TIMEOUT).close()
         except OSError as error:
             why = error.strerror or "no connection"
-            raise InputError(f"the server {server} of model {self.name!r} cannot be reached: {why}") from None
+            message = f"the server {server} of model {self.name!r} cannot be reached: {why}"
+            raise EngineFailure(message, passes=True) from None
 
 
 _FIELDS = tuple(item.name for item in fields(PoolModel))

@@ -6,10 +6,11 @@ import os
 from collections.abc import Collection
 from typing import Any
 
+from robatch.proxies.execution.calls import Waiting
 from robatch.proxies.execution.dispatch import Dispatcher
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.run import journal_path, prepare
-from robatch.proxies.execution.state import Execution, Waiting
+from robatch.proxies.execution.state import Execution
 
 
 def dry_run(

@@ -11,9 +11,10 @@ from pathlib import Path
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
 from robatch.instances.scalars import number, whole
+from robatch.proxies.engines.waits import MAX_WAIT, Wait
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.report import ExecutionReport, report
-from robatch.proxies.execution.session import Session
+from robatch.proxies.execution.session import Sending, Session
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.execution.trust import check_trust
 from robatch.proxies.journal import Journal
@@ -31,7 +32,7 @@ def report_path(output: str | os.PathLike[str]) -> Path:
     return Path(f"{os.fspath(output)}.report.json")
 
 
-def execute(
+def execute(  # wide: one parameter for each option
     plan: RoutedPlan | str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
@@ -41,6 +42,8 @@ def execute(
     key_variables: Collection[str] = (),
     grader: str | None = None,
     on_answers: Callable[[int, float], None] | None = None,
+    max_wait: float = MAX_WAIT,
+    on_wait: Callable[[Wait], None] | None = None,
 ) -> ExecutionReport:
     """Send a plan's calls to its models, within its budget, and write the answers as they come.
 
@@ -67,6 +70,10 @@ def execute(
         runs no code.
     on_answers
         Called with the number of finished queries and the USD spent.
+    max_wait
+        The most seconds of a wait that a server asks for (``Retry-After``).
+    on_wait
+        Called with every wait, maybe in another thread.
 
     Raises
     ------
@@ -89,6 +96,7 @@ def execute(
     """
     number("timeout", timeout, needed="a finite number above 0", above=True)
     number("overrun", overrun)
+    number("max_wait", max_wait)
     whole("concurrency", concurrency, 1)
     routed, queries, grade = prepare(plan, output, key_variables, grader)
     target = Path(output)
@@ -98,7 +106,8 @@ def execute(
         answers = Journal(target, '{"id": ')
         stack.callback(answers.close)
         state = Execution.begin(routed, float(overrun))
-        session = Session(state, queries, journal, answers, concurrency, timeout, on_answers)
+        sending = Sending(concurrency, timeout, max_wait, on_wait)
+        session = Session(state, queries, journal, answers, sending, on_answers)
         session.resume()
         try:
             session.drain()

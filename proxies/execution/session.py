@@ -4,20 +4,40 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
-from robatch.proxies.engines.engine import Engine, EngineFailure, ModelAnswer
+from robatch.proxies.engines.engine import Engine, EngineFailure, Fault, ModelAnswer, calls_failed
+from robatch.proxies.engines.token_count import least_tokens
+from robatch.proxies.engines.usage import charge
+from robatch.proxies.engines.waits import MAX_WAIT, Wait
+from robatch.proxies.execution.calls import Event, Waiting
 from robatch.proxies.execution.dispatch import Dispatcher, Ready
-from robatch.proxies.execution.state import JOURNAL_VERSION, Event, Execution
+from robatch.proxies.execution.state import JOURNAL_VERSION, Execution
 from robatch.proxies.journal import Journal
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.tasks.reading import read
 
-MAX_RETRIES = 4
-"""Tries of a call beyond the first, after failures that may be billed; each is charged at its bound."""
+TRIES: dict[Fault, int] = {"call": 2, "passing": 3}
+"""Tries of a call that fails, before it is taken for its own fault: the later ones behind all other calls."""
+DRY_WAVES = 4
+"""Waves of a model without any answer, each after the first of a single call, after which the model is given up."""
+MANY = 3
+"""Calls of a model that works that must fail since its last answer, before this is its fault and not theirs."""
+FIRST_WAIT = 0.5
+"""Seconds after a wave without an answer; twice as many after each further one."""
+
+
+@dataclass(frozen=True)
+class Sending:
+    """How calls are sent: as `execute` takes it."""
+
+    concurrency: int = 8
+    timeout: float = 120.0
+    max_wait: float = MAX_WAIT
+    on_wait: Callable[[Wait], None] | None = None
 
 
 class Session:
@@ -29,18 +49,18 @@ class Session:
         queries: Sequence[Query],
         journal: Journal,
         answers: Journal,
-        concurrency: int,
-        timeout: float,
+        sending: Sending,
         on_answers: Callable[[int, float], None] | None,
     ) -> None:
         self.state, self.routed, self.queries = state, state.routed, queries
         self.journal, self.answers = journal, answers
-        self.concurrency, self.timeout, self.on_answers = concurrency, timeout, on_answers
+        self.sending, self.on_answers = sending, on_answers
         self.dispatcher = Dispatcher(self.routed, queries, state)
         self.engine: Engine | None = None
         self.opened: int | None = None
-        self.failures = 0  # since the last answer
-        self.tries: Counter[int] = Counter()  # tries of each call that may be billed and gave no answer
+        self.dry = 0  # waves of the open model that failed since its last answer
+        self.failing: set[int] = set()  # calls that failed since then, and not provably by their own fault
+        self.given_up: dict[str, str] = {}  # why, by model
 
     def resume(self) -> None:
         """Take in what an earlier run recorded, and add the answers that it did not come to write."""
@@ -52,27 +72,33 @@ class Session:
         self._write([query for query in over or () if self.queries[query].id not in written])
         if self.state.flying:
             self._record({"event": "lost"})
+        if self.state.out and not self.state.finished:
+            self._record({"event": "back"})
+            self._record(self.dispatcher.replan())
 
     def drain(self) -> None:
-        """Send calls until nothing is left that the budget pays for."""
+        """Send calls until nothing is left that the budget pays for; those that failed go after all others."""
         try:
             while not self.state.finished:
+                waits = self.state.unplanned or any(True for _ in self.state.rest())
                 if self.dispatcher.exceeds():
                     self._record(self.dispatcher.replan())
-                elif not self._send_next():
-                    waits = self.state.unplanned or any(True for _ in self.state.rest())
-                    again = waits and self.state.moved
-                    self._record(self.dispatcher.replan() if again else {"event": "finished"})
+                elif self._send_next():
+                    pass
+                elif waits and self.state.moved:
+                    self._record(self.dispatcher.replan())
+                elif not self._send_next(again=True):
+                    self._record({"event": "finished"})
         finally:
             self._close()
 
-    def _send_next(self) -> bool:
+    def _send_next(self, again: bool = False) -> bool:
         """Send one wave of one model; tell whether any call fitted."""
         for model in self._models():
-            most = self.concurrency * 4 if self.opened != model or self.engine is None else self.engine.chunk
-            wave = self.dispatcher.wave(model, max(1, most))
+            most = self.sending.concurrency * 4 if self.opened != model or self.engine is None else self.engine.chunk
+            most = 1 if self.opened == model and self.dry else max(1, most)
+            wave = self.dispatcher.wave(model, most, again)
             if wave:
-                self._open(model)
                 self._send(model, wave)
                 return True
         return False
@@ -89,45 +115,95 @@ class Session:
         return sorted(waiting, key=rank)
 
     def _send(self, model: int, wave: list[Ready]) -> None:
+        """Send a wave of a model; one that fails for good is given up."""
+        failure, last, answered = None, None, False
+        try:
+            self._open(model)
+            for index, answer in self._run(model, wave):
+                if answer.fault is None:
+                    self.failing.clear()
+                    answered = True
+                elif not self._proven(model, wave[index].call):
+                    self.failing.add(wave[index].call.number)
+                self._record(self._event(model, wave[index], answer))
+                last = answer
+        except EngineFailure as error:
+            failure = error
+            if self.state.flying:
+                unknown = [wave[index].call.number for index in sorted(error.unknown)]
+                self._record({"event": "failed", "unknown": unknown, "why": str(error)})
+        self.dry = 0 if answered else self.dry + bool(self.failing)
+        if failure is not None and not failure.in_a_row:
+            self._give_up(model, failure)
+        elif last is not None and self.dry >= DRY_WAVES and not self._few(model):
+            self._give_up(model, calls_failed(len(self.failing), last))
+        elif last is not None and last.fault == "passing" and not answered:
+            time.sleep(FIRST_WAIT * 2.0**self.dry)
+
+    def _run(self, model: int, wave: list[Ready]) -> Iterator[tuple[int, ModelAnswer]]:
+        """Write down what is sent, and send it."""
         assert self.engine is not None
-        side_by_side = self.concurrency if self.routed.pool[model].server is not None else len(wave)
-        worst = [[ready.call.number, ready.worst, ready.bound_in] for ready in wave]
         entry = self.routed.pool[model]
+        side_by_side = self.sending.concurrency if entry.server is not None else len(wave)
+        worst = [[ready.call.number, ready.worst, ready.bound_in] for ready in wave]
         about = {"server": entry.server, "model": entry.model or entry.path or entry.name}
         self._record({"event": "sent", "side_by_side": side_by_side, "calls": worst, **about})
-        try:
-            for index, answer in self.engine.run([ready.message for ready in wave]):
-                self._record(self._answered(model, wave[index], answer))
-                self.failures = 0
-        except EngineFailure as failure:
-            self._after(failure, [wave[index].call.number for index in sorted(failure.unknown)])
+        return self.engine.run([ready.message for ready in wave])
 
-    def _after(self, failure: EngineFailure, unknown: list[int]) -> None:
-        """Charge the calls that may be billed, and go on if the failure may pass."""
-        self._record({"event": "failed", "unknown": unknown, "why": str(failure)})
-        self.failures += 1
-        self.tries.update(unknown)
-        if not unknown or self.failures > MAX_RETRIES or max(self.tries[call] for call in unknown) > MAX_RETRIES:
+    def _proven(self, model: int, call: Waiting) -> bool:
+        """Tell whether a call's failures are its own: its model answered others since the first of them."""
+        return call.blamed or (call.tries > 0 and self.state.meter.of(self.routed.pool[model]).calls > call.since)
+
+    def _few(self, model: int) -> bool:
+        """Tell whether so few calls of a model that works failed since its last answer that it is their own fault."""
+        return self.state.meter.of(self.routed.pool[model]).calls > 0 and len(self.failing) < MANY
+
+    def _give_up(self, model: int, failure: EngineFailure) -> None:
+        """Take a model out and plan the rest again over the others; without another one, the run ends."""
+        entry = self.routed.pool[model]
+        self._close()
+        self.given_up[entry.name] = str(failure)
+        out = {*self.state.out, entry.name}
+        others = any(other.name not in out and (other.server or other.path) for other in self.routed.pool)
+        self._record({"event": "out", "model": entry.name, "why": str(failure), "replan": others})
+        if others:
+            self._record(self.dispatcher.replan())
+        elif len(self.given_up) == 1:
             raise failure
-        time.sleep(min(8.0, 0.5 * 2.0 ** (self.failures - 1)))
+        else:
+            whys = "; ".join(f"model {name!r}: {why}" for name, why in self.given_up.items())
+            raise EngineFailure(f"no model is left that works: {whys}", passes=failure.passes)
 
-    def _answered(self, model: int, ready: Ready, answer: ModelAnswer) -> Event:
-        batch = [self.queries[i] for i in ready.call.queries]
-        tolerant = not self.routed.pool[model].structured
+    def _event(self, model: int, ready: Ready, answer: ModelAnswer) -> Event:
+        """Return what an answer is recorded as."""
+        event = {"call": ready.call.number, "details": dict(answer.details), "seconds": round(answer.seconds, 6)}
+        if answer.fault is None:
+            return {"event": "answered", **event, **self._read(model, ready, answer)}
+        counted = answer.input_tokens is not None and answer.output_tokens is not None
+        tokens = (answer.input_tokens, answer.output_tokens) if counted else (None, None)
+        own = self._proven(model, ready.call) or self._few(model)
+        end = own and ready.call.tries + 1 >= TRIES[answer.fault]
+        event |= {"input_tokens": tokens[0], "output_tokens": tokens[1], "fault": answer.fault}
+        return {"event": "faulted", **event, "why": answer.error, "end": end}
+
+    def _read(self, model: int, ready: Ready, answer: ModelAnswer) -> Event:
+        """Read an answer, and say what it is charged."""
+        entry, batch = self.routed.pool[model], [self.queries[i] for i in ready.call.queries]
         given: Sequence[str | None] = [None] * len(batch)
-        if not answer.error:
-            cut = answer.finish_reason == "length"
-            given = read(answer.text, batch, self.routed.template.form, tolerant, cut)
+        if answer.error is None:
+            given = read(answer.text, batch, self.routed.template.form, not entry.structured, answer.cut)
+        allowed = ready.message.max_tokens
+        least = (ready.least_in, least_tokens(answer.text)) if answer.error is None else (0, 0)
+        tokens = charge(answer.input_tokens, answer.output_tokens, least=least, most=(ready.bound_in, allowed))
+        replied = answer.model if answer.model != (entry.model or entry.name) else None
         return {
-            "event": "answered",
-            "call": ready.call.number,
             "answers": list(given),
-            "input_tokens": answer.input_tokens,
-            "output_tokens": answer.output_tokens,
-            "seconds": round(answer.seconds, 6),
+            **tokens._asdict(),
             "finish_reason": answer.finish_reason,
             "error": answer.error,
+            "why": answer.why_unread(allowed) if None in given else None,
             "retries": answer.retries,
+            "replied": replied if entry.server is not None else None,
         }
 
     def _record(self, event: Event) -> None:
@@ -162,7 +238,9 @@ class Session:
         if self.opened == model:
             return
         self._close()
-        self.engine = self.routed.pool[model].open(self.concurrency, self.timeout, self.routed.settings.get("seed", 0))
+        how, seed = self.sending, self.routed.settings.get("seed", 0)
+        entry = self.routed.pool[model]
+        self.engine = entry.open(how.concurrency, how.timeout, seed, max_wait=how.max_wait, on_wait=how.on_wait)
         self.opened = model
         name, about = self.routed.pool[model].name, json.loads(json.dumps(self.engine.describe()))
         if about not in self.state.engines.get(name, ()):
@@ -172,4 +250,4 @@ class Session:
         if self.engine is not None:
             with suppress(OSError):
                 self.engine.close()
-        self.engine, self.opened = None, None
+        self.engine, self.opened, self.dry, self.failing = None, None, 0, set()

@@ -15,8 +15,16 @@ Events, each a line of the journal:
 ``failed``
     The engine gave up. Calls that may be billed all the same are charged at their bound, those refused or not sent are
     charged nothing; all wait to be sent again.
+``faulted``
+    One call failed, and others may not. It is charged by the tokens that the server counted, at its bound where it may
+    be billed uncounted, and waits behind all others to be tried again; at the end of its tries it comes back in halves,
+    and a single query stays unread.
 ``answered``
-    One call's answers, tokens and finish. Slots that could not be read come back in halves.
+    One call's answers, finish, and the tokens that it is charged. Slots that could not be read come back in halves.
+``out``
+    A model that answers no more: its calls are to be planned again.
+``back``
+    A later run tries the models that were out again.
 ``replanned``
     The calls that take the place of all that were waiting, and the queries that no budget is left for.
 ``finished``
@@ -25,8 +33,9 @@ Events, each a line of the journal:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,37 +43,14 @@ import numpy as np
 
 from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
+from robatch.proxies.execution.calls import AnsweredCall, Event, FailedTry, Outage, Waiting
 from robatch.proxies.execution.meter import Meter
 from robatch.proxies.execution.plan import RoutedPlan
+from robatch.proxies.execution.pool import PoolModel
 from robatch.proxies.journal import take_in
 
-Event = dict[str, Any]
-JOURNAL_VERSION = 2  # of the events
+JOURNAL_VERSION = 3  # of the events
 PRIOR_READ_SLOTS = 4.0  # slots of each state that count as read, so that one bad call does not condemn it
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A call that is to be sent."""
-
-    number: int  # its number in the execution; never used twice
-    column: int  # its state, as a column of the problem
-    queries: tuple[int, ...]  # positions of its queries
-    depth: int = 0  # 0 for a call of a plan; above for the halves of a call whose slots could not be read
-
-
-@dataclass(frozen=True)
-class AnsweredCall:
-    """A call that was answered."""
-
-    call: Waiting
-    expected_in: float
-    expected_out: float
-    input_tokens: int
-    output_tokens: int
-    cost: float
-    seconds: float
-    retries: int
 
 
 @dataclass
@@ -89,7 +75,12 @@ class Execution:
     final: dict[int, tuple[Waiting, str | None, str | None]] = field(default_factory=dict)
     paid: dict[int, float] = field(default_factory=dict)
     done: dict[int, AnsweredCall] = field(default_factory=dict)  # the answered calls, by number
+    failed: list[FailedTry] = field(default_factory=list)
+    out: set[str] = field(default_factory=set)  # models that answer no more
+    outages: list[Outage] = field(default_factory=list)
     engines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    replied: dict[str, Counter[str]] = field(default_factory=dict)  # calls by the name under which a model replied
+    details: dict[str, Counter[str]] = field(default_factory=dict)  # parts of the tokens that an engine names
     replans: list[Event] = field(default_factory=list)
     lost_calls: int = 0
     finished: bool = False
@@ -109,9 +100,13 @@ class Execution:
             state._add(column, tuple(routed.order[start:end].tolist()), 0)
         return state
 
-    def _add(self, column: int, queries: tuple[int, ...], depth: int) -> None:
-        self.queue[self._next] = Waiting(self._next, column, queries, depth)
+    def _add(self, column: int, queries: tuple[int, ...], depth: int, **of_whole: Any) -> None:
+        self.queue[self._next] = Waiting(self._next, column, queries, depth, **of_whole)
         self._next += 1
+
+    def model_of(self, call: Waiting) -> PoolModel:
+        """Return a call's model."""
+        return self.routed.pool[int(self.routed.problem.state_model[call.column])]
 
     def expected(self, call: Waiting) -> tuple[float, float]:
         """Return a call's input and output tokens as predicted when the plan was made."""
@@ -177,40 +172,95 @@ class Execution:
     def _give_up(self, charged: list[int]) -> None:
         """Put the calls in flight back and charge some of them."""
         self.lost_calls += len(charged)
-        self.meter.lose(charged)
+        for number in charged:
+            self.meter.lose(number)
+        self.meter.release()
         self.queue = dict(sorted({**self.queue, **self.flying}.items()))
         self.flying.clear()
 
+    def _faulted(self, event: Event) -> list[int]:
+        call = self.flying.pop(event["call"])
+        if event["input_tokens"] is None:
+            self.lost_calls += 1
+            self.meter.lose(call.number)
+        else:
+            cost = self.model_of(call).cost(event["input_tokens"], event["output_tokens"])
+            self.meter.settle(call.number, cost)
+            self._share(call, cost)
+            self.failed.append(FailedTry(call, cost))
+        since = call.since if call.tries else self.meter.of(self.model_of(call)).calls
+        call = replace(call, tries=call.tries + 1, why=event["why"], since=since)
+        if not event["end"]:
+            self.queue[call.number] = call
+        elif len(call.queries) == 1:
+            tries = f", in {call.tries} tries" if call.tries > 1 else ""
+            self.final[call.queries[0]] = (call, None, f"{call.why}{tries}")
+            return [*call.queries]
+        else:
+            self._halve(replace(call, blamed=True), call.queries)
+        return []
+
+    def _share(self, call: Waiting, cost: float) -> None:
+        for query in call.queries:
+            self.paid[query] = self.paid.get(query, 0.0) + cost / len(call.queries)
+
+    def _halve(self, call: Waiting, queries: Sequence[int]) -> None:
+        """Let queries of a call be asked again, in calls of at most half its size."""
+        half = (len(call.queries) + 1) // 2
+        for start in range(0, len(queries), half):
+            part = tuple(queries[start : start + half])
+            self._add(call.column, part, call.depth + 1, why=call.why, blamed=call.blamed)
+
     def _answered(self, event: Event) -> list[int]:
         call = self.flying.pop(event["call"])
-        model = self.routed.pool[int(self.routed.problem.state_model[call.column])]
+        model = self.model_of(call)
         tokens_in, tokens_out = event["input_tokens"], event["output_tokens"]
         cost, (expected_in, expected_out) = model.cost(tokens_in, tokens_out), self.expected(call)
         self.meter.settle(call.number, cost)
-        self.meter.of(model).beyond += max(0, tokens_in - self._bounds.pop(call.number))
+        tokens = self.meter.of(model)
+        tokens.uncounted += not event["counted"]
+        tokens.beyond += max(0, tokens_in - self._bounds.pop(call.number))
         if event["error"] is None:
-            self.meter.of(model).add(expected_in, expected_out, tokens_in, tokens_out)
+            tokens.add(expected_in, expected_out, tokens_in, tokens_out)
         self.done[call.number] = AnsweredCall(
             call, expected_in, expected_out, tokens_in, tokens_out, cost, event["seconds"], event["retries"]
         )
+        self.details.setdefault(model.name, Counter()).update(event["details"])
+        if event["replied"] is not None:
+            self.replied.setdefault(model.name, Counter())[event["replied"]] += 1
         if not call.depth:
             self._slots[call.column] += len(call.queries), sum(answer is not None for answer in event["answers"])
+        self._share(call, cost)
         unread, over = [], []
         for query, answer in zip(call.queries, event["answers"], strict=True):
-            self.paid[query] = self.paid.get(query, 0.0) + cost / len(call.queries)
             if answer is None and len(call.queries) > 1:
                 unread.append(query)
                 continue
-            error = None if answer is not None else event["error"] or "the answer could not be read"
-            self.final[query] = (call, answer, error)
+            self.final[query] = (call, answer, event["why"] if answer is None else None)
             over.append(query)
-        half = (len(call.queries) + 1) // 2
-        for start in range(0, len(unread), half):
-            self._add(call.column, tuple(unread[start : start + half]), call.depth + 1)
+        self._halve(replace(call, why=event["why"]), unread)
         return over
 
+    def _out(self, event: Event) -> None:
+        """Take a model out: what was planned for it is planned again, or waits for a later run where no other works."""
+        self.out.add(event["model"])
+        gone = [call for call in self.queue.values() if self.model_of(call).name == event["model"]]
+        queries = tuple(query for call in gone for query in call.queries)
+        self.outages.append(Outage(event["model"], event["why"], queries))
+        for call in gone:
+            if event["replan"]:
+                del self.queue[call.number]
+            elif not call.blamed:  # the tries that failed were the model's fault
+                self.queue[call.number] = replace(call, tries=0)
+        self.unplanned += queries if event["replan"] else ()
+        self._replanned_at = -1
+
+    def _back(self, event: Event) -> None:
+        self.out.clear()
+        self._replanned_at = -1
+
     def _replanned(self, event: Event) -> None:
-        self.queue = {number: call for number, call in self.queue.items() if call.depth}
+        self.queue = {number: call for number, call in self.queue.items() if call.again}
         for column, queries in event["calls"]:
             self._add(column, tuple(queries), 0)
         self.unplanned = list(event["unplanned"])
@@ -222,9 +272,9 @@ class Execution:
         self.finished = True
         over = []
         for call in self.queue.values():
-            if call.depth:
+            if call.again:
                 for query in call.queries:
-                    self.final[query] = (call, None, "the answer could not be read, and no budget is left to ask again")
+                    self.final[query] = (call, None, f"{call.why}, and no budget is left to ask again")
                     over.append(query)
             else:
                 self.unplanned += call.queries
@@ -239,7 +289,7 @@ class Execution:
 
     @property
     def _tries(self) -> int:
-        return len(self.done) + self.lost_calls
+        return len(self.done) + len(self.failed) + self.lost_calls
 
     @property
     def moved(self) -> bool:
@@ -247,5 +297,5 @@ class Execution:
         return self._tries != self._replanned_at
 
     def rest(self) -> Iterator[Waiting]:
-        """Yield the waiting calls of the plan, without halves."""
-        return (call for call in self.queue.values() if not call.depth)
+        """Yield the waiting calls of the plan, without halves and calls that failed."""
+        return (call for call in self.queue.values() if not call.again)

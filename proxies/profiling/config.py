@@ -11,6 +11,7 @@ from typing import Any
 
 from robatch.instances.errors import InputError
 from robatch.proxies.engines.address import MODELS_FOLDER
+from robatch.proxies.engines.waits import MAX_WAIT
 from robatch.proxies.profiling.gpu_memory import ModelSize
 from robatch.proxies.profiling.model_config import ModelConfig, is_missing, read_batch_sizes, read_models
 from robatch.proxies.profiling.task_config import read_task
@@ -19,7 +20,7 @@ from robatch.proxies.toml_table import Check, TomlTable, above, at_least, load_t
 
 __all__ = ["RUN_KEYS", "ModelConfig", "ProfileConfig", "parse_config", "read_config", "refuse_missing"]
 
-RUN_KEYS = ("batch_sizes", "seed", "repeats", "precision", "concurrency", "timeout")
+RUN_KEYS = ("batch_sizes", "seed", "repeats", "precision", "concurrency", "timeout", "max_wait")
 """Keys of the table [run]."""
 
 _REPEATS: Check = ("a whole number of at least 1 and at most 1,000", lambda value: bool(1 <= value <= 1000))
@@ -47,6 +48,8 @@ class ProfileConfig:
         Calls in flight at a server.
     timeout
         Seconds until a server's answer is given up.
+    max_wait
+        The most seconds of a wait that a server asks for (``Retry-After``).
     sizes
         Published sizes of models, by name, for the dry run's GPU memory. No answer depends on them.
     missing
@@ -60,6 +63,7 @@ class ProfileConfig:
     precision: float | None = None
     concurrency: int = 8
     timeout: float = 120.0
+    max_wait: float = MAX_WAIT
     sizes: Mapping[str, ModelSize] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
@@ -144,6 +148,7 @@ def parse_config(
         precision=run.get("precision", float, _PRECISION, default=None),
         concurrency=run.get("concurrency", int, at_least(1), default=8),
         timeout=run.get("timeout", float, above(0), default=120.0),
+        max_wait=run.get("max_wait", float, at_least(0), default=MAX_WAIT),
         sizes={model.name: size for model, size in models if size is not None},
         missing=tuple(model.name for model, _ in models if is_missing(model)),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -112,10 +113,23 @@ def provenance(
                 "model": model.model,
                 "identity": identities[model.name],
                 **opened[model.name],
+                **_counted(model, answered),
             }
             for model in config.models
         ],
     }
+
+
+def _counted(model: ModelConfig, answered: Mapping[Any, Mapping[str, Any]]) -> dict[str, Any]:
+    """Tell what the server said of tokens and itself beyond counts: nothing where it counted all, under its name."""
+    lines = [line for key, line in answered.items() if key.model == model.name]
+    uncounted = sum(not line.get("counted", True) for line in lines)
+    details, replied = Counter[str](), Counter[str]()
+    for line in lines:
+        details.update(line.get("details", {}))
+        replied.update([line["replied"]] if "replied" in line else ())
+    found = {"uncounted_calls": uncounted, "token_details": dict(details), "replied": dict(replied)}
+    return {name: value for name, value in found.items() if value}
 
 
 def _task(task: Task) -> dict[str, Any]:

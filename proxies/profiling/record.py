@@ -34,12 +34,15 @@ class Record:
         The answered calls by key.
     opened
         What each model's engine told about itself, by model name, with ``shared_tokens``.
+    failed
+        Tokens that servers counted for tries without an answer, by model name.
     """
 
     def __init__(self, path: Path, config_hash: str, read_only: bool = False) -> None:
         self.path, self._config_hash, self._begun = path, config_hash, False
         self.calls: dict[CallKey, dict[str, Any]] = {}
         self.opened: dict[str, dict[str, Any]] = {}
+        self.failed: dict[str, dict[str, int]] = {}
         self._journal: Journal | None = None
         if read_only:
             if path.exists():
@@ -92,5 +95,9 @@ class Record:
         self._begun = True
         if "call" in line:
             self.calls[CallKey(*(line[name] for name in CallKey._fields))] = line
+        elif "failed" in line:
+            tries = self.failed.setdefault(line["failed"], {"input_tokens": 0, "output_tokens": 0})
+            for name in tries:
+                tries[name] += line[name]
         elif "opened" in line:
             self.opened[line["opened"]] = line["about"]

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robatch.instances.errors import InputError
-from robatch.proxies.engines.engine import Engine, ModelAnswer, ModelCall
+from robatch.proxies.engines.engine import Engine, EngineFailure
 from robatch.proxies.engines.model_source import open_engine
+from robatch.proxies.engines.waits import Wait
+from robatch.proxies.profiling.asking import Asking, about
 from robatch.proxies.profiling.config import ModelConfig, ProfileConfig, read_config, refuse_missing
 from robatch.proxies.profiling.progress import Progress
 from robatch.proxies.profiling.provenance import config_hash, identity, provenance
 from robatch.proxies.profiling.query_files import missing_query_files, write_query_files
 from robatch.proxies.profiling.record import CallKey, Record
 from robatch.proxies.profiling.sampling import Cell, PlannedCall, cells_of
-from robatch.proxies.tasks.grading import grader_of
-from robatch.proxies.tasks.prompts import model_call
-from robatch.proxies.tasks.queries import Query
-from robatch.proxies.tasks.reading import read
 from robatch.proxies.tasks.task import Task, refuse_ungraded
 
 if TYPE_CHECKING:
@@ -80,11 +79,17 @@ def profile(
     missing_query_files(target, config.tasks)  # refuses what stands there before anything is asked
     with Record(record_path(target), hashed) as record:
         cells = [cell for model in config.models for cell in cells_of(config, model)]
+        failures: list[EngineFailure] = []
         with Progress(sum(cell.queries * cell.repeats for cell in cells), progress) as shown:
             for model in config.models:
-                _measure(config, model, record, shown)
-        about = provenance(config, identities, hashed, record.opened, record.calls)
-        measurements = Measurements.from_rows(_rows(config, record), about)
+                try:
+                    _measure(config, model, record, shown)
+                except EngineFailure as failure:  # the other models can be measured all the same
+                    failures.append(failure)
+        if failures:
+            raise failures[0]
+        found = provenance(config, identities, hashed, record.opened, record.calls) | {"failed_tries": record.failed}
+        measurements = Measurements.from_rows(_rows(config, record), found)
         write_query_files(target, config.tasks)
         measurements.write(target)
         record.remove()
@@ -171,14 +176,16 @@ def _measure(config: ProfileConfig, model: ModelConfig, record: Record, shown: P
     todo = _left(cells, record)
     if todo or model.name not in record.opened:
         shown.describe(f"{model.name}: loading")
-        engine = open_engine(model, config.seed, config.concurrency, config.timeout)
+        waits: dict[str, Any] = {"max_wait": config.max_wait, "on_wait": partial(_show_wait, model, shown)}
+        engine = open_engine(model, config.seed, config.concurrency, config.timeout, **waits)
         try:
             if model.name not in record.opened:
-                record.append({"opened": model.name, "about": _about(config, model, engine)})
+                record.append({"opened": model.name, "about": about(model, config.tasks, engine)})
             else:
                 _check_same(model, engine, record)
+            asking = Asking(model, engine, record, shown)
             while todo:
-                _answer(model, engine, todo[:_MAX_CALLS_RENDERED], record, shown)
+                asking.ask(todo[:_MAX_CALLS_RENDERED])
                 todo = _left(cells, record)
         finally:
             engine.close()
@@ -190,60 +197,8 @@ def _left(cells: Sequence[Cell], record: Record) -> list[tuple[Task, PlannedCall
     return [(cell.task, call) for cell in cells for call in cell.needed(record.calls) if call.key not in record.calls]
 
 
-def _about(config: ProfileConfig, model: ModelConfig, engine: Engine) -> dict[str, Any]:
-    """Tell about the engine, and measure the shared prompt's tokens by sending it alone."""
-    probes = [ModelCall(task.template.render([]), max_tokens=1) for task in config.tasks]
-    shared: dict[str, int] = {}
-    for index, answer in engine.run(probes):
-        task = config.tasks[index]
-        if answer.error:
-            raise InputError(
-                f"model {model.name!r}: not even the shared prompt of task {task.name!r} fits: {answer.error}"
-            )
-        shared[task.name] = answer.input_tokens
-    return engine.describe() | {"shared_tokens": {task.name: shared[task.name] for task in config.tasks}}
-
-
-def _answer(
-    model: ModelConfig, engine: Engine, todo: Sequence[tuple[Task, PlannedCall]], record: Record, shown: Progress
-) -> None:
-    batches = [[task.queries[i] for i in call.members] for task, call in todo]
-    how: dict[str, bool] = {"chat": model.chat, "structured": model.structured}
-    calls = [
-        model_call(task.template, batch, task.max_output_tokens * len(batch), **how)
-        for (task, _), batch in zip(todo, batches, strict=True)
-    ]
-    answers = engine.run(calls)
-    try:
-        for index, answer in answers:
-            task, call = todo[index]
-            line = _line(model, task, call, batches[index], answer)
-            record.append(line)
-            shown.describe(f"{model.name}, {task.name} x {call.key.batch_size}")
-            shown.advance(len(call.members), model.cost(line["input_tokens"], line["output_tokens"]))
-    finally:
-        if isinstance(answers, Generator):
-            answers.close()  # interrupted: the calls in flight are given up at once
-
-
-def _line(
-    model: ModelConfig, task: Task, call: PlannedCall, batch: Sequence[Query], answer: ModelAnswer
-) -> dict[str, Any]:
-    """Read and grade an answer; what the record keeps of it is all that the rows are made of."""
-    answers: Sequence[str | None] = [None] * len(batch)
-    if answer.error is None:
-        answers = read(answer.text, batch, task.template.form, not model.structured, answer.finish_reason == "length")
-    grade = grader_of(task.grader)
-    return {
-        **call.key._asdict(),
-        "answers": answers,
-        "scores": [grade(given, query) for given, query in zip(answers, batch, strict=True)],
-        "input_tokens": answer.input_tokens,
-        "output_tokens": answer.output_tokens,
-        "seconds": round(answer.seconds, 6),
-        "finish_reason": answer.finish_reason,
-        "error": answer.error,
-    }
+def _show_wait(model: ModelConfig, shown: Progress, wait: Wait) -> None:
+    shown.describe(f"{model.name}: {wait}")
 
 
 def _rows(config: ProfileConfig, record: Record) -> Iterator[dict[str, Any]]:

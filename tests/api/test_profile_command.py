@@ -105,7 +105,7 @@ class Scripted:
 
 
 def test_what_profile_writes_is_what_fit_takes(files, tmp_path, monkeypatch):
-    monkeypatch.setattr("robatch.proxies.profiling.run.open_engine", lambda *_: Scripted())
+    monkeypatch.setattr("robatch.proxies.profiling.run.open_engine", lambda *_, **__: Scripted())
     tasks = '[run]\nbatch_sizes = [1, 4]\n[[tasks]]\ngenerate = "support"\nqueries = 40\n'
     (tmp_path / "config.toml").write_text(tasks, encoding="utf-8")
     output, queries = tmp_path / "m.parquet", tmp_path / "m.queries.jsonl"
@@ -121,7 +121,7 @@ def test_what_profile_writes_is_what_fit_takes(files, tmp_path, monkeypatch):
 
 
 def test_several_tasks_have_a_file_each(files, tmp_path, monkeypatch):
-    monkeypatch.setattr("robatch.proxies.profiling.run.open_engine", lambda *_: Scripted())
+    monkeypatch.setattr("robatch.proxies.profiling.run.open_engine", lambda *_, **__: Scripted())
     with (tmp_path / "config.toml").open("a", encoding="utf-8") as file:
         file.write('[[tasks]]\ngenerate = "reviews"\nqueries = 4\n')
     done = CliRunner().invoke(main, ["profile", *files, "-o", str(tmp_path / "m.parquet")])

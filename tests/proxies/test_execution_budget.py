@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from robatch.instances import InputError, Model, Problem
-from robatch.proxies.engines.engine import EngineFailure, ModelCall
+from robatch.proxies.engines.engine import ModelCall
 from robatch.proxies.engines.server import ServerEngine
 from robatch.proxies.engines.token_count import byte_bounds, token_counter
 from robatch.proxies.execution.bounds import CHAT_TEMPLATE_TOKENS, InputBounds
@@ -100,7 +100,7 @@ def test_a_lost_try_is_charged_the_bound_that_let_it_in(tmp_path):
         make_queries(tmp_path / "q.jsonl", 24)
         made = execute(route(tmp_path / "q.jsonl", Proxy(server.url), 1.0), tmp_path / "a.jsonl", concurrency=1)
     events = list(read_lines(journal_path(tmp_path / "a.jsonl")))
-    (number,) = next(event["unknown"] for event in events if event["event"] == "failed")
+    (number,) = (event["call"] for event in events if event["event"] == "faulted")
     worst = next(w for event in events if event["event"] == "sent" for call, w, _ in event["calls"] if call == number)
     assert made.lost == worst
     model, tokens_in, tokens_out = failed[0]
@@ -165,9 +165,9 @@ def test_numbers_that_are_none_are_refused_before_anything_is_written(tmp_path, 
 def test_a_request_that_cannot_be_made_is_not_perhaps_billed():
     with Server() as server:
         engine = ServerEngine(server.url, "small", retry_billed=False)
-        with pytest.raises(EngineFailure, match="cannot be sent") as caught:
-            list(engine.run([ModelCall("half a \ud83d", 8)]))
-    assert caught.value.unknown == frozenset()
+        ((_, answer),) = engine.run([ModelCall("half a \ud83d", 8)])
+    assert "cannot be sent" in (answer.error or "")
+    assert (answer.fault, answer.input_tokens, answer.output_tokens) == ("call", 0, 0)
     assert server.asked == []
 
 

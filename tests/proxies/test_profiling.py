@@ -74,7 +74,7 @@ def engines(monkeypatch):
 
     def use(*given):
         waiting = list(given)
-        monkeypatch.setattr(profiling, "open_engine", lambda *_: waiting.pop(0) if waiting else Scripted())
+        monkeypatch.setattr(profiling, "open_engine", lambda *_, **__: waiting.pop(0) if waiting else Scripted())
 
     use()
     return use
@@ -351,7 +351,7 @@ def test_a_killed_process_loses_only_calls_in_flight(config, tmp_path, engines):
         f"spec = importlib.util.spec_from_file_location('here', {__file__!r})\n"
         "here = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(here)\n"
-        "here.profiling.open_engine = lambda *_: here.Scripted(wait=0.05)\n"
+        "here.profiling.open_engine = lambda *_, **__: here.Scripted(wait=0.05)\n"
         "here.profile(sys.argv[1], sys.argv[2])\n"
     )
     child = subprocess.Popen([sys.executable, "-c", script, str(config), str(output)])

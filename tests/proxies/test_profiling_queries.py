@@ -41,7 +41,7 @@ class Scripted:
 @pytest.fixture
 def engine(monkeypatch):
     engine = Scripted()
-    monkeypatch.setattr(profiling, "open_engine", lambda *_: engine)
+    monkeypatch.setattr(profiling, "open_engine", lambda *_, **__: engine)
     return engine
 
 

@@ -215,35 +215,45 @@ def test_a_prompt_that_a_filter_refuses_is_its_own_error(server):
 
 
 @pytest.mark.parametrize(
-    ("fault", "billed"),
-    [(error(401), False), (error(404), False), (error(429), False), (error(400), False)]
-    + [(error(500), True), (error(503), True), ("hang", True), ("drop", True), ("half", True)],
+    ("fault", "whose", "billed"),
+    [(error(429), "passing", False), (error(400), "call", False), (error(418), "call", False)]
+    + [(fault, "passing", True) for fault in (error(500), error(503), error(408), "hang", "drop", "half")],
 )
-def test_it_is_known_which_calls_may_be_billed(server, fault, billed):
+def test_the_fault_of_one_call_is_its_own_and_it_is_known_whether_it_may_be_billed(server, fault, whose, billed):
     server.faults["bad"] = [fault] * 9
     run = engine(server, concurrency=1, timeout=0.4, retries=2, retry_billed=False).run(calls("a", "bad", "later"))
-    assert next(run)[0] == 0
-    with pytest.raises(EngineFailure) as raised:
-        list(run)
-    assert raised.value.unknown == ({1} if billed else set())
+    answers = dict(run)
+    assert [answers[i].text for i in range(3)] == ["a", "", "later"]
+    assert (answers[1].fault, answers[1].finish_reason) == (whose, "error")
+    assert (answers[1].input_tokens, answers[1].output_tokens) == ((None, None) if billed else (0, 0))
     tries = sum(request["messages"][0]["content"] == "bad" for request in server.requests)
     assert tries == (3 if fault == error(429) else 1)
 
 
-def test_a_failure_ends_the_run_after_what_was_answered(server):
-    server.faults["bad"] = [error(500)] * 9
-    prompts = ["a", "b", "bad", *(f"later {i}" for i in range(50))]
-    answered = []
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+def test_what_every_call_would_meet_ends_the_run_at_once_and_is_not_billed(server, status):
+    server.faults["bad"] = [error(status)] * 9
+    run = engine(server, concurrency=1).run(calls("a", "bad", "later"))
+    assert next(run)[0] == 0
+    with pytest.raises(EngineFailure) as raised:
+        list(run)
+    assert raised.value.unknown == frozenset()
+    assert not raised.value.passes
+    assert "a rerun continues" not in str(raised.value)
+    assert len(server.requests) == 2
 
-    def take():
-        for index, answer in engine(server, concurrency=2, retries=1).run(calls(*prompts)):
-            answered.append(index)
-            assert answer.text == prompts[index]
 
-    with pytest.raises(InputError, match="failed") as raised:
-        take()
-    assert {0, 1} <= set(answered)
-    assert len(server.requests) == len(answered) + 2, "what was sent was taken, and the bad call was sent twice"
+def test_calls_that_fail_one_after_the_other_end_the_run_after_what_was_answered(server):
+    prompts = ["a", "b", *(f"later {i}" for i in range(50))]
+    server.faults = {prompt: [error(500)] * 9 for prompt in prompts[2:]}
+    answers = {}
+    with pytest.raises(InputError, match=r"4 calls in a row failed.*; a rerun continues") as raised:
+        for index, answer in engine(server, concurrency=4, retries=1).run(calls(*prompts)):
+            answers[index] = answer
+    assert [answers[i].text for i in (0, 1)] == ["a", "b"]
+    assert all(answer.fault == "passing" for index, answer in answers.items() if index > 1)
+    assert len(server.requests) == 2 + 2 * (len(answers) - 2), "what was sent was taken, each bad call twice"
+    assert len(server.requests) < 20
     assert len(str(raised.value).splitlines()) == 1
     assert engine_threads() == []
 
@@ -258,15 +268,18 @@ def test_a_failure_ends_the_run_after_what_was_answered(server):
         (error(404, KEY), "does not know the model 'echo'"),
         ((200, {"Content-Type": "text/html"}, KEY.encode()), "other than a completion"),
         ((200, {}, KEY.encode()), "other than a completion"),
-        ((200, {}, {"choices": [], "key": KEY}), "other than a completion"),
-        ((200, {}, {"choices": [{"message": {"content": KEY}}]}), "other than a completion"),
+        ((200, {}, {"choices": [], "key": KEY}), "no choice"),
+        ((200, {}, {"error": {"message": f"no {KEY}"}}), "without a completion"),
     ],
 )
 def test_no_error_shows_the_key(server, fault, words):
     server.faults["a"] = [fault] * 3
-    with pytest.raises(InputError, match=words) as raised:
-        list(engine(server, retries=0).run(calls("a")))
-    shown = "".join(traceback.format_exception(raised.value))
+    try:
+        ((_, answer),) = engine(server, retries=0).run(calls("a"))
+        shown = repr(answer)
+    except InputError as raised:
+        shown = "".join(traceback.format_exception(raised))
+    assert words in shown
     assert KEY not in shown
     assert "sk-secret" not in shown
     assert KEY not in json.dumps(engine(server).describe())

@@ -1,0 +1,130 @@
+"""Calls of a profiling run to one model: asked, read, graded, and recorded with what they are charged."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from robatch.instances.errors import InputError
+from robatch.proxies.engines.engine import Engine, EngineFailure, ModelAnswer, ModelCall, calls_failed
+from robatch.proxies.engines.token_count import byte_bounds, least_tokens
+from robatch.proxies.engines.usage import Charge, charge
+from robatch.proxies.profiling.model_config import ModelConfig
+from robatch.proxies.profiling.progress import Progress
+from robatch.proxies.profiling.record import Record
+from robatch.proxies.profiling.sampling import PlannedCall
+from robatch.proxies.tasks.grading import grader_of
+from robatch.proxies.tasks.prompts import model_call
+from robatch.proxies.tasks.queries import Query
+from robatch.proxies.tasks.reading import read
+from robatch.proxies.tasks.task import Task
+
+_TEMPLATE_TOKENS = 128  # tokens that a chat template may add to a prompt
+
+
+def about(model: ModelConfig, tasks: Sequence[Task], engine: Engine) -> dict[str, Any]:
+    """Tell about the engine, and measure the shared prompt's tokens by sending it alone."""
+    probes = [ModelCall(task.template.render([]), max_tokens=1) for task in tasks]
+    shared: dict[str, int] = {}
+    for index, answer in engine.run(probes):
+        task = tasks[index]
+        if answer.fault is not None:
+            raise calls_failed(1, answer)
+        if answer.error is not None and not answer.input_tokens:
+            raise InputError(
+                f"model {model.name!r}: not even the shared prompt of task {task.name!r} fits: {answer.error}"
+            )
+        shared[task.name] = _charge(probes[index], answer).input_tokens
+    return engine.describe() | {"shared_tokens": {task.name: shared[task.name] for task in tasks}}
+
+
+class Asking:
+    """Asks calls of one model and records the answers."""
+
+    def __init__(self, model: ModelConfig, engine: Engine, record: Record, shown: Progress) -> None:
+        self.model, self.engine, self.record, self.shown = model, engine, record, shown
+
+    def ask(self, todo: Sequence[tuple[Task, PlannedCall]]) -> None:
+        """Ask some calls.
+
+        A call that failed is recorded once the model answers another one: until then it may be the server that fails.
+
+        Raises
+        ------
+        EngineFailure
+            If the model answers no more; calls that may have failed for this reason are not recorded.
+        """
+        batches = [[task.queries[i] for i in call.members] for task, call in todo]
+        how: dict[str, bool] = {"chat": self.model.chat, "structured": self.model.structured}
+        calls = [
+            model_call(task.template, batch, task.max_output_tokens * len(batch), **how)
+            for (task, _), batch in zip(todo, batches, strict=True)
+        ]
+        held: list[tuple[int, ModelAnswer]] = []
+        answers = self.engine.run(calls)
+        try:
+            for index, answer in answers:
+                held.append((index, answer))
+                if answer.fault is None:
+                    for at, made in held:
+                        self._keep(*todo[at], batches[at], calls[at], made)
+                    held.clear()
+        except EngineFailure:
+            self._forget(held)
+            raise
+        finally:
+            if isinstance(answers, Generator):
+                answers.close()  # interrupted: the calls in flight are given up at once
+        if held and not self._works():
+            self._forget(held)
+            raise calls_failed(len(held), held[-1][1])
+        for at, made in held:
+            self._keep(*todo[at], batches[at], calls[at], made)
+
+    def _works(self) -> bool:
+        lines = (line for key, line in self.record.calls.items() if key.model == self.model.name)
+        return any(line["error"] is None for line in lines)
+
+    def _keep(
+        self, task: Task, call: PlannedCall, batch: Sequence[Query], sent: ModelCall, answer: ModelAnswer
+    ) -> None:
+        """Read and grade an answer; what the record keeps of it is all that the rows are made of."""
+        answers: Sequence[str | None] = [None] * len(batch)
+        if answer.error is None:
+            answers = read(answer.text, batch, task.template.form, not self.model.structured, answer.cut)
+        grade = grader_of(task.grader)
+        line = {
+            **call.key._asdict(),
+            "answers": answers,
+            "scores": [grade(given, query) for given, query in zip(answers, batch, strict=True)],
+            **_charge(sent, answer)._asdict(),
+            "seconds": round(answer.seconds, 6),
+            "finish_reason": answer.finish_reason,
+            "error": answer.error,
+        }
+        if answer.details:
+            line["details"] = dict(answer.details)
+        if answer.model not in (None, self.model.model or self.model.name):
+            line["replied"] = answer.model
+        self.record.append(line)
+        self._failed_tries(*answer.before)
+        self.shown.describe(f"{self.model.name}, {task.name} x {call.key.batch_size}")
+        self.shown.advance(len(call.members), self.model.cost(line["input_tokens"], line["output_tokens"]))
+
+    def _forget(self, held: Sequence[tuple[int, ModelAnswer]]) -> None:
+        """Leave calls to a later run, but for what the server counted for them."""
+        for _, made in held:
+            self._failed_tries(made.before[0] + (made.input_tokens or 0), made.before[1] + (made.output_tokens or 0))
+
+    def _failed_tries(self, tokens_in: int, tokens_out: int) -> None:
+        """Record tokens that the server counted for tries without an answer."""
+        if tokens_in or tokens_out:
+            self.record.append({"failed": self.model.name, "input_tokens": tokens_in, "output_tokens": tokens_out})
+            self.shown.advance(0, self.model.cost(tokens_in, tokens_out))
+
+
+def _charge(call: ModelCall, answer: ModelAnswer) -> Charge:
+    """Return the tokens that a call is charged."""
+    least = (0, 0) if answer.error else (least_tokens(call.prompt), least_tokens(answer.text))
+    most = byte_bounds([call.prompt])[0] + _TEMPLATE_TOKENS, call.max_tokens
+    return charge(answer.input_tokens, answer.output_tokens, least=least, most=most)
