@@ -247,9 +247,13 @@ def test_calls_that_fail_one_after_the_other_end_the_run_after_what_was_answered
     prompts = ["a", "b", *(f"later {i}" for i in range(50))]
     server.faults = {prompt: [error(500)] * 9 for prompt in prompts[2:]}
     answers = {}
-    with pytest.raises(InputError, match=r"4 calls in a row failed.*; a rerun continues") as raised:
+
+    def take():
         for index, answer in engine(server, concurrency=4, retries=1).run(calls(*prompts)):
             answers[index] = answer
+
+    with pytest.raises(InputError, match=r"4 calls in a row failed.*; a rerun continues") as raised:
+        take()
     assert [answers[i].text for i in (0, 1)] == ["a", "b"]
     assert all(answer.fault == "passing" for index, answer in answers.items() if index > 1)
     assert len(server.requests) == 2 + 2 * (len(answers) - 2), "what was sent was taken, each bad call twice"
