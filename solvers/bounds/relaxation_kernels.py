@@ -15,8 +15,6 @@ all of these load rows or add sums alike.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
@@ -33,35 +31,6 @@ GUARD = 8  # the screen's bracket is wider than the one asked for, by one part i
 SAFE = 1e24  # prices beyond are not screened: float32 keeps few digits of prices per token below 1e-38 USD
 
 
-class Tile(NamedTuple):
-    """A tile of rows in float32, and what the screen needs to know of the states."""
-
-    tokens: Array  # a model's input and output tokens of each row: (2 * TILE,)
-    own: Array  # USD of each row's own tokens by model: (K, TILE)
-    utility: Array  # of each row by state, or base utility by model: (S, TILE)
-    found: Array  # what the screen finds of each lane, see `SECOND`: (4 * TILE,)
-    kept: Array  # factor of the base utility in each state: (S,)
-    share: Array  # USD of the shared prompt in each state: (S,)
-
-
-class Row(NamedTuple):
-    """A row in float64: USD per input and per output token (2, S), USD and utility in each state (S,)."""
-
-    prices: Array
-    cost: Array
-    utility: Array
-
-
-class Found(NamedTuple):
-    """What a kernel finds, in columns with space for more."""
-
-    query: Array
-    state: Array
-    key: Array  # slope in utility per USD, or reduced cost in utility
-    cost: Array  # USD above the state that the query begins with
-    utility: Array  # utility above that of this state
-
-
 @njit(cache=True, nogil=True)
 def lanes(count: int) -> Array:
     """Return zeros of float32 that begin where a vector register does."""
@@ -71,44 +40,45 @@ def lanes(count: int) -> Array:
 
 
 @njit(cache=True, nogil=True)
-def new_tile(flat: Flat) -> Tile:
-    """Return an empty tile of a problem."""
+def new_tile(flat: Flat) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Return space in float32 for a tile of rows, and what its screen needs to know of the states.
+
+    Returns
+    -------
+    tuple
+        Space for a model's input and output tokens of each row (2 * TILE,), for the USD of each row's own tokens by
+        model (K, TILE), for utilities by state or base utilities by model (S, TILE), and for what the screen finds
+        of each lane, see `SECOND`: (4 * TILE,). Then the factor of the base utility, and USD of the shared prompt,
+        in each state: (S,).
+    """
     width, models = flat.share.size, flat.prices.shape[1]
     own, utility = lanes(models * TILE).reshape(models, TILE), lanes(width * TILE).reshape(width, TILE)
     kept = flat.retention[0].astype(np.float32) if flat.retention.shape[0] > 0 else lanes(width)
-    return Tile(lanes(2 * TILE), own, utility, lanes(4 * TILE), kept, flat.share.astype(np.float32))
-
-
-@njit(cache=True, nogil=True)
-def rows_of(begin: int, end: int, flat: Flat) -> Flat:
-    """Return a view of some rows: an index into it needs no check against negative numbers."""
-    retention = flat.retention[begin:end] if flat.retention.shape[0] > 1 else flat.retention
-    return Flat(
-        flat.dense[begin:end], flat.base[begin:end], retention, flat.inputs[begin:end], flat.outputs[begin:end],
-        flat.prices, flat.state_model, flat.share, flat.limit,
-    )  # fmt: skip
+    return lanes(2 * TILE), own, utility, lanes(4 * TILE), kept, flat.share.astype(np.float32)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def load_tile(plain: bool, least: float, flat: Flat, tile: Tile) -> bool:
+def load_tile(  # wide: to read the fields of tuples costs a tenth of this
+    plain: bool, least: float, tokens: Array, owns: Array, utility: Array,
+    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array,
+    prices: Array, state_model: Array, limit: Array,
+) -> bool:  # fmt: skip
     """Write USD by model and utilities by state of a tile's rows, `NOT_ALLOWED` where a state is not allowed.
 
     Where `plain` says that utilities are base utilities times numbers from 0 to 1 that are the same for all rows,
     and no row has more tokens than the `least` limit, only the base utilities are written, by model. Returns
     whether that was so.
     """
-    dense, base, retention, inputs, outputs = flat.dense, flat.base, flat.retention, flat.inputs, flat.outputs
-    state_model, tokens, utility = flat.state_model, tile.tokens, tile.utility
     rows = inputs.shape[0]
     short = True
-    for k in range(flat.prices.shape[1]):
+    for k in range(prices.shape[1]):
         if k == 0 or inputs.shape[1] > 1:
             for r in range(rows):
                 tokens[r] = inputs[r, k]
         if k == 0 or outputs.shape[1] > 1:
             for r in range(rows):
                 tokens[TILE + r] = outputs[r, k]
-        price_in, price_out, own = np.float32(flat.prices[0, k]), np.float32(flat.prices[1, k]), tile.own[k]
+        price_in, price_out, own = np.float32(prices[0, k]), np.float32(prices[1, k]), owns[k]
         for r in range(TILE):
             own[r] = tokens[r] * price_in + tokens[TILE + r] * price_out
         if least < np.inf:
@@ -135,18 +105,20 @@ def load_tile(plain: bool, least: float, flat: Flat, tile: Tile) -> bool:
             k = state_model[s]
             i, o = (k if inputs.shape[1] > 1 else 0), (k if outputs.shape[1] > 1 else 0)
             for r in range(rows):
-                if np.float64(inputs[r, i]) + np.float64(outputs[r, o]) > flat.limit[s]:
+                if np.float64(inputs[r, i]) + np.float64(outputs[r, o]) > limit[s]:
                     utility[s, r] = NOT_ALLOWED
     return False
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def screen(high: float, low: float, plain: bool, state_model: Array, tile: Tile) -> None:
+def screen(  # wide: to read the fields of tuples costs a tenth of this
+    high: float, low: float, plain: bool, state_model: Array, shares: Array, factors: Array, owns: Array,
+    utilities: Array, found: Array,
+) -> None:  # fmt: skip
     """Find each lane's best profit at a high price, the second best, that at a low price, and the best's state.
 
     All numbers are float32; loops have a fixed length and no branches, so that they become vector instructions.
     """
-    found = tile.found
     for r in range(3 * TILE):
         found[r] = -np.inf
     for r in range(STATE, STATE + TILE):
@@ -154,8 +126,8 @@ def screen(high: float, low: float, plain: bool, state_model: Array, tile: Tile)
     one = np.float32(1.0)
     for s in range(state_model.size):
         k = state_model[s]
-        utility, own = tile.utility[k if plain else s], tile.own[k]
-        factor, share, state = tile.kept[s] if plain else one, tile.share[s], np.float32(s)
+        utility, own = utilities[k if plain else s], owns[k]
+        factor, share, state = factors[s] if plain else one, shares[s], np.float32(s)
         for r in range(TILE):
             u, c = utility[r] * factor, own[r] + share
             profit, top = u - high * c, found[r]
@@ -169,16 +141,18 @@ def screen(high: float, low: float, plain: bool, state_model: Array, tile: Tile)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def screen_two(price: float, plain: bool, state_model: Array, tile: Tile) -> None:
+def screen_two(
+    price: float, plain: bool, state_model: Array, shares: Array, factors: Array, owns: Array, utilities: Array,
+    found: Array,
+) -> None:  # fmt: skip
     """Find each lane's best and second best profit at a price; otherwise as `screen`."""
-    found = tile.found
     for r in range(2 * TILE):
         found[r] = -np.inf
     one = np.float32(1.0)
     for s in range(state_model.size):
         k = state_model[s]
-        utility, own = tile.utility[k if plain else s], tile.own[k]
-        factor, share = tile.kept[s] if plain else one, tile.share[s]
+        utility, own = utilities[k if plain else s], owns[k]
+        factor, share = factors[s] if plain else one, shares[s]
         for r in range(TILE):
             profit, top = utility[r] * factor - price * (own[r] + share), found[r]
             lower = top if profit > top else profit
@@ -187,46 +161,55 @@ def screen_two(price: float, plain: bool, state_model: Array, tile: Tile) -> Non
 
 
 @njit(cache=True, nogil=True)
-def new_row(flat: Flat) -> Row:
-    """Return an empty row of a problem."""
-    width = flat.share.size
-    row = Row(np.empty((2, width)), np.empty(width), np.empty(width))
-    for s in range(width):
-        row.prices[0, s], row.prices[1, s] = flat.prices[0, flat.state_model[s]], flat.prices[1, flat.state_model[s]]
-    return row
+def by_state(prices: Array, state_model: Array) -> Array:
+    """Return the prices of each state, (2, S), from those of each model."""
+    found = np.empty((2, state_model.size))
+    for s in range(state_model.size):
+        found[0, s], found[1, s] = prices[0, state_model[s]], prices[1, state_model[s]]
+    return found
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def load_row(i: int, flat: Flat, row: Row) -> None:
-    """Write USD and utility of a query in every state, utility `NOT_ALLOWED` where it is not allowed."""
-    inputs, outputs, retention = flat.inputs, flat.outputs, flat.retention
-    state_model, share, limit = flat.state_model, flat.share, flat.limit
-    prices, cost, utility = row.prices, row.cost, row.utility
+def load_row(  # wide: to read a field of a tuple costs as much as a state, and this is called for every query
+    i: int, paid: Array, cost: Array, utility: Array,
+    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array,
+    state_model: Array, share: Array, limit: Array,
+) -> None:  # fmt: skip
+    """Write USD and utility of a query in every state, priced as `paid` (2, S); utility `NOT_ALLOWED` if it is not."""
     longest = 0.0
     if inputs.shape[1] == 1 and outputs.shape[1] == 1:
         t_in, t_out = np.float64(inputs[i, 0]), np.float64(outputs[i, 0])
         longest = t_in + t_out
         for s in range(share.size):
-            cost[s] = (t_in * prices[0, s] + t_out * prices[1, s]) + share[s]
+            cost[s] = (t_in * paid[0, s] + t_out * paid[1, s]) + share[s]
     else:
         for s in range(share.size):
             t_in = np.float64(inputs[i, state_model[s] if inputs.shape[1] > 1 else 0])
             t_out = np.float64(outputs[i, state_model[s] if outputs.shape[1] > 1 else 0])
             longest = max(longest, t_in + t_out)
-            cost[s] = (t_in * prices[0, s] + t_out * prices[1, s]) + share[s]
-    if flat.dense.shape[0] > 0:
+            cost[s] = (t_in * paid[0, s] + t_out * paid[1, s]) + share[s]
+    if dense.shape[0] > 0:
         for s in range(share.size):
-            utility[s] = flat.dense[i, s]
+            utility[s] = dense[i, s]
     else:
         kept = i if retention.shape[0] > 1 else 0
         for s in range(share.size):
-            utility[s] = min(np.float64(flat.base[i, state_model[s]] * retention[kept, s]), 1.0)
+            utility[s] = min(np.float64(base[i, state_model[s]] * retention[kept, s]), 1.0)
     for s in range(share.size):
         if longest > limit[s]:
             t_in = np.float64(inputs[i, state_model[s] if inputs.shape[1] > 1 else 0])
             t_out = np.float64(outputs[i, state_model[s] if outputs.shape[1] > 1 else 0])
             if t_in + t_out > limit[s]:
                 utility[s] = NOT_ALLOWED
+
+
+@njit(cache=True, nogil=True)
+def row_of(i: int, flat: Flat) -> tuple[Array, Array]:
+    """Return USD and utility of a query in every state, utility `NOT_ALLOWED` where it is not allowed: (S,) each."""
+    dense, base, retention, inputs, outputs, prices, state_model, share, limit = flat
+    paid, cost, utility = by_state(prices, state_model), np.empty(share.size), np.empty(share.size)
+    load_row(i, paid, cost, utility, dense, base, retention, inputs, outputs, state_model, share, limit)
+    return cost, utility
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -308,35 +291,33 @@ def add(total: Array, value: float) -> None:
 
 
 @njit(cache=True, nogil=True)
-def grown(found: Found) -> Found:
+def grown(
+    query: Array, state: Array, key: Array, extra: Array, gain: Array
+) -> tuple[Array, Array, Array, Array, Array]:
     """Return columns of twice the size that begin with what was found."""
-    query, state, key = np.append(found.query, found.query), np.append(found.state, found.state), found.key
-    cost, utility = found.cost, found.utility
-    return Found(query, state, np.append(key, key), np.append(cost, cost), np.append(utility, utility))
+    query, state, key = np.append(query, query), np.append(state, state), np.append(key, key)
+    return query, state, key, np.append(extra, extra), np.append(gain, gain)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def decide(
-    first: int, below: float, flat: Flat, tile: Tile, prices: Array, states: Array, undecided: Array
-) -> tuple[int, float, float, float]:
-    """Take the screened state of each row where it stands out, and list the tile's other rows.
-
-    `flat` holds the rows of the tile alone, of which the `first` is a row of `states`.
+def decide(  # wide: to read the fields of tuples costs a tenth of this
+    below: float, found: Array, paid: Array, states: Array, undecided: Array,
+    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, state_model: Array, share: Array,
+) -> tuple[int, float, float, float]:  # fmt: skip
+    """Take the screened state of each row of a tile where it stands out, and list the tile's other rows.
 
     Returns
     -------
     tuple
         Number of rows listed; USD, utility and the sum of squares of the USD of the states taken.
     """
-    dense, base, retention, inputs, outputs = flat.dense, flat.base, flat.retention, flat.inputs, flat.outputs
-    state_model, share, found = flat.state_model, flat.share, tile.found
     left, spent, gained, squares = 0, 0.0, 0.0, 0.0
     for r in range(inputs.shape[0]):
         s = np.int64(found[STATE + r])
         k = state_model[s]
         t_in = np.float64(inputs[r, k if inputs.shape[1] > 1 else 0])
         t_out = np.float64(outputs[r, k if outputs.shape[1] > 1 else 0])
-        c = (t_in * prices[0, s] + t_out * prices[1, s]) + share[s]
+        c = (t_in * paid[0, s] + t_out * paid[1, s]) + share[s]
         if dense.shape[0] > 0:
             u = np.float64(dense[r, s])
         else:
@@ -344,7 +325,7 @@ def decide(
             u = min(np.float64(product), np.float64(1.0))
         error = ERROR * (2.0 - found[r])
         if found[r] - found[SECOND + r] >= GUARD * error and u - below * c >= found[REACH + r] - error / 2:
-            states[first + r] = s
+            states[r] = s
             spent += c
             gained += u
             squares += c * c
@@ -355,7 +336,7 @@ def decide(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def steps(
+def steps(  # long: views, helpers and columns as separate arrays, since fields of tuples cost time in loops
     begin: int, end: int, high: float, low: float, plain: bool, states: Array, flat: Flat
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """Find each query's best state at a high price, and its steps up the concave hull until a low price.
@@ -369,14 +350,15 @@ def steps(
         by query and by falling slope: (steps,). Then USD and utility of the first states, and the sum of
         squares of these USD, as sums and the rounding errors of these sums: (3, 2).
     """
-    tile, row = new_tile(flat), new_row(flat)
+    dense, base, retention, inputs, outputs, prices, state_model, share, limit = flat
+    paid, cost, utility = by_state(prices, state_model), np.empty(share.size), np.empty(share.size)
+    tokens, owns, utilities, lane, kept, part = new_tile(flat)
     query, state = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int32)
-    found = Found(query, state, np.empty(1024), np.empty(1024), np.empty(1024))
-    cost, utility = row.cost, row.utility
-    least = flat.limit.min()
+    key, extra, gain = np.empty(1024), np.empty(1024), np.empty(1024)
+    least = limit.min()
     below = low - (high - low) / (GUARD - 1) if high < np.inf else low
     screened = 1.0 / SAFE < high < SAFE
-    order, corner = np.arange(flat.share.size), np.empty(flat.share.size, dtype=np.int64)
+    order, corner = np.arange(share.size), np.empty(share.size, dtype=np.int64)
     undecided = np.arange(TILE)
     count = 0
     sums = np.zeros((3, 2))
@@ -384,13 +366,26 @@ def steps(
         stop = min(first + TILE, end)
         left, spent, gained, squares = stop - first, 0.0, 0.0, 0.0
         if screened:
-            part = rows_of(first, stop, flat)
-            short = load_tile(plain, least, part, tile)
-            screen(np.float32(high), np.float32(below), short, flat.state_model, tile)
-            left, spent, gained, squares = decide(first, below, part, tile, row.prices, states, undecided)
+            # views of the tile: an index into them needs no check against negative numbers
+            dense_, base_, inputs_, outputs_ = (
+                dense[first:stop],
+                base[first:stop],
+                inputs[first:stop],
+                outputs[first:stop],
+            )
+            retention_ = retention[first:stop] if retention.shape[0] > 1 else retention
+            short = load_tile(
+                plain, least, tokens, owns, utilities,
+                dense_, base_, retention_, inputs_, outputs_, prices, state_model, limit,
+            )  # fmt: skip
+            screen(np.float32(high), np.float32(below), short, state_model, part, kept, owns, utilities, lane)
+            left, spent, gained, squares = decide(
+                below, lane, paid, states[first:stop], undecided,
+                dense_, base_, retention_, inputs_, outputs_, state_model, share,
+            )  # fmt: skip
         for j in range(left):
             i = first + undecided[j]
-            load_row(i, flat, row)
+            load_row(i, paid, cost, utility, dense, base, retention, inputs, outputs, state_model, share, limit)
             corners = hull(order, cost, utility, corner) if high == np.inf else ascend(high, low, cost, utility, corner)
             s = corner[0]
             c, u = cost[s], utility[s]
@@ -405,15 +400,15 @@ def steps(
                 slope = min(slope, (utility[there] - utility[here]) / (cost[there] - cost[here]))
                 if slope <= low:
                     break
-                if count == found.query.size:
-                    found = grown(found)
-                found.query[count], found.state[count], found.key[count] = i, there, slope
-                found.cost[count], found.utility[count] = cost[there] - c, utility[there] - u
+                if count == query.size:
+                    query, state, key, extra, gain = grown(query, state, key, extra, gain)
+                query[count], state[count], key[count] = i, there, slope
+                extra[count], gain[count] = cost[there] - c, utility[there] - u
                 count += 1
         add(sums[0], spent)
         add(sums[1], gained)
         add(sums[2], squares)
-    return found.query[:count], found.state[:count], found.key[:count], found.cost[:count], found.utility[:count], sums
+    return query[:count], state[:count], key[:count], extra[:count], gain[:count], sums
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -439,13 +434,15 @@ def climb(cost: Array, utility: Array, at: Array) -> bool:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def load_all(flat: Flat, own: Array, cost: Array, utility: Array, at: Array) -> None:
+def load_all(  # wide: to read the fields of tuples costs a tenth of this
+    own: Array, cost: Array, utility: Array, at: Array,
+    dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array,
+    prices: Array, state_model: Array, shares: Array, limit: Array,
+) -> None:  # fmt: skip
     """Write USD and utility of a tile's rows in every state, and begin each lane of `at` in its cheapest state.
 
     USD are inf where a state is not allowed. `own` is space for a tile: (TILE,).
     """
-    dense, base, retention, inputs, outputs = flat.dense, flat.base, flat.retention, flat.inputs, flat.outputs
-    prices, state_model, limit = flat.prices, flat.state_model, flat.limit
     rows = inputs.shape[0]
     if dense.shape[0] > 0:
         for r in range(rows):
@@ -459,7 +456,7 @@ def load_all(flat: Flat, own: Array, cost: Array, utility: Array, at: Array) -> 
         if s == 0 or k > state_model[s - 1]:
             for r in range(rows):
                 own[r] = np.float64(inputs[r, i]) * prices[0, k] + np.float64(outputs[r, o]) * prices[1, k]
-        cost_, utility_, share = cost[s], utility[s], flat.share[s]
+        cost_, utility_, share = cost[s], utility[s], shares[s]
         if dense.shape[0] == 0:
             for r in range(rows):
                 product = base[r, k] * retention[r if retention.shape[0] > 1 else 0, s]
@@ -489,15 +486,21 @@ def histogram(begin: int, end: int, shift: int, lowest: int, bins: Array, flat: 
     `bins` receives USD and utility of the steps in each bin, and their least and greatest slope: (bins, 4). Returns
     USD and utility of the cheapest states, as sums and the rounding errors of these sums: (2, 2).
     """
-    width = flat.share.size
+    dense, base, retention, inputs, outputs, prices, state_model, share, limit = flat
+    width = share.size
     cost, utility, own = np.zeros((width, TILE)), np.zeros((width, TILE)), np.zeros(TILE)
     at, slope = np.zeros(4 * TILE), np.empty(TILE)
     bits = slope.view(np.int64)
     last = bins.shape[0] - 1
     sums = np.zeros((2, 2))
     for first in range(begin, end, TILE):
-        rows = min(TILE, end - first)
-        load_all(rows_of(first, first + rows, flat), own, cost, utility, at)
+        stop = min(first + TILE, end)
+        rows = stop - first
+        load_all(
+            own, cost, utility, at,
+            dense[first:stop], base[first:stop], retention[first:stop] if retention.shape[0] > 1 else retention,
+            inputs[first:stop], outputs[first:stop], prices, state_model, share, limit,
+        )  # fmt: skip
         spent = gained = 0.0
         for r in range(rows):
             spent += at[r]
@@ -526,10 +529,10 @@ def margins(begin: int, end: int, price: float, states: Array, margin: Array, ne
 
     `margin` receives utility, inf where there is no other state, and `next_state` -1 there: (N,).
     """
-    row = new_row(flat)
-    cost, utility = row.cost, row.utility
+    dense, base, retention, inputs, outputs, prices, state_model, share, limit = flat
+    paid, cost, utility = by_state(prices, state_model), np.empty(share.size), np.empty(share.size)
     for i in range(begin, end):
-        load_row(i, flat, row)
+        load_row(i, paid, cost, utility, dense, base, retention, inputs, outputs, state_model, share, limit)
         mine = utility[states[i]] - price * cost[states[i]]
         other, best = -1, -np.inf
         for s in range(cost.size):
@@ -549,41 +552,53 @@ def near(
     utility above the query's state in `states` (N,), of each state found, by query, for the queries that have two or
     more: (found,).
     """
-    tile, row = new_tile(flat), new_row(flat)
+    dense, base, retention, inputs, outputs, prices, state_model, share, limit = flat
+    paid, cost, utility = by_state(prices, state_model), np.empty(share.size), np.empty(share.size)
+    tokens, owns, utilities, lane, kept, part = new_tile(flat)
     query, state = np.empty(1024, dtype=np.int64), np.empty(1024, dtype=np.int32)
-    found = Found(query, state, np.empty(1024), np.empty(1024), np.empty(1024))
-    cost, utility, width = row.cost, row.utility, flat.share.size
-    least = flat.limit.min()
+    key, extra, gain = np.empty(1024), np.empty(1024), np.empty(1024)
+    least = limit.min()
     screened = price < SAFE
     count = 0
     for first in range(begin, end, TILE):
         stop = min(first + TILE, end)
         if screened:
-            short = load_tile(plain, least, rows_of(first, stop, flat), tile)
-            screen_two(np.float32(price), short, flat.state_model, tile)
+            # views of the tile: an index into them needs no check against negative numbers
+            dense_, base_, inputs_, outputs_ = (
+                dense[first:stop],
+                base[first:stop],
+                inputs[first:stop],
+                outputs[first:stop],
+            )
+            retention_ = retention[first:stop] if retention.shape[0] > 1 else retention
+            short = load_tile(
+                plain, least, tokens, owns, utilities,
+                dense_, base_, retention_, inputs_, outputs_, prices, state_model, limit,
+            )  # fmt: skip
+            screen_two(np.float32(price), short, state_model, part, kept, owns, utilities, lane)
         for r in range(stop - first):
-            top = tile.found[r]
-            if screened and top - tile.found[SECOND + r] > threshold + ERROR * (2.0 - top):
+            top = lane[r]
+            if screened and top - lane[SECOND + r] > threshold + ERROR * (2.0 - top):
                 continue
-            load_row(first + r, flat, row)
+            load_row(first + r, paid, cost, utility, dense, base, retention, inputs, outputs, state_model, share, limit)
             best = -np.inf
-            for t in range(width):
+            for t in range(share.size):
                 best = max(best, utility[t] - price * cost[t])
             s, before = states[first + r], count
-            for t in range(width):
+            for t in range(share.size):
                 reduced = best - (utility[t] - price * cost[t])
                 if reduced > threshold:
                     continue
-                if count == found.query.size:
-                    found = grown(found)
-                found.query[count], found.state[count], found.key[count] = first + r, t, max(reduced, 0.0)
-                found.cost[count], found.utility[count] = cost[t] - cost[s], utility[t] - utility[s]
+                if count == query.size:
+                    query, state, key, extra, gain = grown(query, state, key, extra, gain)
+                query[count], state[count], key[count] = first + r, t, max(reduced, 0.0)
+                extra[count], gain[count] = cost[t] - cost[s], utility[t] - utility[s]
                 count += 1
             if count == before + 1:
                 count = before
         if count > most:
             break
-    return found.query[:count], found.state[:count], found.key[:count], found.cost[:count], found.utility[:count]
+    return query[:count], state[:count], key[:count], extra[:count], gain[:count]
 
 
 @njit(cache=True, nogil=True)

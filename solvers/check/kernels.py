@@ -64,7 +64,7 @@ def tables(raw: Raw) -> tuple[Array, Array, Array]:
 @njit(cache=True, nogil=True)
 def query_in(i: int, k: int, s: int, raw: Raw) -> tuple[float, float, float]:
     """Return one query's utility and own cost in a state, and the tokens of a full call of queries like it."""
-    dense, base, retention, inputs, outputs, models = raw[:6]
+    dense, base, retention, inputs, outputs, models, sizes = raw
     t_in = np.float64(inputs[i, k if inputs.shape[1] > 1 else 0])
     t_out = np.float64(outputs[i, k if outputs.shape[1] > 1 else 0])
     if dense.shape[0] > 0:
@@ -72,7 +72,7 @@ def query_in(i: int, k: int, s: int, raw: Raw) -> tuple[float, float, float]:
     else:  # the product is rounded as the problem's floating-point type rounds it
         product = base[i, k] * retention[i if retention.shape[0] > 1 else 0, s]
         utility = np.float64(min(np.float64(product), 1.0))
-    return utility, models[k, 0] * t_in + models[k, 1] * t_out, models[k, 2] + raw.sizes[s] * (t_in + t_out)
+    return utility, models[k, 0] * t_in + models[k, 1] * t_out, models[k, 2] + sizes[s] * (t_in + t_out)
 
 
 @njit(cache=True, nogil=True)
@@ -132,7 +132,7 @@ def compare(  # wide: one number of a state each
         lane[TOP + r] = value if value > lane[TOP + r] else lane[TOP + r]
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def better_state(
     i: int, here: int, top: float, most: float, least: float, owner: Array, added: Array, raw: Raw
 ) -> tuple[int, float]:

@@ -168,11 +168,10 @@ def _branches(node: Node, relaxation: Relaxation) -> list[Branch]:
         return []
     rest = node.flat.take(np.delete(np.arange(node.flat.n_queries), query))
     relaxer = Relaxer(rest, node.work.threads, (relaxation.price * 1.01, relaxation.price * 0.99))
-    row = relaxation_kernels.new_row(node.flat)
-    relaxation_kernels.load_row(query, node.flat, row)
+    costs, utilities = relaxation_kernels.row_of(query, node.flat)
     branches = []
-    for state in np.flatnonzero(row.utility >= 0.0).tolist():
-        cost, utility = float(row.cost[state]), float(row.utility[state])
+    for state in np.flatnonzero(utilities >= 0.0).tolist():
+        cost, utility = float(costs[state]), float(utilities[state])
         below = relaxer.at(max(node.budget - cost, 0.0)) if cost <= node.budget * (1 + EDGE) else None
         if below is not None and below.steps.cost <= node.budget * (1 + EDGE) - cost:
             greedy = below.plan()[1] + utility

@@ -88,7 +88,8 @@ def profits(i: int, at: Multipliers, flat: Flat, sides: Sides, space: Space) -> 
     the weight of its utility.
     """
     inputs, outputs, prices, by_model = flat.inputs, flat.outputs, flat.prices, at.by_model
-    base, retention, dense = flat.base, flat.retention, flat.dense
+    base, retention, dense, state_model, limit = flat.base, flat.retention, flat.dense, flat.state_model, flat.limit
+    shares, per, costs, utilities, profit = sides.shares, sides.per, space.cost, space.utility, space.profit
     g = sides.codes[i] if sides.codes.size > 0 else 0
     q, row = sides.slot[g], sides.size_class[g]
     heavy, price = 1.0, at.budget[0]
@@ -98,19 +99,19 @@ def profits(i: int, at: Multipliers, flat: Flat, sides: Sides, space: Space) -> 
     kept = i if retention.shape[0] > 1 else 0
     best, top = 0, -np.inf
     own, tokens, before, toll, dear = 0.0, 0.0, -1, 0.0, price
-    for s in range(flat.state_model.size):
-        k = flat.state_model[s]
+    for s in range(state_model.size):
+        k = state_model[s]
         if k != before:
             t_in = np.float64(inputs[i, k if inputs.shape[1] > 1 else 0])
             t_out = np.float64(outputs[i, k if outputs.shape[1] > 1 else 0])
             own, tokens, before = t_in * prices[0, k] + t_out * prices[1, k], t_in + t_out, k
             toll, dear = by_model[0, k], price + by_model[2, k]
         u = np.float64(dense[i, s]) if dense.shape[0] > 0 else min(np.float64(base[i, k] * retention[kept, s]), 1.0)
-        c = own + sides.shares[row, s]
-        v = heavy * u - dear * c - (toll + by_model[1, k] * sides.per[row, s])
-        if tokens > flat.limit[s] or u == NOT_ALLOWED:
+        c = own + shares[row, s]
+        v = heavy * u - dear * c - (toll + by_model[1, k] * per[row, s])
+        if tokens > limit[s] or u == NOT_ALLOWED:
             v = -np.inf
-        space.cost[s], space.utility[s], space.profit[s] = c, u, v
+        costs[s], utilities[s], profit[s] = c, u, v
         if v > top:
             best, top = s, v
     return best, q, row, heavy
@@ -248,9 +249,9 @@ def dual(
 def reduced_costs(queries: Array, at: Multipliers, flat: Flat, sides: Sides) -> Array:
     """Return by how much the reduced profit of each state of some queries is below their best one's: (queries, S)."""
     space = new_space(flat)
-    reduced = np.empty((queries.size, flat.state_model.size))
+    profit, reduced = space.profit, np.empty((queries.size, flat.state_model.size))
     for j in range(queries.size):
         best, _, _, _ = profits(queries[j], at, flat, sides, space)
-        for s in range(flat.state_model.size):
-            reduced[j, s] = space.profit[best] - space.profit[s]
+        for s in range(profit.size):
+            reduced[j, s] = profit[best] - profit[s]
     return reduced
