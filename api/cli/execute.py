@@ -13,10 +13,12 @@ from robatch.cli.support import FILE, check_file, json_option, keep_answers, pri
 from robatch.cli.tables import show_facts, show_table, shown, with_interval
 
 if TYPE_CHECKING:
+    from robatch.proxies.engines.waits import Wait
     from robatch.proxies.execution.plan import RoutedPlan
     from robatch.proxies.execution.report import ExecutionReport
 
     OnAnswers = Callable[[int, float], None]
+    OnWait = Callable[[Wait], None]
 
 
 def _finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
@@ -27,6 +29,7 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float) ->
 
 
 ROUNDING = 1e-15  # USD; less is the rounding of sums
+MOST_REASONS = 5  # why queries are unread, the most frequent ones
 
 
 @click.command(short_help="Send a plan's calls to its models.")
@@ -44,6 +47,14 @@ ROUNDING = 1e-15  # USD; less is the rounding of sums
     default=120.0,
     show_default=True,
     help="Seconds until a try is given up.",
+)
+@click.option(
+    "--max-wait",
+    type=click.FloatRange(0),
+    callback=_finite,
+    default=60.0,
+    show_default=True,
+    help="The most seconds of a wait that a server asks for (Retry-After).",
 )
 @click.option(
     "--overrun",
@@ -70,6 +81,7 @@ def execute(  # wide: one parameter per option
     pool: Path | None,
     concurrency: int,
     timeout: float,
+    max_wait: float,
     overrun: float,
     api_key_env: tuple[str, ...],
     grader: str | None,
@@ -98,9 +110,9 @@ def execute(  # wide: one parameter per option
         _show_dry_run(routed, preview(routed, target, key_variables=api_key_env, grader=grader), as_json)
         return
     with keep_answers():
-        made = _with_progress(routed, lambda tell: run(
+        made = _with_progress(routed, lambda tell, waits: run(
             routed, target, concurrency=concurrency, timeout=timeout, overrun=overrun, key_variables=api_key_env,
-            grader=grader, on_answers=tell,
+            grader=grader, on_answers=tell, max_wait=max_wait, on_wait=waits,
         ))  # fmt: skip
     if as_json:
         print_json({"path": str(target), **made.to_dict()})
@@ -118,19 +130,26 @@ def execute(  # wide: one parameter per option
         )
 
 
-def _with_progress(routed: RoutedPlan, work: Callable[[OnAnswers | None], ExecutionReport]) -> ExecutionReport:
+def _with_progress(
+    routed: RoutedPlan, work: Callable[[OnAnswers | None, OnWait | None], ExecutionReport]
+) -> ExecutionReport:
     """Run with a progress bar where a person looks."""
     if not progress_wanted():
-        return work(None)
+        return work(None, None)
     from robatch.instances.display.terminal import progress_bar
 
     with progress_bar((), ("{task.description}",)) as bar:
-        task = bar.add_task("", total=routed.problem.n_queries)
+        task, told = bar.add_task("", total=routed.problem.n_queries), ""
 
         def tell(done: int, spent: float) -> None:
-            bar.update(task, completed=done, description=f"{spent:.4g} of {routed.plan.budget:.4g} USD")
+            nonlocal told
+            told = f"{spent:.4g} of {routed.plan.budget:.4g} USD"
+            bar.update(task, completed=done, description=told)
 
-        return work(tell)
+        def tell_wait(wait: Wait) -> None:
+            bar.update(task, description=f"{told} {wait}".strip())
+
+        return work(tell, tell_wait)
 
 
 def _show_dry_run(routed: RoutedPlan, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
@@ -160,6 +179,20 @@ def _show(made: ExecutionReport) -> None:
         facts.append(("lost", f"{made.lost_calls} tries whose bill is not known: {made.lost:.6g} USD at worst"))
     if made.over_budget:
         facts.append(("over budget", f"{made.over_budget:.4g} USD of {made.overrun:.4g} allowed"))
+    for name, count in made.uncounted.items():
+        facts.append(
+            ("not counted", f"{count} calls of {name}: its server gives no possible token counts; at their bound")
+        )
+    for row in made.outages:
+        cost = (
+            f"{row['queries']} queries planned again, {row['utility_lost']:.4g} utility and {row['cost']:.4g} USD lost"
+        )
+        facts.append(("given up", f"{row['model']}: {row['why']} ({cost})"))
+    for name, names in made.replied.items():
+        others = ", ".join(f"{other} ({count} calls)" for other, count in names.items())
+        facts.append(("replied", f"{name} was answered by {others}"))
+    for why, count in sorted(made.unread_why.items(), key=lambda item: -item[1])[:MOST_REASONS]:
+        facts.append(("unread", f"{count} queries: {why}"))
     for name, told in made.engines.items():
         if len(told) > 1:
             facts.append(("engines", f"{len(told)} that differ answered for {name}: see the report"))

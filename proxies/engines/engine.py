@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from robatch.instances.errors import InputError
+from robatch.proxies.engines.usage import Usage
 
 CONTEXT_ERROR = "the prompt and its answer exceed the context window"
 """The error text of a call that does not fit."""
@@ -98,6 +99,8 @@ class ModelAnswer:
         The name by which the model itself replied; None where it gave none.
     before
         Input and output tokens that the server counted for tries before this answer.
+    total_tokens
+        Input and output together, where the server counts them.
     """
 
     text: str
@@ -111,6 +114,12 @@ class ModelAnswer:
     details: Mapping[str, int] = field(default_factory=dict)
     model: str | None = None
     before: tuple[int, int] = (0, 0)
+    total_tokens: int | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens, as counted."""
+        return Usage(self.input_tokens, self.output_tokens, self.total_tokens, self.details)
 
     @property
     def cut(self) -> bool:

@@ -59,7 +59,7 @@ class Reply:
     status: int | None = None
 
 
-def read_reply(data: bytes, content_type: str = "") -> Reply:
+def read_reply(data: bytes, content_type: str = "", least_input: int = 0) -> Reply:
     """Read a reply's body, whatever it holds: a completion of either kind, a stream of its pieces, an error, anything.
 
     Parameters
@@ -68,27 +68,31 @@ def read_reply(data: bytes, content_type: str = "") -> Reply:
         The body.
     content_type
         The header of this name; ``text/event-stream`` is read as a stream, and so is a body that looks like one.
+    least_input
+        As of `read_usage`.
     """
     text = data.decode("utf-8-sig", "replace")
     if "event-stream" in content_type.lower() or text.lstrip()[:5] in ("data:", "event"):
-        return _read_stream(text)
+        return _read_stream(text, least_input)
     record = _json(text)
     if not isinstance(record, Mapping):
         what = (
             "an empty reply" if not text.strip() else f"something other than a completion ({content_type or 'no type'})"
         )
         return Reply(None, "error", said=f"{what}; is it the address of an OpenAI-compatible server?")
-    return _read_record(record)
+    return _read_record(record, least_input)
 
 
-def _read_record(record: Mapping[str, Any]) -> Reply:
-    usage, model = read_usage(record.get("usage")), _name(record.get("model"))
+def _read_record(record: Mapping[str, Any], least_input: int) -> Reply:
+    model = _name(record.get("model"))
     error = record.get("error")
     choices = record.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, Mapping):
         said = _words(error) or _words({key: record[key] for key in _WORDS if key in record})
-        return Reply(None, "error", usage, model, said or "no choice in the reply", _status(error))
+        return Reply(
+            None, "error", read_usage(record.get("usage")), model, said or "no choice in the reply", _status(error)
+        )
     message = choice.get("message")
     inner = message if isinstance(message, Mapping) else {}
     content = inner.get("content") if isinstance(message, Mapping) else choice.get("text")
@@ -100,10 +104,11 @@ def _read_record(record: Mapping[str, Any]) -> Reply:
         said = _words(failure) or _words(inner.get("refusal")) or unknown
     if failure and finish == "stop":
         finish = "error"
+    usage = read_usage(record.get("usage"), least_input if text.strip() or not failure else 0)
     return Reply(text, finish, usage, model, said, _status(failure) if failure and not text.strip() else None)
 
 
-def _read_stream(text: str) -> Reply:
+def _read_stream(text: str, least_input: int) -> Reply:
     """Read the events of a stream that was not asked for: its pieces joined are a completion."""
     texts: list[str] = []
     whole: dict[str, Any] = {}
@@ -125,10 +130,10 @@ def _read_stream(text: str) -> Reply:
         texts.append(_text(choice.get("text") if piece is None else piece.get("content"))[0])
         finish = choice.get("finish_reason") or finish
     if not pieces:
-        return _read_record(whole | {"choices": None}) if whole else Reply(None, said="an empty stream")
+        return _read_record(whole | {"choices": None}, least_input) if whole else Reply(None, said="an empty stream")
     torn = finish is None and not ended
     choice = {"message": {"content": "".join(texts)}, "finish_reason": "torn" if torn else finish}
-    return _read_record(whole | {"choices": [choice]})
+    return _read_record(whole | {"choices": [choice]}, least_input)
 
 
 def _events(text: str) -> Iterator[str]:

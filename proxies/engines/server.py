@@ -15,6 +15,7 @@ from robatch.proxies.engines.engine import EngineFailure, ModelAnswer, ModelCall
 from robatch.proxies.engines.reply import Reply, read_reply
 from robatch.proxies.engines.served import served_model, vllm_version
 from robatch.proxies.engines.server_failures import Failure, ServerFailures
+from robatch.proxies.engines.token_count import least_tokens
 from robatch.proxies.engines.waits import MAX_WAIT, Wait, wait_before
 
 _IN_A_ROW = 3  # calls of a run that fail one after the other, and at least as many as are in flight: it is given up
@@ -201,7 +202,7 @@ class ServerEngine:
                 return ModelAnswer(
                     reply.text or "", usage.input_tokens, usage.output_tokens, perf_counter() - start, reply.finish,
                     None if (reply.text or "").strip() else reply.said, retries,
-                    details=usage.details, model=reply.model, before=spent,
+                    details=usage.details, model=reply.model, before=spent, total_tokens=usage.total_tokens,
                 )  # fmt: skip
             billed = failure.billed and (usage.input_tokens is None or usage.output_tokens is None)
             if not failure.passes or retries == self._retries or (failure.billed and not self._retry_billed):
@@ -224,7 +225,7 @@ class ServerEngine:
             why = " ".join(str(error).split())[:300]
             return Reply(None), Failure(f"cannot be sent this call: {why}", "call")
         response = raw.http_response
-        reply = read_reply(response.content, response.headers.get("content-type", ""))
+        reply = read_reply(response.content, response.headers.get("content-type", ""), least_tokens(call.prompt))
         return reply, self._failures.of_reply(reply, response.headers)
 
     def _failed(

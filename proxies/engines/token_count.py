@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
-_MOST_BYTES = 32  # of a token, on average over a text
-
 Counter = Callable[[Sequence[str]], list[int]]
 """From texts to the tokens of each."""
+
+_MOST_BYTES = 32  # of a token, on average over a text
 
 
 def token_counter(folder: Path | None, chat: bool) -> Counter | None:
@@ -47,7 +47,7 @@ def byte_bounds(texts: Sequence[str]) -> list[int]:
 def least_tokens(text: str) -> int:
     """Give tokens that no usual tokenizer goes below: one for every two words, and for every 32 bytes within them."""
     words = text.split()
-    return max(len(words) // 2, sum(map(_bytes, words)) // _MOST_BYTES, 1 if words else 0)
+    return max(len(words) // 2, _bytes("".join(words)) // _MOST_BYTES, 1 if words else 0)
 
 
 def _bytes(text: str) -> int:

@@ -21,8 +21,8 @@ class Usage:
 
     Attributes
     ----------
-    input_tokens, output_tokens
-        None where the server does not say.
+    input_tokens, output_tokens, total_tokens
+        None where the server does not say, or not possibly so.
     details
         Parts of these, as far as the server names them: ``cached_tokens``, ``reasoning_tokens``, and Anthropic's
         ``cache_creation_input_tokens`` and ``cache_read_input_tokens``.
@@ -30,6 +30,7 @@ class Usage:
 
     input_tokens: int | None = None
     output_tokens: int | None = None
+    total_tokens: int | None = None
     details: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -41,15 +42,15 @@ class Charge(NamedTuple):
     counted: bool
 
 
-def read_usage(usage: object) -> Usage:
-    """Read a reply's usage, whatever it holds.
+def read_usage(usage: object, least_input: int = 0) -> Usage:
+    """Read a reply's usage, whatever it holds; an input of fewer tokens than `least_input` counts as missing.
 
     The total counts too: hidden thoughts stand only there with some providers, so the output is the greater of the
     count given and what the input leaves of the total.
     """
     if not isinstance(usage, Mapping):
         return Usage()
-    details = _details(usage)
+    details, total = _details(usage), whole(usage.get("total_tokens"))
     tokens_out = whole(usage.get("completion_tokens"))
     tokens_out = whole(usage.get("output_tokens")) if tokens_out is None else tokens_out
     tokens_in = whole(usage.get("prompt_tokens"))
@@ -57,34 +58,35 @@ def read_usage(usage: object) -> Usage:
     if tokens_in is None or tokens_in < cached:  # `input_tokens` leaves out what a cache took or gave
         beside = tokens_in if tokens_in is not None else whole(usage.get("input_tokens"))
         tokens_in = None if beside is None else beside + cached
-    total = whole(usage.get("total_tokens"))
-    if total is not None:
-        if tokens_in is None and tokens_out is not None and total >= tokens_out:
-            tokens_in = total - tokens_out
-        elif tokens_in is not None and total >= tokens_in:
-            tokens_out = max(tokens_out or 0, total - tokens_in)
-    return Usage(tokens_in, tokens_out, details)
+    if tokens_in is None and total is not None and tokens_out is not None and total >= tokens_out:
+        tokens_in = total - tokens_out
+    if tokens_in is not None and tokens_in < least_input:
+        tokens_in = None
+    elif tokens_in is not None and total is not None and total >= tokens_in:
+        tokens_out = max(tokens_out or 0, total - tokens_in)
+    return Usage(tokens_in, tokens_out, total, details)
 
 
-def charge(tokens_in: int | None, tokens_out: int | None, *, least: tuple[int, int], most: tuple[int, int]) -> Charge:
+def charge(counted: Usage, *, least: tuple[int, int], most: tuple[int, int]) -> Charge:
     """Return what a call is charged: the server's counts where they are possible, else what it cannot exceed.
 
     Parameters
     ----------
-    tokens_in, tokens_out
-        The server's counts; None where it gives none.
+    counted
+        The server's counts.
     least
         Input and output tokens below which a count is impossible, by our own count of the texts.
     most
         Input and output tokens charged where there is no count, or an impossible one.
     """
-    known_in = tokens_in is not None and tokens_in >= least[0]
-    known_out = tokens_out is not None and tokens_out >= least[1]
-    return Charge(
-        tokens_in if tokens_in is not None and known_in else max(most[0], least[0]),
-        tokens_out if tokens_out is not None and known_out else max(most[1], least[1]),
-        known_in and known_out,
-    )
+    tokens_in, tokens_out, is_counted = counted.input_tokens, counted.output_tokens, True
+    if tokens_in is None or tokens_in < least[0]:
+        tokens_in, is_counted = max(most[0], least[0]), False
+        if tokens_out is not None and counted.total_tokens is not None:
+            tokens_out = max(tokens_out, counted.total_tokens - tokens_in)
+    if tokens_out is None or tokens_out < least[1]:
+        tokens_out, is_counted = max(most[1], least[1]), False
+    return Charge(tokens_in, tokens_out, is_counted)
 
 
 def whole(value: object) -> int | None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.proxies.engines.address import find_model
-from robatch.proxies.engines.token_count import Counter, byte_bounds, least_tokens, token_counter
+from robatch.proxies.engines.token_count import Counter, byte_bounds, token_counter
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.tasks.queries import Query
 
@@ -52,10 +52,11 @@ class InputBounds:
         return self._shared[model] + self._calls[key]
 
     def least_of_call(self, model: int, queries: tuple[int, ...]) -> int:
-        """Return input tokens that a call cannot have fewer of: by the model's own tokenizer, or by its words."""
-        prompt = self._routed.template.render([self._queries[i] for i in queries])
+        """Return input tokens that a call cannot have fewer of, by the model's own tokenizer; 0 without one."""
+        self.of_call(model, queries)
         count = self._counters[model]
-        return least_tokens(prompt) if count is byte_bounds else max(0, count([prompt])[0] - SEAM_TOKENS)
+        known = self._calls[count, queries] + self._empty[model] - SEAM_TOKENS
+        return 0 if count is byte_bounds else max(0, known)
 
     def of_parts(self, model: int) -> tuple[int, npt.NDArray[np.float64]]:
         """Return input tokens that the shared part of a call cannot exceed, and those of each query's slot: (N,)."""

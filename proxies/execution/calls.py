@@ -1,4 +1,37 @@
-"""The calls of an execution: waiting, answered, failed; and models that were given up."""
+"""What an execution is made of: calls, models given up, and the events that its journal holds.
+
+Events, each a line of the journal:
+
+``begin``
+    The journal's version, and the plan's hash and budget.
+``opened``
+    What a model's engine told about itself, where it is not what was known.
+``sent``
+    Calls that are handed to an engine: number, USD and input tokens that it cannot exceed; and the model and its
+    address. On the disk before anything is sent.
+``lost``
+    A later run found calls sent and not answered: as many as may have been under way, those with the greatest bounds,
+    are charged at their bound, and all wait to be sent again.
+``failed``
+    The engine gave up. Calls that may be billed all the same are charged at their bound, those refused or not sent are
+    charged nothing; all wait to be sent again.
+``faulted``
+    One call failed, and others may not. It is charged by the tokens that the server counted, at its bound where it may
+    be billed uncounted, and waits behind all others to be tried again; at the end of its tries it comes back in halves,
+    and a single query stays unread.
+``answered``
+    One call's answers, finish, and the tokens that it is charged. Slots that could not be read come back in halves.
+``out``
+    A model that answers no more: its calls are to be planned again.
+``back``
+    A later run tries the models that were out again.
+``released``
+    Calls that failed and that no budget is left for: their queries are planned again, once.
+``replanned``
+    The calls that take the place of all that were waiting, and the queries that no budget is left for.
+``finished``
+    Nothing is left that could be sent.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +39,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Event = dict[str, Any]
-"""A line of an execution's journal; `robatch.proxies.execution.state` lists the kinds."""
+"""A line of an execution's journal."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +77,17 @@ class AnsweredCall:
 
 @dataclass(frozen=True)
 class FailedTry:
-    """A try of a call that gave no answer, and what the server counted for it."""
+    """A try of a call that gave no answer."""
 
     call: Waiting
-    cost: float
+    cost: float  # USD by the tokens that the server counted
+    lost: float  # USD of its bound, where it may be billed uncounted
 
 
 @dataclass(frozen=True)
 class Outage:
-    """A model that was given up, and the queries that were planned for it then."""
+    """A model that was given up, and the calls that were planned for it then."""
 
     model: str
     why: str
-    queries: tuple[int, ...]
+    calls: tuple[Waiting, ...]

@@ -86,9 +86,11 @@ class Meter:
         self.reserved.pop(call, None)
         self.spent += cost
 
-    def lose(self, call: int) -> None:
-        """Charge a call in flight at its bound: it may be billed, and no count came."""
-        self.lost += self.reserved.pop(call)
+    def lose(self, call: int) -> float:
+        """Charge a call in flight at its bound, as it may be billed and no count came; return these USD."""
+        charged = self.reserved.pop(call)
+        self.lost += charged
+        return charged
 
     def release(self) -> None:
         """Give back what is set aside for the calls in flight."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from robatch.proxies.execution.calls import Outage
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.tasks.grading import Grader
@@ -41,7 +44,8 @@ class ExecutionReport:
     difference
         USD by source, which add up to `billed` less `amortized`: ``partly_filled_calls`` (from amortized to realized
         cost, known to the plan), ``input_tokens``, ``output_tokens`` (of the plan's calls), ``splits`` (calls sent
-        again in halves), ``replanning`` (other states than planned, and queries not asked).
+        again in halves), ``failed_tries`` (what a server counted for calls without an answer), ``replanning`` (other
+        states than planned, and queries not asked).
     amortized
         USD, amortized, as planned.
     predicted, actual
@@ -52,6 +56,21 @@ class ExecutionReport:
     within_interval
         Whether `actual` is in the predicted interval; None where not all queries are graded, or another plan than the
         predicted one was sent.
+    failed_tries
+        Tries of single calls that gave no answer, and whose bill is known or lost.
+    uncounted
+        By model, answered calls whose tokens its server did not count, or not possibly so: they are charged at their
+        bound.
+    unread_why
+        Unread queries by the reason.
+    outages
+        Models that were given up: ``model``, ``why``, the ``queries`` planned for it then, the predicted
+        ``utility_lost`` by their answers from other models or none, and the ``cost`` of its failed tries, in USD, with
+        the bounds of those whose bill is not known.
+    replied
+        By model, calls that were answered under another name than the model's.
+    token_details
+        By model, parts of its tokens that the server named, such as ``cached_tokens`` and ``reasoning_tokens``.
     engines
         What the engines of each model told about themselves, by the model's name; several where they differed, such as
         after a rerun on another machine.
@@ -83,6 +102,12 @@ class ExecutionReport:
     predicted_graded: float | None
     actual: float | None
     within_interval: bool | None
+    failed_tries: int
+    uncounted: Mapping[str, int]
+    unread_why: Mapping[str, int]
+    outages: tuple[Mapping[str, Any], ...]
+    replied: Mapping[str, Mapping[str, int]]
+    token_details: Mapping[str, Mapping[str, int]]
     engines: Mapping[str, Sequence[Mapping[str, Any]]]
     states: tuple[Mapping[str, Any], ...]
 
@@ -147,9 +172,28 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
             if whole and not state.replans and actual is not None and low is not None and high is not None
             else None
         ),
+        failed_tries=len(state.failed),
+        uncounted={name: tokens.uncounted for name, tokens in state.meter.tokens.items() if tokens.uncounted},
+        unread_why=dict(Counter(error for _, _, error in state.final.values() if error is not None)),
+        outages=tuple(_outage(routed, state, outage, utilities) for outage in state.outages),
+        replied={name: dict(names) for name, names in state.replied.items()},
+        token_details={name: dict(counts) for name, counts in state.details.items() if counts},
         engines={name: list(told) for name, told in state.engines.items()},
         states=_states(routed, state, scores, expected),
     )
+
+
+def _outage(routed: RoutedPlan, state: Execution, outage: Outage, utilities: npt.NDArray[Any]) -> dict[str, Any]:
+    """Tell what it cost that a model was given up."""
+    lost, queries = 0.0, 0
+    for call in outage.calls:
+        for query in call.queries:
+            final = state.final.get(query)
+            lost += float(utilities[query, call.column]) - (float(utilities[query, final[0].column]) if final else 0.0)
+            queries += 1
+    tries = [entry for entry in state.failed if state.model_of(entry.call).name == outage.model]
+    cost = sum(entry.cost + entry.lost for entry in tries)
+    return {"model": outage.model, "why": outage.why, "queries": queries, "utility_lost": lost, "cost": cost}
 
 
 def _difference(routed: RoutedPlan, state: Execution) -> dict[str, float]:
@@ -169,6 +213,7 @@ def _difference(routed: RoutedPlan, state: Execution) -> dict[str, float]:
         "input_tokens": inputs,
         "output_tokens": outputs,
         "splits": splits,
+        "failed_tries": sum(entry.cost for entry in state.failed),
         "replanning": as_planned - routed.planned_cost,
     }
 
@@ -182,7 +227,8 @@ def _states(
     for column, (name, size) in enumerate(problem.states):
         asked = [i for i, (call, _, _) in state.final.items() if call.column == column]
         done = [entry for entry in state.done.values() if entry.call.column == column]
-        if not (planned[column] or asked or done):
+        failed = [entry.cost for entry in state.failed if entry.call.column == column]
+        if not (planned[column] or asked or done or failed):
             continue
         graded = [i for i in asked if i in scores]
         rows.append(
@@ -196,7 +242,7 @@ def _states(
                 "predicted_utility": sum(expected[i] for i in graded) if graded else None,
                 "actual_utility": sum(scores[i] for i in graded) if graded else None,
                 "planned_cost": _planned_cost(routed, column),
-                "billed": sum(entry.cost for entry in done),
+                "billed": sum(entry.cost for entry in done) + sum(failed),
             }
         )
     return tuple(rows)

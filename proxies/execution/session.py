@@ -87,7 +87,11 @@ class Session:
                     pass
                 elif waits and self.state.moved:
                     self._record(self.dispatcher.replan())
-                elif not self._send_next(again=True):
+                elif self._send_next(again=True):
+                    pass
+                elif failed := self.state.to_release():
+                    self._record({"event": "released", "calls": failed})
+                else:
                     self._record({"event": "finished"})
         finally:
             self._close()
@@ -194,7 +198,7 @@ class Session:
             given = read(answer.text, batch, self.routed.template.form, not entry.structured, answer.cut)
         allowed = ready.message.max_tokens
         least = (ready.least_in, least_tokens(answer.text)) if answer.error is None else (0, 0)
-        tokens = charge(answer.input_tokens, answer.output_tokens, least=least, most=(ready.bound_in, allowed))
+        tokens = charge(answer.usage, least=least, most=(ready.bound_in, allowed))
         replied = answer.model if answer.model != (entry.model or entry.name) else None
         return {
             "answers": list(given),

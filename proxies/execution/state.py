@@ -1,35 +1,4 @@
-"""The state of an execution: what its journal says, event by event. A run and its resumption share this one reading.
-
-Events, each a line of the journal:
-
-``begin``
-    The journal's version, and the plan's hash and budget.
-``opened``
-    What a model's engine told about itself, where it is not what was known.
-``sent``
-    Calls that are handed to an engine: number, USD and input tokens that it cannot exceed; and the model and its
-    address. On the disk before anything is sent.
-``lost``
-    A later run found calls sent and not answered: as many as may have been under way, those with the greatest bounds,
-    are charged at their bound, and all wait to be sent again.
-``failed``
-    The engine gave up. Calls that may be billed all the same are charged at their bound, those refused or not sent are
-    charged nothing; all wait to be sent again.
-``faulted``
-    One call failed, and others may not. It is charged by the tokens that the server counted, at its bound where it may
-    be billed uncounted, and waits behind all others to be tried again; at the end of its tries it comes back in halves,
-    and a single query stays unread.
-``answered``
-    One call's answers, finish, and the tokens that it is charged. Slots that could not be read come back in halves.
-``out``
-    A model that answers no more: its calls are to be planned again.
-``back``
-    A later run tries the models that were out again.
-``replanned``
-    The calls that take the place of all that were waiting, and the queries that no budget is left for.
-``finished``
-    Nothing is left that could be sent.
-"""
+"""The state of an execution: what its journal says, event by event. A run and its resumption share this one reading."""
 
 from __future__ import annotations
 
@@ -78,6 +47,7 @@ class Execution:
     failed: list[FailedTry] = field(default_factory=list)
     out: set[str] = field(default_factory=set)  # models that answer no more
     outages: list[Outage] = field(default_factory=list)
+    released: dict[int, Waiting] = field(default_factory=dict)  # failed calls that were planned again, by query
     engines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     replied: dict[str, Counter[str]] = field(default_factory=dict)  # calls by the name under which a model replied
     details: dict[str, Counter[str]] = field(default_factory=dict)  # parts of the tokens that an engine names
@@ -180,14 +150,15 @@ class Execution:
 
     def _faulted(self, event: Event) -> list[int]:
         call = self.flying.pop(event["call"])
+        cost, lost = 0.0, 0.0
         if event["input_tokens"] is None:
             self.lost_calls += 1
-            self.meter.lose(call.number)
+            lost = self.meter.lose(call.number)
         else:
             cost = self.model_of(call).cost(event["input_tokens"], event["output_tokens"])
             self.meter.settle(call.number, cost)
             self._share(call, cost)
-            self.failed.append(FailedTry(call, cost))
+        self.failed.append(FailedTry(call, cost, lost))
         since = call.since if call.tries else self.meter.of(self.model_of(call)).calls
         call = replace(call, tries=call.tries + 1, why=event["why"], since=since)
         if not event["end"]:
@@ -246,13 +217,20 @@ class Execution:
         self.out.add(event["model"])
         gone = [call for call in self.queue.values() if self.model_of(call).name == event["model"]]
         queries = tuple(query for call in gone for query in call.queries)
-        self.outages.append(Outage(event["model"], event["why"], queries))
+        self.outages.append(Outage(event["model"], event["why"], tuple(gone)))
         for call in gone:
             if event["replan"]:
                 del self.queue[call.number]
             elif not call.blamed:  # the tries that failed were the model's fault
                 self.queue[call.number] = replace(call, tries=0)
         self.unplanned += queries if event["replan"] else ()
+        self._replanned_at = -1
+
+    def _released(self, event: Event) -> None:
+        for number in event["calls"]:
+            call = self.queue.pop(number)
+            self.released |= dict.fromkeys(call.queries, call)
+            self.unplanned += call.queries
         self._replanned_at = -1
 
     def _back(self, event: Event) -> None:
@@ -262,24 +240,27 @@ class Execution:
     def _replanned(self, event: Event) -> None:
         self.queue = {number: call for number, call in self.queue.items() if call.again}
         for column, queries in event["calls"]:
-            self._add(column, tuple(queries), 0)
+            self._add(column, tuple(queries), 0, blamed=any(query in self.released for query in queries))
         self.unplanned = list(event["unplanned"])
         self.replans.append(event)
         self._replanned_at = self._tries
 
     def _finished(self, event: Event) -> list[int]:
-        """End: halves that could not be paid for stay unread, queries without a call unanswered."""
+        """End: what was asked and could not be paid for again stays unread, queries never asked unanswered."""
         self.finished = True
-        over = []
+        asked: list[tuple[int, Waiting]] = [
+            (query, self.released[query]) for query in self.unplanned if query in self.released
+        ]
         for call in self.queue.values():
             if call.again:
-                for query in call.queries:
-                    self.final[query] = (call, None, f"{call.why}, and no budget is left to ask again")
-                    over.append(query)
+                asked += [(query, call) for query in call.queries]
             else:
                 self.unplanned += call.queries
         self.queue.clear()
-        return over + self.unplanned
+        for query, call in asked:
+            self.final[query] = (call, None, f"{call.why}, and no budget is left to ask again")
+        self.unplanned = [query for query in self.unplanned if query not in self.final]
+        return [query for query, _ in asked] + self.unplanned
 
     def read_shares(self) -> FloatArray:
         """Return the share of slots that could be read in calls of each state, near 1 while few are known: (S,)."""
@@ -295,6 +276,11 @@ class Execution:
     def moved(self) -> bool:
         """Whether anything was answered or lost since the rest was planned again, if it ever was."""
         return self._tries != self._replanned_at
+
+    def to_release(self) -> list[int]:
+        """Return the waiting calls that failed and were not planned again for it."""
+        failed = (call for call in self.queue.values() if call.tries)
+        return [call.number for call in failed if self.released.keys().isdisjoint(call.queries)]
 
     def rest(self) -> Iterator[Waiting]:
         """Yield the waiting calls of the plan, without halves and calls that failed."""

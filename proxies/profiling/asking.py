@@ -127,4 +127,4 @@ def _charge(call: ModelCall, answer: ModelAnswer) -> Charge:
     """Return the tokens that a call is charged."""
     least = (0, 0) if answer.error else (least_tokens(call.prompt), least_tokens(answer.text))
     most = byte_bounds([call.prompt])[0] + _TEMPLATE_TOKENS, call.max_tokens
-    return charge(answer.input_tokens, answer.output_tokens, least=least, most=most)
+    return charge(answer.usage, least=least, most=most)
