@@ -5,6 +5,7 @@ from . import solvers as solvers
 from .instances import FAMILIES as FAMILIES
 from .instances import Constraints as Constraints
 from .instances import InputError as InputError
+from .instances import InputWarning as InputWarning
 from .instances import Knapsack as Knapsack
 from .instances import MissingExtraError as MissingExtraError
 from .instances import Model as Model

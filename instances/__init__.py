@@ -2,7 +2,7 @@
 
 from robatch.instances.bundled import BUNDLED, load
 from robatch.instances.constraints import Constraints
-from robatch.instances.errors import InputError, MissingExtraError
+from robatch.instances.errors import InputError, InputWarning, MissingExtraError
 from robatch.instances.families import FAMILIES, generate
 from robatch.instances.knapsack import Knapsack, from_knapsack
 from robatch.instances.model import Model, State
@@ -15,6 +15,7 @@ __all__ = [
     "FAMILIES",
     "Constraints",
     "InputError",
+    "InputWarning",
     "Knapsack",
     "MissingExtraError",
     "Model",

@@ -10,6 +10,10 @@ class InputError(ValueError):
     """Bad input. The message names the offending field, its value and what is allowed."""
 
 
+class InputWarning(UserWarning):
+    """Input that is taken, and that may not mean what its author thinks. The command prints it and goes on."""
+
+
 class MissingExtraError(ImportError):
     """A package that an optional feature needs is not installed. The message names the extra."""
 

@@ -1,15 +1,19 @@
-"""Files are written whole or not at all; what cannot be written raises an `InputError`."""
+"""Files are written whole or not at all, and read as text in UTF-8; what cannot be raises an `InputError`."""
 
 from __future__ import annotations
 
+import codecs
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from robatch.instances.errors import InputError
+from robatch.instances.errors import InputError, first_line, why_unreadable
+
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @contextmanager
@@ -54,3 +58,50 @@ def lock(file: IO[bytes], path: Path, run: str) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(f"{str(path)!r} is being written by another run of {run}") from None
+
+
+def read_text(path: str | os.PathLike[str], what: str) -> str:
+    """Read a text file in UTF-8, or in UTF-16 if it begins with that byte-order mark; the mark itself is dropped.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is not such text. The message says `what` it should have been.
+    """
+    name = os.fspath(path)
+    try:
+        content = Path(path).read_bytes()
+        return content.decode("utf-16" if content.startswith(UTF16) else "utf-8-sig")
+    except OSError as error:
+        why = why_unreadable(error)
+    except UnicodeDecodeError:
+        why = "it is not UTF-8 text"
+    except ValueError as error:  # a path with a null character
+        why = str(error)
+    raise InputError(f"cannot read {what} {name!r}: {why}")
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text in which no object has a key twice.
+
+    Raises
+    ------
+    ValueError
+        If it is not, with the reason in a few words.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        raise ValueError(error.msg if error.lineno == 1 else f"{error.msg} in line {error.lineno}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except ValueError as error:  # a doubled key, or a number of very many digits
+        raise ValueError(first_line(error)) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object")
+    return made

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
-from robatch.instances.errors import InputError
+from robatch.instances.errors import InputError, InputWarning
 from robatch.instances.scalars import batch_sizes, number, whole
 
 MOST = 1e12  # of prices and tokens: what is beyond is a mistake, and its products would overflow
+
+LEAST_SOLD, MOST_SOLD = 1e-4, 1e4  # USD per million tokens: beyond, no model is sold
+
+
+class Priced(Protocol):
+    """What has a name and prices."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+
+    @property
+    def price_in(self) -> float:
+        """USD per million input tokens."""
+
+    @property
+    def price_out(self) -> float:
+        """USD per million output tokens."""
 
 
 class State(NamedTuple):
@@ -71,3 +91,20 @@ class Model:
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
+
+
+def warn_of_units(models: Iterable[Priced], where: str) -> None:
+    """Warn once, with an `InputWarning`, of prices that look like those of another unit; `where` they stand."""
+    prices = [(model.name, field, getattr(model, field)) for model in models for field in ("price_in", "price_out")]
+    found = [(*price, price[2] > MOST_SOLD) for price in prices if price[2] > MOST_SOLD or 0 < price[2] < LEAST_SOLD]
+    if not found:
+        return
+    name, field, price, dear = found[0]
+    unit = "billion tokens, to be divided by 1,000" if dear else "token, to be multiplied by 1,000,000"
+    more = f" (with {len(found) - 1} more prices like it)" if len(found) > 1 else ""
+    warnings.warn(
+        f"{field} of model {name!r} in {where} is {price:g}: prices are USD per million tokens, and this one looks "
+        f"like USD per {unit}{more}",
+        InputWarning,
+        stacklevel=2,
+    )

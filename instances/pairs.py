@@ -11,7 +11,7 @@ import numpy.typing as npt
 from robatch.instances.arrays import BoolArray, IntArray, read_only
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model, State
-from robatch.instances.scalars import whole
+from robatch.instances.scalars import shown, whole
 
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
@@ -30,9 +30,9 @@ class Names:
         if self.places is not None:
             if plain in self.places:
                 return self.places[plain]
-            raise InputError(f"{name} names the query {plain!r}: the problem has no query of that id")
+            raise InputError(f"{name} names the query {shown(plain)}: the problem has no query of that id")
         if isinstance(plain, bool) or not isinstance(plain, int) or not 0 <= plain < self.rows:
-            raise InputError(f"{name} names the query {plain!r}: positions from 0 to {self.rows - 1} are needed")
+            raise InputError(f"{name} names the query {shown(plain)}: positions from 0 to {self.rows - 1} are needed")
         return plain
 
 

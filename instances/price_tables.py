@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,56 @@ import numpy as np
 from robatch.instances.arrays import FloatArray
 from robatch.instances.arrow_tables import Table, table_or_mapping
 from robatch.instances.errors import InputError
-from robatch.instances.model import Model
-from robatch.instances.scalars import number, repeated, whole
+from robatch.instances.model import Model, warn_of_units
+from robatch.instances.number_text import NUMBER, SHARE, SIZE, TOKENS, USD
+from robatch.instances.scalars import number, repeated, shown, whole
 
 OTHERS = "*"  # name of the degradation curve of all models that have none of their own
+_QUANTITIES = {"price_in": USD, "price_out": USD, "shared_tokens": TOKENS, "context_window": NUMBER}
 MOST_NAMED = 5  # models without a price that a message names
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """A price table whose values are read for the models that are wanted, and how messages name it."""
+
+    source: Table | Mapping[Any, Any]
+    name: str
+    models: list[str]
+
+    @classmethod
+    def of(cls, prices: Any) -> Prices:
+        """Take the prices that `price_models` takes."""
+        if isinstance(prices, cls):
+            return prices
+        source, where = table_or_mapping(prices, "the price table")
+        if isinstance(source, Mapping):
+            return cls(source, where, [str(name) for name in source])
+        for column in ("model", "price_in", "price_out"):
+            source.require(column)
+        return cls(source, where, _names(source))
+
+    def rows(self, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Return the fields of each model that is known; what is missing is NaN in tables and absent in objects."""
+        if isinstance(self.source, Mapping):
+            given = {str(name): row for name, row in self.source.items()}
+            return {name: _price_row(given[name], name, self.name) for name in names if name in given}
+        twice = repeated(self.models)
+        if twice is not None:
+            raise InputError(f"{self.name} holds model {twice!r} twice: one row a model is needed")
+        kept = np.isin(self.models, names)
+        found = [model for model, wanted in zip(self.models, kept, strict=True) if wanted]
+        table = self.source.where(kept)
+
+        def row_name(row: int) -> str:
+            return f"the row of model {found[row]!r}"
+
+        columns = {
+            field: table.numbers(field, quantity, row_name, gaps=True).tolist()
+            for field, quantity in _QUANTITIES.items()
+            if table.has(field)
+        }
+        return {name: {field: values[i] for field, values in columns.items()} for i, name in enumerate(found)}
 
 
 def price_models(
@@ -33,9 +80,9 @@ def price_models(
     ----------
     prices
         A table with the columns ``model``, ``price_in``, ``price_out`` (USD per million tokens) and, if
-        wanted, ``shared_tokens`` and ``context_window``; the path of a CSV, Parquet or JSON file with such
-        a table; or a mapping (in a JSON file: an object) from names to these fields, or to
-        (price_in, price_out). Other columns and other models are ignored.
+        wanted, ``shared_tokens`` and ``context_window``; the path of a CSV, Parquet, JSON or JSONL file with such
+        a table; a mapping (in a JSON file: an object) from names to these fields, or to
+        (price_in, price_out); or `Prices`. Other columns and other models are ignored.
     names
         The models wanted, in this order.
     batch_sizes
@@ -47,8 +94,14 @@ def price_models(
     ------
     InputError
         If a model has no price, a value is not allowed, or the file cannot be read.
+
+    Warns
+    -----
+    InputWarning
+        If a price looks like one of another unit.
     """
-    rows, where = _price_rows(prices)
+    given = Prices.of(prices)
+    where, rows = given.name, given.rows(names)
     missing = [name for name in names if name not in rows]
     if missing:
         more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
@@ -58,7 +111,10 @@ def price_models(
         row = {field: value for field, value in rows[name].items() if not _is_missing(value)}
         for field in ("price_in", "price_out"):
             if field not in row:
-                raise InputError(f"{field} of model {name!r} is missing in {where}")
+                fields = ", ".join(map(repr, list(rows[name])[:8])) or "none"
+                raise InputError(
+                    f"{field} of model {name!r} is missing in {where}: the fields of the model are {fields}"
+                )
         shared = row.get("shared_tokens", shared_tokens)
         if shared is None:
             raise InputError(
@@ -67,6 +123,7 @@ def price_models(
             )
         window = _plain(row.get("context_window"))
         models.append(Model(name, row["price_in"], row["price_out"], shared, window, tuple(batch_sizes)))
+    warn_of_units(models, where)
     return models
 
 
@@ -79,26 +136,20 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _price_rows(prices: Any) -> tuple[dict[str, Mapping[str, Any]], str]:
-    """Return the fields of each model by name, and how messages name the source."""
-    source, where = table_or_mapping(prices, "the price table")
-    if isinstance(source, Table):
-        for column in ("model", "price_in", "price_out"):
-            source.column(column)
-        names = _names(source)
-        twice = repeated(names)
-        if twice is not None:
-            raise InputError(f"{where} holds model {twice!r} twice: one row a model is needed")
-        fields = {"price_in", "price_out", "shared_tokens", "context_window"} & set(source.columns)
-        return dict(zip(names, source.data.select(sorted(fields)).to_pylist(), strict=True)), where
-    rows: dict[str, Mapping[str, Any]] = {}
-    for name, row in source.items():
-        if isinstance(row, Sequence) and not isinstance(row, str) and len(row) == 2:
-            row = {"price_in": row[0], "price_out": row[1]}
-        if not isinstance(row, Mapping):
-            raise InputError(f"{where} has {row!r} for model {name!r}: an object with price_in and price_out is needed")
-        rows[str(name)] = row
-    return rows, where
+def _price_row(row: Any, name: str, where: str) -> Mapping[str, Any]:
+    """Return the fields of a model in a mapping; numbers that stand as texts or decimals are read."""
+    if isinstance(row, Sequence) and not isinstance(row, str) and len(row) == 2:
+        row = {"price_in": row[0], "price_out": row[1]}
+    if not isinstance(row, Mapping):
+        needed = "an object with price_in and price_out is needed"
+        raise InputError(f"{where} has {shown(row)} for model {name!r}: {needed}")
+    read = dict(row)
+    for field in _QUANTITIES.keys() & row.keys():
+        if isinstance(row[field], str | Decimal):
+            read[field] = _QUANTITIES[field].read(row[field])
+            if read[field] is None:
+                raise _QUANTITIES[field].complaint(f"{field} of model {name!r} in {where}", row[field])
+    return read
 
 
 def _names(table: Table) -> list[str]:
@@ -148,9 +199,12 @@ def _curves(degradation: Any) -> tuple[dict[str, dict[int, float]], str]:
     source, where = table_or_mapping(degradation, "the degradation table")
     curves: dict[str, dict[int, float]] = {}
     for name, size, value in _points(source, where):
-        if isinstance(size, str) and size.isdecimal():  # keys of JSON objects are strings
+        if isinstance(size, str) and size.isdecimal() and len(size) < 10:  # keys of JSON objects are strings
             size = int(size)
         size = whole(f"batch size of model {name!r} in {where}", _plain(size), 1)
+        if isinstance(value, str | Decimal):
+            read = SHARE.read(value)
+            value = value if read is None else read
         value = number(f"retention of model {name!r} at batch size {size} in {where}", value, 0.0, 1.0)
         curve = curves.setdefault(name, {})
         if size in curve:
@@ -170,11 +224,13 @@ def _curves(degradation: Any) -> tuple[dict[str, dict[int, float]], str]:
 def _points(source: Table | Mapping[Any, Any], where: str) -> list[tuple[str, Any, Any]]:
     """Return (model, batch size, retention) of every point of the degradation curves."""
     if isinstance(source, Table):
-        names, sizes = _names(source), source.numbers("batch_size", 1.0)
-        return list(zip(names, sizes.tolist(), source.numbers("retention", 0.0, 1.0).tolist(), strict=True))
+        names, sizes = _names(source), source.numbers("batch_size", SIZE)
+        return list(zip(names, sizes.tolist(), source.numbers("retention", SHARE).tolist(), strict=True))
     points = []
     for name, curve in source.items():
         if not isinstance(curve, Mapping):
-            raise InputError(f"{where} has {curve!r} for model {name!r}: an object {{batch size: retention}} is needed")
+            raise InputError(
+                f"{where} has {shown(curve)} for model {name!r}: an object {{batch size: retention}} is needed"
+            )
         points += [(str(name), size, value) for size, value in curve.items()]
     return points

@@ -31,12 +31,23 @@ def number(
             plain = math.inf
         if math.isfinite(plain) and least <= plain <= most and not (above and plain == least):
             return plain
-    raise InputError(f"{name} is {value!r}: {needed or finite_range(least, most)} is needed")
+    raise InputError(f"{name} is {shown(value)}: {needed or finite_range(least, most)} is needed")
 
 
 def finite_range(least: float, most: float) -> str:
     """Return how messages name the finite numbers from `least` to `most`."""
     return "a finite number " + (f"from {least:g} to {most:g}" if most < math.inf else f"of at least {least:g}")
+
+
+def shown(value: Any) -> str:
+    """Return a value as messages show it: shortened where it is long."""
+    if isinstance(value, int) and value.bit_length() > 200:
+        return f"a whole number of {value.bit_length()} bits"
+    try:
+        text = repr(value)
+    except ValueError:  # one with a whole number of very many digits within
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def whole(name: str, value: Any, least: int = 0, needed: str = "", most: int = 2**31 - 1) -> int:
@@ -53,7 +64,7 @@ def whole(name: str, value: Any, least: int = 0, needed: str = "", most: int = 2
             return plain
         if plain > most:
             needed = f"a whole number from {least} to {most}"
-    raise InputError(f"{name} is {value!r}: {needed or f'a whole number of at least {least}'} is needed")
+    raise InputError(f"{name} is {shown(value)}: {needed or f'a whole number of at least {least}'} is needed")
 
 
 def batch_sizes(value: Any, owner: str = "") -> tuple[int, ...]:

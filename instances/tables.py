@@ -10,12 +10,21 @@ import numpy.typing as npt
 
 from robatch.instances import checks
 from robatch.instances.arrays import FloatArray
-from robatch.instances.arrow_tables import Table
+from robatch.instances.arrow_tables import LABELS, Table
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
-from robatch.instances.price_tables import price_models, retentions
+from robatch.instances.price_tables import Prices, price_models, retentions
 from robatch.instances.problem import Problem
-from robatch.instances.routing_table import COST_SUFFIX, SCORE_COLUMNS, Options, RoutingTable, long_form, wide_form
+from robatch.instances.routing_table import (
+    COST_SUFFIX,
+    SCORE_COLUMNS,
+    Options,
+    RoutingTable,
+    long_form,
+    mean_filled,
+    wide_form,
+    wide_models,
+)
 
 
 def from_table(  # wide: one parameter for each thing a table may leave open
@@ -30,8 +39,10 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     model: str = "model",
     score: str | None = None,
     group: str | None = None,
-    input_tokens: float | None = None,
-    output_tokens: float | None = None,
+    input_tokens: float | str | None = None,
+    output_tokens: float | str | None = None,
+    duplicates: str = "error",
+    missing: str = "error",
     dtype: npt.DTypeLike = "float64",
 ) -> Problem:
     """Make a problem from a routing table, a price table and a degradation curve per model.
@@ -39,11 +50,13 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     Parameters
     ----------
     table
-        A pandas, polars or pyarrow table, or the path of a CSV, TSV, Parquet or JSON file, in one of two
-        forms. Long: one row for each query and model, with the columns ``query_id`` (or ``query``,
+        A pandas, polars or pyarrow table, or the path of a CSV, TSV, Parquet, JSON or JSONL file, in one of
+        two forms. Long: one row for each query and model, with the columns ``query_id`` (or ``query``,
         ``sample_id``), ``model``, ``correct`` (or ``score``, ``utility``; in [0, 1]), ``input_tokens``,
         ``output_tokens``. Wide, as RouterBench has it: one row for each query; for each model, a column of
-        its name with the score and one named ``<model>|total_cost`` with the USD of a call at batch size 1.
+        its name with the score and one named ``<model>|total_cost`` with the USD of a call at batch size 1;
+        or, without costs, tokens as columns named ``<model>|input_tokens`` and ``<model>|output_tokens``,
+        as one column of each, or as numbers given below. Other columns are not read.
     prices
         USD per million tokens, see `robatch.instances.price_tables.price_models`: a table, a path or
         a mapping from model to ``price_in``, ``price_out`` and optional ``shared_tokens`` and
@@ -56,14 +69,24 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     shared_tokens
         Tokens of the shared prompt, for models of which `prices` does not say it.
     models
-        Only these models of the table, in this order; None for all, in the order of first appearance.
+        Only these models of the table, in this order; None for all, in the order of first appearance. In a
+        wide table without costs, all are the columns that have a price.
     query, model, score
-        Names of these columns, where they are not among the usual ones. `model` and `score` are for the
-        long form.
+        Names of these columns, where they are not among the usual ones; dots lead into nested fields, as in
+        ``usage.score``. `model` and `score` are for the long form.
     group
         Name of a column whose values become the groups of the problem; None for no groups.
     input_tokens, output_tokens
-        Tokens of every query, where the table has no such column. `output_tokens` is for the long form.
+        Tokens of every query, where the table has no such column, or the name of a column that holds them.
+        `output_tokens` is not for wide tables with costs.
+    duplicates
+        What several rows of one query and model mean: ``"mean"`` of their scores, tokens and costs,
+        ``"first"`` of them, or ``"error"``.
+    missing
+        What missing rows, scores, tokens and costs (of calls that failed) mean: ``"drop"`` leaves out the
+        queries that lack any, ``"zero"`` counts a missing score as 0 and takes as missing tokens the mean of
+        the query (input) or of the model (input of queries without any, and output), or ``"error"``.
+        With ``duplicates="mean"``, rows without a score count as 0 or not at all.
     dtype
         float64 or float32.
 
@@ -79,6 +102,11 @@ def from_table(  # wide: one parameter for each thing a table may leave open
         If a file cannot be read, a column, cell or price is missing, a query and model stand there twice,
         or a value is out of range. The message says which and how many.
 
+    Warns
+    -----
+    InputWarning
+        If prices look like those of another unit, and of how much `missing` left out or made up for.
+
     Notes
     -----
     A table has one score for a query and a model, measured at batch size 1. Multiplying it by a curve that
@@ -92,29 +120,40 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     do not.
     """
     kind = checks.floating(dtype)
-    given = Table.of(table, "the routing table")
     chosen = None if models is None else tuple(models)
-    options = Options(query, model, score, group, chosen, input_tokens, output_tokens)
-    if given.data.num_rows == 0:
+    options = Options(query, model, score, group, chosen, input_tokens, output_tokens, duplicates, missing)
+    labels = [column for column in (query, model, group) if column is not None]
+    given = Table.of(table, "the routing table", (*LABELS, *labels))
+    if given.rows == 0:
         raise InputError(f"{given.name} has no rows: at least one query is needed")
-    wide = any(column.endswith(COST_SUFFIX) for column in given.columns)
-    if wide and output_tokens is not None:
-        raise InputError(
-            f"output_tokens is {output_tokens!r}: {given.name} is of the wide form and holds costs instead"
-        )
+    priced = Prices.of(prices)
+    pool: list[Model] = []
+
+    def price(names: list[str]) -> None:  # before any cell is read: what is wrong with prices is known soon
+        pool.extend(price_models(priced, names, batch_sizes, shared_tokens))
+
+    wide = [] if _is_long(given, options) else wide_models(given, options, priced.models)
     if not wide and score is None and not set(SCORE_COLUMNS) & set(given.columns):
         raise InputError(
             f"{given.name} has no column 'correct', 'score' or 'utility' of a long table, and no column that ends in "
-            f"{COST_SUFFIX!r} of a wide one: its columns are {', '.join(map(repr, given.columns[:8]))}"
+            f"{COST_SUFFIX!r} or is named as a priced model of a wide one: its columns are {given.listed()}"
         )
-    read = (wide_form if wide else long_form)(given, options)
-    pool = price_models(prices, read.models, batch_sizes, shared_tokens)
-    outputs = read.output_tokens
-    if outputs is None:
-        outputs = _equivalent_tokens(read, pool, given.name)
+    read = wide_form(given, options, wide, price) if wide else long_form(given, options, price)
+    if read.output_tokens is None:
+        outputs = mean_filled(_equivalent_tokens(read, pool, given.name), 0)
+    else:
+        outputs = _narrow(read.output_tokens)
+    for field, tokens in (("input", read.input_tokens), ("output", outputs)):
+        unknown = np.isnan(tokens).any(axis=0)
+        if unknown.any():
+            name = pool[int(np.argmax(unknown))].name
+            raise InputError(
+                f"{given.name} has {field} tokens or costs of model {name!r} for no query: missing='zero' has nothing "
+                "to go by"
+            )
     return Problem(
         pool,
-        input_tokens=read.input_tokens,
+        input_tokens=_narrow(read.input_tokens),
         output_tokens=outputs,
         base_utility=read.utility.astype(kind, copy=False),
         retention=retentions(degradation, pool).astype(kind, copy=False),
@@ -123,18 +162,31 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     )
 
 
+def _narrow(tokens: FloatArray) -> FloatArray:
+    """Return one column where all tokenizers agree."""
+    return np.ascontiguousarray(tokens[:, :1]) if (tokens == tokens[:, :1]).all() else tokens
+
+
+def _is_long(table: Table, options: Options) -> bool:
+    """Whether a table is of the long form, or of neither form, which the reader of the long one then says."""
+    if any(column.endswith(COST_SUFFIX) for column in table.columns):
+        return False
+    scored = options.score is not None or bool(set(SCORE_COLUMNS) & set(table.columns))
+    return scored and table.has(options.model)
+
+
 def _equivalent_tokens(read: RoutingTable, pool: Sequence[Model], name: str) -> FloatArray:
     """Return the output tokens (N, K) at which a call at batch size 1 costs what the table says."""
     assert read.costs is not None  # the wide form has them
     price_in, price_out, shared = np.array([[m.price_in, m.price_out, m.shared_tokens] for m in pool]).T
     paid = read.costs * 1e6
-    prompt = price_in * (shared + read.input_tokens[:, None])
+    prompt = price_in * (shared + read.input_tokens)
     left = paid - prompt
     left[np.abs(left) <= 1e-9 * paid] = 0.0  # rounding of a call without output
     wrong = (left < 0) | ((left > 0) & (price_out == 0))
     if wrong.any():
         row, column = (int(i) for i in np.argwhere(wrong)[0])
-        query = f"row {row}" if read.query_ids is None else f"query {read.query_ids[row].item()!r}"
+        query = f"row {row + 1}" if read.query_ids is None else f"query {read.query_ids[row].item()!r}"
         where = f"the total cost of {query}, model {pool[column].name!r} in {name} is {read.costs[row, column]:g} USD"
         if left[row, column] < 0:
             raise InputError(
@@ -142,5 +194,5 @@ def _equivalent_tokens(read: RoutingTable, pool: Sequence[Model], name: str) -> 
                 f"its output tokens would be negative (cells like it: {int(wrong.sum())})"
             )
         raise InputError(f"{where}, which its price_out of 0 cannot make: a positive price_out is needed")
-    tokens: FloatArray = np.divide(left, price_out, out=np.zeros_like(left), where=left > 0)
+    tokens: FloatArray = np.divide(left, price_out, out=np.where(np.isnan(left), left, 0.0), where=left > 0)
     return tokens

@@ -7,7 +7,8 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from robatch.instances.errors import InputError, why_unreadable
+from robatch.instances.errors import InputError
+from robatch.instances.files import read_text
 
 Check = tuple[str, Callable[[Any], bool]]
 """What is needed, in words, and whether a value is that."""
@@ -65,14 +66,24 @@ class TomlTable:
 
 def load_toml(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     """Read a TOML file; `what` it is stands in the messages."""
-    name = str(path)
     try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"cannot read the {what} {name!r}: {why_unreadable(error)}") from error
-    except (ValueError, RecursionError) as error:  # a number of very many digits is a plain ValueError
-        raise InputError(f"the {what} {name!r} is not TOML: {error}") from error
+        made = tomllib.loads(read_text(path, f"the {what}"))
+    except InputError:
+        raise
+    except RecursionError:
+        raise InputError(f"the {what} {str(path)!r} is not TOML: it is nested too deeply") from None
+    except ValueError as error:  # a number of very many digits is a plain ValueError
+        raise InputError(f"the {what} {str(path)!r} is not TOML: {error}") from error
+    _check_whole(made, f"the {what} {str(path)!r}")
+    return made
+
+
+def _check_whole(value: Any, where: str) -> None:
+    """Refuse whole numbers so long, as they may be in hexadecimal digits, that no message could show them."""
+    if isinstance(value, int) and value.bit_length() > 10_000:
+        raise InputError(f"{where} has a whole number of {value.bit_length()} bits: TOML's have 64")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_whole(inner, where)
 
 
 def secret_in(table: Mapping[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import click
@@ -37,6 +38,7 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was named."""
+        warnings.showwarning = _show_warning
         try:
             return super().invoke(ctx)
         except click.exceptions.NoArgsIsHelpError:
@@ -59,6 +61,14 @@ class Commands(click.Group):
             if isinstance(error, VerificationError):
                 raise Failed(_one_line(error)) from None
             raise
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Print a warning about the user's input as one line, and others as Python does."""
+    from robatch.instances.errors import InputWarning
+
+    text = " ".join(str(message).split()) if issubclass(category, InputWarning) else None
+    click.echo(f"Warning: {text}" if text else warnings.formatwarning(message, category, *where[:2]).rstrip(), err=True)
 
 
 def _one_line(error: Exception) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robatch.cli.support import FILE, check_file, json_option, output_option, read_problem, show_problem
-from robatch.instances.errors import InputError, why_unreadable
+from robatch.instances.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +41,9 @@ def _limit(name: str, text: str) -> Callable[[Any], Any]:
     "--force", multiple=True, metavar="QUERY,MODEL,B", help="The state that a query must be answered in. Repeatable."
 )
 @click.option(
-    "--conflicts", type=FILE, help="CSV file with a header and two columns: pairs of queries that never share a call."
+    "--conflicts",
+    type=FILE,
+    help="Table with a header and two columns: pairs of queries that never share a call.",
 )
 @click.option("--window-margin", type=float, help="Part of every context window that calls leave free.")
 @output_option("Parquet file to write.", required=True)
@@ -136,27 +136,18 @@ def _candidate(option: str, ids: Labels, text: str) -> tuple[str | int, tuple[st
 
 def _conflicts(task: Problem, path: Path) -> list[tuple[Any, Any]]:
     """Return the conflicts of the problem and those of a file, as pairs of query ids or positions."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-        if "\0" in text:
-            raise ValueError
-        rows = list(csv.reader(io.StringIO(text, newline="")))
-    except OSError as error:
-        raise InputError(f"cannot read the conflicts {str(path)!r}: {why_unreadable(error)}") from None
-    except ValueError:
-        needed = "a CSV file in UTF-8 is needed"
-        raise InputError(f"cannot read the conflicts {str(path)!r}: it is no text file, {needed}") from None
-    except csv.Error as error:
-        raise InputError(f"cannot read the conflicts {str(path)!r}: it is no CSV file ({error})") from None
-    if not rows or len(rows[0]) != 2:
+    from robatch.instances.arrow_tables import Table
+
+    table = Table.of(path, "the conflicts", labels=None)
+    if len(set(table.columns)) != 2:
         raise InputError(f"{str(path)!r} is no table of conflicts: a header and two columns are needed")
     ids = task.query_ids
     known = [] if task.conflicts is None else task.conflicts.tolist()
     pairs = [(i, j) if ids is None else (ids[i], ids[j]) for i, j in known]
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) not in (0, 2):
-            raise InputError(f"line {number} of {str(path)!r} has {len(row)} cells: two are needed")
-        if row:
-            where = f"line {number} of {str(path)!r}"
-            pairs.append((_label(where, "query", ids, row[0]), _label(where, "query", ids, row[1])))
-    return pairs
+    sides = []
+    for column in table.columns:
+        codes, labels = table.codes(column, as_text=True)
+        where = f"column {column!r} of {str(path)!r}"
+        named = [_label(where, "query", ids, label) for label in labels.tolist()]
+        sides.append([named[code] for code in codes.tolist()])
+    return [*pairs, *zip(*sides, strict=True)]

@@ -13,12 +13,26 @@ from robatch.instances.errors import InputError
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
 
+
+class NumberOrColumn(support.ParamType):
+    """A number, or the name of a column."""
+
+    name = "number or column"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a float, or the text."""
+        try:
+            return float(value)
+        except ValueError:
+            return value
+
+
+NUMBER_OR_COLUMN = NumberOrColumn()
+
 table_options = support.add_options(
-    click.option("--prices", type=support.FILE, help="CSV, Parquet or JSON with model, price_in and price_out."),
+    click.option("--prices", type=support.FILE, help="Table with model, price_in and price_out (USD per million)."),
     click.option(
-        "--degradation",
-        type=support.FILE,
-        help="CSV, Parquet or JSON with model (* for all others), batch_size and retention.",
+        "--degradation", type=support.FILE, help="Table with model (* for all others), batch_size and retention."
     ),
     click.option(
         "--shared-tokens",
@@ -29,13 +43,21 @@ table_options = support.add_options(
         "--batch-sizes", type=support.WHOLE_NUMBERS, default="1,2,4,8,16,32", show_default=True, help="Of every model."
     ),
     click.option("--models", type=support.NAMES, help="Only these models of the table."),
-    click.option("--query", help="Column of the query ids; by default query_id or query."),
+    click.option("--query", help="Column of the query ids; query_id or query. Dots lead into nested fields."),
     click.option("--model-column", default="model", show_default=True, help="Column of the models."),
     click.option("--score", help="Column of the scores; by default correct, score or utility."),
     click.option("--group", help="Column whose values never share a call."),
-    click.option("--input-tokens", type=float, help="Input tokens of every query, if no column has them."),
-    click.option("--output-tokens", type=float, help="Output tokens of every query, if no column has them."),
-)
+    click.option("--input-tokens", type=NUMBER_OR_COLUMN, help="Input tokens of every query, or their column."),
+    click.option("--output-tokens", type=NUMBER_OR_COLUMN, help="Output tokens of every query, or their column."),
+    click.option(
+        "--duplicates", type=click.Choice(["mean", "first", "error"]), default="error", show_default=True,
+        help="What several rows of a query and model mean.",
+    ),
+    click.option(
+        "--missing", type=click.Choice(["drop", "zero", "error"]), default="error", show_default=True,
+        help="What missing rows, scores and tokens mean: queries left out, or a score of 0 with mean tokens.",
+    ),
+)  # fmt: skip
 """Adds the options that say what a routing table means."""
 
 
@@ -59,8 +81,8 @@ def import_table(
 ) -> None:
     """Make a problem of a routing table, or of the measurements of `robatch profile`.
 
-    A table is long (a row for each query and model) or wide (a column of scores
-    for each MODEL, and one named MODEL|total_cost in USD).
+    A table is long (a row for each query and model) or wide (a column of scores for each MODEL, and one named
+    MODEL|total_cost in USD, or tokens). It is a CSV, TSV, Parquet, JSON or JSONL file; so are prices and degradation.
     Measurements know their prices and batch sizes: at most --task is needed.
 
     \b

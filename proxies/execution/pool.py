@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from robatch.instances.errors import InputError
+from robatch.instances.model import warn_of_units
 from robatch.proxies.engines.address import MODELS_FOLDER, find_model, is_hub_name, weights_sha256
 from robatch.proxies.engines.engine import Engine, EngineFailure
 from robatch.proxies.engines.model_source import ModelSource, check_text, open_engine
@@ -163,6 +164,7 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[P
             if "sha256" not in row and find_model(values["path"], Path()) is None and is_hub_name(values["path"]):
                 values["sha256"] = None  # the user's choice; what the hub gives is not known before
         changed[which] = pool_model(values)
+    warn_of_units((model for model in changed.values() if model not in pool), f"the pool {name!r}")
     return tuple(changed.values())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robatch.instances.errors import InputError
+from robatch.instances.model import warn_of_units
 from robatch.proxies.engines.address import MODELS_FOLDER, check_base_url, check_no_secret, find_model, is_hub_name
 from robatch.proxies.engines.model_source import TEMPLATE_ARGUMENTS, ModelSource
 from robatch.proxies.profiling.gpu_memory import ModelSize, read_size
@@ -78,6 +79,7 @@ def read_models(
             raise InputError(f"model name {model.name!r} occurs twice: names are unique")
         given = TomlTable(row, where, MODEL_KEYS).get("size", dict, default=None)
         models.append((model, None if given is None else read_size(given, f"{where}size.")))
+    warn_of_units((model for model, _ in models), "[[models]]")
     return tuple(models)
 
 

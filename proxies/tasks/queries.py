@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from decimal import Decimal
 from typing import Any, Literal
 
-from robatch.instances.errors import InputError, why_unreadable
-from robatch.instances.files import write_text
+from robatch.instances.errors import InputError
+from robatch.instances.files import parse_json, read_text, write_text
 from robatch.proxies.tasks import arithmetic, reviews, support
 
 Kind = Literal["choice", "number", "text"]
@@ -123,7 +125,8 @@ class Query:
 def read_queries(path: str | os.PathLike[str]) -> tuple[Query, ...]:
     """Read queries from a JSONL file: one object a line with id, text, answer, kind and (for "choice") choices.
 
-    The text may stand in the field ``question`` instead; a query without ``answer`` (or with null) is ungraded.
+    The text may stand in the field ``question`` instead; a query without ``answer`` (or with null) is ungraded. Ids,
+    answers and choices may be numbers. A JSON list of such objects is read, too.
 
     Raises
     ------
@@ -131,37 +134,38 @@ def read_queries(path: str | os.PathLike[str]) -> tuple[Query, ...]:
         If the file cannot be read, holds no query, an id twice, or a field that is missing, unknown or wrong.
     """
     name = str(path)
-    try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise InputError(f"cannot read the queries {name!r}: {why_unreadable(error)}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"cannot read the queries {name!r}: it is not UTF-8 text") from error
-    except ValueError as error:  # a path with a null character
-        raise InputError(f"cannot read the queries {name!r}: {error}") from error
     queries: list[Query] = []
-    seen: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{name!r}, line {number}"
+    seen: dict[str, str] = {}
+    for place, record in _records(read_text(path, "the queries"), name):
+        where = f"{name!r}, {place}"
         try:
-            query = _query(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise InputError(f"{where}: not a JSON object ({error.msg})") from error
-        except RecursionError as error:
-            raise InputError(f"{where}: not a JSON object (nested too deeply)") from error
+            query = _query(record)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-        except ValueError as error:  # a number of very many digits
-            raise InputError(f"{where}: {error}") from error
         if query.id in seen:
-            raise InputError(f"{where}: id {query.id!r} is already that of line {seen[query.id]}, ids are unique")
-        seen[query.id] = number
+            raise InputError(f"{where}: id {query.id!r} is already that of {seen[query.id]}, ids are unique")
+        seen[query.id] = place
         queries.append(query)
     if not queries:
         raise InputError(f"{name!r} holds no query: at least one line is needed")
     return tuple(queries)
+
+
+def _records(text: str, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield where each record stands, and the record: of the lines that are not blank, or of one list of objects."""
+    if text.lstrip().startswith("["):
+        with suppress(ValueError):
+            rows = parse_json(text)
+            if all(isinstance(row, Mapping) for row in rows):
+                yield from ((f"entry {number}", row) for number, row in enumerate(rows, start=1))
+                return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                record = parse_json(line)
+            except ValueError as error:
+                raise InputError(f"{name!r}, line {number}: not a JSON object ({error})") from None
+            yield f"line {number}", record
 
 
 def write_queries(path: str | os.PathLike[str], queries: Iterable[Query]) -> None:
@@ -230,7 +234,15 @@ def _query(record: Any) -> Query:
     if not isinstance(choices, list):
         raise InputError(f"choices is {choices!r}: a list of texts is needed")
     text = record["question"] if "question" in record else record["text"]
-    return Query(record["id"], text, record.get("answer"), record.get("kind", "choice"), tuple(choices))
+    answer, given = _as_text(record.get("answer")), tuple(map(_as_text, choices))
+    return Query(_as_text(record["id"]), text, answer, record.get("kind", "choice"), given)
+
+
+def _as_text(value: Any) -> Any:
+    """Return a number as the text of its digits, and anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return value
+    return str(int(value)) if value % 1 == 0 else format(Decimal(repr(value)), "f")
 
 
 def _line(query: Query) -> str:

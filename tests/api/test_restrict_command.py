@@ -132,13 +132,13 @@ def test_why_there_is_no_plan():
         (["--window-margin", "1"], "window_margin is 1.0"),
         (["--window-margin", "0.999999"], "fits the context window of no model"),
         (["--conflicts", "none.csv"], "cannot read the conflicts 'none.csv': there is no such file"),
-        (["--conflicts", "nul.csv"], "cannot read the conflicts 'nul.csv': it is no text file"),
-        (["--conflicts", "huge.csv"], "cannot read the conflicts 'huge.csv': it is no CSV file"),
-        (["--conflicts", "empty.csv"], "a header and two columns are needed"),
-        (["--conflicts", "long.csv"], "line 3 of 'long.csv' has 3 cells: two are needed"),
+        (["--conflicts", "nul.csv"], "holds a label with a null character: text is needed"),
+        (["--conflicts", "huge.csv"], "conflicts names the query 'qqqqq"),
+        (["--conflicts", "empty.csv"], "it is not a complete CSV file (Empty CSV file)"),
+        (["--conflicts", "long.csv"], "a row has 3 cells where 2 are needed: 'q0,q1,q2'"),
         (["--conflicts", "self.csv"], "cannot conflict with itself"),
         (["--conflicts", "unknown.csv"], "conflicts names the query 'zz'"),
-        (["--conflicts", "p.parquet"], "cannot read the conflicts 'p.parquet': it is no text file, a CSV file in"),
+        (["--conflicts", "p.parquet"], "'p.parquet' is no table of conflicts: a header and two columns are needed"),
     ],
 )
 def test_bad_input_is_one_sentence_and_no_file(options: Sequence[str], words: str):

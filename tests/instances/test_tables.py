@@ -258,7 +258,11 @@ ERRORS: dict[str, tuple[Any, dict[str, Any], str]] = {
         {},
         "has 1 pairs of query and model more than once, first query 'b', model 'weak'",
     ),
-    "NaN": (changed(LONG, "correct", 2, float("nan")), {}, f"{E} is nan in query 'b', model 'weak'"),
+    "NaN": (
+        changed(LONG, "correct", 2, float("nan")),
+        {},
+        f"{E} is missing in 1 rows, first in query 'b', model 'weak'",
+    ),
     "null": (
         changed(LONG, "correct", 2, None),
         {},
@@ -274,7 +278,11 @@ ERRORS: dict[str, tuple[Any, dict[str, Any], str]] = {
         {},
         "column 'output_tokens' of the routing table is -1 in query 'a'",
     ),
-    "text": (pa.table({**LONG, "correct": ["yes"] * 6}), {}, f"{E} is of type string: numbers are needed"),
+    "text": (
+        pa.table({**LONG, "correct": ["yes"] * 6}),
+        {},
+        f"{E} is 'yes' in query 'a', model 'weak': a finite number from 0 to 1",
+    ),
     "no score": (
         without(LONG, "correct"),
         {},
@@ -292,7 +300,7 @@ ERRORS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "query numbers": (
         pa.table({**LONG, "query_id": [0.5] * 6}),
         {},
-        "of type double: strings or whole numbers",
+        "is 0.5, of type double, in row 1 of 6: strings or whole numbers",
     ),
     "groups": (changed(LONG, "task", 1, "z"), {"group": "task"}, "differs between the rows of query 'b'"),
     "no group": (None, {"group": "tenant"}, "has no column 'tenant'"),
@@ -356,7 +364,7 @@ ERRORS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "wide NaN": (
         changed(WIDE, "weak|total_cost", 1, float("nan")),
         {},
-        "column 'weak|total_cost' of the routing table is nan in query 'b'",
+        "column 'weak|total_cost' of the routing table is missing in 1 rows, first in query 'b'",
     ),
     "wide negative": (
         pa.table(WIDE),
