@@ -230,8 +230,7 @@ class Table:
             return data
         if types.is_floating(data.type):
             values = as_floats(data)
-            wrong = (values % 1 != 0) | (np.abs(values) > _MOST_WHOLE)
-            wrong &= ~np.isnan(values)
+            wrong = ((np.floor(values) != values) | (np.abs(values) > _MOST_WHOLE)) & ~np.isnan(values)
             if wrong.any():
                 row = int(np.argmax(wrong))
                 raise InputError(
@@ -256,7 +255,7 @@ class Table:
             if value is None or (isinstance(value, float) and value != value):
                 made.append(None)
                 continue
-            whole = isinstance(value, Integral | float) and not isinstance(value, bool) and value % 1 == 0
+            whole = isinstance(value, Integral | float) and not isinstance(value, bool) and value == value // 1
             kind = "number" if whole else type(value).__name__
             kinds.setdefault(kind, row)
             made.append(int(value) if whole else str(value))

@@ -80,7 +80,7 @@ def from_table(table: Any, meta: dict[str, Any], name: str) -> Problem:
         return _problem(table, meta, name)
     except InputError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(f"{name} has broken metadata: {error}") from None
 
 

@@ -92,7 +92,7 @@ def _refusing(path: str, what: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as error:
         kind = Path(path).suffix[1:].upper()
         reason = f"it is not a complete {kind} file ({first_line(error)[:200]})"
-        if "invalid UTF8" in reason:
+        if isinstance(error, UnicodeDecodeError) or "invalid UTF8" in reason:
             reason = f"it is not UTF-8 text: save it as {kind} UTF-8"
         raise InputError(f"cannot read {what} {path!r}: {reason}") from None
 
@@ -127,6 +127,7 @@ def _read_csv(path: str, usual: str, labels: Sequence[str] | None) -> Columns:
     header = lines[1] if said and len(lines) > 1 else lines[0]
     delimiter = said[1] if said else max((usual, ",", ";", "\t"), key=lambda mark: len(_cells(header, mark)))
     comma = delimiter != "," and any(map(_DECIMAL_COMMA.search, lines))
+    text = [name for name in _cells(header, delimiter) if labels is None or name.strip() in labels]
     ragged: list[Any] = []
 
     def invalid(row: Any) -> str:
@@ -135,13 +136,12 @@ def _read_csv(path: str, usual: str, labels: Sequence[str] | None) -> Columns:
         ragged.append(row)
         return "error"
 
-    text = [name for name in _cells(header, delimiter) if labels is None or name.strip() in labels]
-    try:
-        table = pc.read_csv(
+    def read(handler: Callable[[Any], str] | None) -> Any:
+        return pc.read_csv(
             path,
-            read_options=pc.ReadOptions(encoding=encoding, skip_rows=1 if said else 0),
+            read_options=pc.ReadOptions(encoding=encoding, skip_rows=1 if said else 0, use_threads=handler is None),
             parse_options=pc.ParseOptions(
-                delimiter=delimiter, newlines_in_values=any('"' in line for line in lines), invalid_row_handler=invalid
+                delimiter=delimiter, newlines_in_values=any('"' in line for line in lines), invalid_row_handler=handler
             ),
             convert_options=pc.ConvertOptions(
                 column_types=dict.fromkeys(text, pa.string()),
@@ -149,12 +149,21 @@ def _read_csv(path: str, usual: str, labels: Sequence[str] | None) -> Columns:
                 decimal_point="," if comma else ".",
             ),
         )
-    except pa.ArrowInvalid:
-        if not ragged:
+
+    try:
+        table = read(None)
+    except pa.ArrowInvalid as error:
+        if "columns, got" not in str(error):
             raise
-        row = ragged[0]
-        counts = f"{row.actual_columns} cells where {row.expected_columns} are needed"
-        raise InputError(f"a row has {counts}: {row.text[:60]!r}") from None
+        Path(path).read_bytes().decode(encoding)  # the handler takes nothing but text
+        try:
+            table = read(invalid)
+        except pa.ArrowInvalid:
+            if not ragged:
+                raise
+            row = ragged[0]
+            counts = f"{row.actual_columns} cells where {row.expected_columns} are needed"
+            raise InputError(f"line {row.number} has {counts}: {row.text[:60]!r}") from None
     _ = table.column_names  # fails where the first line is not text
     return arrow_columns(_without_empty_rows(table), "," if comma else ".", loose=True)
 
@@ -222,7 +231,7 @@ def _read_json_lines(path: str, what: str) -> Columns:
         if start and not start.startswith(UTF16):
             content = pa.memory_map(path).read_buffer()
             content = content.slice(3) if start == b"\xef\xbb\xbf" else content
-            if not _is_deep(np.frombuffer(content, np.uint8)):
+            if _is_safe(np.frombuffer(content, np.uint8)):
                 try:
                     return arrow_columns(pj.read_json(pa.BufferReader(content)))
                 except pa.ArrowException:
@@ -237,15 +246,25 @@ def _read_json_lines(path: str, what: str) -> Columns:
     return records_of(rows, f"{what} {path!r}")
 
 
-def _is_deep(content: npt.NDArray[np.uint8]) -> bool:
-    """Whether a line has so many brackets that they might lie within each other deeper than pyarrow bears."""
+def _is_safe(content: npt.NDArray[np.uint8]) -> bool:
+    """Whether pyarrow bears the lines: it crashes at nulls in place of objects, and at brackets too deep in others."""
+    code = {mark: ord(mark) for mark in "\n\r \tn{[}"}
     before = 0
     for begin in range(0, len(content), _SNIFFED):
         part = content[begin : begin + _SNIFFED]
-        line = np.cumsum(part == ord("\n"), dtype=np.int32)
-        opened = np.bincount(line[(part == ord("{")) | (part == ord("["))], minlength=int(line[-1]) + 1)
+        ends, opens = part == code["\n"], (part == code["{"]) | (part == code["["])
+        opened = np.bincount(np.cumsum(ends, dtype=np.int32)[opens], minlength=int(ends.sum()) + 1)
         opened[0] += before
-        if opened.max() > _MOST_BRACKETS:
-            return True
         before = int(opened[-1])
-    return False
+        starts, closes = (np.flatnonzero(where) + begin + 1 for where in (ends, part == code["}"]))
+        first = content[starts[starts < len(content)]] if begin else content[np.r_[0, starts[starts < len(content)]]]
+        after, second = content[closes[closes < len(content)]], content[closes[closes < len(content) - 1] + 1]
+        blank = np.isin(after[: len(second)], [code[" "], code["\t"]])
+        if (
+            opened.max() > _MOST_BRACKETS
+            or not np.isin(first, [code["{"], code["\n"], code["\r"]]).all()
+            or (after == code["n"]).any()
+            or np.isin(second[blank], [code["n"], code[" "], code["\t"]]).any()
+        ):
+            return False
+    return True

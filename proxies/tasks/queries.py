@@ -240,9 +240,9 @@ def _query(record: Any) -> Query:
 
 def _as_text(value: Any) -> Any:
     """Return a number as the text of its digits, and anything else as it is."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return value
-    return str(int(value)) if value % 1 == 0 else format(Decimal(repr(value)), "f")
+    if isinstance(value, float) and math.isfinite(value):
+        return str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f")
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _line(query: Query) -> str:

@@ -135,7 +135,7 @@ def test_why_there_is_no_plan():
         (["--conflicts", "nul.csv"], "holds a label with a null character: text is needed"),
         (["--conflicts", "huge.csv"], "conflicts names the query 'qqqqq"),
         (["--conflicts", "empty.csv"], "it is not a complete CSV file (Empty CSV file)"),
-        (["--conflicts", "long.csv"], "a row has 3 cells where 2 are needed: 'q0,q1,q2'"),
+        (["--conflicts", "long.csv"], "line 3 has 3 cells where 2 are needed: 'q0,q1,q2'"),
         (["--conflicts", "self.csv"], "cannot conflict with itself"),
         (["--conflicts", "unknown.csv"], "conflicts names the query 'zz'"),
         (["--conflicts", "p.parquet"], "'p.parquet' is no table of conflicts: a header and two columns are needed"),
