@@ -75,6 +75,15 @@ class Journal:
         """Yield what the file holds, as `read_lines` does."""
         return read_lines(self.path)
 
+    def keep(self, lines: int) -> None:
+        """Drop all lines but the first ones."""
+        whole = 0
+        with self.path.open("rb") as file:
+            for _, raw in zip(range(lines), file, strict=False):
+                whole += len(raw)
+        if whole < self._file.seek(0, os.SEEK_END):
+            self._file.truncate(whole)
+
     def close(self) -> None:
         """Wait for the disk, close the file and let others write it."""
         with contextlib.suppress(OSError):  # on a full disk; append has said so

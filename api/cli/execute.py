@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from robatch.cli.tables import show_facts, show_table, shown, with_interval
 
 if TYPE_CHECKING:
     from robatch.proxies.engines.waits import Wait
+    from robatch.proxies.execution.outlook import Outlook
     from robatch.proxies.execution.plan import RoutedPlan
     from robatch.proxies.execution.report import ExecutionReport
 
@@ -21,9 +24,9 @@ if TYPE_CHECKING:
     OnWait = Callable[[Wait], None]
 
 
-def _finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
+def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
     """Refuse nan and inf, which a range lets pass."""
-    if not math.isfinite(value):
+    if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a finite number.", context, parameter)
     return value
 
@@ -57,12 +60,32 @@ MOST_REASONS = 5  # why queries are unread, the most frequent ones
     help="The most seconds of a wait that a server asks for (Retry-After).",
 )
 @click.option(
+    "--budget",
+    type=click.FloatRange(0),
+    callback=_finite,
+    help="USD instead of the plan's; a run that ended takes more.",
+)
+@click.option(
     "--overrun",
     type=click.FloatRange(0),
     callback=_finite,
     default=0.0,
     show_default=True,
     help="USD by which the budget may be exceeded at worst, to have the last calls answered.",
+)
+@click.option(
+    "--lost",
+    type=click.Choice(["worst", "expected"]),
+    default="worst",
+    show_default=True,
+    help="What a try whose bill is not known is charged: the most that it may bill, or what is expected of it, "
+    "which is nothing where the server answered with an error such as 429 or 503.",
+)
+@click.option(
+    "--max-loss",
+    type=click.FloatRange(0, 1),
+    callback=_finite,
+    help="Part of the predicted utility, such as 0.1, beyond which planning again asks, or stops if nobody is there.",
 )
 @click.option(
     "--api-key-env",
@@ -82,7 +105,10 @@ def execute(  # wide: one parameter per option
     concurrency: int,
     timeout: float,
     max_wait: float,
+    budget: float | None,
     overrun: float,
+    lost: str,
+    max_loss: float | None,
     api_key_env: tuple[str, ...],
     grader: str | None,
     dry_run: bool,
@@ -90,11 +116,12 @@ def execute(  # wide: one parameter per option
 ) -> None:
     """Answer the queries of PLAN, made by `robatch route`, within its budget.
 
-    Answers are written as they come; a run that was ended goes on when it is started again. The report, predicted
-    against actual utility and planned against billed cost, is written to OUTPUT.report.json. The exit code is 0 when
-    all queries were sent within the budget (and --overrun), 1 when it did not suffice, or the bill and what lost tries
-    may have cost exceed it.
+    Answers are written as they come; a run that was ended goes on when it is started again, and one that came to its
+    end goes on when it is given a larger --overrun or --budget. The report, predicted against actual utility and
+    planned against billed cost, is written to OUTPUT.report.json. The exit code is 0 when all queries were sent within
+    the budget (and --overrun), 1 when it did not suffice, or the bill and what lost tries may have cost exceed it.
     """
+    from robatch.proxies.execution.outlook import TooMuchLoss
     from robatch.proxies.execution.plan import RoutedPlan
     from robatch.proxies.execution.preview import dry_run as preview
     from robatch.proxies.execution.run import execute as run
@@ -109,10 +136,12 @@ def execute(  # wide: one parameter per option
     if dry_run:
         _show_dry_run(routed, preview(routed, target, key_variables=api_key_env, grader=grader), as_json)
         return
-    with keep_answers():
+    with keep_answers(), _failing(TooMuchLoss):
         made = _with_progress(routed, lambda tell, waits: run(
-            routed, target, concurrency=concurrency, timeout=timeout, overrun=overrun, key_variables=api_key_env,
-            grader=grader, on_answers=tell, max_wait=max_wait, on_wait=waits,
+            routed, target, concurrency=concurrency, timeout=timeout, budget=budget, overrun=overrun,
+            lost=lost,  # type: ignore[arg-type]
+            max_loss=max_loss, key_variables=api_key_env, grader=grader, on_answers=tell, max_wait=max_wait,
+            on_wait=waits, on_loss=_ask, on_note=lambda note: click.echo(note, err=True),
         ))  # fmt: skip
     if as_json:
         print_json({"path": str(target), **made.to_dict()})
@@ -126,8 +155,27 @@ def execute(  # wide: one parameter per option
     if not made.complete:
         raise click.ClickException(
             f"{made.unanswered} of {made.queries} queries were not sent: {made.left:.4g} USD are left, and a call for "
-            "them may cost more; --overrun lets it"
+            "them may cost more; a rerun with a larger --overrun or --budget sends them"
         )
+
+
+@contextmanager
+def _failing(kind: type[Exception]) -> Iterator[None]:
+    """Let an error of a kind end the command with exit code 1: no input was wrong."""
+    try:
+        yield
+    except kind as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _ask(seen: Outlook) -> bool:
+    """Ask whether to go on though more of the predicted utility is lost than --max-loss allows."""
+    if not sys.stdin.isatty():
+        return False
+    words = (
+        f"As it must be executed, the plan is worth {seen.utility:.6g} of {seen.planned:.6g} ({seen.moves()}). Go on?"
+    )
+    return click.confirm(words, err=True)
 
 
 def _with_progress(
@@ -176,7 +224,10 @@ def _show(made: ExecutionReport) -> None:
         ("billed", f"{made.billed:.6g} USD of {made.budget:.6g}, planned {made.planned:.6g}"),
     ]
     if made.lost_calls:
-        facts.append(("lost", f"{made.lost_calls} tries whose bill is not known: {made.lost:.6g} USD at worst"))
+        charged = "" if made.lost == made.lost_worst else f", charged {made.lost:.6g} as expected (--lost)"
+        facts.append(
+            ("lost", f"{made.lost_calls} tries whose bill is not known: {made.lost_worst:.6g} USD at worst{charged}")
+        )
     if made.over_budget:
         facts.append(("over budget", f"{made.over_budget:.4g} USD of {made.overrun:.4g} allowed"))
     for name, count in made.uncounted.items():
@@ -199,7 +250,10 @@ def _show(made: ExecutionReport) -> None:
     facts.append(("amortized", f"{made.amortized:.6g} USD, from which the bill differs by"))
     for name, usd in made.difference.items():
         facts.append((f"  {name.replace('_', ' ')}", f"{0.0 if abs(usd) < ROUNDING else usd:+.4g} USD"))
-    facts.append(("predicted utility", with_interval(made.predicted, ".4g")))
+    facts.append(("planned utility", with_interval(made.predicted, ".4g")))
+    moves = made.executed.moves()
+    if moves:
+        facts.append(("as executed", f"{with_interval(made.executed.to_dict(), '.4g')}: {moves}"))
     if made.actual is not None:
         graded = f"{made.actual:.6g} over {made.graded} graded, {shown(made.predicted_graded)} predicted"
         facts.append(("actual utility", graded))

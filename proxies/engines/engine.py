@@ -90,6 +90,8 @@ class ModelAnswer:
         None, or why there was no answer.
     retries
         How often the call was sent again before it was answered.
+    refused
+        Whether the server answered with an error before any output, as a status of 429 or 503 does.
     fault
         Of an error that may be the server's and not the call's: whether the call was refused or may pass. None where
         it is surely the call's own.
@@ -115,6 +117,7 @@ class ModelAnswer:
     model: str | None = None
     before: tuple[int, int] = (0, 0)
     total_tokens: int | None = None
+    refused: bool = False
 
     @property
     def usage(self) -> Usage:

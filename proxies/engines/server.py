@@ -240,7 +240,8 @@ class ServerEngine:
         usage = reply.usage
         tokens_in, tokens_out = (None if unknown else count or 0 for count in (usage.input_tokens, usage.output_tokens))
         return ModelAnswer(
-            "", tokens_in, tokens_out, 0.0, "error", why, retries, failure.fault, usage.details, reply.model, spent
+            "", tokens_in, tokens_out, 0.0, "error", why, retries, failure.fault, usage.details, reply.model, spent,
+            refused=failure.status is not None and failure.status != 408,
         )  # fmt: skip
 
     async def _send(self, client: Any, call: ModelCall) -> Any:

@@ -59,6 +59,8 @@ class Failure:
         Whether the try may be billed though no tokens were counted.
     headers
         Of the reply, for the wait that it asks for.
+    status
+        By which a server said that it failed.
     """
 
     why: str
@@ -66,6 +68,7 @@ class Failure:
     passes: bool = False
     billed: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
+    status: int | None = None
 
     @property
     def fault(self) -> Fault | None:
@@ -121,7 +124,7 @@ class ServerFailures:
             billed = status in _MAY_BE_BILLED or status >= 500
             asked = asked_wait(headers)
             asks = "" if asked is None else f", and asks to be called again after {asked:.3g} s"
-            return Failure(f"failed with status {status}{words}{asks}", "passing", True, billed, headers)
+            return Failure(f"failed with status {status}{words}{asks}", "passing", True, billed, headers, status)
         if 400 <= status < 500:
             return Failure(f"refused the call with status {status}{words}", "call")
         return Failure(f"answered with status {status}{words}", "passing", True, True, headers)

@@ -29,8 +29,12 @@ Events, each a line of the journal:
     Calls that failed and that no budget is left for: their queries are planned again, once.
 ``replanned``
     The calls that take the place of all that were waiting, and the queries that no budget is left for.
+``limits``
+    Budget, overrun, and what lost tries are charged from here on, where a run is given others than the one before.
 ``finished``
     Nothing is left that could be sent.
+``continued``
+    A later run may spend more: what was not sent waits again.
 """
 
 from __future__ import annotations

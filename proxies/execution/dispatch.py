@@ -57,6 +57,10 @@ class Dispatcher:
         message = model_call(self.routed.template, batch, allowed, chat=model.chat, structured=model.structured)
         return Ready(call, message, worst, bound_in, self._bounds.least_of_call(self.model_of(call), call.queries))
 
+    def worst(self, call: Waiting) -> float:
+        """Return the USD that a call cannot exceed."""
+        return self._worst(call)[0]
+
     def _worst(self, call: Waiting) -> tuple[float, int, int]:
         """Return the USD that a call cannot exceed, the bound on its input tokens and the output tokens allowed it.
 
@@ -70,7 +74,7 @@ class Dispatcher:
             expected_in, expected_out = self.state.expected(call)
             foreseen = min(bound_in, math.ceil(expected_in * tokens.most_in * WINDOW_MARGIN))
             allowed = min(allowed, max(math.ceil(expected_out), model.context_window - foreseen, 1))
-        return model.cost(bound_in, allowed), bound_in, allowed
+        return model.cost(bound_in, math.ceil(allowed * tokens.most_out)), bound_in, allowed
 
     def wave(self, model: int, most: int, again: bool = False) -> list[Ready]:
         """Return waiting calls of a model whose worst cases fit the money left together; with `again`, failed ones.
@@ -85,7 +89,7 @@ class Dispatcher:
         known = self.state.meter.of(self.routed.pool[model]).calls
         calls.sort(key=lambda call: len(call.queries), reverse=known > 0)
         most = min(most, max(1, 2 * known))
-        slack, chosen = self.state.meter.slack, list[Ready]()
+        slack, chosen = max(0.0, self.state.meter.slack), list[Ready]()  # what is free is sent whatever was spent
         for call in calls:
             if len(chosen) == most:
                 break
@@ -100,14 +104,7 @@ class Dispatcher:
         state = self.state
         if not state.done or not state.moved or all(call.again for call in state.queue.values()):
             return False
-        return sum(map(self._expected_cost, state.queue.values())) > state.meter.left * MAX_DRIFT
-
-    def _expected_cost(self, call: Waiting) -> float:
-        """Return the USD of a call at the tokens that the model's calls really take."""
-        model = self.routed.pool[self.model_of(call)]
-        tokens = self.state.meter.of(model)
-        expected_in, expected_out = self.state.expected(call)
-        return model.cost(expected_in * tokens.ratio_in, expected_out * tokens.ratio_out)
+        return sum(map(state.expected_cost, state.queue.values())) > max(0.0, state.meter.left) * MAX_DRIFT
 
     def replan(self) -> dict[str, Any]:
         """Plan all queries without an answer or a call in flight again, with the money left: an event.
@@ -146,7 +143,7 @@ class Dispatcher:
         """Choose states within the budget; where it does not pay for all, within what it may be exceeded by too."""
         meter, seed = self.state.meter, self.routed.settings.get("seed", 0)
         halves = [call for call in self.state.queue.values() if call.again and self._worst(call)[0] <= meter.slack]
-        taken = sum(map(self._expected_cost, halves))
+        taken = sum(map(self.state.expected_cost, halves))
         kept, columns = affordable(problem, max(0.0, meter.left - taken), seed)
         if len(kept) < problem.n_queries and meter.overrun:
             kept, columns = affordable(problem, max(0.0, meter.slack - taken), seed)
@@ -154,7 +151,7 @@ class Dispatcher:
 
     def _fits(self, rows: IntArray) -> BoolArray:
         """Tell where a full call of queries like each one fits the money left at worst: (n, S)."""
-        problem, slack = self.routed.problem, self.state.meter.slack
+        problem, slack = self.routed.problem, max(0.0, self.state.meter.slack)
         fits = problem.take(rows).allowed() if len(rows) else np.zeros((0, problem.n_states), dtype=np.bool_)
         for column, (position, size) in enumerate(zip(problem.state_model, problem.state_batch_size, strict=True)):
             model = self.routed.pool[int(position)]
@@ -163,7 +160,7 @@ class Dispatcher:
                 continue
             shared, slots = self._bounds.of_parts(int(position))
             most = shared + self.state.meter.of(model).beyond + slots[rows] * int(size)
-            output = self.routed.max_output_tokens * int(size)
+            output = self.routed.max_output_tokens * int(size) * self.state.meter.of(model).most_out
             fits[:, column] &= (model.price_in * most + model.price_out * output) * 1e-6 <= slack
         return fits
 
@@ -207,7 +204,7 @@ def affordable(problem: Problem, budget: float, seed: int = 0) -> tuple[Any, Any
     costs += problem.call_price[cheapest] / problem.state_batch_size[cheapest]
     order = np.argsort(costs, kind="stable")
     count = int(np.searchsorted(np.cumsum(costs[order]), budget * (1 + 1e-12), side="right"))
-    while count > 0 and budget > 0:
+    while count > 0:
         kept = np.sort(order[:count])
         plan = solve(problem.take(kept), budget, "greedy", "realized", seed=seed)
         if plan.assignment is not None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from robatch.proxies.execution.pool import PoolModel
+
+Charge = Literal["worst", "expected"]
+"""What tries are charged whose bill is not known."""
 
 PRIOR_CALLS = 2.0  # average calls that count as predicted, so that a first call does not overturn the plan
 
@@ -20,6 +24,7 @@ class Tokens:
     actual_out: int = 0
     most_in: float = 1.0  # the greatest ratio of actual to predicted input tokens of a single call, at least 1
     uncounted: int = 0  # of the answered calls, those whose tokens the engine did not count, or not possibly so
+    most_out: float = 1.0  # the greatest ratio of a call's output tokens to those it was allowed, at least 1
     beyond: int = 0  # input tokens by which a call exceeded its bound: the model's template, not measured, adds these
 
     def add(self, expected_in: float, expected_out: float, actual_in: int, actual_out: int) -> None:
@@ -54,8 +59,13 @@ class Meter:
 
     Attributes
     ----------
-    lost
-        USD, at their bound, of tries whose bill is not known: in flight when a run was ended, timed out, broken off.
+    allowed
+        USD that any run of this execution was allowed to spend at worst.
+    charge
+        What a try whose bill is not known is charged: ``"worst"``, its bound; ``"expected"``, what calls of its model
+        are expected to cost, and nothing where the server answered with an error.
+    lost, lost_worst
+        USD that such tries were charged, and their bounds: in flight when a run was ended, timed out, broken off.
     reserved
         USD that each call in flight cannot exceed, by its number.
     """
@@ -63,7 +73,10 @@ class Meter:
     budget: float  # USD
     overrun: float = 0.0  # USD by which the budget may be exceeded at worst
     spent: float = 0.0  # USD of answered calls, by the engines' token counts
+    charge: Charge = "worst"
+    allowed: float = 0.0
     lost: float = 0.0
+    lost_worst: float = 0.0
     reserved: dict[int, float] = field(default_factory=dict)
     tokens: dict[str, Tokens] = field(default_factory=dict)  # actual against predicted tokens by model name
 
@@ -86,10 +99,17 @@ class Meter:
         self.reserved.pop(call, None)
         self.spent += cost
 
-    def lose(self, call: int) -> float:
-        """Charge a call in flight at its bound, as it may be billed and no count came; return these USD."""
-        charged = self.reserved.pop(call)
+    def limit(self, budget: float, overrun: float, charge: Charge) -> None:
+        """Set what may be spent from now on, and what lost tries are charged."""
+        self.budget, self.overrun, self.charge = budget, overrun, charge
+        self.allowed = max(self.allowed, budget + overrun)
+
+    def lose(self, call: int, expected: float) -> float:
+        """Charge a call in flight that may be billed and gave no count, of which so many USD are expected."""
+        worst = self.reserved.pop(call)
+        charged = worst if self.charge == "worst" else min(expected, worst)
         self.lost += charged
+        self.lost_worst += worst
         return charged
 
     def release(self) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.proxies.execution.calls import Outage
+from robatch.proxies.execution.outlook import Outlook, outlook
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.tasks.grading import Grader
@@ -31,12 +32,14 @@ class ExecutionReport:
     calls, retries, splits, replans
         Calls answered; tries repeated by the engine; calls that were halves of others; plannings of the rest.
     budget, overrun
-        USD, and USD by which it was allowed to be exceeded at worst.
+        USD, and USD by which it was allowed to be exceeded at worst, in the last run that could send anything.
+    allowed
+        USD that any of the runs was allowed to spend at worst.
     billed, lost, reserved
-        USD: the bill by the engines' token counts; what tries cannot exceed whose bill is not known (in flight when a
+        USD: the bill by the engines' token counts; what tries were charged whose bill is not known (in flight when a
         run was ended, timed out, broken off); what is set aside for calls in flight, 0 at the end.
-    lost_calls
-        How many tries `lost` counts.
+    lost_calls, lost_worst
+        How many tries `lost` counts, and the USD that they cannot exceed.
     left, over_budget
         USD of the budget that are neither billed, lost nor reserved; USD by which these exceed it. One of the two is 0.
     planned
@@ -50,6 +53,8 @@ class ExecutionReport:
         USD, amortized, as planned.
     predicted, actual
         Utility of the plan: ``utility``, ``low``, ``high`` as predicted at first; the sum of the graded scores.
+    executed
+        What was executed is predicted to be worth, and how many queries were asked otherwise than planned.
     graded
         Queries whose true answer is known; `predicted_graded` is what the plan that was sent in the end predicts for
         these, lower bounds if it was made on such.
@@ -88,16 +93,19 @@ class ExecutionReport:
     replans: int
     budget: float
     overrun: float
+    allowed: float
     billed: float
     lost: float
     reserved: float
     lost_calls: int
+    lost_worst: float
     left: float
     over_budget: float
     planned: float
     amortized: float
     difference: Mapping[str, float]
     predicted: Mapping[str, float | None]
+    executed: Outlook
     graded: int
     predicted_graded: float | None
     actual: float | None
@@ -114,7 +122,7 @@ class ExecutionReport:
     @property
     def kept(self) -> bool:
         """Whether the budget, and what it was allowed to be exceeded by, was kept."""
-        return self.over_budget <= self.overrun
+        return self.billed + self.lost + self.reserved <= self.allowed * (1 + ROUNDING)
 
     @property
     def complete(self) -> bool:
@@ -141,7 +149,7 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
     actual = sum(scores.values()) if scores else None
     whole = len(scores) == len(queries)
     low, high = routed.predicted.get("low"), routed.predicted.get("high")
-    left = state.meter.left if abs(state.meter.left) > ROUNDING * plan.budget else 0.0
+    left = state.meter.left if abs(state.meter.left) > ROUNDING * state.meter.budget else 0.0
     answered = sum(answer is not None for _, answer, _ in state.final.values())
     return ExecutionReport(
         queries=len(queries),
@@ -152,18 +160,21 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
         retries=sum(entry.retries for entry in state.done.values()),
         splits=sum(entry.call.depth > 0 for entry in state.done.values()),
         replans=len(state.replans),
-        budget=plan.budget,
+        budget=state.meter.budget,
         overrun=state.meter.overrun,
+        allowed=state.meter.allowed,
         billed=state.meter.spent,
         lost=state.meter.lost,
         reserved=sum(state.meter.reserved.values()),
         lost_calls=state.lost_calls,
+        lost_worst=state.meter.lost_worst,
         left=max(0.0, left),
         over_budget=max(0.0, -left),
         planned=routed.planned_cost,
         amortized=plan.amortized_cost,
         difference=_difference(routed, state),
         predicted=dict(routed.predicted),
+        executed=outlook(routed, state.states()),
         graded=len(scores),
         predicted_graded=sum(expected.get(i, 0.0) for i in scores) if scores else None,
         actual=actual,

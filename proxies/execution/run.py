@@ -7,11 +7,14 @@ import os
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
 from robatch.instances.scalars import number, whole
 from robatch.proxies.engines.waits import MAX_WAIT, Wait
+from robatch.proxies.execution.meter import Charge
+from robatch.proxies.execution.outlook import Outlook
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.report import ExecutionReport, report
 from robatch.proxies.execution.session import Sending, Session
@@ -38,12 +41,17 @@ def execute(  # wide: one parameter for each option
     *,
     concurrency: int = 8,
     timeout: float = 120.0,
+    budget: float | None = None,
     overrun: float = 0.0,
+    lost: Charge = "worst",
+    max_loss: float | None = None,
     key_variables: Collection[str] = (),
     grader: str | None = None,
     on_answers: Callable[[int, float], None] | None = None,
     max_wait: float = MAX_WAIT,
     on_wait: Callable[[Wait], None] | None = None,
+    on_loss: Callable[[Outlook], bool] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> ExecutionReport:
     """Send a plan's calls to its models, within its budget, and write the answers as they come.
 
@@ -59,8 +67,17 @@ def execute(  # wide: one parameter for each option
         The JSONL file of the answers.
     concurrency, timeout
         Calls in flight at a server, and seconds until a try is given up.
+    budget
+        USD, 0 too; None for that of the run before, at first the plan's. A run that ended goes on where this, or
+        `overrun`, is larger than it was then.
     overrun
         USD by which the budget may be exceeded at worst, for those who would rather have the last calls answered.
+    lost
+        What a try whose bill is not known is charged. ``"worst"``: its bound, so that the budget holds whatever is
+        billed. ``"expected"``: what a call like it is expected to cost, and nothing where the server answered with an
+        error (such as 429 or 503), for which hardly anybody bills; then the budget holds on the mean.
+    max_loss
+        Part of the predicted utility, from 0 to 1, that may be lost by planning again; None for any.
     key_variables
         Environment variables whose value may be sent to the plan's servers as a key: a plan may come from somebody
         else. ``OPENAI_API_KEY`` need not be named for api.openai.com, this machine, or a server that the file of
@@ -74,13 +91,17 @@ def execute(  # wide: one parameter for each option
         The most seconds of a wait that a server asks for (``Retry-After``).
     on_wait
         Called with every wait, maybe in another thread.
+    on_loss
+        Asked whether to go on where more than `max_loss` would be lost; without it, the run stops.
+    on_note
+        Called with a sentence on what is about to be sent, where an ended run goes on.
 
     Raises
     ------
     InputError
         If an argument is not allowed, the queries were changed, the grader cannot be had, the plan asks for what the
         user did not name, a model cannot be reached, or `output` belongs to another plan or a run in progress. What
-        was answered is kept.
+        was answered is kept. `TooMuchLoss`, a kind of it, where the run stops for `max_loss`.
 
     Notes
     -----
@@ -96,6 +117,12 @@ def execute(  # wide: one parameter for each option
     """
     number("timeout", timeout, needed="a finite number above 0", above=True)
     number("overrun", overrun)
+    if budget is not None:
+        budget = number("budget", budget, needed="a finite number of USD of at least 0")
+    if max_loss is not None:
+        number("max_loss", max_loss, most=1.0)
+    if lost not in get_args(Charge):
+        raise InputError(f"lost is {lost!r}: 'worst' or 'expected' is needed")
     number("max_wait", max_wait)
     whole("concurrency", concurrency, 1)
     routed, queries, grade = prepare(plan, output, key_variables, grader)
@@ -105,8 +132,10 @@ def execute(  # wide: one parameter for each option
         stack.callback(journal.close)
         answers = Journal(target, '{"id": ')
         stack.callback(answers.close)
-        state = Execution.begin(routed, float(overrun))
-        sending = Sending(concurrency, timeout, max_wait, on_wait)
+        state = Execution.begin(routed)
+        sending = Sending(
+            budget, float(overrun), lost, concurrency, timeout, max_wait, on_wait, max_loss, on_loss, on_note
+        )
         session = Session(state, queries, journal, answers, sending, on_answers)
         session.resume()
         try:

@@ -15,6 +15,8 @@ from robatch.proxies.engines.usage import charge
 from robatch.proxies.engines.waits import MAX_WAIT, Wait
 from robatch.proxies.execution.calls import Event, Waiting
 from robatch.proxies.execution.dispatch import Dispatcher, Ready
+from robatch.proxies.execution.meter import Charge
+from robatch.proxies.execution.outlook import Outlook, TooMuchLoss, outlook
 from robatch.proxies.execution.state import JOURNAL_VERSION, Execution
 from robatch.proxies.journal import Journal
 from robatch.proxies.tasks.queries import Query
@@ -32,12 +34,18 @@ FIRST_WAIT = 0.5
 
 @dataclass(frozen=True)
 class Sending:
-    """How calls are sent: as `execute` takes it."""
+    """How calls are sent and charged: as `execute` takes it."""
 
+    budget: float | None = None
+    overrun: float = 0.0
+    lost: Charge = "worst"
     concurrency: int = 8
     timeout: float = 120.0
     max_wait: float = MAX_WAIT
     on_wait: Callable[[Wait], None] | None = None
+    max_loss: float | None = None
+    on_loss: Callable[[Outlook], bool] | None = None
+    on_note: Callable[[str], None] | None = None
 
 
 class Session:
@@ -61,6 +69,7 @@ class Session:
         self.dry = 0  # waves of the open model that failed since its last answer
         self.failing: set[int] = set()  # calls that failed since then, and not provably by their own fault
         self.given_up: dict[str, str] = {}  # why, by model
+        self.accepted = sending.max_loss  # part of the predicted utility that may be lost; None for any
 
     def resume(self) -> None:
         """Take in what an earlier run recorded, and add the answers that it did not come to write."""
@@ -68,13 +77,66 @@ class Session:
         if over is None:
             begin = {"event": "begin", "version": JOURNAL_VERSION, "plan": self.routed.sha256}
             self.journal.append([begin | {"budget": self.routed.plan.budget}])
-        written = {line.get("id") for line in self.answers.lines()}
-        self._write([query for query in over or () if self.queries[query].id not in written])
+        self._set_limits()
         if self.state.flying:
             self._record({"event": "lost"})
+        continues = self.state.extended
+        if continues:
+            self._record({"event": "continued"})
+            over = [query for query in over or () if query in self.state.final]
+        self._restore(over or ())
+        if continues:
+            self._replan()
+            self._tell_rest()
         if self.state.out and not self.state.finished:
             self._record({"event": "back"})
-            self._record(self.dispatcher.replan())
+            self._replan()
+
+    def _set_limits(self) -> None:
+        """Write down what this run may spend and how it charges, where that is not as before."""
+        meter, given = self.state.meter, self.sending
+        budget = meter.budget if given.budget is None else given.budget
+        changed = (budget, given.overrun, given.lost) != (meter.budget, meter.overrun, meter.charge)
+        more = budget + given.overrun > meter.budget + meter.overrun
+        if changed and (more or not self.state.finished):  # after the end nothing else matters
+            self._record({"event": "limits", "budget": budget, "overrun": given.overrun, "lost": given.lost})
+
+    def _replan(self) -> None:
+        """Plan the rest again, if that does not lose more of what was predicted than is allowed."""
+        event, allowed = self.dispatcher.replan(), self.accepted
+        if allowed is not None:
+            seen = outlook(self.routed, self.state.states(event))
+            if seen.loss > allowed:
+                if self.sending.on_loss is None or not self.sending.on_loss(seen):
+                    raise TooMuchLoss(
+                        f"the plan was predicted {seen.planned:.6g}, and would be worth {seen.utility:.6g} as it must "
+                        f"be executed, {seen.loss:.1%} less ({seen.moves()}), where {self.sending.max_loss:.1%} are "
+                        "allowed: nothing more was sent; a rerun with more of --max-loss, --budget or --overrun goes on"
+                    )
+                self.accepted = 2.0 * seen.loss
+        self._record(event)
+
+    def _tell_rest(self) -> None:
+        """Tell a person what is left of a run that had ended, and what it may cost."""
+        if self.sending.on_note is not None:
+            calls = self.state.queue.values()
+            left = sum(len(call.queries) for call in calls) + len(self.state.unplanned)
+            worst = min(sum(map(self.dispatcher.worst, calls)), max(0.0, self.state.meter.slack))
+            sent = f"sending {'them' if not self.state.unplanned else 'what can be paid'}, at most {worst:.4g} USD"
+            self.sending.on_note(
+                f"{left} {'query' if left == 1 else 'queries'} left; {sent if calls else 'no call fits'}"
+            )
+
+    def _restore(self, over: Sequence[int]) -> None:
+        """Let the answers' file hold what the journal says: its lines are kept up to the first that differs."""
+        kept = 0
+        for line, query in zip(self.answers.lines(), over, strict=False):
+            answered = query in self.state.final
+            if line.get("id") != self.queries[query].id or answered == (line.get("status") == "unanswered"):
+                break
+            kept += 1
+        self.answers.keep(kept)
+        self._write(over[kept:])
 
     def drain(self) -> None:
         """Send calls until nothing is left that the budget pays for; those that failed go after all others."""
@@ -82,11 +144,11 @@ class Session:
             while not self.state.finished:
                 waits = self.state.unplanned or any(True for _ in self.state.rest())
                 if self.dispatcher.exceeds():
-                    self._record(self.dispatcher.replan())
+                    self._replan()
                 elif self._send_next():
                     pass
                 elif waits and self.state.moved:
-                    self._record(self.dispatcher.replan())
+                    self._replan()
                 elif self._send_next(again=True):
                     pass
                 elif failed := self.state.to_release():
@@ -171,7 +233,7 @@ class Session:
         others = any(other.name not in out and (other.server or other.path) for other in self.routed.pool)
         self._record({"event": "out", "model": entry.name, "why": str(failure), "replan": others})
         if others:
-            self._record(self.dispatcher.replan())
+            self._replan()
         elif len(self.given_up) == 1:
             raise failure
         else:
@@ -188,7 +250,7 @@ class Session:
         own = self._proven(model, ready.call) or self._few(model)
         end = own and ready.call.tries + 1 >= TRIES[answer.fault]
         event |= {"input_tokens": tokens[0], "output_tokens": tokens[1], "fault": answer.fault}
-        return {"event": "faulted", **event, "why": answer.error, "end": end}
+        return {"event": "faulted", **event, "why": answer.error, "refused": answer.refused, "end": end}
 
     def _read(self, model: int, ready: Ready, answer: ModelAnswer) -> Event:
         """Read an answer, and say what it is charged."""
@@ -203,6 +265,7 @@ class Session:
         return {
             "answers": list(given),
             **tokens._asdict(),
+            "allowed": allowed,
             "finish_reason": answer.finish_reason,
             "error": answer.error,
             "why": answer.why_unread(allowed) if None in given else None,

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from robatch.instances.arrays import FloatArray
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.proxies.execution.calls import AnsweredCall, Event, FailedTry, Outage, Waiting
 from robatch.proxies.execution.meter import Meter
+from robatch.proxies.execution.outlook import NOT_ASKED
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.pool import PoolModel
 from robatch.proxies.journal import take_in
 
-JOURNAL_VERSION = 3  # of the events
+JOURNAL_VERSION = 4  # of the events
 PRIOR_READ_SLOTS = 4.0  # slots of each state that count as read, so that one bad call does not condemn it
 
 
@@ -54,6 +55,9 @@ class Execution:
     replans: list[Event] = field(default_factory=list)
     lost_calls: int = 0
     finished: bool = False
+    _unpaid: list[Waiting] = field(default_factory=list)  # at the end: calls to ask again that were not paid for
+    _unreleased: list[int] = field(default_factory=list)  # and queries asked before that had no call
+    _left_at_end: float = 0.0  # USD
     _bounds: dict[int, int] = field(default_factory=dict)
     _next: int = 0
     _replanned_at: int = -1
@@ -62,9 +66,10 @@ class Execution:
     _expected: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, routed: RoutedPlan, overrun: float = 0.0) -> Execution:
-        """Return the state before anything is sent; `overrun` USD beyond the budget may be spent at worst."""
-        state = cls(routed, Meter(routed.plan.budget, overrun), _slots=np.zeros((routed.problem.n_states, 2)))
+    def begin(cls, routed: RoutedPlan) -> Execution:
+        """Return the state before anything is sent."""
+        budget = routed.plan.budget
+        state = cls(routed, Meter(budget, allowed=budget), _slots=np.zeros((routed.problem.n_states, 2)))
         starts = routed.starts.tolist()
         for column, start, end in zip(routed.columns.tolist(), starts, starts[1:], strict=False):
             state._add(column, tuple(routed.order[start:end].tolist()), 0)
@@ -87,6 +92,12 @@ class Execution:
             self._expected[call.number] = shared + inputs, outputs
         return self._expected[call.number]
 
+    def expected_cost(self, call: Waiting) -> float:
+        """Return the USD of a call at the tokens that its model's calls really take."""
+        model, (expected_in, expected_out) = self.model_of(call), self.expected(call)
+        tokens = self.meter.of(model)
+        return model.cost(expected_in * tokens.ratio_in, expected_out * tokens.ratio_out)
+
     def replay(self, path: Path) -> list[int] | None:
         """Take in a journal; return the queries that are finished, None where it holds nothing.
 
@@ -104,6 +115,8 @@ class Execution:
                 self._check_begin(line, path)
             begun = True
             over.extend(self.apply(line))
+            if line["event"] == "continued":
+                over[:] = [query for query in over if query in self.final]
 
         take_in(path, take)
         return over if begun else None
@@ -143,7 +156,7 @@ class Execution:
         """Put the calls in flight back and charge some of them."""
         self.lost_calls += len(charged)
         for number in charged:
-            self.meter.lose(number)
+            self.meter.lose(number, self.expected_cost(self.flying[number]))
         self.meter.release()
         self.queue = dict(sorted({**self.queue, **self.flying}.items()))
         self.flying.clear()
@@ -153,7 +166,7 @@ class Execution:
         cost, lost = 0.0, 0.0
         if event["input_tokens"] is None:
             self.lost_calls += 1
-            lost = self.meter.lose(call.number)
+            lost = self.meter.lose(call.number, 0.0 if event["refused"] else self.expected_cost(call))
         else:
             cost = self.model_of(call).cost(event["input_tokens"], event["output_tokens"])
             self.meter.settle(call.number, cost)
@@ -191,6 +204,7 @@ class Execution:
         tokens = self.meter.of(model)
         tokens.uncounted += not event["counted"]
         tokens.beyond += max(0, tokens_in - self._bounds.pop(call.number))
+        tokens.most_out = max(tokens.most_out, tokens_out / event["allowed"])
         if event["error"] is None:
             tokens.add(expected_in, expected_out, tokens_in, tokens_out)
         self.done[call.number] = AnsweredCall(
@@ -247,10 +261,10 @@ class Execution:
 
     def _finished(self, event: Event) -> list[int]:
         """End: what was asked and could not be paid for again stays unread, queries never asked unanswered."""
-        self.finished = True
-        asked: list[tuple[int, Waiting]] = [
-            (query, self.released[query]) for query in self.unplanned if query in self.released
-        ]
+        self.finished, self._left_at_end = True, self.meter.slack
+        self._unpaid = [call for call in self.queue.values() if call.again]
+        self._unreleased = [query for query in self.unplanned if query in self.released]
+        asked = [(query, self.released[query]) for query in self._unreleased]
         for call in self.queue.values():
             if call.again:
                 asked += [(query, call) for query in call.queries]
@@ -261,6 +275,38 @@ class Execution:
             self.final[query] = (call, None, f"{call.why}, and no budget is left to ask again")
         self.unplanned = [query for query in self.unplanned if query not in self.final]
         return [query for query, _ in asked] + self.unplanned
+
+    @property
+    def extended(self) -> bool:
+        """Whether more may be spent than when nothing more could be sent, and some queries wait for that."""
+        return (
+            self.finished
+            and bool(self.unplanned or self._unpaid or self._unreleased)
+            and self.meter.slack > self._left_at_end
+        )
+
+    def _limits(self, event: Event) -> None:
+        self.meter.limit(event["budget"], event["overrun"], event["lost"])
+
+    def _continued(self, event: Event) -> None:
+        """Go on after the end: what was not paid for waits again."""
+        self.finished, self._replanned_at = False, -1
+        self.queue.update((call.number, call) for call in self._unpaid)
+        self.unplanned += self._unreleased
+        for query in (*self._unreleased, *(query for call in self._unpaid for query in call.queries)):
+            del self.final[query]
+
+    def states(self, replanned: Event | None = None) -> IntArray:
+        """Return the state in which each query was asked last, or will be, after an event too: (N,)."""
+        columns = np.full(self.routed.problem.n_queries, NOT_ASKED)
+        for query, (call, _, _) in self.final.items():
+            columns[query] = call.column
+        for call in (*self.queue.values(), *self.flying.values()):
+            if replanned is None or call.again:
+                columns[list(call.queries)] = call.column
+        for column, queries in () if replanned is None else replanned["calls"]:
+            columns[queries] = column
+        return columns
 
     def read_shares(self) -> FloatArray:
         """Return the share of slots that could be read in calls of each state, near 1 while few are known: (S,)."""
