@@ -8,7 +8,9 @@ import numpy as np
 
 from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError
+from robatch.proxies.execution.calls import Event
 from robatch.proxies.execution.plan import RoutedPlan
+from robatch.proxies.execution.state import Execution
 
 NOT_ASKED = -1
 """In place of the state of a query for which no call is left."""
@@ -60,6 +62,19 @@ class Outlook:
     def to_dict(self) -> dict[str, float | None]:
         """Give the outlook as plain values for JSON."""
         return asdict(self)
+
+
+def last_states(state: Execution, replanned: Event | None = None) -> IntArray:
+    """Return the state in which each query was asked last, or will be, after planning again too: (N,)."""
+    columns = np.full(state.routed.problem.n_queries, NOT_ASKED)
+    for query, (call, _, _) in state.final.items():
+        columns[query] = call.column
+    for call in (*state.queue.values(), *state.flying.values()):
+        if replanned is None or call.again:
+            columns[list(call.queries)] = call.column
+    for column, queries in () if replanned is None else replanned["calls"]:
+        columns[queries] = column
+    return columns
 
 
 def outlook(routed: RoutedPlan, columns: IntArray) -> Outlook:

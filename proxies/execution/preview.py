@@ -9,6 +9,7 @@ from typing import Any
 from robatch.proxies.execution.calls import Waiting
 from robatch.proxies.execution.dispatch import Dispatcher
 from robatch.proxies.execution.plan import RoutedPlan
+from robatch.proxies.execution.replay import replay
 from robatch.proxies.execution.run import journal_path, prepare
 from robatch.proxies.execution.state import Execution
 
@@ -28,7 +29,7 @@ def dry_run(
     routed, queries, _ = prepare(plan, output, key_variables, grader)
     state = Execution.begin(routed)
     if output is not None and journal_path(output).exists():
-        state.replay(journal_path(output))
+        replay(state, journal_path(output))
         if state.flying:
             state.apply({"event": "lost"})
     dispatcher = Dispatcher(routed, queries, state)

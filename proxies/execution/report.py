@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.proxies.execution.calls import Outage
-from robatch.proxies.execution.outlook import Outlook, outlook
+from robatch.proxies.execution.outlook import Outlook, last_states, outlook
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.tasks.grading import Grader
@@ -174,7 +174,7 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
         amortized=plan.amortized_cost,
         difference=_difference(routed, state),
         predicted=dict(routed.predicted),
-        executed=outlook(routed, state.states()),
+        executed=outlook(routed, last_states(state)),
         graded=len(scores),
         predicted_graded=sum(expected.get(i, 0.0) for i in scores) if scores else None,
         actual=actual,

@@ -13,6 +13,7 @@ from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
 from robatch.instances.scalars import number, whole
 from robatch.proxies.engines.waits import MAX_WAIT, Wait
+from robatch.proxies.execution.answers_file import AnswersFile
 from robatch.proxies.execution.meter import Charge
 from robatch.proxies.execution.outlook import Outlook
 from robatch.proxies.execution.plan import RoutedPlan
@@ -136,7 +137,7 @@ def execute(  # wide: one parameter for each option
         sending = Sending(
             budget, float(overrun), lost, concurrency, timeout, max_wait, on_wait, max_loss, on_loss, on_note
         )
-        session = Session(state, queries, journal, answers, sending, on_answers)
+        session = Session(state, queries, journal, AnswersFile(answers, state, queries), sending, on_answers)
         session.resume()
         try:
             session.drain()

@@ -7,17 +7,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from robatch.proxies.engines.engine import Engine, EngineFailure, Fault, ModelAnswer, calls_failed
 from robatch.proxies.engines.token_count import least_tokens
 from robatch.proxies.engines.usage import charge
 from robatch.proxies.engines.waits import MAX_WAIT, Wait
+from robatch.proxies.execution.answers_file import AnswersFile
 from robatch.proxies.execution.calls import Event, Waiting
 from robatch.proxies.execution.dispatch import Dispatcher, Ready
 from robatch.proxies.execution.meter import Charge
-from robatch.proxies.execution.outlook import Outlook, TooMuchLoss, outlook
-from robatch.proxies.execution.state import JOURNAL_VERSION, Execution
+from robatch.proxies.execution.outlook import Outlook, TooMuchLoss, last_states, outlook
+from robatch.proxies.execution.replay import JOURNAL_VERSION, replay
+from robatch.proxies.execution.state import Execution
 from robatch.proxies.journal import Journal
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.tasks.reading import read
@@ -56,7 +57,7 @@ class Session:
         state: Execution,
         queries: Sequence[Query],
         journal: Journal,
-        answers: Journal,
+        answers: AnswersFile,
         sending: Sending,
         on_answers: Callable[[int, float], None] | None,
     ) -> None:
@@ -73,7 +74,7 @@ class Session:
 
     def resume(self) -> None:
         """Take in what an earlier run recorded, and add the answers that it did not come to write."""
-        over = self.state.replay(self.journal.path)
+        over = replay(self.state, self.journal.path)
         if over is None:
             begin = {"event": "begin", "version": JOURNAL_VERSION, "plan": self.routed.sha256}
             self.journal.append([begin | {"budget": self.routed.plan.budget}])
@@ -84,7 +85,7 @@ class Session:
         if continues:
             self._record({"event": "continued"})
             over = [query for query in over or () if query in self.state.final]
-        self._restore(over or ())
+        self.answers.restore(over or ())
         if continues:
             self._replan()
             self._tell_rest()
@@ -105,7 +106,7 @@ class Session:
         """Plan the rest again, if that does not lose more of what was predicted than is allowed."""
         event, allowed = self.dispatcher.replan(), self.accepted
         if allowed is not None:
-            seen = outlook(self.routed, self.state.states(event))
+            seen = outlook(self.routed, last_states(self.state, event))
             if seen.loss > allowed:
                 if self.sending.on_loss is None or not self.sending.on_loss(seen):
                     raise TooMuchLoss(
@@ -126,17 +127,6 @@ class Session:
             self.sending.on_note(
                 f"{left} {'query' if left == 1 else 'queries'} left; {sent if calls else 'no call fits'}"
             )
-
-    def _restore(self, over: Sequence[int]) -> None:
-        """Let the answers' file hold what the journal says: its lines are kept up to the first that differs."""
-        kept = 0
-        for line, query in zip(self.answers.lines(), over, strict=False):
-            answered = query in self.state.final
-            if line.get("id") != self.queries[query].id or answered == (line.get("status") == "unanswered"):
-                break
-            kept += 1
-        self.answers.keep(kept)
-        self._write(over[kept:])
 
     def drain(self) -> None:
         """Send calls until nothing is left that the budget pays for; those that failed go after all others."""
@@ -277,29 +267,9 @@ class Session:
         """Write an event down, and only then believe it."""
         self.journal.append([event])
         over = self.state.apply(event)
-        self._write(over)
+        self.answers.write(over)
         if over and self.on_answers is not None:
             self.on_answers(len(self.state.final), self.state.meter.spent)
-
-    def _write(self, finished: Sequence[int]) -> None:
-        if finished:
-            self.answers.append([self._line(query) for query in finished])
-
-    def _line(self, query: int) -> dict[str, Any]:
-        """Return the line of a finished query."""
-        line: dict[str, Any] = {"id": self.queries[query].id, "answer": None, "status": "unanswered"}
-        cost = self.state.paid.get(query, 0.0)
-        if query not in self.state.final:
-            return line | {"error": "too little budget was left to ask", "cost": cost}
-        call, answer, error = self.state.final[query]
-        name, size = self.routed.problem.states[call.column]
-        line |= {"answer": answer, "status": "unread" if answer is None else "answered"}
-        line |= {"model": name, "batch_size": size, "call": call.number, "call_size": len(call.queries)}
-        known = self.state.done.get(call.number)
-        if known is not None:
-            size = len(call.queries)
-            line |= {"input_tokens": known.input_tokens / size, "output_tokens": known.output_tokens / size}
-        return line | {"cost": cost} | ({} if error is None else {"error": error})
 
     def _open(self, model: int) -> None:
         if self.opened == model:

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from robatch.instances.arrays import FloatArray, IntArray
-from robatch.instances.errors import InputError
+from robatch.instances.arrays import FloatArray
 from robatch.proxies.execution.calls import AnsweredCall, Event, FailedTry, Outage, Waiting
 from robatch.proxies.execution.meter import Meter
-from robatch.proxies.execution.outlook import NOT_ASKED
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.pool import PoolModel
-from robatch.proxies.journal import take_in
 
-JOURNAL_VERSION = 4  # of the events
 PRIOR_READ_SLOTS = 4.0  # slots of each state that count as read, so that one bad call does not condemn it
 
 
@@ -97,37 +92,6 @@ class Execution:
         model, (expected_in, expected_out) = self.model_of(call), self.expected(call)
         tokens = self.meter.of(model)
         return model.cost(expected_in * tokens.ratio_in, expected_out * tokens.ratio_out)
-
-    def replay(self, path: Path) -> list[int] | None:
-        """Take in a journal; return the queries that are finished, None where it holds nothing.
-
-        Raises
-        ------
-        InputError
-            If it belongs to another plan or another version, or is not whole; `path` is for the message.
-        """
-        over: list[int] = []
-        begun = False
-
-        def take(line: Event) -> None:
-            nonlocal begun
-            if not begun:
-                self._check_begin(line, path)
-            begun = True
-            over.extend(self.apply(line))
-            if line["event"] == "continued":
-                over[:] = [query for query in over if query in self.final]
-
-        take_in(path, take)
-        return over if begun else None
-
-    def _check_begin(self, line: Event, path: Path) -> None:
-        if line.get("event") == "begin" and line.get("version") != JOURNAL_VERSION:
-            raise InputError(
-                f"{str(path)!r} was begun by another version of robatch: go on with that one, or choose another output"
-            )
-        if line.get("event") != "begin" or line.get("plan") != self.routed.sha256:
-            raise InputError(f"{str(path)!r} was begun with another plan: choose another output or delete that file")
 
     def apply(self, event: Event) -> list[int]:
         """Take one event in; return the queries that it finished."""
@@ -295,18 +259,6 @@ class Execution:
         self.unplanned += self._unreleased
         for query in (*self._unreleased, *(query for call in self._unpaid for query in call.queries)):
             del self.final[query]
-
-    def states(self, replanned: Event | None = None) -> IntArray:
-        """Return the state in which each query was asked last, or will be, after an event too: (N,)."""
-        columns = np.full(self.routed.problem.n_queries, NOT_ASKED)
-        for query, (call, _, _) in self.final.items():
-            columns[query] = call.column
-        for call in (*self.queue.values(), *self.flying.values()):
-            if replanned is None or call.again:
-                columns[list(call.queries)] = call.column
-        for column, queries in () if replanned is None else replanned["calls"]:
-            columns[queries] = column
-        return columns
 
     def read_shares(self) -> FloatArray:
         """Return the share of slots that could be read in calls of each state, near 1 while few are known: (S,)."""

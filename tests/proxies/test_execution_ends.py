@@ -107,11 +107,10 @@ def test_a_budget_of_zero_sends_nothing_that_costs(tmp_path):
     [[{"overrun": 1.0}], [{"budget": 1.0}], [{"overrun": 1e-4}, {"overrun": 2e-4}, {"overrun": 1.0}],
      [{"budget": 3e-4}, {"budget": 3e-4, "overrun": 1.0}]],
 )  # fmt: skip
-@pytest.mark.parametrize("server_faults", [{"dear_out": 3.0}, {"readable": 2}])
-def test_an_ended_run_goes_on_where_more_may_be_spent(tmp_path, more, server_faults):
+def test_an_ended_run_goes_on_where_more_may_be_spent(tmp_path, more):
     make_queries(tmp_path / "q.jsonl", 24)
     notes: list[str] = []
-    with Server(**server_faults) as server:
+    with Server(dear_out=3.0, readable=4) as server:
         routed = route(tmp_path / "q.jsonl", Proxy(server.url), budget_fraction=0.02)
         made = execute(routed, tmp_path / "a.jsonl")
         assert made.unanswered > 0
@@ -121,7 +120,8 @@ def test_an_ended_run_goes_on_where_more_may_be_spent(tmp_path, more, server_fau
             assert (len(server.asked), same, notes) == (asked, before, [])
             made = execute(routed, tmp_path / "a.jsonl", on_note=notes.append, **options)
             waited = before.unanswered + before.unread
-            assert notes.pop().startswith(f"{waited} quer")
+            assert [note.split()[0] for note in notes] == ([str(waited)] if waited else [])
+            notes.clear()
             assert made.kept
             found = lines(tmp_path / "a.jsonl")
             assert sorted(line["id"] for line in found) == sorted(f"q{i}" for i in range(24))
@@ -171,10 +171,12 @@ def test_the_file_of_answers_is_what_the_journal_says(tmp_path, damage):
 # ---- more output than was allowed
 
 
-@pytest.mark.parametrize("fraction", [0.1, 0.3, 1.0])
-@pytest.mark.parametrize(("factor", "beyond"), [(1.5, 0), (3, 0), (30, 0), (1, 400)])
+@pytest.mark.parametrize(
+    ("factor", "beyond", "fraction"),
+    [(1.5, 0, 0.3), (3, 0, 0.1), (3, 0, 1.0), (30, 0, 0.3), (30, 0, 1.0), (1, 400, 0.6)],
+)
 def test_what_a_call_may_bill_is_learned_from_the_first(tmp_path, fraction, factor, beyond):
-    make_queries(tmp_path / "q.jsonl", 40)
+    make_queries(tmp_path / "q.jsonl", 24)
     with Billing(lambda tokens, allowed: (tokens, int(factor * allowed) + beyond)) as server:
         routed = route(tmp_path / "q.jsonl", Proxy(server.url), budget_fraction=fraction)
         made = execute(routed, tmp_path / "a.jsonl")
@@ -191,24 +193,22 @@ def test_what_a_call_may_bill_is_learned_from_the_first(tmp_path, fraction, fact
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-@pytest.mark.parametrize("lost", ["worst", "expected"])
-def test_what_a_lost_try_is_charged_is_chosen_and_said(tmp_path, monkeypatch, lost, status):
+def test_what_a_lost_try_is_charged_is_chosen_and_said(tmp_path, monkeypatch, status):
     monkeypatch.setattr("robatch.proxies.execution.session.time.sleep", lambda _: None)
-    make_queries(tmp_path / "q.jsonl", 40)
-    with Billing(fails=status) as server:
-        routed = route(tmp_path / "q.jsonl", Proxy(server.url), budget_fraction=0.9)
-        made = execute(routed, tmp_path / "a.jsonl", lost=lost)
-    assert made.lost_calls > 0
-    assert made.lost_worst > 0.0
-    assert made.lost == (made.lost_worst if lost == "worst" else 0.0)
-    assert made.kept
-    if lost == "expected":
-        assert made.executed.cheaper == made.executed.not_asked == 0
-        assert made.answered == 40
-    else:
-        assert made.executed.utility < made.executed.planned
-    again = execute(routed, tmp_path / "a.jsonl", lost=lost)
-    assert again == made
+    make_queries(tmp_path / "q.jsonl", 24)
+    made = {}
+    for lost in ("worst", "expected"):
+        with Billing(fails=status) as server:
+            routed = route(tmp_path / "q.jsonl", Proxy(server.url), budget_fraction=0.9)
+            made[lost] = execute(routed, tmp_path / f"{lost}.jsonl", lost=lost)
+            assert execute(routed, tmp_path / f"{lost}.jsonl", lost=lost) == made[lost]
+        assert made[lost].kept
+        assert made[lost].lost_calls > 0
+        assert made[lost].lost_worst > 0.0
+    assert made["worst"].lost == made["worst"].lost_worst
+    assert made["expected"].lost == 0.0
+    assert made["expected"].answered == 24
+    assert made["worst"].executed.utility < made["expected"].executed.utility
 
 
 def test_a_try_without_any_reply_is_charged_what_is_expected(tmp_path):
@@ -234,7 +234,7 @@ def test_a_try_without_any_reply_is_charged_what_is_expected(tmp_path):
 
 @pytest.mark.parametrize("dear", [{"dear_out": 3.0}, {"dear_in": 2.0}, {"dear_in": 1.5, "dear_out": 3.0}])
 def test_the_report_predicts_what_was_executed(tmp_path, dear):
-    make_queries(tmp_path / "q.jsonl", 40)
+    make_queries(tmp_path / "q.jsonl", 24)
     with Server(**dear) as server:
         routed = route(tmp_path / "q.jsonl", Proxy(server.url), budget_fraction=0.5)
         made = execute(routed, tmp_path / "a.jsonl")
@@ -251,24 +251,24 @@ def test_the_report_predicts_what_was_executed(tmp_path, dear):
 
 
 def test_an_interval_moves_with_what_is_executed(tmp_path):
-    make_queries(tmp_path / "q.jsonl", 40)
+    make_queries(tmp_path / "q.jsonl", 24)
     routed = route(tmp_path / "q.jsonl", Proxy("http://127.0.0.1:9/v1"), budget_fraction=1.0)
-    vars(routed)["predicted"] = {"utility": 30.0, "low": 27.0, "high": 32.0}
+    vars(routed)["predicted"] = {"utility": 20.0, "low": 18.0, "high": 22.0}
     as_planned = outlook(routed, routed.plan.assignment)
-    assert (as_planned.utility, as_planned.low, as_planned.high) == pytest.approx((30.0, 27.0, 32.0))
+    assert (as_planned.utility, as_planned.low, as_planned.high) == pytest.approx((20.0, 18.0, 22.0))
     assert as_planned.moves() == ""
     none = outlook(routed, routed.plan.assignment * 0 - 1)
-    assert (none.utility, none.low, none.high, none.not_asked) == (0.0, 0.0, 0.0, 40)
+    assert (none.utility, none.low, none.high, none.not_asked) == (0.0, 0.0, 0.0, 24)
     cheap = outlook(routed, routed.problem.cheapest_assignment)
-    assert 0.0 < cheap.low < cheap.utility < cheap.high < 32.0
-    assert cheap.cheaper == 40
+    assert 0.0 < cheap.low < cheap.utility < cheap.high < 22.0
+    assert cheap.cheaper == 24
 
 
 @pytest.mark.parametrize("options", [{"budget": 1e-3}, {"budget": 0.0}, {}, {"max_loss": 0.0, "budget": 2e-3}])
 def test_beyond_the_loss_that_is_allowed_it_asks_or_stops(tmp_path, options):
-    make_queries(tmp_path / "q.jsonl", 40)
+    make_queries(tmp_path / "q.jsonl", 24)
     settings = {"max_loss": 0.05, **options}
-    with Server(dear_out=4.0) as server:
+    with Server(dear_out=6.0) as server:
         routed = route(tmp_path / "q.jsonl", Proxy(server.url), budget_fraction=0.8)
         for _ in range(2):
             with pytest.raises(TooMuchLoss, match=r"queries (moved|not sent)") as caught:
@@ -284,8 +284,8 @@ def test_beyond_the_loss_that_is_allowed_it_asks_or_stops(tmp_path, options):
 
 
 def test_the_command_stops_where_nobody_can_be_asked(tmp_path):
-    make_queries(tmp_path / "q.jsonl", 40)
-    with Server(dear_out=4.0) as server:
+    make_queries(tmp_path / "q.jsonl", 24)
+    with Server(dear_out=6.0) as server:
         route(tmp_path / "q.jsonl", Proxy(server.url), budget_fraction=0.8).write(tmp_path / "p.parquet")
         command = ["execute", str(tmp_path / "p.parquet"), "-o", str(tmp_path / "a.jsonl")]
         stopped = CliRunner().invoke(main, [*command, "--max-loss", "0.05"])
