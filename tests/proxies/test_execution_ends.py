@@ -264,7 +264,7 @@ def test_an_interval_moves_with_what_is_executed(tmp_path):
     assert cheap.cheaper == 24
 
 
-@pytest.mark.parametrize("options", [{"budget": 1e-3}, {"budget": 0.0}, {}, {"max_loss": 0.0, "budget": 2e-3}])
+@pytest.mark.parametrize("options", [{"budget": 1e-3}, {"budget": 0.0}, {}, {"max_loss": 0.0, "budget": 7e-4}])
 def test_beyond_the_loss_that_is_allowed_it_asks_or_stops(tmp_path, options):
     make_queries(tmp_path / "q.jsonl", 24)
     settings = {"max_loss": 0.05, **options}
