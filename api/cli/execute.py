@@ -247,6 +247,8 @@ def _show(made: ExecutionReport) -> None:
     for name, told in made.engines.items():
         if len(told) > 1:
             facts.append(("engines", f"{len(told)} that differ answered for {name}: see the report"))
+    for name, refused in made.refused.items():
+        facts.append(("requests", f"{name} refused {', '.join(refused)}: calls went on without, see the report"))
     facts.append(("amortized", f"{made.amortized:.6g} USD, from which the bill differs by"))
     for name, usd in made.difference.items():
         facts.append((f"  {name.replace('_', ' ')}", f"{0.0 if abs(usd) < ROUNDING else usd:+.4g} USD"))

@@ -140,6 +140,12 @@ class ModelAnswer:
         return f"the answer did not end but was cut off ({self.finish_reason})"
 
 
+def requests_of(engine: Engine) -> dict[str, Any]:
+    """Tell how an engine's model is asked now, as `ServerEngine.requests` does; nothing where no server may refuse."""
+    tell = getattr(engine, "requests", None)
+    return tell() if tell is not None else {}
+
+
 def calls_failed(count: int, last: ModelAnswer) -> EngineFailure:
     """Return the failure of a model of which one call after the other failed, the last as it is given."""
     passes = last.fault == "passing"

@@ -9,6 +9,7 @@ from typing import Any
 from robatch.instances.errors import InputError
 from robatch.proxies.engines.address import check_base_url, check_no_secret
 from robatch.proxies.engines.engine import Engine
+from robatch.proxies.engines.request_settings import RequestSettings
 from robatch.proxies.engines.waits import MAX_WAIT, Wait
 
 TEMPLATE_ARGUMENTS = "chat_template_kwargs"
@@ -47,6 +48,8 @@ class ModelSource:
         one key that a model on a server may have too.
     api_key_env
         The environment variable that holds the server's API key. The key itself is never stored.
+    request
+        How its server is asked, as `RequestSettings` has it: only keys that differ from the defaults.
     """
 
     name: str
@@ -61,6 +64,7 @@ class ModelSource:
     structured: bool = False
     engine: Mapping[str, Any] = field(default_factory=dict)
     api_key_env: str = "OPENAI_API_KEY"
+    request: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         who = f"of model {self.name!r}"
@@ -81,6 +85,23 @@ class ModelSource:
         if not isinstance(self.engine, Mapping):
             raise InputError(f"engine {who} is {self.engine!r}: a table is needed")
         check_no_secret(self.engine, f"engine {who}")
+        object.__setattr__(self, "request", self.request_settings.to_dict())
+
+    @property
+    def request_settings(self) -> RequestSettings:
+        """How its server is asked.
+
+        Raises
+        ------
+        InputError
+            If `request` is not allowed.
+        """
+        return RequestSettings.from_dict(self.request, f"request of model {self.name!r}.")
+
+    def allowed(self, output_tokens: int) -> int:
+        """Return the output tokens that a call may have, of those that its queries need at most."""
+        cap = self.request.get("output_cap")
+        return output_tokens if cap is None else min(output_tokens, cap)
 
     def cost(self, input_tokens: float, output_tokens: float) -> float:
         """Return the USD of some tokens."""
@@ -129,6 +150,7 @@ def open_engine(
         where = (model.server, model.model or model.name, model.chat, concurrency, timeout, model.api_key_env, seed)
         template = model.engine.get(TEMPLATE_ARGUMENTS)
         how: dict[str, Any] = {"retry_billed": retry_billed, "max_wait": max_wait, "on_wait": on_wait}
+        how["request"] = model.request_settings
         return ServerEngine(*where, template_arguments=template, **how)
     from robatch.proxies.engines.offline import OfflineEngine
 

@@ -5,14 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from queue import SimpleQueue
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
 from robatch.instances.errors import InputError, require
-from robatch.proxies.engines.engine import EngineFailure, ModelAnswer, ModelCall, calls_failed
+from robatch.proxies.engines.adapting import Request, Requests
+from robatch.proxies.engines.engine import (
+    CONTENT_ERROR,
+    CONTEXT_ERROR,
+    OUTPUT_ERROR,
+    EngineFailure,
+    ModelAnswer,
+    ModelCall,
+    calls_failed,
+)
 from robatch.proxies.engines.reply import Reply, read_reply
+from robatch.proxies.engines.request_settings import RequestSettings
 from robatch.proxies.engines.served import served_model, vllm_version
 from robatch.proxies.engines.server_failures import Failure, ServerFailures
 from robatch.proxies.engines.token_count import least_tokens
@@ -55,6 +66,8 @@ class ServerEngine:
         The most seconds of a single wait.
     on_wait
         Called with every wait, in the thread of the connections.
+    request
+        What requests look like beside the prompt; changed by what the server refuses.
 
     Raises
     ------
@@ -78,14 +91,16 @@ class ServerEngine:
         template_arguments: Mapping[str, Any] | None = None,
         max_wait: float = MAX_WAIT,
         on_wait: Callable[[Wait], None] | None = None,
+        request: RequestSettings | None = None,
     ) -> None:
         self._openai = require("openai", "server", "Calling a model behind a server")
         if "@" in urlsplit(server).netloc:
             raise InputError(f"server holds a user name or password: a key belongs in the variable {api_key_env}")
-        self._server, self._model, self._chat, self._seed = server, model, chat, seed
+        self._server, self._model, self._chat = server, model, chat
         self._concurrency, self._timeout, self._retries = concurrency, timeout, retries
         self._retry_billed = retry_billed
         self._template = {"chat_template_kwargs": dict(template_arguments)} if template_arguments and chat else {}
+        self._requests = Requests(request or RequestSettings(), seed, self._template)
         self._key = os.environ.get(api_key_env, "").strip()
         if not self._key.isascii() or not self._key.isprintable():
             raise InputError(f"the environment variable {api_key_env} holds no API key: printable ASCII is needed")
@@ -144,9 +159,20 @@ class ServerEngine:
             "dtype": None,
             "prefix_caching": None,
             "engine_arguments": self._template,
+            "request": self._requests.settings.to_dict(),
+            "refused": dict(self._requests.refused),
             "concurrency": self._concurrency,
             "seconds": "latency",
         }
+
+    def requests(self) -> dict[str, Any]:
+        """Tell what requests look like now.
+
+        ``request`` are the settings in force, ``learned`` those of them that refusals changed, and ``refused`` the
+        server's words by the field that it refused.
+        """
+        made = self._requests
+        return {"request": made.settings.to_dict(), "learned": made.learned, "refused": dict(made.refused)}
 
     def close(self) -> None:
         """Do nothing: each run closes its own connections."""
@@ -196,7 +222,11 @@ class ServerEngine:
         """Send a call, again after failures that pass; those of its own are its answer."""
         start, retries, spent, unknown = perf_counter(), 0, (0, 0), False
         while True:
-            reply, failure = await self._try(client, call)
+            request = self._requests.of(call)
+            if self._requests.too_much(call):
+                tokens = (None, None) if unknown else (0, 0)
+                return ModelAnswer("", *tokens, 0.0, "error", OUTPUT_ERROR, retries, before=spent)
+            reply, failure = await self._try(client, request)
             usage = reply.usage
             if failure is None:
                 return ModelAnswer(
@@ -204,6 +234,8 @@ class ServerEngine:
                     None if (reply.text or "").strip() else reply.said, retries,
                     details=usage.details, model=reply.model, before=spent, total_tokens=usage.total_tokens,
                 )  # fmt: skip
+            if failure.adapted:
+                continue
             billed = failure.billed and (usage.input_tokens is None or usage.output_tokens is None)
             if not failure.passes or retries == self._retries or (failure.billed and not self._retry_billed):
                 return self._failed(failure, reply, index, retries, spent, billed or unknown)
@@ -215,17 +247,20 @@ class ServerEngine:
             retries += 1
             await asyncio.sleep(wait.seconds)
 
-    async def _try(self, client: Any, call: ModelCall) -> tuple[Reply, Failure | None]:
+    async def _try(self, client: Any, request: Request) -> tuple[Reply, Failure | None]:
         """Send a call once: what the server replied, and what that means where it holds no answer."""
         try:
-            raw = await self._send(client, call)
+            raw = await self._send(client, request)
         except self._openai.OpenAIError as error:
-            return Reply(None), self._failures.of_error(error)
+            failure = self._failures.of_error(error)
+            return Reply(None), replace(failure, adapted=self._adapts(request, failure, error))
         except (ValueError, TypeError) as error:  # the request could not even be made: it costs nothing
             why = " ".join(str(error).split())[:300]
             return Reply(None), Failure(f"cannot be sent this call: {why}", "call")
         response = raw.http_response
-        reply = read_reply(response.content, response.headers.get("content-type", ""), least_tokens(call.prompt))
+        reply = read_reply(
+            response.content, response.headers.get("content-type", ""), least_tokens(request.call.prompt)
+        )
         return reply, self._failures.of_reply(reply, response.headers)
 
     def _failed(
@@ -244,26 +279,16 @@ class ServerEngine:
             refused=failure.status is not None and failure.status != 408,
         )  # fmt: skip
 
-    async def _send(self, client: Any, call: ModelCall) -> Any:
-        common: dict[str, Any] = {
-            "model": self._model,
-            "temperature": 0.0,
-            "max_tokens": call.max_tokens,
-            "seed": self._seed,
-            "extra_body": _structured(call) | self._template,
-        }
-        if call.stop:
-            common["stop"] = list(call.stop)
+    def _adapts(self, request: Request, failure: Failure, error: Any) -> bool:
+        """Tell whether a refused call is worth sending again in another form, or known to ask for too much output."""
+        if not isinstance(error, self._openai.APIStatusError) or failure.why in (CONTEXT_ERROR, CONTENT_ERROR):
+            return False
+        again = self._requests.adapts(request, error.status_code, self._failures.words(error), error.body)
+        return again or self._requests.too_much(request.call)
+
+    async def _send(self, client: Any, request: Request) -> Any:
+        call, common = request.call, {"model": self._model, "extra_body": dict(request.fields)}
         if self._chat:
             messages = [{"role": "user", "content": call.prompt}]
             return await client.chat.completions.with_raw_response.create(messages=messages, **common)
         return await client.completions.with_raw_response.create(prompt=call.prompt, **common)
-
-
-def _structured(call: ModelCall) -> dict[str, Any]:
-    """Give vLLM's request field for structured output."""
-    if call.regex is not None:
-        return {"structured_outputs": {"regex": call.regex}}
-    if call.schema is not None:
-        return {"structured_outputs": {"json": dict(call.schema)}}
-    return {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from robatch.proxies.engines.engine import CONTENT_ERROR, CONTEXT_ERROR, OUTPUT_ERROR, Fault
+from robatch.proxies.engines.refusals import own_words
 from robatch.proxies.engines.reply import Reply, read_reply
 from robatch.proxies.engines.waits import asked_wait
 
@@ -61,6 +62,8 @@ class Failure:
         Of the reply, for the wait that it asks for.
     status
         By which a server said that it failed.
+    adapted
+        Whether the call is worth sending at once in another form, as a refusal named a field that it can go without.
     """
 
     why: str
@@ -69,6 +72,7 @@ class Failure:
     billed: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     status: int | None = None
+    adapted: bool = False
 
     @property
     def fault(self) -> Fault | None:
@@ -128,6 +132,10 @@ class ServerFailures:
         if 400 <= status < 500:
             return Failure(f"refused the call with status {status}{words}", "call")
         return Failure(f"answered with status {status}{words}", "passing", True, True, headers)
+
+    def words(self, error: Exception) -> str:
+        """Return the server's own words of a refusal, without the key."""
+        return self._hidden(own_words(str(error), getattr(error, "body", None)))
 
     @staticmethod
     def _sent(error: Exception) -> bool:

@@ -6,6 +6,8 @@ Events, each a line of the journal:
     The journal's version, and the plan's hash and budget.
 ``opened``
     What a model's engine told about itself, where it is not what was known.
+``requests``
+    What a model's refusals taught: keys of its requests, and its words by the field that it refused.
 ``sent``
     Calls that are handed to an engine: number, USD and input tokens that it cannot exceed; and the model and its
     address. On the disk before anything is sent.

@@ -69,7 +69,7 @@ class Dispatcher:
         model = self.routed.pool[self.model_of(call)]
         tokens = self.state.meter.of(model)
         bound_in = self._bounds.of_call(self.model_of(call), call.queries) + tokens.beyond
-        allowed = self.routed.max_output_tokens * len(call.queries)
+        allowed = model.allowed(self.routed.max_output_tokens * len(call.queries))
         if model.context_window is not None:
             expected_in, expected_out = self.state.expected(call)
             foreseen = min(bound_in, math.ceil(expected_in * tokens.most_in * WINDOW_MARGIN))
@@ -160,7 +160,7 @@ class Dispatcher:
                 continue
             shared, slots = self._bounds.of_parts(int(position))
             most = shared + self.state.meter.of(model).beyond + slots[rows] * int(size)
-            output = self.routed.max_output_tokens * int(size) * self.state.meter.of(model).most_out
+            output = model.allowed(self.routed.max_output_tokens * int(size)) * self.state.meter.of(model).most_out
             fits[:, column] &= (model.price_in * most + model.price_out * output) * 1e-6 <= slack
         return fits
 

@@ -40,7 +40,7 @@ class PoolModel(ModelSource):
 
     def to_dict(self) -> dict[str, Any]:
         """Give the model as plain values for JSON."""
-        return asdict(self) | {"engine": dict(self.engine)}
+        return asdict(self) | {"engine": dict(self.engine), "request": dict(self.request)}
 
     def open(
         self,
@@ -148,7 +148,7 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[P
         for key in row:
             if key not in (*_FIELDS, "batch_sizes", "size"):
                 raise InputError(f"the pool {name!r}: key {key!r} is not known: the keys are {', '.join(_FIELDS)}")
-        for key, kind in (("engine", dict), ("structured", bool), ("path", str), ("sha256", str)):
+        for key, kind in (("engine", dict), ("request", dict), ("structured", bool), ("path", str), ("sha256", str)):
             if key in row and not isinstance(row[key], kind):
                 words = {dict: "a table", bool: "true or false", str: "a text"}[kind]
                 raise InputError(f"the pool {name!r}: {key} of model {which!r} is {row[key]!r}: {words} is needed")

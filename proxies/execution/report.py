@@ -79,6 +79,8 @@ class ExecutionReport:
     engines
         What the engines of each model told about themselves, by the model's name; several where they differed, such as
         after a rerun on another machine.
+    refused
+        By model, the fields of its requests that its server refused, and the server's words; calls went on without.
     states
         One row a state with queries: planned and asked queries, calls, utilities, costs.
     """
@@ -117,6 +119,7 @@ class ExecutionReport:
     replied: Mapping[str, Mapping[str, int]]
     token_details: Mapping[str, Mapping[str, int]]
     engines: Mapping[str, Sequence[Mapping[str, Any]]]
+    refused: Mapping[str, Mapping[str, str]]
     states: tuple[Mapping[str, Any], ...]
 
     @property
@@ -190,6 +193,7 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
         replied={name: dict(names) for name, names in state.replied.items()},
         token_details={name: dict(counts) for name, counts in state.details.items() if counts},
         engines={name: list(told) for name, told in state.engines.items()},
+        refused={name: dict(told["refused"]) for name, told in state.requests.items()},
         states=_states(routed, state, scores, expected),
     )
 

@@ -6,9 +6,10 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from robatch.proxies.engines.engine import Engine, EngineFailure, Fault, ModelAnswer, calls_failed
+from robatch.proxies.engines.adapting import with_learned
+from robatch.proxies.engines.engine import Engine, EngineFailure, Fault, ModelAnswer, calls_failed, requests_of
 from robatch.proxies.engines.token_count import least_tokens
 from robatch.proxies.engines.usage import charge
 from robatch.proxies.engines.waits import MAX_WAIT, Wait
@@ -176,6 +177,7 @@ class Session:
         try:
             self._open(model)
             for index, answer in self._run(model, wave):
+                self._keep_requests(model)
                 if answer.fault is None:
                     self.failing.clear()
                     answered = True
@@ -205,6 +207,16 @@ class Session:
         about = {"server": entry.server, "model": entry.model or entry.path or entry.name}
         self._record({"event": "sent", "side_by_side": side_by_side, "calls": worst, **about})
         return self.engine.run([ready.message for ready in wave])
+
+    def _keep_requests(self, model: int) -> None:
+        """Write down what the server's refusals taught, once."""
+        assert self.engine is not None
+        name, now = self.routed.pool[model].name, requests_of(self.engine)
+        known = self.state.requests.get(name, {"learned": {}, "refused": {}})
+        refused = {**known["refused"], **now.get("refused", {})}
+        if refused != known["refused"]:
+            learned = with_learned(known["learned"], now["learned"])
+            self._record({"event": "requests", "model": name, "learned": learned, "refused": refused})
 
     def _proven(self, model: int, call: Waiting) -> bool:
         """Tell whether a call's failures are its own: its model answered others since the first of them."""
@@ -277,6 +289,8 @@ class Session:
         self._close()
         how, seed = self.sending, self.routed.settings.get("seed", 0)
         entry = self.routed.pool[model]
+        learned = self.state.requests.get(entry.name, {}).get("learned", {})
+        entry = replace(entry, request=with_learned(entry.request, learned))
         self.engine = entry.open(how.concurrency, how.timeout, seed, max_wait=how.max_wait, on_wait=how.on_wait)
         self.opened = model
         name, about = self.routed.pool[model].name, json.loads(json.dumps(self.engine.describe()))

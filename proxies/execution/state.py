@@ -47,6 +47,7 @@ class Execution:
     engines: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     replied: dict[str, Counter[str]] = field(default_factory=dict)  # calls by the name under which a model replied
     details: dict[str, Counter[str]] = field(default_factory=dict)  # parts of the tokens that an engine names
+    requests: dict[str, dict[str, Any]] = field(default_factory=dict)  # what refusals taught, by the model's name
     replans: list[Event] = field(default_factory=list)
     lost_calls: int = 0
     finished: bool = False
@@ -102,6 +103,9 @@ class Execution:
 
     def _opened(self, event: Event) -> None:
         self.engines.setdefault(event["model"], []).append(event["about"])
+
+    def _requests(self, event: Event) -> None:
+        self.requests[event["model"]] = {"learned": event["learned"], "refused": event["refused"]}
 
     def _sent(self, event: Event) -> None:
         self._side_by_side = event["side_by_side"]

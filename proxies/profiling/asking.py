@@ -57,7 +57,7 @@ class Asking:
         batches = [[task.queries[i] for i in call.members] for task, call in todo]
         how: dict[str, bool] = {"chat": self.model.chat, "structured": self.model.structured}
         calls = [
-            model_call(task.template, batch, task.max_output_tokens * len(batch), **how)
+            model_call(task.template, batch, self.model.allowed(task.max_output_tokens * len(batch)), **how)
             for (task, _), batch in zip(todo, batches, strict=True)
         ]
         held: list[tuple[int, ModelAnswer]] = []

@@ -11,6 +11,7 @@ from typing import Any
 
 from robatch.instances.errors import InputError
 from robatch.proxies.engines.address import MODELS_FOLDER
+from robatch.proxies.engines.request_settings import JSON_ONLY
 from robatch.proxies.engines.waits import MAX_WAIT
 from robatch.proxies.profiling.gpu_memory import ModelSize
 from robatch.proxies.profiling.model_config import ModelConfig, is_missing, read_batch_sizes, read_models
@@ -135,6 +136,7 @@ def parse_config(
             raise InputError("key 'models' is missing: [[models]] tables here, or a pool file with them, are needed")
         models = read_models(top, sizes, folder, allow_missing)
     tasks = tuple(read_task(row, f"tasks[{i}].", folder) for i, row in enumerate(tables(top, "tasks")))
+    _check_structures(models, tasks)
     measured = sorted({size for model, _ in models for size in model.batch_sizes})
     for i, task in enumerate(tasks):
         for size in task.queries_by_batch_size:
@@ -152,6 +154,19 @@ def parse_config(
         sizes={model.name: size for model, size in models if size is not None},
         missing=tuple(model.name for model, _ in models if is_missing(model)),
     )
+
+
+def _check_structures(models: Sequence[tuple[ModelConfig, ModelSize | None]], tasks: Sequence[Task]) -> None:
+    """Refuse a structure that holds answers to JSON alone for a task that asks for lines."""
+    for model, _ in models:
+        structure = model.request_settings.structure
+        if model.structured and structure in JSON_ONLY:
+            for task in tasks:
+                if task.template.form != "json":
+                    raise InputError(
+                        f"request.structure of model {model.name!r} is {structure!r}, which holds answers to JSON, and "
+                        f"task {task.name!r} has form = {task.template.form!r}: form = 'json' is needed"
+                    )
 
 
 @contextmanager

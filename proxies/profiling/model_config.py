@@ -11,6 +11,7 @@ from robatch.instances.errors import InputError
 from robatch.instances.model import warn_of_units
 from robatch.proxies.engines.address import MODELS_FOLDER, check_base_url, check_no_secret, find_model, is_hub_name
 from robatch.proxies.engines.model_source import TEMPLATE_ARGUMENTS, ModelSource
+from robatch.proxies.engines.request_settings import RequestSettings
 from robatch.proxies.profiling.gpu_memory import ModelSize, read_size
 from robatch.proxies.toml_table import PRICE, TEXT, Check, TomlTable, tables
 
@@ -27,6 +28,7 @@ MODEL_KEYS = (
     "structured",
     "engine",
     "api_key_env",
+    "request",
     "size",
 )
 """Keys of a [[models]] table."""
@@ -104,7 +106,7 @@ def _model(
         raise InputError(f"{where.rstrip('.')}: either 'path' (offline engine) or 'server' (a base URL) is needed")
     path, local, server, model = None, False, None, None
     if "path" in row:
-        for key in ("model", "api_key_env"):
+        for key in ("model", "api_key_env", "request"):
             if key in row:
                 raise InputError(f"key '{where}{key}' belongs to a model with 'server', and this one has 'path'")
         path, local = _locate(table.get("path", str, TEXT), f"{where}path", folder, allow_missing)
@@ -116,6 +118,8 @@ def _model(
     own = table.get("batch_sizes", list, default=None)
     engine = table.get("engine", dict, default={})
     check_no_secret(engine, f"{where}engine")
+    request = table.get("request", dict, default={})
+    RequestSettings.from_dict(request, f"{where}request.")
     chat = table.get("chat", bool, default=True)
     _check_engine(engine, f"{where}engine", chat, server is not None)
     return ModelConfig(
@@ -132,6 +136,7 @@ def _model(
         structured=table.get("structured", bool, default=False),
         engine=engine,
         api_key_env=table.get("api_key_env", str, TEXT, default="OPENAI_API_KEY"),
+        request=request,
     )
 
 

@@ -35,6 +35,8 @@ def config_hash(config: ProfileConfig, identities: Mapping[str, Any]) -> str:
         entry = asdict(model)
         for name in ("price_in", "price_out", "path", "local", "server", "api_key_env"):
             del entry[name]
+        if not entry["request"]:  # as it was before there were any
+            del entry["request"]
         models.append(entry | {"identity": identities[model.name]})
     tasks = [
         [

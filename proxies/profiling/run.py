@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robatch.instances.errors import InputError
-from robatch.proxies.engines.engine import Engine, EngineFailure
+from robatch.proxies.engines.engine import Engine, EngineFailure, requests_of
 from robatch.proxies.engines.model_source import open_engine
 from robatch.proxies.engines.waits import Wait
 from robatch.proxies.profiling.asking import Asking, about
@@ -155,7 +156,7 @@ def _check_same(model: ModelConfig, engine: Engine, record: Record) -> None:
     """
     known = record.opened[model.name]
     for name, value in json.loads(json.dumps(engine.describe())).items():
-        if name not in ("concurrency", "server") and value not in (None, known.get(name)):
+        if name not in ("concurrency", "server", "request", "refused") and value not in (None, known.get(name)):
             raise InputError(
                 f"{str(record.path)!r} was begun with {name} {known.get(name)!r} of model {model.name!r}, which now "
                 f"has {value!r}: restore that, choose another output, or delete that file"
@@ -177,7 +178,9 @@ def _measure(config: ProfileConfig, model: ModelConfig, record: Record, shown: P
     if todo or model.name not in record.opened:
         shown.describe(f"{model.name}: loading")
         waits: dict[str, Any] = {"max_wait": config.max_wait, "on_wait": partial(_show_wait, model, shown)}
-        engine = open_engine(model, config.seed, config.concurrency, config.timeout, **waits)
+        known = record.opened.get(model.name, {}).get("request", {})  # what refusals taught an earlier run, too
+        learned = replace(model, request={**model.request, **known})
+        engine = open_engine(learned, config.seed, config.concurrency, config.timeout, **waits)
         try:
             if model.name not in record.opened:
                 record.append({"opened": model.name, "about": about(model, config.tasks, engine)})
@@ -186,11 +189,20 @@ def _measure(config: ProfileConfig, model: ModelConfig, record: Record, shown: P
             asking = Asking(model, engine, record, shown)
             while todo:
                 asking.ask(todo[:_MAX_CALLS_RENDERED])
+                _keep_requests(model, engine, record)
                 todo = _left(cells, record)
         finally:
             engine.close()
     asked = sum(len(call.members) for cell in cells for call in cell.needed(record.calls))
     shown.leave_out(sum(cell.queries * cell.repeats for cell in cells) - asked)
+
+
+def _keep_requests(model: ModelConfig, engine: Engine, record: Record) -> None:
+    """Write down what refusals changed since the engine told about itself."""
+    about, now = record.opened[model.name], requests_of(engine)
+    refused = {**about.get("refused", {}), **now.get("refused", {})}
+    if refused != about.get("refused", {}):
+        record.append({"opened": model.name, "about": {**about, "request": now["request"], "refused": refused}})
 
 
 def _left(cells: Sequence[Cell], record: Record) -> list[tuple[Task, PlannedCall]]:

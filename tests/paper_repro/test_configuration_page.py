@@ -10,6 +10,7 @@ import pytest
 
 from robatch.instances import InputError
 from robatch.proxies import read_config, read_queries
+from robatch.proxies.engines.request_settings import REQUEST_KEYS
 from robatch.proxies.execution import pool
 from robatch.proxies.execution.pool import PoolModel, override
 from robatch.proxies.profiling.config import RUN_KEYS, parse_config
@@ -27,6 +28,7 @@ TABLES = {
     "`[[tasks]]`": TASK_KEYS,
     "`fields`": FIELDS,
     "`[[models]]`": MODEL_KEYS,
+    "`request`": REQUEST_KEYS,
     "`size`": SIZE_KEYS,
     POOL: (*pool._FIELDS, "batch_sizes", "size"),
     "Query files": QUERY_FIELDS,
