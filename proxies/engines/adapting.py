@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from robatch.proxies.engines.engine import ModelCall
-from robatch.proxies.engines.refusals import most_output, refused_fields, words_of
+from robatch.proxies.engines.refusals import most_output, refused_fields, wants_more_output, words_of
 from robatch.proxies.engines.request_settings import OUTPUT_FIELDS, STRUCTURE_FIELDS, RequestSettings
 
 _REFUSALS = (400, 422)  # statuses of a request that is itself at fault
@@ -64,6 +64,8 @@ class Requests:
         named = refused_fields(message, body, list(request.fields))
         said = words_of(message, body)
         output = self.settings.output_field
+        if wants_more_output(said):
+            return False
         if (output in named or not named) and (most := most_output(said, request.call.max_tokens)) is not None:
             self._learn({"output_limit": most}, output, message)
             return False

@@ -11,6 +11,8 @@ from robatch.proxies.engines.usage import Usage
 
 CONTEXT_ERROR = "the prompt and its answer exceed the context window"
 """The error text of a call that does not fit."""
+CUT_ERROR = "the output tokens allowed are too few for the provider to answer at all"
+"""The error text of a call that is refused as its output limit is too low."""
 CONTENT_ERROR = "the provider refused the prompt's content"
 """The error text of a call that a content filter refused."""
 OUTPUT_ERROR = "the call asks for more output tokens than the provider allows"

@@ -224,8 +224,8 @@ class ServerEngine:
         while True:
             request = self._requests.of(call)
             if self._requests.too_much(call):
-                tokens = (None, None) if unknown else (0, 0)
-                return ModelAnswer("", *tokens, 0.0, "error", OUTPUT_ERROR, retries, before=spent)
+                tokens = None if unknown else 0
+                return ModelAnswer("", tokens, tokens, 0.0, "error", OUTPUT_ERROR, retries, before=spent)
             reply, failure = await self._try(client, request)
             usage = reply.usage
             if failure is None:

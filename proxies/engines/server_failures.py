@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from robatch.proxies.engines.engine import CONTENT_ERROR, CONTEXT_ERROR, OUTPUT_ERROR, Fault
-from robatch.proxies.engines.refusals import own_words
+from robatch.proxies.engines.engine import CONTENT_ERROR, CONTEXT_ERROR, CUT_ERROR, OUTPUT_ERROR, Fault
+from robatch.proxies.engines.refusals import own_words, wants_more_output
 from robatch.proxies.engines.reply import Reply, read_reply
 from robatch.proxies.engines.waits import asked_wait
 
@@ -150,5 +150,7 @@ def _own(said: str) -> str | None:
     for error, known in ((CONTEXT_ERROR, _TOO_LONG), (CONTENT_ERROR, _FILTERED)):
         if any(words in said for words in known):
             return error
+    if wants_more_output(said):
+        return CUT_ERROR
     about_output = any(name in said for name in _OUTPUT_NAMES) and any(words in said for words in _TOO_MUCH)
     return OUTPUT_ERROR if about_output else None

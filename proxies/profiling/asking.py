@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from robatch.instances.errors import InputError
-from robatch.proxies.engines.engine import Engine, EngineFailure, ModelAnswer, ModelCall, calls_failed
+from robatch.proxies.engines.engine import CUT_ERROR, Engine, EngineFailure, ModelAnswer, ModelCall, calls_failed
 from robatch.proxies.engines.token_count import byte_bounds, least_tokens
 from robatch.proxies.engines.usage import Charge, charge
 from robatch.proxies.profiling.model_config import ModelConfig
@@ -26,7 +27,7 @@ def about(model: ModelConfig, tasks: Sequence[Task], engine: Engine) -> dict[str
     """Tell about the engine, and measure the shared prompt's tokens by sending it alone."""
     probes = [ModelCall(task.template.render([]), max_tokens=1) for task in tasks]
     shared: dict[str, int] = {}
-    for index, answer in engine.run(probes):
+    for index, answer in _probed(model, tasks, probes, engine):
         task = tasks[index]
         if answer.fault is not None:
             raise calls_failed(1, answer)
@@ -36,6 +37,22 @@ def about(model: ModelConfig, tasks: Sequence[Task], engine: Engine) -> dict[str
             )
         shared[task.name] = _charge(probes[index], answer).input_tokens
     return engine.describe() | {"shared_tokens": {task.name: shared[task.name] for task in tasks}}
+
+
+def _probed(
+    model: ModelConfig, tasks: Sequence[Task], probes: list[ModelCall], engine: Engine
+) -> Iterator[tuple[int, ModelAnswer]]:
+    """Send the probes; those whose single token is too little for the provider again, with as many as a query has."""
+    short = []
+    for index, answer in engine.run(probes):
+        if answer.error == CUT_ERROR:
+            allowed = model.allowed(max(16, tasks[index].max_output_tokens))
+            probes[index] = replace(probes[index], max_tokens=allowed)
+            short.append(index)
+        else:
+            yield index, answer
+    for at, answer in engine.run([probes[index] for index in short]) if short else ():
+        yield short[at], answer
 
 
 class Asking:

@@ -5,15 +5,33 @@ from __future__ import annotations
 import pytest
 
 from robatch.instances import InputError
+from robatch.proxies import profile
 from robatch.proxies.engines.adapting import Requests, with_learned
 from robatch.proxies.engines.engine import OUTPUT_ERROR, ModelCall
 from robatch.proxies.engines.refusals import most_output, refused_fields, wants_more_output, words_of
 from robatch.proxies.engines.request_settings import RequestSettings
 from robatch.proxies.execution.plan import RoutedPlan
+from robatch.proxies.execution.pool import pool_model
 from robatch.proxies.execution.routing import route
 from robatch.proxies.execution.run import execute
 from tests.proxies.llm_server import Proxy, Server, make_queries
 
+CONFIG = """\
+[[tasks]]
+name = "q"
+file = "q.jsonl"
+{more}
+[run]
+batch_sizes = [1, 4]
+concurrency = 1
+[[models]]
+name = "small"
+server = "{url}"
+model = "small"
+price_in = 0.1
+price_out = 0.4
+context_window = 4096
+"""
 SENT = ("max_tokens", "temperature", "seed", "structured_outputs")
 SCHEMA = {
     "type": "object",
@@ -262,3 +280,47 @@ def test_settings_travel_with_the_plan_and_a_pool_changes_them(tmp_path):
     (tmp_path / "pool.toml").write_text('[[models]]\nname = "small"\nrequest = { omit = ["model"] }\n')
     with pytest.raises(InputError, match=r"request of model 'small'\.omit names 'model'"):
         again.with_pool(tmp_path / "pool.toml")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Could not finish the message because max_tokens or model output limit was reached. Try a higher max_tokens.",
+        "Invalid 'max_tokens': integer below minimum value. Expected a value >= 16, but got 1 instead.",
+        "max_tokens must be at least 10",
+    ],
+)
+def test_a_provider_that_cannot_answer_with_one_token_is_probed_with_more(tmp_path, words):
+    def refuse(body):
+        return (400, {"error": openai(words, "max_tokens")}) if body["max_tokens"] < 16 else None
+
+    make_queries(tmp_path / "q.jsonl", 4)
+    with Picky(refuse) as server:
+        text = CONFIG.format(url=server.url, more="max_output_tokens = 24")
+        (tmp_path / "c.toml").write_text(text)
+        made = profile(tmp_path / "c.toml", tmp_path / "m.parquet")
+        assert made.provenance["models"][0]["request"] == {}
+        assert server.refused == 1
+    assert made.provenance["models"][0]["shared_tokens"]["q"] > 10
+    assert set(made.table["parsed"].to_pylist()) == {True}
+
+
+def test_a_profile_keeps_what_it_learned_and_goes_on_with_it(tmp_path):
+    def refuse(body):
+        return refuses("temperature", "Unsupported value: 'temperature' does not support 0.0")(body) or refuses(
+            "max_tokens", "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+        )(body)
+
+    make_queries(tmp_path / "q.jsonl", 8)
+    with Picky(refuse, die_after=5) as server:
+        (tmp_path / "c.toml").write_text(CONFIG.format(url=server.url, more=""))
+        with pytest.raises(InputError):
+            profile(tmp_path / "c.toml", tmp_path / "m.parquet")
+        assert server.refused == 2
+        server.die_after = 1000
+        made = profile(tmp_path / "c.toml", tmp_path / "m.parquet")
+        assert server.refused == 2
+    (model,) = made.provenance["models"]
+    assert model["request"] == {"omit": ["temperature"], "output_field": "max_completion_tokens"}
+    assert "does not support 0.0" in model["refused"]["temperature"]
+    assert pool_model(model).request == model["request"]
