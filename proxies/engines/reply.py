@@ -72,10 +72,10 @@ def read_reply(data: bytes, content_type: str = "", least_input: int = 0) -> Rep
         As of `read_usage`.
     """
     text = data.decode("utf-8-sig", "replace")
-    if "event-stream" in content_type.lower() or text.lstrip()[:5] in ("data:", "event"):
-        return _read_stream(text, least_input)
-    record = _json(text)
+    record = _json(text)  # whatever the header says
     if not isinstance(record, Mapping):
+        if "event-stream" in content_type.lower() or text.lstrip()[:5] in ("data:", "event"):
+            return _read_stream(text, least_input)
         what = (
             "an empty reply" if not text.strip() else f"something other than a completion ({content_type or 'no type'})"
         )

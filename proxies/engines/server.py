@@ -251,9 +251,12 @@ class ServerEngine:
         """Send a call once: what the server replied, and what that means where it holds no answer."""
         try:
             raw = await self._send(client, request)
+        except self._openai.APIStatusError as error:
+            reply = read_reply(error.response.content, error.response.headers.get("content-type", ""))
+            failure = self._failures.of_status(error, reply)
+            return reply, replace(failure, adapted=self._adapts(request, failure, error))
         except self._openai.OpenAIError as error:
-            failure = self._failures.of_error(error)
-            return Reply(None), replace(failure, adapted=self._adapts(request, failure, error))
+            return Reply(None), self._failures.of_connection(error)
         except (ValueError, TypeError) as error:  # the request could not even be made: it costs nothing
             why = " ".join(str(error).split())[:300]
             return Reply(None), Failure(f"cannot be sent this call: {why}", "call")
@@ -281,7 +284,7 @@ class ServerEngine:
 
     def _adapts(self, request: Request, failure: Failure, error: Any) -> bool:
         """Tell whether a refused call is worth sending again in another form, or known to ask for too much output."""
-        if not isinstance(error, self._openai.APIStatusError) or failure.why in (CONTEXT_ERROR, CONTENT_ERROR):
+        if failure.why in (CONTEXT_ERROR, CONTENT_ERROR):
             return False
         again = self._requests.adapts(request, error.status_code, self._failures.words(error), error.body)
         return again or self._requests.too_much(request.call)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from robatch.proxies.engines.engine import CONTENT_ERROR, CONTEXT_ERROR, CUT_ERROR, OUTPUT_ERROR, Fault
 from robatch.proxies.engines.refusals import own_words, wants_more_output
-from robatch.proxies.engines.reply import Reply, read_reply
+from robatch.proxies.engines.reply import Reply
 from robatch.proxies.engines.waits import asked_wait
 
 _TOO_LONG = (
@@ -39,6 +39,7 @@ _SERVER_STATUSES = (401, 402, 403, 404, 405, 407, 410)  # of a server that refus
 _PASSING_STATUSES = (408, 409, 425, 429)  # and 5xx
 _MAY_BE_BILLED = (408,)  # of those below 500
 _NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")  # of httpx or httpx2, as the client's version has it
+_MOST_BYTES = 100_000  # of a reply, in which known words are looked for
 
 Nature = Literal["settled", "call", "passing", "server"]
 
@@ -86,18 +87,19 @@ class ServerFailures:
     def __init__(self, api: Any, model: str, timeout: float, key_env: str, key: str) -> None:
         self._api, self._model, self._timeout, self._key_env, self._key = api, model, timeout, key_env, key
 
-    def of_error(self, error: Exception) -> Failure:
-        """Return what an error of the client's means."""
-        if isinstance(error, self._api.APIStatusError):
-            response = error.response
-            reply = read_reply(response.content, response.headers.get("content-type", ""))
-            said = reply.said if reply.text is None else None
-            whole = response.content[:100_000].decode("utf-8", "replace").lower()
-            return self._of_status(error.status_code, said, whole, response.headers)
+    def of_status(self, error: Any, reply: Reply) -> Failure:
+        """Return what a reply means whose status is an error of the client's."""
+        said = reply.said if reply.text is None else None
+        whole = error.response.content[:_MOST_BYTES].decode("utf-8", "replace").lower()
+        return self._of_status(error.status_code, said, whole, error.response.headers)
+
+    def of_connection(self, error: Exception) -> Failure:
+        """Return what an error of the client's means that came without a reply."""
+        sent = type(error.__cause__).__name__ not in _NOT_SENT
         if isinstance(error, self._api.APITimeoutError):
-            return Failure(f"gave no answer within {self._timeout:g} s", "passing", True, self._sent(error))
+            return Failure(f"gave no answer within {self._timeout:g} s", "passing", True, sent)
         if isinstance(error, self._api.APIConnectionError):
-            if self._sent(error):
+            if sent:
                 return Failure("broke the connection", "passing", True, True)
             return Failure("cannot be reached", "server", True)
         return Failure(f"failed: {self._hidden(str(error))}", "passing", True, True)
@@ -136,10 +138,6 @@ class ServerFailures:
     def words(self, error: Exception) -> str:
         """Return the server's own words of a refusal, without the key."""
         return self._hidden(own_words(str(error), getattr(error, "body", None)))
-
-    @staticmethod
-    def _sent(error: Exception) -> bool:
-        return type(error.__cause__).__name__ not in _NOT_SENT
 
     def _hidden(self, said: str) -> str:
         return " ".join((said.replace(self._key, "***") if self._key else said).split())[:300]
