@@ -10,9 +10,9 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import Array
+from robatch.instances.compilation import njit
 
 if TYPE_CHECKING:
     from robatch.instances.conflicts import ConflictCalls

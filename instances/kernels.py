@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import NOT_ALLOWED, Array, BoolArray, FloatArray, IntArray, read_only
+from robatch.instances.compilation import njit
 
 if TYPE_CHECKING:
     from robatch.instances.problem_arrays import ProblemArrays

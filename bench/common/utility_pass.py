@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import Array
+from robatch.instances.compilation import njit
 from robatch.instances.problem import Problem
 
 LEAST_TIMED_S = 0.002

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import Array
+from robatch.instances.compilation import njit
 
 NONE = -1  # no state is allowed, or none is affordable
 WRONG_UTILITY, WRONG_TOKENS = -2, -3  # the vectors hold a number that is not allowed

@@ -16,9 +16,9 @@ all of these load rows or add sums alike.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import NOT_ALLOWED, Array
+from robatch.instances.compilation import njit
 from robatch.instances.kernels import Flat
 
 TILE = 64  # rows

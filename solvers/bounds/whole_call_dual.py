@@ -14,9 +14,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import NOT_ALLOWED, Array, BoolArray, FloatArray, IntArray
+from robatch.instances.compilation import njit
 from robatch.instances.kernels import Flat, flat
 from robatch.instances.problem import Problem
 from robatch.solvers.plan.incumbent import Incumbent

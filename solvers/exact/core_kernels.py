@@ -19,9 +19,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import Array, IntArray
+from robatch.instances.compilation import njit
 
 WORK = 20_000_000  # list entries looked at before the search comes back to look at the clock
 

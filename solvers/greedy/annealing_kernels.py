@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import NOT_ALLOWED, Array
+from robatch.instances.compilation import njit
 from robatch.solvers.greedy.call_count_kernels import Assigned, Queries, Terms
 
 BLOCKS = 0.2  # of all moves are blocks

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import Array
+from robatch.instances.compilation import njit
 
 FAR = 1e300
 NOISE = 1e-13  # a shorter path is shorter by more than this

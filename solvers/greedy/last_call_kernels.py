@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import NOT_ALLOWED, Array
+from robatch.instances.compilation import njit
 from robatch.instances.kernels import Flat
 
 

@@ -17,7 +17,7 @@ from robatch.solvers.limits import Entry, amounts, entries
 from robatch.solvers.mip import MipModel, build
 from robatch.solvers.mip.constraints import uses
 from robatch.solvers.mip.cuts import excluded, recounted, violation
-from robatch.solvers.mip.highs import outcome, run_once, solver
+from robatch.solvers.mip.highs import finished, run_once, solver
 from robatch.solvers.plan.plan import Cost
 from robatch.solvers.registry import Request
 
@@ -59,7 +59,7 @@ class Search:
         scale = np.maximum(np.abs(model.row_upper[rows]), 1.0)
         for row, size in zip(rows.tolist(), scale.tolist(), strict=True):
             highs.addCol(-1.0 / size, 0.0, math.inf, 1, np.array([row], dtype=np.int32), np.array([-1.0]))
-        highs.run()
+        finished(highs)
         solution = highs.getSolution()
         if not solution.dual_valid:
             return self.limits
@@ -145,8 +145,7 @@ class Search:
     def _relaxed(self, model: MipModel, share: float) -> tuple[bool, float | None]:
         """Return whether the linear program has no solution, and the greatest objective, None if it is not known."""
         highs = solver(model, self._request(share), relaxed=True)
-        highs.run()
-        ended = outcome(highs)
+        ended = finished(highs)
         known = not ended.infeasible and ended.limit is None
         return ended.infeasible, float(highs.getInfo().objective_function_value) if known else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from robatch.instances.arrays import FloatArray
 from robatch.solvers.mip.cut_loop import Backend, Outcome
 from robatch.solvers.mip.formulation import MipModel
 from robatch.solvers.mip.highs_watchdog import Watch, until_progress
+from robatch.solvers.mip.own_thread import in_own_thread
 from robatch.solvers.plan.plan import Limit
 from robatch.solvers.registry import Request
 
@@ -24,7 +26,9 @@ LIMITS: dict[Any, Limit] = {
     highspy.HighsModelStatus.kMemoryLimit: "memory",
 }
 
-_threads: int | None = None
+# what presolve of this version returns as the optimum of a program with continuous and whole columns may be none
+# (HiGHS issues 2957, 3002, 3043, 3073); programs of whole columns alone are not concerned
+LOSES_OPTIMA = "1.14.0"
 
 
 def run_once(model: MipModel, request: Request, start: FloatArray | None, split: bool = False) -> Outcome:
@@ -35,6 +39,8 @@ def run_once(model: MipModel, request: Request, start: FloatArray | None, split:
 def _run(model: MipModel, start: FloatArray | None, split: bool, request: Request, watch: Watch) -> Outcome:
     highs = solver(model, request)
     if split:
+        if highs.version() == LOSES_OPTIMA:
+            highs.setOptionValue("presolve", "off")
         candidates = np.arange(model.n_candidates, dtype=np.int32)
         kinds = np.full(model.n_candidates, int(highspy.HighsVarType.kContinuous), dtype=np.uint8)
         highs.changeColsIntegrality(model.n_candidates, candidates, kinds)
@@ -47,8 +53,7 @@ def _run(model: MipModel, start: FloatArray | None, split: bool, request: Reques
         highs.setSolution(solution)
     highs.setCallback(watch, None)
     highs.startCallback(highspy.cb.HighsCallbackType.kCallbackMipInterrupt)
-    highs.run()
-    return outcome(highs)
+    return finished(highs, watch.stop)
 
 
 def program(model: MipModel, relaxed: bool = False) -> Any:
@@ -80,18 +85,15 @@ def solver(model: MipModel, request: Request, relaxed: bool = False) -> Any:
     highs.setOptionValue("random_seed", request.seed % 2**31)
     if request.time_limit is not None:
         highs.setOptionValue("time_limit", request.time_limit)
-    use_threads(request.threads)
     highs.setOptionValue("threads", request.threads or 0)
     highs.passModel(program(model, relaxed))
     return highs
 
 
-def use_threads(threads: int | None) -> None:
-    """Let HiGHS use a number of threads, which it fixes for the process until told to forget it."""
-    global _threads
-    if threads != _threads:
-        highspy.Highs.resetGlobalScheduler(True)
-        _threads = threads
+def finished(highs: Any, stop: Callable[[], object] = lambda: None) -> Outcome:
+    """Run a HiGHS; return what it ended with."""
+    in_own_thread(highs.run, stop)
+    return outcome(highs)
 
 
 def outcome(highs: Any) -> Outcome:

@@ -24,6 +24,11 @@ class Watch:
 
     def __init__(self) -> None:
         self.stalled, self._where, self._checks = False, (-1, 0.0, 0.0), 0
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Order an end at the next check."""
+        self._stopped = True
 
     def __call__(self, kind: int, message: str, state: Any, order: Any, data: object) -> None:
         """Order an end if there is no progress."""
@@ -33,6 +38,7 @@ class Watch:
         self._checks += 1
         if self._checks > MAX_CHECKS:
             self.stalled = True
+        if self.stalled or self._stopped:
             order.user_interrupt = True
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.solvers.mip.formulation import MipModel, build
-from robatch.solvers.mip.highs import outcome, solver
+from robatch.solvers.mip.highs import finished, solver
 from robatch.solvers.registry import Answer, Request
 
 BOUND_ROUNDING = 1e-12  # relative; more than the sums of a bound can err
@@ -16,8 +16,7 @@ def run(request: Request) -> Answer:
     """Solve the linear relaxation with HiGHS and bound every plan by its duals."""
     model = build(request.problem, request.budget, request.cost)
     highs = solver(model, request, relaxed=True)
-    highs.run()
-    ended = outcome(highs)
+    ended = finished(highs)
     solution = highs.getSolution()
     if ended.infeasible:
         return Answer(infeasible=True)

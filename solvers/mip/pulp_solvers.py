@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import pulp
 from robatch.instances.arrays import FloatArray
 from robatch.solvers.mip.cut_loop import Backend, Outcome
 from robatch.solvers.mip.formulation import MipModel
-from robatch.solvers.mip.highs import SMALLEST, TOLERANCE, use_threads
+from robatch.solvers.mip.highs import SMALLEST, TOLERANCE, outcome
 from robatch.solvers.mip.highs_watchdog import Watch, until_progress
+from robatch.solvers.mip.own_thread import in_own_thread
+from robatch.solvers.plan.plan import Limit
 from robatch.solvers.registry import Request
 
 # CBC stops improving by less than its increment, and rounds within its tolerances: none may reach 1e-9.
@@ -48,11 +51,7 @@ def run_cbc_once(model: MipModel, request: Request, start: FloatArray | None) ->
         text = log.read_text(errors="replace") if log.exists() else ""
     if request.progress:
         print(text)
-    found = _LOWER_BOUND.search(text)
-    bound = None
-    if found:  # printed to a few digits: one unit of the last one is the safe side
-        bound = 10.0 ** -len(found[1].partition(".")[2]) - float(found[1])
-    return outcome(lp, columns, bound, request)
+    return outcome_of_cbc(lp, columns, text, request.gap)
 
 
 def run_highs_once(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
@@ -62,7 +61,6 @@ def run_highs_once(model: MipModel, request: Request, start: FloatArray | None) 
 
 def _run_highs(model: MipModel, start: FloatArray | None, request: Request, watch: Watch) -> Outcome:
     lp, columns = program(model, start)
-    use_threads(request.threads)
     highs = pulp.HiGHS(
         **settings(request, start) | {"msg": request.progress},
         callbackTuple=(watch, None),
@@ -73,10 +71,10 @@ def _run_highs(model: MipModel, start: FloatArray | None, request: Request, watc
         small_matrix_value=SMALLEST,
         random_seed=request.seed % 2**31,
     )
-    lp.solve(highs)
-    info = lp.solverModel.getInfo()
-    known = info.valid and np.isfinite(info.mip_dual_bound)
-    return outcome(lp, columns, -float(info.mip_dual_bound) if known else None, request)
+    in_own_thread(partial(lp.solve, highs), watch.stop)
+    ended = outcome(lp.solverModel)
+    values = None if ended.values is None else [column.value() or 0.0 for column in columns]
+    return replace(ended, values=values, bound=None if ended.bound is None else -ended.bound)
 
 
 def program(model: MipModel, start: FloatArray | None) -> tuple[pulp.LpProblem, list[pulp.LpVariable]]:
@@ -109,18 +107,22 @@ def settings(request: Request, start: FloatArray | None) -> dict[str, Any]:
     }
 
 
-def outcome(lp: pulp.LpProblem, columns: list[pulp.LpVariable], bound: float | None, request: Request) -> Outcome:
-    """Read the solution status: after a time limit PuLP's plain status still says optimal."""
+def outcome_of_cbc(lp: pulp.LpProblem, columns: list[pulp.LpVariable], log: str, gap: float) -> Outcome:
+    """Read the solution status and the log: after a time limit PuLP's plain status still says optimal."""
     if lp.status == pulp.LpStatusInfeasible:
         return Outcome(infeasible=True)
+    found, bound = _LOWER_BOUND.search(log), None
+    if found:  # printed to a few digits: one unit of the last one is the safe side
+        bound = 10.0 ** -len(found[1].partition(".")[2]) - float(found[1])
+    limit: Limit = "time" if "Stopped on time" in log else "other"
     if lp.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
-        return Outcome(bound=bound, limit="other" if request.time_limit is None else "time")
+        return Outcome(bound=bound, limit=limit)
     values = np.array([column.value() or 0.0 for column in columns])
     if lp.sol_status == pulp.LpSolutionIntegerFeasible:
-        return Outcome(values, bound, limit="time")
+        return Outcome(values, bound, limit=limit)
     reached = -float(pulp.value(lp.objective))
     # what ending by itself means: nothing is better by more than the gap
-    proven = reached + abs(reached) * request.gap / (1.0 - request.gap) if request.gap < 1.0 else np.inf
+    proven = reached + abs(reached) * gap / (1.0 - gap) if gap < 1.0 else np.inf
     return Outcome(values, proven if bound is None else max(min(bound, proven), reached))
 
 

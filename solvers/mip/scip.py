@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import threading
+import time
+from dataclasses import replace
 
 import numpy as np
 from ortools.math_opt.python import mathopt
@@ -28,8 +31,25 @@ LIMITS: dict[mathopt.Limit, Limit] = {
 }
 
 
+# SCIP keeps the threads of a run on several of them in one place for the whole process: two such runs at once crash it
+_several_threads = threading.Lock()
+
+
 def run_once(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
-    """Run SCIP once on a model."""
+    """Run SCIP once on a model; a run on several threads waits until no other one is under way."""
+    if (request.threads or 1) == 1:
+        return _run(model, request, start)
+    begin, limit = time.perf_counter(), request.time_limit
+    if not _several_threads.acquire(timeout=threading.TIMEOUT_MAX if limit is None else limit):
+        return Outcome(limit="time")
+    try:
+        left = None if limit is None else max(limit - (time.perf_counter() - begin), 0.0)
+        return _run(model, replace(request, time_limit=left), start)
+    finally:
+        _several_threads.release()
+
+
+def _run(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
     lp, columns = program(model)
     about = mathopt.ModelSolveParameters()
     if start is not None:

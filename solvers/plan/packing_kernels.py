@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import Array
+from robatch.instances.compilation import njit
 
 
 @njit(cache=True, nogil=True)

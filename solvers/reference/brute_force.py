@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import Array, IntArray
+from robatch.instances.compilation import njit
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.solvers.limits import entries, legal, needs

@@ -7,9 +7,9 @@ and `utilities` are USD and utility of each. A plan is one of these points for e
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import Array, FloatArray
+from robatch.instances.compilation import njit
 from robatch.instances.kernels import Flat
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import NOT_ALLOWED, Array
+from robatch.instances.compilation import njit
 from robatch.instances.kernels import Flat
 
 

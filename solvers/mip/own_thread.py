@@ -1,0 +1,42 @@
+"""HiGHS in a thread of its own.
+
+The scheduler of HiGHS belongs to the thread that first runs it there. It keeps that run's number of threads, and a run
+that asks for another number ends unsolved. A process that is forked later inherits it without its threads, and its next
+run waits for them for ever. A new thread knows neither, whatever its caller or other code ran before, and is left with
+nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Thread
+from typing import TypeVar
+
+import highspy
+
+Result = TypeVar("Result")
+
+
+def in_own_thread(run: Callable[[], Result], stop: Callable[[], object] = lambda: None) -> Result:
+    """Return what a function that runs HiGHS returns; `stop` ends it early, where the wait for it is interrupted."""
+    ended: Future[Result] = Future()
+
+    def work() -> None:
+        try:
+            ended.set_result(run())
+        except BaseException as error:
+            ended.set_exception(error)
+        finally:
+            highspy.Highs.resetGlobalScheduler(True)  # so that its threads end before this one
+
+    thread = Thread(target=work, name="highs", daemon=True)
+    try:
+        thread.start()
+        return ended.result()
+    except BaseException:
+        stop()
+        raise
+    finally:
+        if thread.is_alive():
+            thread.join()
