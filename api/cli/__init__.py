@@ -11,6 +11,7 @@ from robatch.cli.about import solvers, version
 from robatch.cli.bench import bench
 from robatch.cli.calls import calls
 from robatch.cli.cheapest import cheapest
+from robatch.cli.encoding import escape_output
 from robatch.cli.execute import execute
 from robatch.cli.fit import fit
 from robatch.cli.frontier import frontier
@@ -35,6 +36,11 @@ class Failed(click.ClickException):
 
 class Commands(click.Group):
     """A group that turns the errors users can cause into one sentence and an exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line."""
+        escape_output()
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was named."""

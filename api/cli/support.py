@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shlex
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robatch.cli.encoding import json_text
 from robatch.instances.errors import InputError
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _try_in(folder: Path, path: Path) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    click.echo(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))
+    click.echo(json_text(value))
 
 
 def given_command(context: click.Context, left_out: Sequence[str] = ()) -> str:
