@@ -95,6 +95,7 @@ MOST_REASONS = 5  # why queries are unread, the most frequent ones
     "named for api.openai.com, this machine, or a server that --pool names.",
 )
 @click.option("--grader", metavar="MODULE:FUNCTION", help="The plan's grader, where this is a function of your own.")
+@click.option("--retry-unread", is_flag=True, help="Ask again what an earlier run left unread; else it never is.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent and what it may cost; send nothing.")
 @json_option
 def execute(  # wide: one parameter per option
@@ -111,6 +112,7 @@ def execute(  # wide: one parameter per option
     max_loss: float | None,
     api_key_env: tuple[str, ...],
     grader: str | None,
+    retry_unread: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -141,7 +143,7 @@ def execute(  # wide: one parameter per option
             routed, target, concurrency=concurrency, timeout=timeout, budget=budget, overrun=overrun,
             lost=lost,  # type: ignore[arg-type]
             max_loss=max_loss, key_variables=api_key_env, grader=grader, on_answers=tell, max_wait=max_wait,
-            on_wait=waits, on_loss=_ask, on_note=lambda note: click.echo(note, err=True),
+            on_wait=waits, retry_unread=retry_unread, on_loss=_ask, on_note=lambda note: click.echo(note, err=True),
         ))  # fmt: skip
     if as_json:
         print_json({"path": str(target), **made.to_dict()})

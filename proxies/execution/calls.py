@@ -37,6 +37,8 @@ Events, each a line of the journal:
     Nothing is left that could be sent.
 ``continued``
     A later run may spend more: what was not sent waits again.
+``retry``
+    A later run was told to ask queries again that were left unread.
 """
 
 from __future__ import annotations

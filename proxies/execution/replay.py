@@ -29,7 +29,7 @@ def replay(state: Execution, path: Path) -> list[int] | None:
             _check_begin(state, line, path)
         begun = True
         over.extend(state.apply(line))
-        if line["event"] == "continued":
+        if line["event"] in ("continued", "retry"):
             over[:] = [query for query in over if query in state.final]
 
     take_in(path, take)

@@ -53,6 +53,7 @@ def execute(  # wide: one parameter for each option
     on_wait: Callable[[Wait], None] | None = None,
     on_loss: Callable[[Outlook], bool] | None = None,
     on_note: Callable[[str], None] | None = None,
+    retry_unread: bool = False,
 ) -> ExecutionReport:
     """Send a plan's calls to its models, within its budget, and write the answers as they come.
 
@@ -96,6 +97,8 @@ def execute(  # wide: one parameter for each option
         Asked whether to go on where more than `max_loss` would be lost; without it, the run stops.
     on_note
         Called with a sentence on what is about to be sent, where an ended run goes on.
+    retry_unread
+        Whether to ask again what an earlier run of this output left unread; otherwise it is never asked again.
 
     Raises
     ------
@@ -115,6 +118,11 @@ def execute(  # wide: one parameter for each option
     model's first call, which goes alone, tells. Where the rest of the plan no longer fits at the tokens that calls
     really take, or no waiting call fits by its bound, the rest is planned again in states whose calls do. Queries for
     which no such state is left stay unanswered.
+
+    The failure of one call is that call's: the others go on, and it is tried again behind them, a refused one twice in
+    all and any other three times (`robatch.proxies.execution.health`). Then it is asked in halves, and a single query
+    stays unread, with the reason. A model that refuses or fails every call is given up, and the rest is planned again
+    over the others; without any other, the run ends with the reason, and a rerun goes on.
     """
     number("timeout", timeout, needed="a finite number above 0", above=True)
     number("overrun", overrun)
@@ -135,7 +143,17 @@ def execute(  # wide: one parameter for each option
         stack.callback(answers.close)
         state = Execution.begin(routed)
         sending = Sending(
-            budget, float(overrun), lost, concurrency, timeout, max_wait, on_wait, max_loss, on_loss, on_note
+            budget,
+            float(overrun),
+            lost,
+            concurrency,
+            timeout,
+            max_wait,
+            on_wait,
+            max_loss,
+            on_loss,
+            on_note,
+            retry_unread,
         )
         session = Session(state, queries, journal, AnswersFile(answers, state, queries), sending, on_answers)
         session.resume()

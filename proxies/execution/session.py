@@ -9,13 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from robatch.proxies.engines.adapting import with_learned
-from robatch.proxies.engines.engine import Engine, EngineFailure, Fault, ModelAnswer, calls_failed, requests_of
+from robatch.proxies.engines.engine import Engine, EngineFailure, ModelAnswer, calls_failed, requests_of
 from robatch.proxies.engines.token_count import least_tokens
 from robatch.proxies.engines.usage import charge
 from robatch.proxies.engines.waits import MAX_WAIT, Wait
 from robatch.proxies.execution.answers_file import AnswersFile
-from robatch.proxies.execution.calls import Event, Waiting
+from robatch.proxies.execution.calls import Event
 from robatch.proxies.execution.dispatch import Dispatcher, Ready
+from robatch.proxies.execution.health import Health
 from robatch.proxies.execution.meter import Charge
 from robatch.proxies.execution.outlook import Outlook, TooMuchLoss, last_states, outlook
 from robatch.proxies.execution.replay import JOURNAL_VERSION, replay
@@ -24,12 +25,6 @@ from robatch.proxies.journal import Journal
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.tasks.reading import read
 
-TRIES: dict[Fault, int] = {"call": 2, "passing": 3}
-"""Tries of a call that fails, before it is taken for its own fault: the later ones behind all other calls."""
-DRY_WAVES = 4
-"""Waves of a model without any answer, each after the first of a single call, after which the model is given up."""
-MANY = 3
-"""Calls of a model that works that must fail since its last answer, before this is its fault and not theirs."""
 FIRST_WAIT = 0.5
 """Seconds after a wave without an answer; twice as many after each further one."""
 
@@ -48,6 +43,7 @@ class Sending:
     max_loss: float | None = None
     on_loss: Callable[[Outlook], bool] | None = None
     on_note: Callable[[str], None] | None = None
+    retry_unread: bool = False
 
 
 class Session:
@@ -68,8 +64,7 @@ class Session:
         self.dispatcher = Dispatcher(self.routed, queries, state)
         self.engine: Engine | None = None
         self.opened: int | None = None
-        self.dry = 0  # waves of the open model that failed since its last answer
-        self.failing: set[int] = set()  # calls that failed since then, and not provably by their own fault
+        self.health = Health()  # of the open model
         self.given_up: dict[str, str] = {}  # why, by model
         self.accepted = sending.max_loss  # part of the predicted utility that may be lost; None for any
 
@@ -82,17 +77,23 @@ class Session:
         self._set_limits()
         if self.state.flying:
             self._record({"event": "lost"})
+        over = list(over or ())
         continues = self.state.extended
         if continues:
             self._record({"event": "continued"})
-            over = [query for query in over or () if query in self.state.final]
-        self.answers.restore(over or ())
-        if continues:
-            self._replan()
-            self._tell_rest()
-        if self.state.out and not self.state.finished:
+        unread = self.state.unread() if self.sending.retry_unread else []
+        if unread:
+            self._record({"event": "retry", "queries": unread})
+        returns = bool(self.state.out) and not self.state.finished
+        if returns:
             self._record({"event": "back"})
+        if continues or unread:
+            over = [query for query in over if query in self.state.final]
+        self.answers.restore(over)
+        if continues or returns:
             self._replan()
+        if continues or unread:
+            self._tell_rest()
 
     def _set_limits(self) -> None:
         """Write down what this run may spend and how it charges, where that is not as before."""
@@ -153,7 +154,7 @@ class Session:
         """Send one wave of one model; tell whether any call fitted."""
         for model in self._models():
             most = self.sending.concurrency * 4 if self.opened != model or self.engine is None else self.engine.chunk
-            most = 1 if self.opened == model and self.dry else max(1, most)
+            most = 1 if self.opened == model and self.health.dry else max(1, most)
             wave = self.dispatcher.wave(model, most, again)
             if wave:
                 self._send(model, wave)
@@ -178,11 +179,8 @@ class Session:
             self._open(model)
             for index, answer in self._run(model, wave):
                 self._keep_requests(model)
-                if answer.fault is None:
-                    self.failing.clear()
-                    answered = True
-                elif not self._proven(model, wave[index].call):
-                    self.failing.add(wave[index].call.number)
+                self.health.take(wave[index].call, answer.fault, self._answered(model))
+                answered |= answer.fault is None
                 self._record(self._event(model, wave[index], answer))
                 last = answer
         except EngineFailure as error:
@@ -190,13 +188,13 @@ class Session:
             if self.state.flying:
                 unknown = [wave[index].call.number for index in sorted(error.unknown)]
                 self._record({"event": "failed", "unknown": unknown, "why": str(error)})
-        self.dry = 0 if answered else self.dry + bool(self.failing)
+        self.health.end_wave(answered)
         if failure is not None and not failure.in_a_row:
             self._give_up(model, failure)
-        elif last is not None and self.dry >= DRY_WAVES and not self._few(model):
-            self._give_up(model, calls_failed(len(self.failing), last))
+        elif last is not None and self.health.gone(self._answered(model)):
+            self._give_up(model, calls_failed(len(self.health.failing), last))
         elif last is not None and last.fault == "passing" and not answered:
-            time.sleep(FIRST_WAIT * 2.0**self.dry)
+            time.sleep(FIRST_WAIT * 2.0**self.health.dry)
 
     def _run(self, model: int, wave: list[Ready]) -> Iterator[tuple[int, ModelAnswer]]:
         """Write down what is sent, and send it."""
@@ -218,13 +216,9 @@ class Session:
             learned = with_learned(known["learned"], now["learned"])
             self._record({"event": "requests", "model": name, "learned": learned, "refused": refused})
 
-    def _proven(self, model: int, call: Waiting) -> bool:
-        """Tell whether a call's failures are its own: its model answered others since the first of them."""
-        return call.blamed or (call.tries > 0 and self.state.meter.of(self.routed.pool[model]).calls > call.since)
-
-    def _few(self, model: int) -> bool:
-        """Tell whether so few calls of a model that works failed since its last answer that it is their own fault."""
-        return self.state.meter.of(self.routed.pool[model]).calls > 0 and len(self.failing) < MANY
+    def _answered(self, model: int) -> int:
+        """Return how many calls of this execution a model has answered."""
+        return self.state.meter.of(self.routed.pool[model]).calls
 
     def _give_up(self, model: int, failure: EngineFailure) -> None:
         """Take a model out and plan the rest again over the others; without another one, the run ends."""
@@ -249,8 +243,7 @@ class Session:
             return {"event": "answered", **event, **self._read(model, ready, answer)}
         counted = answer.input_tokens is not None and answer.output_tokens is not None
         tokens = (answer.input_tokens, answer.output_tokens) if counted else (None, None)
-        own = self._proven(model, ready.call) or self._few(model)
-        end = own and ready.call.tries + 1 >= TRIES[answer.fault]
+        end = self.health.own(ready.call, answer.fault, self._answered(model))
         event |= {"input_tokens": tokens[0], "output_tokens": tokens[1], "fault": answer.fault}
         return {"event": "faulted", **event, "why": answer.error, "refused": answer.refused, "end": end}
 
@@ -301,4 +294,4 @@ class Session:
         if self.engine is not None:
             with suppress(OSError):
                 self.engine.close()
-        self.engine, self.opened, self.dry, self.failing = None, None, 0, set()
+        self.engine, self.opened, self.health = None, None, Health()

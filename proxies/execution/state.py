@@ -246,11 +246,11 @@ class Execution:
 
     @property
     def extended(self) -> bool:
-        """Whether more may be spent than when nothing more could be sent, and some queries wait for that."""
+        """Whether queries wait for more money than at the end, or for a model that was given up, and can go on."""
         return (
             self.finished
             and bool(self.unplanned or self._unpaid or self._unreleased)
-            and self.meter.slack > self._left_at_end
+            and (self.meter.slack > self._left_at_end or bool(self.out))
         )
 
     def _limits(self, event: Event) -> None:
@@ -263,6 +263,17 @@ class Execution:
         self.unplanned += self._unreleased
         for query in (*self._unreleased, *(query for call in self._unpaid for query in call.queries)):
             del self.final[query]
+
+    def unread(self) -> list[int]:
+        """Return the queries that were asked and have no answer."""
+        return [query for query, (_, answer, _) in self.final.items() if answer is None]
+
+    def _retry(self, event: Event) -> None:
+        """Ask unread queries again, each alone in its state."""
+        self.finished, self._replanned_at = False, -1
+        for query in event["queries"]:
+            call, _, why = self.final.pop(query)
+            self._add(call.column, (query,), 1, why=why)
 
     def read_shares(self) -> FloatArray:
         """Return the share of slots that could be read in calls of each state, near 1 while few are known: (S,)."""
