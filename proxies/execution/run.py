@@ -7,18 +7,17 @@ import os
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
-from typing import get_args
 
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
-from robatch.instances.scalars import number, whole
 from robatch.proxies.engines.waits import MAX_WAIT, Wait
 from robatch.proxies.execution.answers_file import AnswersFile
 from robatch.proxies.execution.meter import Charge
 from robatch.proxies.execution.outlook import Outlook
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.report import ExecutionReport, report
-from robatch.proxies.execution.session import Sending, Session
+from robatch.proxies.execution.sending import Sending
+from robatch.proxies.execution.session import Session
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.execution.trust import check_trust
 from robatch.proxies.journal import Journal
@@ -124,16 +123,10 @@ def execute(  # wide: one parameter for each option
     stays unread, with the reason. A model that refuses or fails every call is given up, and the rest is planned again
     over the others; without any other, the run ends with the reason, and a rerun goes on.
     """
-    number("timeout", timeout, needed="a finite number above 0", above=True)
-    number("overrun", overrun)
-    if budget is not None:
-        budget = number("budget", budget, needed="a finite number of USD of at least 0")
-    if max_loss is not None:
-        number("max_loss", max_loss, most=1.0)
-    if lost not in get_args(Charge):
-        raise InputError(f"lost is {lost!r}: 'worst' or 'expected' is needed")
-    number("max_wait", max_wait)
-    whole("concurrency", concurrency, 1)
+    sending = Sending(
+        budget=budget, overrun=overrun, lost=lost, concurrency=concurrency, timeout=timeout, max_wait=max_wait,
+        on_wait=on_wait, max_loss=max_loss, on_loss=on_loss, on_note=on_note, retry_unread=retry_unread,
+    )  # fmt: skip
     routed, queries, grade = prepare(plan, output, key_variables, grader)
     target = Path(output)
     with ExitStack() as stack:
@@ -142,19 +135,6 @@ def execute(  # wide: one parameter for each option
         answers = Journal(target, '{"id": ')
         stack.callback(answers.close)
         state = Execution.begin(routed)
-        sending = Sending(
-            budget,
-            float(overrun),
-            lost,
-            concurrency,
-            timeout,
-            max_wait,
-            on_wait,
-            max_loss,
-            on_loss,
-            on_note,
-            retry_unread,
-        )
         session = Session(state, queries, journal, AnswersFile(answers, state, queries), sending, on_answers)
         session.resume()
         try:

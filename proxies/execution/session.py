@@ -6,20 +6,19 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from robatch.proxies.engines.adapting import with_learned
 from robatch.proxies.engines.engine import Engine, EngineFailure, ModelAnswer, calls_failed, requests_of
 from robatch.proxies.engines.token_count import least_tokens
 from robatch.proxies.engines.usage import charge
-from robatch.proxies.engines.waits import MAX_WAIT, Wait
 from robatch.proxies.execution.answers_file import AnswersFile
 from robatch.proxies.execution.calls import Event
 from robatch.proxies.execution.dispatch import Dispatcher, Ready
 from robatch.proxies.execution.health import Health
-from robatch.proxies.execution.meter import Charge
-from robatch.proxies.execution.outlook import Outlook, TooMuchLoss, last_states, outlook
+from robatch.proxies.execution.outlook import TooMuchLoss, last_states, outlook
 from robatch.proxies.execution.replay import JOURNAL_VERSION, replay
+from robatch.proxies.execution.sending import Sending
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.journal import Journal
 from robatch.proxies.tasks.queries import Query
@@ -27,23 +26,6 @@ from robatch.proxies.tasks.reading import read
 
 FIRST_WAIT = 0.5
 """Seconds after a wave without an answer; twice as many after each further one."""
-
-
-@dataclass(frozen=True)
-class Sending:
-    """How calls are sent and charged: as `execute` takes it."""
-
-    budget: float | None = None
-    overrun: float = 0.0
-    lost: Charge = "worst"
-    concurrency: int = 8
-    timeout: float = 120.0
-    max_wait: float = MAX_WAIT
-    on_wait: Callable[[Wait], None] | None = None
-    max_loss: float | None = None
-    on_loss: Callable[[Outlook], bool] | None = None
-    on_note: Callable[[str], None] | None = None
-    retry_unread: bool = False
 
 
 class Session:

@@ -1,0 +1,43 @@
+"""How an execution sends its calls: the options of `robatch.proxies.execution.run.execute`, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import get_args
+
+from robatch.instances.errors import InputError
+from robatch.instances.scalars import number, whole
+from robatch.proxies.engines.waits import MAX_WAIT, Wait
+from robatch.proxies.execution.meter import Charge
+from robatch.proxies.execution.outlook import Outlook
+
+
+@dataclass(frozen=True)
+class Sending:
+    """How calls are sent and charged: as `execute` takes it."""
+
+    budget: float | None = None
+    overrun: float = 0.0
+    lost: Charge = "worst"
+    concurrency: int = 8
+    timeout: float = 120.0
+    max_wait: float = MAX_WAIT
+    on_wait: Callable[[Wait], None] | None = None
+    max_loss: float | None = None
+    on_loss: Callable[[Outlook], bool] | None = None
+    on_note: Callable[[str], None] | None = None
+    retry_unread: bool = False
+
+    def __post_init__(self) -> None:
+        number("timeout", self.timeout, needed="a finite number above 0", above=True)
+        object.__setattr__(self, "overrun", number("overrun", self.overrun))  # floats, whatever kind of number
+        if self.budget is not None:
+            budget = number("budget", self.budget, needed="a finite number of USD of at least 0")
+            object.__setattr__(self, "budget", budget)
+        if self.max_loss is not None:
+            number("max_loss", self.max_loss, most=1.0)
+        if self.lost not in get_args(Charge):
+            raise InputError(f"lost is {self.lost!r}: 'worst' or 'expected' is needed")
+        number("max_wait", self.max_wait)
+        whole("concurrency", self.concurrency, 1)
