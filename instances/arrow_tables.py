@@ -46,8 +46,8 @@ class Table:
         Parameters
         ----------
         source
-            A pandas, polars or pyarrow table, anything with ``__arrow_c_stream__`` or ``__dataframe__``, or the path of
-            a CSV, TSV, Parquet, JSON (list of objects) or JSONL file.
+            A pandas, polars or pyarrow table, anything with ``__arrow_c_stream__`` or ``__dataframe__``, a list of
+            mappings or a mapping of lists, or the path of a CSV, TSV, Parquet, JSON or JSONL file.
         what
             How messages name the table; the path is added where there is one.
         labels
@@ -235,7 +235,7 @@ class Table:
                 row = int(np.argmax(wrong))
                 raise InputError(
                     f"{here} is {shown(float(values[row]))}, of type {data.type}, in {self.row_name(row)}: strings or "
-                    "whole numbers are needed"
+                    "whole numbers up to 2**53 are needed"
                 )
             return pa.chunked_array([pa.array(values, pa.float64(), from_pandas=True).cast(pa.int64())])
         with suppress(pa.ArrowException):
@@ -255,7 +255,8 @@ class Table:
             if value is None or (isinstance(value, float) and value != value):
                 made.append(None)
                 continue
-            whole = isinstance(value, Integral | float) and not isinstance(value, bool) and value == value // 1
+            whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
+            whole = whole and not isinstance(value, bool)
             kind = "number" if whole else type(value).__name__
             kinds.setdefault(kind, row)
             made.append(int(value) if whole else str(value))
@@ -264,7 +265,9 @@ class Table:
             raise InputError(f"{here} is {' and '.join(seen)}: strings or whole numbers are needed, and not both")
         with suppress(pa.ArrowException, ValueError, OverflowError):
             return pa.chunked_array([pa.array(made)])
-        raise InputError(f"{here} holds labels that are no valid Unicode or too long: shorter texts are needed")
+        raise InputError(
+            f"{here} holds labels that are no valid Unicode or too large: other texts or numbers are needed"
+        )
 
 
 def table_or_mapping(source: Any, what: str) -> tuple[Table | Mapping[Any, Any], str]:

@@ -141,7 +141,9 @@ def _read_csv(path: str, usual: str, labels: Sequence[str] | None) -> Columns:
             path,
             read_options=pc.ReadOptions(encoding=encoding, skip_rows=1 if said else 0, use_threads=handler is None),
             parse_options=pc.ParseOptions(
-                delimiter=delimiter, newlines_in_values=any('"' in line for line in lines), invalid_row_handler=handler
+                delimiter=delimiter,
+                newlines_in_values=handler is not None or any('"' in line for line in lines),
+                invalid_row_handler=handler,
             ),
             convert_options=pc.ConvertOptions(
                 column_types=dict.fromkeys(text, pa.string()),
@@ -248,23 +250,24 @@ def _read_json_lines(path: str, what: str) -> Columns:
 
 def _is_safe(content: npt.NDArray[np.uint8]) -> bool:
     """Whether pyarrow bears the lines: it crashes at nulls in place of objects, and at brackets too deep in others."""
-    code = {mark: ord(mark) for mark in "\n\r \tn{[}"}
+    newline, blank, brace = ord("\n"), (ord(" "), ord("\t")), ord("{")
     before = 0
     for begin in range(0, len(content), _SNIFFED):
         part = content[begin : begin + _SNIFFED]
-        ends, opens = part == code["\n"], (part == code["{"]) | (part == code["["])
-        opened = np.bincount(np.cumsum(ends, dtype=np.int32)[opens], minlength=int(ends.sum()) + 1)
+        ends, opens = np.flatnonzero(part == newline), np.flatnonzero((part == brace) | (part == ord("[")))
+        opened = np.diff(np.searchsorted(opens, ends), prepend=0, append=len(opens))
         opened[0] += before
         before = int(opened[-1])
-        starts, closes = (np.flatnonzero(where) + begin + 1 for where in (ends, part == code["}"]))
-        first = content[starts[starts < len(content)]] if begin else content[np.r_[0, starts[starts < len(content)]]]
-        after, second = content[closes[closes < len(content)]], content[closes[closes < len(content) - 1] + 1]
-        blank = np.isin(after[: len(second)], [code[" "], code["\t"]])
+        starts = np.append(ends + begin + 1, [] if begin else [0]).astype(np.int64)
+        closes = np.flatnonzero(part == ord("}")) + begin + 1
+        first, after = content[starts[starts < len(content)]], content[closes[closes < len(content)]]
+        closes = closes[: len(after)][(after == blank[0]) | (after == blank[1])]
+        later = content[closes[closes < len(content) - 1] + 1]
         if (
             opened.max() > _MOST_BRACKETS
-            or not np.isin(first, [code["{"], code["\n"], code["\r"]]).all()
-            or (after == code["n"]).any()
-            or np.isin(second[blank], [code["n"], code[" "], code["\t"]]).any()
+            or ((first != brace) & (first != newline) & (first != ord("\r"))).any()
+            or (after == ord("n")).any()
+            or np.isin(later, [ord("n"), *blank]).any()
         ):
             return False
     return True

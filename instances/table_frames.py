@@ -10,7 +10,7 @@ import numpy as np
 
 from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError, first_line
-from robatch.instances.table_files import Columns, arrow_columns
+from robatch.instances.table_files import Columns, arrow_columns, records_of
 
 
 def frame_columns(source: Any, what: str) -> Columns:
@@ -21,6 +21,8 @@ def frame_columns(source: Any, what: str) -> Columns:
     try:
         if isinstance(source, pa.Table):
             return arrow_columns(source)
+        if isinstance(source, Mapping) or (isinstance(source, list) and isinstance((source or [None])[0], Mapping)):
+            return records_of(source, what)
         if library == "pandas" and hasattr(source, "iloc") and hasattr(source, "columns"):
             levels = [name for name in source.index.names if name is not None and name not in source.columns]
             names = [*levels, *source.columns]

@@ -50,13 +50,14 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     Parameters
     ----------
     table
-        A pandas, polars or pyarrow table, or the path of a CSV, TSV, Parquet, JSON or JSONL file, in one of
-        two forms. Long: one row for each query and model, with the columns ``query_id`` (or ``query``,
-        ``sample_id``), ``model``, ``correct`` (or ``score``, ``utility``; in [0, 1]), ``input_tokens``,
-        ``output_tokens``. Wide, as RouterBench has it: one row for each query; for each model, a column of
-        its name with the score and one named ``<model>|total_cost`` with the USD of a call at batch size 1;
-        or, without costs, tokens as columns named ``<model>|input_tokens`` and ``<model>|output_tokens``,
-        as one column of each, or as numbers given below. Other columns are not read.
+        A pandas, polars or pyarrow table, a list of rows (mappings), a mapping of columns, or the path of a
+        CSV, TSV, Parquet, JSON or JSONL file, in one of two forms. Long: one row for each query and model,
+        with the columns ``query_id`` (or ``query``, ``sample_id``), ``model``, ``correct`` (or ``score``,
+        ``utility``; in [0, 1]), ``input_tokens``, ``output_tokens``. Wide, as RouterBench has it: one row
+        for each query; for each model, a column of its name with the score and one named
+        ``<model>|total_cost`` with the USD of a call at batch size 1; or, without costs, tokens as columns
+        named ``<model>|input_tokens`` and ``<model>|output_tokens``, as one column of each, or as numbers
+        given below. Other columns are not read.
     prices
         USD per million tokens, see `robatch.instances.price_tables.price_models`: a table, a path or
         a mapping from model to ``price_in``, ``price_out`` and optional ``shared_tokens`` and

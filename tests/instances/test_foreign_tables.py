@@ -231,6 +231,8 @@ def test_labels_of_several_kinds_are_named(kind):
 
 
 def test_what_else_frames_may_be():
+    check(made(ROWS))
+    check(made(LONG.to_dict("list")))
     check(made(LONG.set_index("query_id")))
     check(made(LONG.set_index(["query_id", "model"])))
     check(made(LONG.rename(columns={"query_id": "\ufeffquery_id"})))
