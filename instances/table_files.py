@@ -167,7 +167,7 @@ def _read_csv(path: str, usual: str, labels: Sequence[str] | None) -> Columns:
             counts = f"{row.actual_columns} cells where {row.expected_columns} are needed"
             raise InputError(f"line {row.number} has {counts}: {row.text[:60]!r}") from None
     _ = table.column_names  # fails where the first line is not text
-    return arrow_columns(_without_empty_rows(table), "," if comma else ".", loose=True)
+    return arrow_columns(without_empty_rows(table), "," if comma else ".", loose=True)
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
@@ -177,7 +177,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
         return [line]
 
 
-def _without_empty_rows(table: Any) -> Any:
+def without_empty_rows(table: Any) -> Any:
     """Leave out rows without any value, such as spreadsheets write below the last one."""
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -10,7 +10,7 @@ import numpy as np
 
 from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError, first_line
-from robatch.instances.table_files import Columns, arrow_columns, records_of
+from robatch.instances.table_files import Columns, arrow_columns, records_of, without_empty_rows
 
 
 def frame_columns(source: Any, what: str) -> Columns:
@@ -20,10 +20,12 @@ def frame_columns(source: Any, what: str) -> Columns:
     library = type(source).__module__.partition(".")[0]
     try:
         if isinstance(source, pa.Table):
-            return arrow_columns(source)
+            return arrow_columns(without_empty_rows(source))
         if isinstance(source, Mapping) or (isinstance(source, list) and isinstance((source or [None])[0], Mapping)):
             return records_of(source, what)
         if library == "pandas" and hasattr(source, "iloc") and hasattr(source, "columns"):
+            if source.index.names == [None] and len(source) and source.iloc[-1].isna().all():
+                source = source[~source.isna().all(axis=1)]  # rows of a sheet below its last one
             levels = [name for name in source.index.names if name is not None and name not in source.columns]
             names = [*levels, *source.columns]
 

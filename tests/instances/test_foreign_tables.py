@@ -231,6 +231,11 @@ def test_labels_of_several_kinds_are_named(kind):
 
 
 def test_what_else_frames_may_be():
+    below = pd.DataFrame([{}, {}], columns=LONG.columns, dtype=object)
+    sheet = pd.concat([LONG, below])
+    check(made(sheet))
+    check(made(pa.Table.from_pandas(sheet, preserve_index=False)))
+    assert "is missing in 2 rows" in refused(lambda: made(sheet.rename_axis("an index that means something")))
     check(made(ROWS))
     check(made(LONG.to_dict("list")))
     check(made(LONG.set_index("query_id")))
