@@ -29,6 +29,12 @@ def lower_to_grade(flat: Flat, bound: float) -> float:
     return min(bound, (math.floor(bound * parts * (1 + BOUND_ROUNDING) + error) + error) / parts)
 
 
+def grade(flat: Flat) -> float:
+    """Return by how much the utilities of two plans differ at least, if they do; 0 if there are no grades."""
+    found = _grades(flat)
+    return 0.0 if found is None else (1.0 - 2.0 * found[1]) / found[0]
+
+
 def raise_to_grade(flat: Flat, target: float) -> float:
     """Return the least utility of at least `target` that a plan can have, `target` itself if there are no grades."""
     found = _grades(flat)

@@ -1,155 +1,166 @@
 """The greedy scheduler under realized cost: a plan that keeps its budget as it is billed, and a bound.
 
-The amortized relaxation gives a price and a bound. At that price most queries have one state that is clearly best;
-the others, the core, can move between states at little loss. They are packed into whole calls by a search over call
-counts, see `call_count_kernels`, and, where there are few, by annealing, see `annealing_kernels`.
+The amortized relaxation gives a price and a bound. At that price most queries have one state that is clearly best; what
+the others do, and how many calls each state sends, is searched by a tree, see `call_tree`: first with the few pairs of
+query and state that lose least, for a plan; then with all that a better plan can hold.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
-import numpy as np
-
-from robatch.instances.arrays import NOT_ALLOWED, IntArray
-from robatch.instances.problem import Problem
-from robatch.instances.problem_costs import Evaluation
+from robatch.instances.arrays import IntArray
 from robatch.solvers.bounds.fit_to_budget import within
-from robatch.solvers.bounds.relaxation import DIRECT, EDGE, Relaxer, find_steps
+from robatch.solvers.bounds.granularity import grade, lower_to_grade
+from robatch.solvers.bounds.relaxation import EDGE, Relaxation, Relaxer
 from robatch.solvers.bounds.shared import Bounds
-from robatch.solvers.greedy.last_calls import shrunk
-from robatch.solvers.greedy.realized_core import Core, Prices, closest, core_of, search
+from robatch.solvers.greedy import realized_groups
+from robatch.solvers.greedy.call_tree import Asked, CallTree, Grown, Limits
+from robatch.solvers.greedy.realized_table import Chosen, Losses, Table, keep_apart
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import OPTIMAL_GAP
 from robatch.solvers.registry import Answer, Request
 
-CORE_QUERIES, CORE_QUERIES_PER_GROUP, MAX_CORE_QUERIES = 1_000, 32, 50_000
-OVERBILLED = 1.1  # times the budget: from there on, a USD is worth more than the relaxation says
-MAX_FITS, MAX_FITS_WITH_CONFLICTS = 6, 16  # searches until a plan keeps the budget: at its very edge, or with conflicts
-SECOND_PRICE = 1.4  # times the first, which leaves no slack for what whole calls cost more
-MAX_SECOND_PRICE_QUERIES = 300
-MAX_LAST_CALL_QUERIES = 100_000  # later, single last calls hardly matter
-MAX_DUAL_CANDIDATES = 500_000  # queries times states for which the bound looks at whole calls too
-CLOSE = 0.5 * OPTIMAL_GAP  # relative gap at which nothing more is tried
+LOW_PRICE = 0.1  # where the relaxation has no use for more USD, of all utility a USD of the budget: a first price
+CLOSE = 0.4 * OPTIMAL_GAP  # relative gap at which nothing more is tried
+FIRST_BUDGETS = 6  # at which amortized plans are tried to begin with
+SPARE = 2.0  # times what the dearest call is worth: what pairs of the first tree may lose
+FIRST_BOXES, FIRST_LEAVES, FIRST_WORK = 300, 2, 5.0  # and times the work of the second
+MAX_CANDIDATES, CORE_QUERIES = 1_000_000, 2_000  # queries times states up to which all are held; else queries that are
+EDGE_PER_QUERY = 2e-16  # relative, that a sum of costs errs a query
+MAX_FITS, MAX_FITS_WITH_CONFLICTS = 2, 16  # searches until a plan keeps the budget: at its very edge, or with conflicts
+BOXES, LEAVES, STEPS, DEEP = 1_500, 100, 3_000, 60_000
+WORK, WORK_PER_QUERY, MANY, MOST_WORK = 7e6, 1e4, 2_000, 15e6
+MOST_PAIRS, MOVERS = 8_000, 40  # in a tree, besides so many between any two states
+MANY_LESS = 4  # times fewer pairs, and by the square of it fewer movers, of many queries
+FEW = 100  # queries up to which all pairs that a better plan may hold are searched
+SMALL = 30  # queries up to which a tree branches on what a call that is not full costs
+STEEP, MEDIUM = 50, 200  # queries up to which prices are thought to change steeply
 
 
-class Start(NamedTuple):
-    """The assignment (N,) that is best at the relaxation's price, and what it is worth and costs."""
-
-    states: IntArray
-    evaluation: Evaluation
+def first_plan(request: Request, relaxer: Relaxer, relaxation: Relaxation) -> Incumbent:
+    """Return the best of a few amortized plans of less and less budget that keep it as billed."""
+    problem, budget = request.problem, request.budget
+    found, low, high, target = Incumbent(bound=relaxation.bound), 0.0, budget, budget
+    for number in range(FIRST_BUDGETS):
+        states = (relaxation if number == 0 else relaxer.at(target)).plan()[0]
+        evaluation = problem.evaluate(states)
+        found = found.evaluated(states, evaluation, "realized", budget)
+        excess = evaluation.realized_cost - budget
+        if excess <= 0.0:
+            low = target
+            if number == 0 or number >= FIRST_BUDGETS // 2:
+                break
+        else:
+            high = target
+        step = high - 1.05 * excess
+        target = step if excess > 0.0 and low < step < high else (low + high) / 2
+    return found
 
 
 def run(request: Request) -> Answer:
-    """Schedule under realized cost: relaxation, core, search over call counts.
+    """Schedule under realized cost: relaxation, first plans, a tree over call counts.
 
-    The bound is the relaxation's, in which each query pays its share of a call that is as full as it can be; for
-    problems that are not large, the lower one of the dual of whole calls.
+    The bound is the lower one of the relaxation's, in which each query pays its share of a call that is as full as it
+    can be, and the tree's.
     """
-    problem, budget = request.problem, request.budget
-    bounds = Bounds.of(request)
+    if request.problem.n_groups > 1:
+        return realized_groups.run(request)
+    budget, bounds = request.budget, Bounds.of(request)
     relaxer, relaxation = bounds.tightened, bounds.realized(budget)
     if relaxation.steps.cost > budget * (1 + 1e-9):  # even if all calls were full
         return Answer(infeasible=True)
-    price, found = relaxation.price, Incumbent(bound=relaxation.bound)
-    shared = bool(((problem.call_price > 0.0) & (problem.state_batch_size > 1)).any())
-    searched = shared and price < math.inf
-    if problem.n_queries <= DIRECT or not searched:  # cheap, or all that there is to do
-        found = within(request, relaxer.schedule).bounded(relaxation.bound)
-    if searched and not found.proven(CLOSE):
-        states = relaxation.break_solution()
-        start = Start(states, problem.evaluate(states))
-        for prices in _prices(problem, relaxer, start.evaluation, budget, price):
-            if found.proven(CLOSE):
-                break
-            found = _improve(request, relaxer, found, start if prices.cost == price else None, prices)
-    if found.assignment is None:
-        found = within(request, relaxer.schedule).bounded(relaxation.bound)
-    if found.assignment is not None and found.evaluation is not None and problem.n_queries <= MAX_LAST_CALL_QUERIES:
-        states, end = shrunk(problem, found.assignment, found.evaluation, budget)
-        found = found.offered(states, end.utility, end.realized_cost, ties=True, evaluation=end)
-    looked_at = (
-        searched and found.assignment is not None and problem.n_queries * problem.n_states <= MAX_DUAL_CANDIDATES
-    )
-    if looked_at and not found.proven(CLOSE):
-        found = found.bounded(bounds.whole_calls(budget, price, found.utility).bound)
+    price = relaxation.price
+    found = first_plan(request, relaxer, relaxation)
+    if not found.proven(CLOSE):
+        found = searched(request, relaxer, relaxation, found)
+        if found.bound < 0.0:  # no utility is
+            return Answer(infeasible=True)
+        if found.assignment is None:
+            found = within(request, relaxer.schedule).bounded(found.bound)
     missing = "no plan was found that keeps the budget as billed; 'exact' can tell if one is"
     return Answer.of(found, missing, shadow_price=price)
 
 
-def _prices(problem: Problem, relaxer: Relaxer, start: Evaluation, budget: float, price: float) -> list[Prices]:
-    """Return the prices at which to pack queries.
+def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: Incumbent) -> Incumbent:
+    """Return the incumbent after a search with a budget that is larger by rounding; and with less, where that counts.
 
-    Where the assignment that is best at the relaxation's price bills far more than it costs on paper, USD are worth
-    more than that: as much as they are on paper with a budget that is smaller in the same proportion.
+    Calls are counted as if any queries of a group could share them. So with conflicts, there may be more.
     """
-    prices = [Prices(price, price)] if price > 0.0 else []
-    if price > 0.0 and problem.n_queries <= MAX_SECOND_PRICE_QUERIES:
-        prices.append(Prices(SECOND_PRICE * price, price))
-    billed = start.realized_cost
-    if billed > OVERBILLED * budget or (price == 0.0 and billed > budget):
-        higher = relaxer.at(start.amortized_cost * budget / billed).price
-        if not price < higher < math.inf and not prices:
-            higher = start.utility / budget  # what a USD buys on average
-        if price < higher < math.inf:
-            prices.append(Prices(higher, higher))
-    return prices
-
-
-def _improve(request: Request, relaxer: Relaxer, found: Incumbent, start: Start | None, prices: Prices) -> Incumbent:
-    """Search for a better plan around the assignment that is best at a price, which `start` gives if it is known."""
     problem, budget = request.problem, request.budget
-    if start is None:
-        states = find_steps(relaxer.flat, prices.cost, prices.cost * (1 - 1e-9), relaxer.threads).states
-        states = states.astype(np.int64)
-        start = Start(states, problem.evaluate(states))
-    states = start.states
-    size = min(max(CORE_QUERIES, CORE_QUERIES_PER_GROUP * problem.n_groups), MAX_CORE_QUERIES)
-    rows = closest(relaxer, states, prices.cost, size)
-    core = core_of(problem, relaxer.flat, states, start.evaluation, rows)
-    rng = np.random.default_rng(request.seed)
-    cap = budget * (1 + EDGE)
-    for _ in range(MAX_FITS if problem.conflicts is None else MAX_FITS_WITH_CONFLICTS):
-        moved = search(core, states[core.rows], cap, prices, found, rng)
-        if moved is None:
+    average = relaxation.bound / budget
+    price = relaxation.price if relaxation.price < math.inf else average
+    large = problem.n_queries * problem.n_states > MAX_CANDIDATES
+    states = relaxation.break_solution()
+    table = Table.around(problem, relaxer, states, price, CORE_QUERIES) if large else Table.of(problem, relaxer)
+    step = grade(relaxer.flat)
+    edge = min(EDGE, EDGE_PER_QUERY * (problem.n_queries + 16))
+    target = budget * (1 + edge)
+    for number in range(MAX_FITS if problem.conflicts is None else MAX_FITS_WITH_CONFLICTS):
+        losses = Losses.of(table, budget * (1 + edge), price, states[table.rows])
+        grown = Search(table, losses, max(price, LOW_PRICE * average), step).run(found, target)
+        if number == 0 and not large:
+            found = found.bounded(lower_to_grade(relaxer.flat, grown.bound) if step > 0.0 else grown.bound)
+        if grown.states is None:
             break
         plan = states.copy()
-        plan[core.rows] = moved
-        end = problem.evaluate(plan)
-        if end.realized_cost <= budget:
-            return found.evaluated(plan, end, "realized", budget)
-        if problem.conflicts is None or not _keep_apart(problem, core, plan, end.calls):
-            # the last digits, or calls that conflicts make necessary
-            cap -= 1.01 * (end.realized_cost - budget) + EDGE * budget
+        plan[table.rows] = grown.states
+        evaluation = problem.evaluate(plan)
+        over = evaluation.realized_cost - budget
+        if over <= 0.0:
+            return found.evaluated(plan, evaluation, "realized", budget)
+        if problem.conflicts is None or not keep_apart(problem, table, plan, evaluation):
+            target -= 1.01 * over + 2 * edge * budget
     return found
 
 
-def _keep_apart(problem: Problem, core: Core, plan: IntArray, calls: IntArray) -> bool:
-    """Forbid states to conflicting queries where a plan needs more calls than its queries fill; False if none can be.
+class Search:
+    """Trees with more and more pairs.
 
-    The search counts calls as if queries could share any. Of two queries that conflict in such a group and state, the
-    one that loses less in its next best state has to stay out of it.
+    Parameters
+    ----------
+    table, losses
+        The problem, and what its pairs lose.
+    price
+        Utility per USD at which trees begin.
+    step
+        Utility by which plans differ at least, 0 if that is not known.
     """
-    codes, width = problem.group_codes, problem.n_states
-    counts = np.bincount(codes * width + plan, minlength=calls.size).reshape(calls.shape)
-    crowded = calls > -(-counts // problem.state_batch_size)
-    place = np.full(problem.n_queries, -1)
-    place[core.rows] = np.arange(len(core.rows))
-    one, other = problem.conflicts.T if problem.conflicts is not None else np.empty((2, 0), dtype=np.int64)
-    together = (codes[one] == codes[other]) & (plan[one] == plan[other]) & crowded[codes[one], plan[one]]
-    changed = False
-    for edge in zip(one[together].tolist(), other[together].tolist(), strict=True):
-        losses = []
-        for query in edge:
-            row, state = place[query], plan[query]
-            if row < 0 or core.utility[row, state] == NOT_ALLOWED:
-                losses.append(math.inf if row < 0 else -math.inf)  # fixed; or kept out already
-                continue
-            other = np.delete(core.utility[row], state).max(initial=NOT_ALLOWED)
-            losses.append(core.utility[row, state] - other if other > NOT_ALLOWED else math.inf)
-        if -math.inf not in losses and min(losses) < math.inf:
-            query = edge[losses.index(min(losses))]
-            core.utility[place[query], plan[query]] = NOT_ALLOWED
-            changed = True
-    return changed
+
+    def __init__(self, table: Table, losses: Losses, price: float, step: float) -> None:
+        self.table, self.losses, self.price, self.step = table, losses, price, step
+        self.short = 0.999 * step  # what cannot be gained
+        self.count = len(losses.best)
+        steep = 400.0 if self.count <= STEEP else 20.0 if self.count <= MEDIUM else 100.0
+        self.style = (steep, 2 if self.count <= STEEP else 1, self.count > SMALL)
+
+    def tree(self, chosen: Chosen, target: float, reached: float, limits: Limits) -> Grown:
+        """Grow a tree over some pairs."""
+        asked = Asked(target, self.price, reached, CLOSE, self.step, 2.0 / target, *self.style)
+        tree = CallTree.of(self.table, self.losses.best, chosen.pairs, asked, limits.boxes + 3)
+        return tree.grow(limits)
+
+    def run(self, found: Incumbent, target: float) -> Grown:
+        """Return the best plan and the bound."""
+        bound, lowest, reached = self.losses.bound, min(self.losses.bound, found.bound), found.utility
+        spare = SPARE * self.price * float(self.table.price.max()) or math.inf
+        less = 1 if self.count <= MANY else MANY_LESS
+        most_pairs, movers = max(MOST_PAIRS // less, 1), max(MOVERS // less**2, 1)
+        work = WORK + WORK_PER_QUERY * self.count if self.count <= MANY else MOST_WORK
+        best: IntArray | None = None
+        most = spare
+        for limits in (
+            Limits(FIRST_BOXES, FIRST_LEAVES, FIRST_WORK * work, STEPS, 0),
+            Limits(BOXES, LEAVES, work, STEPS, DEEP),
+        ):
+            chosen = self.losses.chosen(min(most, bound - reached), most_pairs, movers)
+            grown = self.tree(chosen, target, reached, limits)
+            best, reached = best if grown.states is None else grown.states, max(reached, grown.utility)
+            outside = bound - chosen.lost  # what plans with other pairs may reach
+            proven = grown.bound if outside <= reached + self.short else max(grown.bound, outside)
+            lowest = min(lowest, max(proven, reached))
+            if reached >= min(lowest * (1 - CLOSE), lowest - self.short):
+                break
+            if self.count <= FEW or grown.bound <= reached + self.short:  # nothing is left among these pairs
+                most = math.inf
+        return Grown(best, reached, lowest)

@@ -12,9 +12,6 @@ from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.kernels import Flat
 from robatch.instances.problem import Problem
 from robatch.instances.problem_costs import Evaluation
-from robatch.solvers.bounds import relaxation_kernels
-from robatch.solvers.bounds.relaxation import DIRECT, SAMPLE, Relaxer, sample
-from robatch.solvers.bounds.threads import over_chunks
 from robatch.solvers.bounds.whole_call_dual import dense
 from robatch.solvers.greedy import annealing_kernels, call_count_kernels
 from robatch.solvers.greedy.call_count_kernels import Assigned, Queries, Terms
@@ -83,33 +80,6 @@ class Core:
     def prompts(self, counts: IntArray) -> float:
         """Return the USD of the calls that queries of each group and state need: (groups, S)."""
         return float((-(-counts // self.size) * self.prompt).sum())
-
-
-def closest(relaxer: Relaxer, states: IntArray, price: float, size: int) -> IntArray:
-    """Return the queries whose best two states are closest in reduced profit at a price, about `size`, in order."""
-    flat, rows = relaxer.flat, relaxer.flat.n_queries
-    if rows <= max(size, DIRECT):
-        chosen, part = np.arange(rows), flat
-    else:
-        chosen = sample(rows, max(rows // SAMPLE, DIRECT))
-        part = flat.take(chosen)
-    margin, following = np.empty(len(chosen)), np.empty(len(chosen), dtype=np.int64)
-    relaxation_kernels.margins(0, len(chosen), price, states[chosen], margin, following, part)
-    if len(chosen) == rows:
-        return chosen if rows <= size else np.sort(np.argpartition(margin, size - 1)[:size])
-    place = min(size * len(chosen) // rows + 1, len(chosen) - 1)
-    threshold = max(float(np.partition(margin, place)[place]), 0.0)
-    plain = flat.plain
-    parts = over_chunks(
-        lambda begin, end: relaxation_kernels.near(begin, end, price, threshold, rows, plain, states, flat),
-        rows,
-        relaxer.threads,
-    )
-    query, loss = (np.concatenate([part[i] for part in parts]) for i in (0, 2))
-    heads = np.flatnonzero(np.diff(query, prepend=-1))  # of each query's states, the second least loss is its margin
-    order = np.lexsort((loss, query))
-    second = loss[order][heads + 1]
-    return np.sort(query[heads][np.argsort(second, kind="stable")[: 2 * size]])
 
 
 def core_of(problem: Problem, flat: Flat, states: IntArray, evaluation: Evaluation, rows: IntArray) -> Core:

@@ -15,7 +15,9 @@ from robatch.instances import FAMILIES, InputError, Model, Problem, generate
 from robatch.solvers import solve, verify
 from robatch.solvers.bounds import whole_call_dual
 from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
-from robatch.solvers.greedy import realized, realized_core
+from robatch.solvers.bounds.relaxation import Relaxer
+from robatch.solvers.greedy import call_tree, realized, realized_table
+from robatch.solvers.greedy.realized_table import Table
 from robatch.solvers.registry import Request
 
 NAMES = sorted(FAMILIES)
@@ -229,34 +231,31 @@ def test_drawn_problems(case):
 
 
 PATHS = {
-    "no annealing": {"MAX_ANNEALED_PER_GROUP": 0},
-    "few rounds": {"COUNT_CHANGES": 6, "COUNT_CHANGES_PER_GROUP": 1, "MIN_MOVES": 50, "MOVES_PER_QUERY": 1},
-    "no rounds": {"COUNT_CHANGES": 0, "COUNT_CHANGES_PER_GROUP": 0, "MIN_MOVES": 0, "MOVES_PER_QUERY": 0},
-    "one try": {"MAX_FITS": 1, "MAX_ANNEALED_PER_GROUP": 0},
-    "no last calls": {"MAX_LAST_CALL_QUERIES": 0},
-    "always a higher price": {"OVERBILLED": 0.0},
-    "small core": {"CORE_QUERIES": 3, "CORE_QUERIES_PER_GROUP": 1, "MAX_ANNEALED_PER_GROUP": 0},
-    "small core, annealed": {"CORE_QUERIES": 3, "CORE_QUERIES_PER_GROUP": 1},
-    "core of one": {"CORE_QUERIES": 1, "CORE_QUERIES_PER_GROUP": 0, "DIRECT": 0, "SAMPLE": 1},
-    "capped core": {"CORE_QUERIES": 9, "MAX_CORE_QUERIES": 2},
-    "near": {"CORE_QUERIES": 4, "CORE_QUERIES_PER_GROUP": 1, "DIRECT": 2, "SAMPLE": 2},
-    "near, sample of all": {
-        "CORE_QUERIES": 4,
-        "CORE_QUERIES_PER_GROUP": 1,
-        "DIRECT": 4,
-        "SAMPLE": 1,
-        "MAX_ANNEALED_PER_GROUP": 0,
-    },
-    "one price": {"MAX_SECOND_PRICE_QUERIES": 0, "DIRECT": 0},
-    "second price": {"SECOND_PRICE": 3.0, "DIRECT": 0},
-    "linear bound": {"MAX_DUAL_CANDIDATES": 0},
-    "slow": {"FULL_EFFORT_QUERIES": 1},
+    "no boxes": {"FIRST_BOXES": 0, "BOXES": 0},
+    "few boxes": {"FIRST_BOXES": 8, "BOXES": 8},
+    "no leaves": {"FIRST_LEAVES": 0, "LEAVES": 0},
+    "one leaf": {"FIRST_LEAVES": 1, "LEAVES": 1, "MORE_LEAVES": 1},
+    "no work": {"FIRST_WORK": 0.0, "WORK": 0.0, "WORK_PER_QUERY": 0.0, "MORE_WORK": 0.0},
+    "no leaf searched": {"STEPS": 0, "DEEP": 0},
+    "leaves searched at the end": {"STEPS": 1},
+    "two moves": {"POOL": 2},
+    "one price a leaf": {"PRICES": 1},
+    "little memory": {"MOST_MEMORY": 0},
+    "one budget": {"FIRST_BUDGETS": 1},
+    "few pairs": {"MOST_PAIRS": 3, "MOVERS": 1},
+    "never all pairs": {"FEW": 0},
+    "other branches, flat prices": {"SMALL": 0, "STEEP": 0, "MEDIUM": 0},
+    "small core": {"MAX_CANDIDATES": 0, "CORE_QUERIES": 3},
+    "core of one": {"MAX_CANDIDATES": 0, "CORE_QUERIES": 1, "DIRECT": 0, "SAMPLE": 1},
+    "near": {"MAX_CANDIDATES": 0, "CORE_QUERIES": 4, "DIRECT": 2, "SAMPLE": 2},
+    "near, sample of all": {"MAX_CANDIDATES": 0, "CORE_QUERIES": 4, "DIRECT": 4, "SAMPLE": 1},
+    "high price": {"LOW_PRICE": 10.0},
 }
 
 
 def force(patch, name, value):
     """Set a constant of the scheduler in each of its files."""
-    files = [file for file in (realized, realized_core) if hasattr(file, name)]
+    files = [file for file in (realized, realized_table, call_tree) if hasattr(file, name)]
     assert files
     for file in files:
         patch.setattr(file, name, value)
@@ -278,10 +277,11 @@ def test_forced_paths(path, monkeypatch):
 
 
 def test_a_core_that_is_a_part(monkeypatch):
-    monkeypatch.setattr(realized, "CORE_QUERIES", 20)
+    force(monkeypatch, "MAX_CANDIDATES", 0)
+    force(monkeypatch, "CORE_QUERIES", 20)
     seen = []
-    closest = realized.closest
-    monkeypatch.setattr(realized, "closest", lambda *args: seen.append(closest(*args)) or seen[-1])
+    closest = realized_table.closest
+    monkeypatch.setattr(realized_table, "closest", lambda *args: seen.append(closest(*args)) or seen[-1])
     for direct in (2_048, 16):  # all margins, or those of a sample
         force(monkeypatch, "DIRECT", direct)
         for seed in range(8):
@@ -298,19 +298,19 @@ def test_what_is_fixed_and_what_moves_make_the_whole():
         problem, _ = make(seed, 30)
         rng = np.random.default_rng(seed)
         states = np.array([rng.choice(np.flatnonzero(row)) for row in problem.allowed()])
-        rows = np.sort(rng.choice(problem.n_queries, int(rng.integers(1, problem.n_queries + 1)), replace=False))
-        core = realized_core.core_of(
-            problem, whole_call_dual.strengthened(problem), states, problem.evaluate(states), rows
-        )
-        held, total = core.count(states[core.rows])
+        relaxer = Relaxer(whole_call_dual.strengthened(problem))
+        table = Table.around(problem, relaxer, states, 1.0, int(rng.integers(1, problem.n_queries + 1)))
+        moving = states[table.rows]
+        held = table.fixed.copy()
+        np.add.at(held, (table.group, moving), 1)
         whole = np.zeros_like(held)
         np.add.at(whole, (problem.group_codes, states), 1)
         assert np.array_equal(held, whole)
-        value, _, bill, calls = problem.evaluate(states)
-        prompts = float((calls.sum(axis=0) * problem.call_price).sum())
-        assert core.fixed_utility + total[0] == pytest.approx(value, rel=1e-12, abs=1e-12)
-        assert core.fixed_own + total[1] + prompts == pytest.approx(bill, rel=1e-12, abs=1e-15)
-        assert np.array_equal(core.utility >= 0.0, problem.allowed()[core.rows])
+        here, (value, _, bill, calls) = np.arange(len(moving)), problem.evaluate(states)
+        assert table.fixed_utility + table.utility[here, moving].sum() == pytest.approx(value, rel=1e-12, abs=1e-12)
+        spent = table.fixed_own + table.own[here, moving].sum() + (calls.sum(axis=0) * table.price).sum()
+        assert spent == pytest.approx(bill, rel=1e-12, abs=1e-15)
+        assert np.array_equal(table.utility >= 0.0, problem.allowed()[table.rows])
 
 
 # ---- edges

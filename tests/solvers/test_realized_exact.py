@@ -12,7 +12,7 @@ import pytest
 from robatch.instances import FAMILIES, Model, Problem, generate
 from robatch.solvers import solve, verify
 from robatch.solvers.exact import realized as realized_exact
-from robatch.solvers.greedy import realized, realized_core
+from robatch.solvers.greedy import realized, realized_core, realized_groups
 from robatch.solvers.mip import cut_loop
 from robatch.solvers.registry import Answer
 
@@ -90,10 +90,12 @@ def test_equals_brute_force(chunk):
 
 
 POOR = {
+    (realized, "FIRST_BOXES"): 0,
+    (realized, "BOXES"): 0,
     (realized_core, "COUNT_CHANGES"): 0,
     (realized_core, "COUNT_CHANGES_PER_GROUP"): 0,
     (realized_core, "MAX_ANNEALED_PER_GROUP"): 0,
-    (realized, "MAX_LAST_CALL_QUERIES"): 0,
+    (realized_groups, "MAX_LAST_CALL_QUERIES"): 0,
 }
 
 

@@ -1,0 +1,295 @@
+"""A best-first tree over call counts: the most utility within a budget as billed, and a bound.
+
+Every node is a box of call counts with a price of its own, see `call_tree_kernels`. A leaf, in which all calls that are
+paid are full or counted, is priced so that its bill meets the budget; its assignments are improved by moves and, where
+its bound still promises more, searched.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from robatch.instances.arrays import Array, BoolArray, FloatArray, IntArray
+from robatch.solvers.greedy import call_tree_kernels as kernels
+from robatch.solvers.greedy.call_tree_kernels import BOX, CELL, FAR, NODE, NOW, PAIR, QUERY, WAY, Core, Tree, records
+from robatch.solvers.greedy.leaf_move_kernels import MOVE, RANK, Pool, improve
+from robatch.solvers.greedy.leaf_search_kernels import search
+from robatch.solvers.greedy.realized_table import Table
+
+PRICES = 8  # at which a leaf is priced, at most
+POOL = 3_000  # moves that are compared at a time
+MOST_MEMORY = 20_000_000  # numbers that open boxes may take
+OUTLIER, LEAST_PART, MOST_TIMES = 20.5, 0.05, 5.0  # steepness from which leaves teach it; range of a leaf's price
+LEAF_WORK = 100_000.0  # of a leaf, besides its moves and steps, in units of about a nanosecond
+MORE_LEAVES, MORE_WORK, DEEP_WORK = 10, 5.0, 1.3  # times the limit: as long as there is no plan; for leaves left open
+
+
+class Limits(NamedTuple):
+    """What a tree may do."""
+
+    boxes: int
+    leaves: int
+    work: float  # units of about a nanosecond
+    steps: int  # of the search of a leaf
+    deep: int  # of leaves that are still open at the end, 0 for none
+    deadline: float = math.inf  # of `time.perf_counter`
+
+
+class Asked(NamedTuple):
+    """What is asked of a tree, and how it branches."""
+
+    budget: float  # USD
+    price: float  # utility per USD to begin with
+    reached: float  # utility of the best plan that is known, -inf if there is none
+    tolerance: float  # relative utility by which a plan has to be better
+    grade: float  # utility by which plans differ at least, 0 if that is not known
+    curve: float  # relative change of price a USD, as it is thought to be
+    steepest: float  # and at most, times that
+    changes: int  # of the price in a box, at most
+    by_places: bool  # branch on the cell with most USD in places that are not filled; else on the dearest half call
+
+    def now(self, constant: float, spent: float, top: float) -> Array:
+        """Return the record of the kernels, given what the queries that cannot move are worth and spend: (1,)."""
+        now = records(1, NOW)
+        now["budget"], now["fixed"], now["floor"] = self.budget - spent, constant, top
+        now["tolerance"] = max(self.tolerance * top, 1e-13, 0.999 * self.grade)
+        now["least_price"] = 1e-3 * max(top, 1.0) / self.budget
+        now["first_curve"] = now["curve"] = self.curve
+        now["steepest"], now["changes"], now["by_places"] = self.steepest, self.changes, self.by_places
+        now["reached"] = max(self.reached, -FAR)
+        now["lost"] = -FAR
+        return now
+
+
+@dataclass(slots=True)
+class Leaf:
+    """Calls that were looked at, the price and what places are worth at the lowest bound, and that bound."""
+
+    calls: IntArray
+    price: float
+    low_price: float
+    rates: FloatArray
+    bound: float
+
+
+@dataclass(slots=True)
+class Grown:
+    """What a tree found: the best assignment (N,) or None, its utility, the bound, and the work."""
+
+    states: IntArray | None
+    utility: float
+    bound: float
+    work: float = 0.0
+    boxes: int = 0
+    leaves: int = 0
+
+
+@dataclass(slots=True)
+class CallTree:
+    """A tree over the call counts of a table, in which some pairs of query and state are open.
+
+    Attributes
+    ----------
+    states
+        An assignment that is best at the price if calls are full: (N,).
+    rows, used
+        Queries that can move, sorted by group, and states that they can move to: (M,), (S,).
+    core, tree, pool
+        The arrays of the kernels.
+    best, within, above
+        Assignments of the queries that can move: the best one, and two of a leaf: (M,).
+    price
+        Utility per USD to begin with.
+    improved
+        Whether a better plan was found than was known.
+    leaves, ended
+        Leaves by their calls; and those that hold no others, each with its box's bound.
+    """
+
+    states: IntArray
+    rows: IntArray
+    used: IntArray
+    core: Core
+    tree: Tree
+    pool: Pool
+    best: IntArray
+    within: IntArray
+    above: IntArray
+    price: float
+    improved: bool = False
+    leaves: dict[bytes, Leaf] = field(default_factory=dict)
+    ended: list[tuple[Leaf, float]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, table: Table, states: IntArray, pairs: BoolArray, asked: Asked, slots: int) -> CallTree:
+        """Return a tree that is not grown yet.
+
+        Parameters
+        ----------
+        table
+            All queries and states.
+        states
+            An assignment that is best at the price if calls are full: (N,).
+        pairs
+            Pairs that are open, those of the assignment included: (N, S).
+        asked
+            What is asked.
+        slots
+            Boxes that may be open at a time.
+        """
+        moving = pairs.sum(axis=1) > 1
+        rows, rest = np.flatnonzero(moving), np.flatnonzero(~moving)
+        rows = rows[np.argsort(table.group[rows], kind="stable")]
+        used = np.flatnonzero(pairs[rows].any(axis=0))
+        part = pairs[np.ix_(rows, used)]
+        groups, code = np.unique(table.group[rows], return_inverse=True)
+        held = table.fixed.copy()
+        np.add.at(held, (table.group[rest], states[rest]), 1)
+        queries, options = _queries(part, code * len(used), np.searchsorted(used, states[rows]))
+        open_pairs = records(part.shape, PAIR)
+        open_pairs["utility"], open_pairs["own"] = table.utility[np.ix_(rows, used)], table.own[np.ix_(rows, used)]
+        open_pairs["value"] = -1e100
+        cells = _cells(held[np.ix_(groups, used)], table.size[used], table.price[used], queries, options)
+        constant = table.fixed_utility + float(table.utility[rest, states[rest]].sum())
+        spent = table.fixed_own + float(table.own[rest, states[rest]].sum())
+        still = held.copy()  # calls that are the same in all plans
+        still[np.ix_(groups, used)] = 0
+        spent += float((-(-still // table.size) * table.price).sum())
+        top = constant + float(np.where(part, open_pairs["utility"], 0.0).max(axis=1, initial=0.0).sum())
+        slots = max(min(slots, MOST_MEMORY // (2 * len(cells) + len(rows) + 1)), 4)
+        tree = Tree(
+            records(slots, NODE),
+            records((slots, len(cells)), BOX),
+            np.empty((slots, len(rows)), dtype=np.int16),
+        )
+        tree.nodes["order"] = np.arange(slots)
+        ways, spare = records((len(cells), len(used)), WAY), np.zeros((2, len(used)), dtype=np.int64)
+        core = Core(queries, options, open_pairs, cells, ways, spare, asked.now(constant, spent, top))
+        pool = Pool(records(POOL, MOVE), records(POOL, RANK))
+        best, within, above = np.zeros((3, len(rows)), dtype=np.int64)
+        return cls(states, rows, used, core, tree, pool, best, within, above, asked.price)
+
+    @property
+    def reached(self) -> float:
+        """Utility of the best plan that is known."""
+        return float(self.core.now["reached"][0])
+
+    def grow(self, limits: Limits) -> Grown:
+        """Grow the tree to its proof or to a limit."""
+        core, tree, now = self.core, self.tree, self.core.now
+        solved = kernels.solve(self.price, -1, core)
+        if len(self.rows) == 0 or solved == 0:  # one plan, or none
+            if solved == 1 and now["budget"][0] >= 0.0:
+                self.offer(float(now["fixed"][0]), self.best)
+            return self.result()
+        if solved < 0:
+            return Grown(None, self.reached, math.inf)
+        kernels.judge(self.price, core)
+        kernels.keep(0, now["bound"][0], self.price, now["over"][0], core, tree)
+        now["open"] = now["made"] = 1
+        now["floor"] = now["bound"] - self.price * core.cells["price"].max()
+        while True:
+            none = self.reached == -FAR
+            why, place, cell = kernels.grow(core, tree, limits.boxes, limits.work * (MORE_WORK if none else 1.0))
+            if why != kernels.LEAF or time.perf_counter() > limits.deadline:
+                break
+            slot, key = int(tree.nodes["order"][place]), core.cells["calls"].tobytes()
+            leaf = self.leaves.get(key)
+            if leaf is None:
+                if len(self.leaves) >= limits.leaves * (MORE_LEAVES if none else 1):
+                    break
+                leaf = self.leaves[key] = self.close(slot, limits.steps)
+            if cell < 0:
+                self.ended.append((leaf, float(tree.nodes["bound"][slot])))
+                kernels.drop(place, core, tree)
+            else:
+                kernels.expand(place, cell, leaf.calls[cell], True, leaf.price, core, tree)
+        if limits.deep > 0:
+            self.deepen(limits)
+        return self.result()
+
+    def close(self, slot: int, steps: int) -> Leaf:
+        """Price a leaf, and find its best assignment or come close; the better plan is kept."""
+        core, tree, now = self.core, self.tree, self.core.now
+        core.queries["state"] = tree.states[slot]
+        calls, out = core.cells["calls"].copy(), np.empty(7)
+        kernels.reprice(float(tree.nodes["price"][slot]), PRICES, core, self.within, self.above, out)
+        top, bound, low_price, high, low, last, curve = out.tolist()
+        least, steepest = float(now["first_curve"][0]), float(now["steepest"][0])
+        if curve > 0.0 and steepest > OUTLIER:
+            now["curve"] = 0.7 * now["curve"] + 0.3 * min(max(curve, 0.1 * least), steepest * least)
+        rates, tolerance = core.cells["rate"].copy(), float(now["tolerance"][0])
+        for price, start in ((high, self.within), (low, self.above)):
+            if price >= 0.0 and bound > max(self.reached, top) + tolerance:
+                core.queries["state"] = start
+                top = improve(price, bound, core, self.pool, self.within, top)
+        last = min(max(last, LEAST_PART * self.price), MOST_TIMES * self.price)
+        leaf = Leaf(calls, last, low_price, rates, bound)
+        self.offer(top, self.within)
+        now["work"] += 25.0 * len(core.options) + LEAF_WORK
+        if steps > 0:
+            self.search(leaf, steps)
+        return leaf
+
+    def search(self, leaf: Leaf, steps: int) -> None:
+        """Search a leaf's assignments where its bound promises a better plan."""
+        core, now = self.core, self.core.now
+        if leaf.bound == FAR or leaf.bound <= self.reached + now["tolerance"][0]:
+            return
+        core.cells["calls"], core.cells["rate"] = leaf.calls, leaf.rates
+        room = float(now["budget"][0] - (leaf.calls * core.cells["price"]).sum())
+        utility, bound, made = search(leaf.low_price, room, self.reached, steps, core, self.above)
+        now["work"] += 15.0 * made
+        self.offer(utility, self.above)
+        leaf.bound = min(leaf.bound, bound)
+
+    def offer(self, utility: float, states: IntArray) -> None:
+        """Keep an assignment if it is better."""
+        if utility > self.reached:
+            self.core.now["reached"], self.improved = utility, True
+            self.best[:] = states
+
+    def deepen(self, limits: Limits) -> None:
+        """Search the leaves that were left open for longer, the one of highest bound first."""
+        for leaf in sorted(self.leaves.values(), key=lambda one: -one.bound):
+            if self.core.now["work"][0] > DEEP_WORK * limits.work or time.perf_counter() > limits.deadline:
+                return
+            self.search(leaf, limits.deep)
+
+    def result(self) -> Grown:
+        """Return the best plan, if it is a new one, and the bound."""
+        nodes, now = self.tree.nodes, self.core.now[0]
+        open_ = nodes["bound"][nodes["order"][: now["open"]]]
+        bounds = [min(leaf.bound, bound) for leaf, bound in self.ended]
+        bound = max([self.reached, float(now["lost"]), *open_.tolist(), *bounds])
+        states = None
+        if self.improved:
+            states = self.states.copy()
+            states[self.rows] = self.used[self.best]
+        return Grown(states, self.reached, bound, float(now["work"]), int(now["made"]), len(self.leaves))
+
+
+def _queries(part: BoolArray, base: IntArray, states: IntArray) -> tuple[Array, IntArray]:
+    """Return the queries that can move, and the states of their candidates: (M,), (P,)."""
+    queries = records(len(part), QUERY)
+    end = np.cumsum(part.sum(axis=1))
+    queries["state"], queries["first"] = states, base
+    queries["end"], queries["begin"][1:] = end, end[:-1]
+    return queries, np.nonzero(part)[1].astype(np.int64)
+
+
+def _cells(fixed: IntArray, size: IntArray, price: FloatArray, queries: Array, options: IntArray) -> Array:
+    """Return the cells of the groups and states in which queries can move: (groups * S,)."""
+    cells = records(fixed.size, CELL)
+    fixed = fixed.ravel()
+    places = np.repeat(queries["first"], queries["end"] - queries["begin"]) + options
+    most = fixed + np.bincount(places, minlength=len(cells))
+    size = np.minimum(np.tile(size, len(cells) // len(size)), np.maximum(most, 1)) if len(cells) else fixed
+    cells["fixed"], cells["places"], cells["price"] = fixed, size, np.tile(price, len(cells) // max(len(price), 1))
+    cells["low"], cells["high"] = -(-fixed // size), -(-most // size)
+    return cells

@@ -1,0 +1,566 @@
+"""Numba kernels of a tree over call counts: boxes of call counts, solved at a price, and their children.
+
+A cell is a state within a group: its queries share calls. In a box, each cell may have from `low` to `high` calls. At a
+price of USD, the best that the queries can do in a box, if a place in a call beyond the lowest number costs its share
+of a full call, is a transportation problem with few sinks, the cells: it is solved from the parent's assignment by
+cheapest augmenting paths over the states, whose arcs are the cheapest query to move between two states (Ford and
+Fulkerson, "Flows in Networks", 1962); after the price changed, negative cycles are cancelled first (Klein, Management
+Science 14, 1967). Any price gives a bound.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import config, njit
+
+from robatch.instances.arrays import Array
+
+FAR = 1e300
+CROWDED = 1e15  # what it is worth to leave a cell without room
+NOISE = 1e-13  # a shorter path is shorter by more than this
+PATH_WORK, SCAN_WORK = 2.0, 5.0  # units of about a nanosecond: of a path, a pair of states; of a query of a cell
+DONE, LEAF, LIMIT = 0, 1, 2  # why `grow` returns
+REACHED, CURVE, WORK, LOST = 0, 1, 2, 3  # of `Tree.now`
+MOST_CHANGE, MOST_RISE = 0.8, 1.0  # of a price, relative, in one step
+
+
+QUERY = np.dtype([(name, np.int64) for name in ("state", "first", "begin", "end", "after", "before")])
+"""State; first cell of its group; where its candidates begin and end; its neighbours in the list of its cell."""
+
+CELL = np.dtype(
+    [(name, np.int64) for name in ("fixed", "places", "low", "high", "calls", "count", "head", "following")]
+    + [(name, np.float64) for name in ("price", "unit", "distance", "leave", "rate")]
+)
+"""Queries that cannot move; batch size, or how many queries could be here if that is less; the box at hand; the leaf's
+calls; queries; the first that can move; next state on the way to a place. USD of a call; what a place in a further call
+costs, in utility; least loss of moving on to a place; what leaving gains; what a place is worth in a leaf."""
+
+PAIR = np.dtype([(name, np.float64) for name in ("utility", "own", "value")])
+"""Utility, token cost in USD, and utility less price times that, of a query in a state."""
+
+WAY = np.dtype([("loss", np.float64), ("query", np.int64)])
+"""Least loss of moving a query from a cell to another state, and that query, -1 for none."""
+
+NOW = np.dtype(
+    [(name, np.float64) for name in ("budget", "fixed", "tolerance", "floor", "least_price", "first_curve", "steepest")]
+    + [(name, np.int64) for name in ("changes", "by_places", "open", "made")]
+    + [(name, np.float64) for name in ("reached", "curve", "work", "lost", "utility", "own", "bound", "over")]
+)
+"""What is asked: USD for calls and for the queries that can move; utility of those that cannot; utility that a box must
+promise beyond the best plan; what a plan is thought to reach while there is none; a price in place of 0; relative
+change of price a USD, as it is thought to be, and at most, times that; changes of price in a box; whether to branch on
+the cell of most USD in places that are not filled, else on the dearest half call. What is known: boxes that are open,
+and that were made; the best plan's utility; the change of price a USD; work; the highest bound of a closed box;
+utility and token cost of the assignment at hand; bound of the box at hand, and USD of its bill above the budget."""
+
+NODE = np.dtype([("bound", np.float64), ("price", np.float64), ("key", np.float64), ("order", np.int64)])
+"""Of the box in a slot: bound, price, and bound less what the bill's distance from the budget costs at least. `order`
+is apart: its first entries are the slots of the open boxes, the others are free."""
+
+BOX = np.dtype([("low", np.int32), ("high", np.int32)])
+"""Least and greatest number of calls of a cell."""
+
+
+def records(shape: int | tuple[int, ...], dtype: np.dtype[np.void]) -> Array:
+    """Return an array of records of zeros, whose fields are attributes even where nothing is compiled."""
+    made = np.zeros(shape, dtype=dtype)
+    return made.view(np.recarray) if config.DISABLE_JIT else made
+
+
+class Core(NamedTuple):
+    """The queries that can move, sorted by group, and an assignment of them, which changes in place."""
+
+    queries: Array  # of QUERY: (M,)
+    options: Array  # states of the candidates: (P,)
+    pairs: Array  # of PAIR: (M, S)
+    cells: Array  # of CELL, those of each group in a row: (groups * S,)
+    ways: Array  # of WAY: (groups * S, S)
+    spare: Array  # work space: (2, S)
+    now: Array  # of NOW: (1,)
+
+
+class Tree(NamedTuple):
+    """The open boxes."""
+
+    nodes: Array  # of NODE: (slots,)
+    boxes: Array  # of BOX: (slots, groups * S)
+    states: Array  # best assignment of each box: (slots, M)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def lay(price: float, core: Core) -> None:
+    """Set up values, lists, arcs and sums of the assignment at hand at a price."""
+    queries, options, pairs = core.queries, core.options, core.pairs
+    cells, ways, now = core.cells, core.ways, core.now[0]
+    width = pairs.shape[1]
+    for c in range(cells.size):
+        cells[c].count = cells[c].fixed
+        cells[c].head = -1
+        cells[c].unit = price * cells[c].price / cells[c].places
+        for t in range(width):
+            ways[c, t].loss, ways[c, t].query = FAR, -1
+    utility, own = 0.0, 0.0
+    for i in range(queries.size - 1, -1, -1):
+        s = queries[i].state
+        c = queries[i].first + s
+        utility += pairs[i, s].utility
+        own += pairs[i, s].own
+        cells[c].count += 1
+        first = cells[c].head
+        queries[i].after, queries[i].before, cells[c].head = first, -1, i
+        if first >= 0:
+            queries[first].before = i
+        here = pairs[i, s].utility - price * pairs[i, s].own
+        for z in range(queries[i].begin, queries[i].end):
+            t = options[z]
+            value = pairs[i, t].utility - price * pairs[i, t].own
+            pairs[i, t].value = value
+            if t != s and here - value < ways[c, t].loss:
+                ways[c, t].loss, ways[c, t].query = here - value, i
+    now.utility, now.own = utility, own
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def move(i: int, t: int, core: Core) -> None:
+    """Move a query to a state, and keep lists, arcs and sums."""
+    queries, options, pairs = core.queries, core.options, core.pairs
+    cells, ways, now = core.cells, core.ways, core.now[0]
+    s, base = queries[i].state, queries[i].first
+    c, d = base + s, base + t
+    now.utility += pairs[i, t].utility - pairs[i, s].utility
+    now.own += pairs[i, t].own - pairs[i, s].own
+    ahead, behind = queries[i].before, queries[i].after
+    if ahead >= 0:
+        queries[ahead].after = behind
+    else:
+        cells[c].head = behind
+    if behind >= 0:
+        queries[behind].before = ahead
+    first = cells[d].head
+    queries[i].after, queries[i].before, cells[d].head, queries[i].state = first, -1, i, t
+    if first >= 0:
+        queries[first].before = i
+    cells[c].count -= 1
+    cells[d].count += 1
+    here = pairs[i, t].value
+    lost = False
+    for z in range(queries[i].begin, queries[i].end):
+        y = options[z]
+        loss = here - pairs[i, y].value
+        if y != t and loss < ways[d, y].loss:
+            ways[d, y].loss, ways[d, y].query = loss, i
+        if ways[c, y].query == i:
+            ways[c, y].loss, ways[c, y].query, lost = FAR, -2, True
+    if not lost:
+        return
+    now.work += SCAN_WORK * (cells[c].count - cells[c].fixed)
+    j = cells[c].head
+    while j >= 0:
+        here = pairs[j, s].value
+        for z in range(queries[j].begin, queries[j].end):
+            y = options[z]
+            loss = here - pairs[j, y].value
+            if y != s and loss < ways[c, y].loss:  # else the least loss is known already
+                ways[c, y].loss, ways[c, y].query = loss, j
+        j = queries[j].after
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def relax(base: int, width: int, core: Core) -> bool:
+    """Relax the distances of a group's cells over the arcs; False if there is a negative cycle."""
+    cells, ways, spare, now = core.cells, core.ways, core.spare, core.now[0]
+    rows, columns = 0, 0
+    for s in range(width):
+        occupied = cells[base + s].count > cells[base + s].fixed
+        if occupied:
+            spare[0, rows] = s
+            rows += 1
+        if occupied or cells[base + s].distance < FAR:
+            spare[1, columns] = s
+            columns += 1
+    for _ in range(rows + 2):
+        changed = False
+        now.work += PATH_WORK * rows * columns
+        for x in range(rows):
+            c = base + spare[0, x]
+            least, to = cells[c].distance - NOISE, -1
+            for y in range(columns):
+                t = spare[1, y]
+                way = ways[c, t].loss + cells[base + t].distance
+                if way < least:
+                    least, to = way, t
+            if to >= 0:
+                cells[c].distance, cells[c].following, changed = least, to, True
+        if not changed:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def cancel(base: int, width: int, core: Core) -> bool:
+    """Cancel negative cycles of a group's arcs until its assignment is best for the counts of its cells."""
+    queries, cells, ways, spare = core.queries, core.cells, core.ways, core.spare
+    for _ in range(20 * queries.size + 100):
+        for s in range(width):
+            cells[base + s].distance, cells[base + s].following = 0.0, -1
+        if relax(base, width, core):
+            return True
+        for s in range(width):
+            spare[0, s] = 0
+        at = -1
+        for first in range(width):
+            s = first
+            while s >= 0 and spare[0, s] == 0:
+                spare[0, s] = first + 1
+                s = cells[base + s].following
+            if s >= 0 and spare[0, s] == first + 1:
+                at = s
+                break
+        if at < 0:
+            return True
+        length, s = 0, at
+        while length == 0 or s != at:  # who moves, before anyone does
+            t = cells[base + s].following
+            spare[0, length], spare[1, length] = ways[base + s, t].query, t
+            s, length = t, length + 1
+        for x in range(length):
+            move(spare[0, x], spare[1, x], core)
+    return False
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def settle(base: int, width: int, core: Core) -> int:
+    """Move a group's queries along cheapest paths until the places of the box are used best.
+
+    Returns 1 if they are, 0 if the box has no room for them, -1 if rounding stood in the way.
+    """
+    queries, cells, ways = core.queries, core.cells, core.ways
+    repaired = False
+    for _ in range(6 * queries.size + 100):
+        for c in range(base, base + width):
+            n, size = cells[c].count, cells[c].places
+            least, most = cells[c].low * size, cells[c].high * size
+            cells[c].distance = 0.0 if n < least else cells[c].unit if n < most else FAR
+            cells[c].leave = CROWDED if n > most else cells[c].unit if n > least else 0.0
+            cells[c].following = -1
+        if not relax(base, width, core):
+            if repaired or not cancel(base, width, core):
+                return -1
+            repaired = True
+            continue
+        chosen, gain = -1, NOISE
+        for c in range(base, base + width):
+            occupied = cells[c].count > cells[c].fixed and cells[c].distance < FAR
+            if occupied and cells[c].leave - cells[c].distance > gain:
+                chosen, gain = c, cells[c].leave - cells[c].distance
+        if chosen < 0:
+            for c in range(base, base + width):
+                if cells[c].count > cells[c].high * cells[c].places:
+                    return 0
+            return 1
+        length = 0
+        while cells[chosen].following >= 0:
+            t = cells[chosen].following
+            i = ways[chosen, t].query
+            length += 1
+            if length > width or i < 0:
+                return -1
+            move(i, t, core)
+            chosen = base + t
+    return -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def solve(price: float, same: int, core: Core) -> int:
+    """Solve the box at hand at a price, from the assignment at hand; return as `settle` does.
+
+    `same` is the only group of which anything but the assignment changed, -1 if the price did.
+    """
+    pairs, cells = core.pairs, core.cells
+    width = pairs.shape[1]
+    lay(price, core)
+    for g in range(cells.size // width):
+        if same >= 0 and g != same:
+            continue
+        if same < 0 and not cancel(g * width, width, core):
+            return -1
+        result = settle(g * width, width, core)
+        if result < 1:
+            return int(result)
+    return 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def judge(price: float, core: Core) -> None:
+    """Write the bound that the box at hand has at a price, and by how many USD its bill exceeds the budget."""
+    queries, cells, now = core.queries, core.cells, core.now[0]
+    bound = now.fixed + price * now.budget + now.utility - price * now.own + NOISE * (queries.size + 1)
+    bill = now.own
+    for c in range(cells.size):
+        if cells[c].price > 0.0:
+            places = max(cells[c].count, cells[c].low * cells[c].places)
+            bound -= cells[c].unit * places
+            bill += cells[c].price * places / cells[c].places
+    now.bound, now.over = bound, bill - now.budget
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def penalty(over: float, price: float, curve: float) -> float:
+    """Return what a bill that is off by some USD costs at least, where `curve` is the price's relative change a USD."""
+    if over < 0.0 and -curve * over > 1.0:
+        return price * (-over - 0.5 / curve)
+    return 0.5 * curve * price * over * over
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def keep(slot: int, bound: float, price: float, over: float, core: Core, tree: Tree) -> None:
+    """Write the assignment and the box at hand into a slot."""
+    queries, cells, nodes, boxes, now = core.queries, core.cells, tree.nodes, tree.boxes, core.now[0]
+    for i in range(queries.size):
+        tree.states[slot, i] = queries[i].state
+    for c in range(cells.size):
+        boxes[slot, c].low, boxes[slot, c].high = cells[c].low, cells[c].high
+    nodes[slot].bound, nodes[slot].price = bound, price
+    nodes[slot].key = bound - penalty(over, price, now.curve)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def drop(place: int, core: Core, tree: Tree) -> None:
+    """Close the box at a place of the order."""
+    nodes, now = tree.nodes, core.now[0]
+    last = now.open - 1
+    nodes[place].order, nodes[last].order = nodes[last].order, nodes[place].order
+    now.open = last
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def expand(  # long: one child after another
+    place: int, cell: int, number: int, middle: bool, price: float, core: Core, tree: Tree
+) -> int:
+    """Replace a box by those with at most `number` calls of a cell and with more; return the better one's place or -1.
+
+    With `middle`, there is one with just `number`, and the others have less and more. The price is the one to begin
+    with; where the bill is far from the budget, it is changed as long as that lowers the bound.
+    """
+    queries, options, cells = core.queries, core.options, core.cells
+    nodes, boxes, now = tree.nodes, tree.boxes, core.now[0]
+    slot = nodes[place].order
+    group = cell // core.pairs.shape[1] if price == nodes[slot].price else -1
+    work = 4.0 * options.size + 8.0 * queries.size + 3000.0
+    part = 0.02 if now.reached > -FAR else 0.002
+    top = -1
+    for child in range(3 if middle else 2):
+        fresh = nodes[now.open].order
+        for c in range(cells.size):
+            cells[c].low, cells[c].high = boxes[slot, c].low, boxes[slot, c].high
+        if middle and child == 0:
+            cells[cell].low = cells[cell].high = number
+        elif child == (1 if middle else 0):
+            cells[cell].high = number - 1 if middle else number
+        else:
+            cells[cell].low = number + 1
+        if cells[cell].low > cells[cell].high or cells[cell].high * cells[cell].places < cells[cell].fixed:
+            continue
+        for i in range(queries.size):
+            queries[i].state = tree.states[slot, i]
+        now.made += 1
+        result, bound, at, over = 1, nodes[slot].bound, price, 0.0
+        for change in range(now.changes + 1):
+            now.work += work
+            other = price if change == 0 else at * (1.0 + min(max(now.curve * over, -MOST_CHANGE), MOST_RISE))
+            solved = solve(other, group if change == 0 else -1, core)
+            if solved < 1:
+                result = solved if change == 0 else result
+                break
+            judge(other, core)
+            if change > 0:
+                apart = over - now.over
+                seen = (other / at - 1.0) / apart if abs(apart) > 1e-15 * now.budget else 10.0 * now.curve
+                seen = min(max(seen, 0.1 * now.first_curve), now.steepest * now.first_curve)
+                now.curve = 0.7 * now.curve + 0.3 * seen
+                if now.bound >= bound:
+                    break
+            bound, at, over = min(now.bound, bound), other, now.over
+            keep(fresh, bound, at, over, core, tree)
+            slight = part * (bound - max(now.reached, now.floor))
+            if bound <= now.reached + now.tolerance or penalty(over, at, now.curve) < slight:
+                break
+        if result == 0:
+            continue
+        if result < 0 or bound <= now.reached + now.tolerance:
+            now.lost = max(now.lost, bound)
+            continue
+        nodes[fresh].key = bound - penalty(over, at, now.curve)
+        if top < 0 or nodes[fresh].key > nodes[nodes[top].order].key:
+            top = now.open
+        now.open += 1
+    last = now.open - 1
+    drop(place, core, tree)
+    return place if top == last else top
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def branching(slot: int, core: Core, tree: Tree, by_places: bool) -> int:
+    """Return the cell to branch on, -1 if no call in part is paid in part; counts go to the cells."""
+    queries, cells, boxes = core.queries, core.cells, tree.boxes
+    for c in range(cells.size):
+        cells[c].count = cells[c].fixed
+    for i in range(queries.size):
+        cells[queries[i].first + tree.states[slot, i]].count += 1
+    chosen, score = -1, 0.0
+    for c in range(cells.size):
+        size = cells[c].places
+        part = cells[c].count % size
+        if part != 0 and cells[c].price > 0.0 and cells[c].count > boxes[slot, c].low * size:
+            mine = cells[c].price * (1.0 - part / size) * (part if by_places else 1.0)
+            if mine > score:
+                chosen, score = c, mine
+    return chosen
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def grow(core: Core, tree: Tree, most_boxes: int, most_work: float) -> tuple[int, int, int]:
+    """Branch until a leaf is reached, in which every call that is paid is paid in full, or a limit.
+
+    Returns why it ended; the place of the leaf; and the dearest of its cells whose number of calls is still open, -1 if
+    there is none. The calls of the leaf go to the cells. A box's better child is next, else the box of best key.
+    """
+    cells, nodes, boxes, now = core.cells, tree.nodes, tree.boxes, core.now[0]
+    place = -1
+    while True:
+        if place < 0:
+            if now.open == 0:
+                return DONE, -1, -1
+            if now.made >= most_boxes or now.work > most_work:
+                return LIMIT, -1, -1
+            place = 0
+            for x in range(1, now.open):
+                if nodes[nodes[x].order].key > nodes[nodes[place].order].key:
+                    place = x
+        slot = nodes[place].order
+        if nodes[slot].bound <= now.reached + now.tolerance:
+            now.lost = max(now.lost, nodes[slot].bound)
+            drop(place, core, tree)
+            place = -1
+            continue
+        if now.open + 3 > nodes.size:
+            return LIMIT, -1, -1
+        cell = branching(slot, core, tree, now.by_places)
+        if cell >= 0:
+            number = cells[cell].count // cells[cell].places
+            place = expand(place, cell, number, False, nodes[slot].price, core, tree)
+            continue
+        dearest = 0.0
+        for c in range(cells.size):
+            calls = max(-(-cells[c].count // cells[c].places), boxes[slot, c].low)
+            if cells[c].price > 0.0 and boxes[slot, c].high > boxes[slot, c].low and cells[c].price > dearest:
+                cell, dearest = c, cells[c].price
+            cells[c].calls = calls if cells[c].price > 0.0 else boxes[slot, c].high
+        return LEAF, place, cell
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def price_places(base: int, width: int, core: Core) -> None:
+    """Write what a place in each cell of a group is worth at the assignment at hand, which is best for its counts."""
+    cells, ways, spare = core.cells, core.ways, core.spare
+    for c in range(base, base + width):
+        cells[c].rate = 0.0 if cells[c].count < cells[c].high * cells[c].places else FAR
+    for closed in range(2):  # ways to free places; then among cells that have none
+        for _ in range(width + 2):
+            changed = False
+            for c in range(base, base + width):
+                for t in range(width):
+                    way = ways[c, t].loss + cells[base + t].rate
+                    if way < cells[c].rate - NOISE:
+                        cells[c].rate, changed = way, True
+            if not changed:
+                break
+        if closed == 0:
+            for c in range(base, base + width):
+                spare[1, c - base] = cells[c].rate >= FAR and cells[c].high > 0
+                if spare[1, c - base]:
+                    cells[c].rate = 0.0
+    raised = 0.0  # which a place in those must be worth, so that it does not pay to move there
+    for c in range(base, base + width):
+        for t in range(width):
+            if spare[1, t] and not spare[1, c - base] and cells[c].rate < FAR and ways[c, t].loss < FAR:
+                raised = max(raised, cells[c].rate - ways[c, t].loss - cells[base + t].rate)
+        if spare[1, c - base]:
+            raised = max(raised, -cells[c].rate)
+    for c in range(base, base + width):
+        if spare[1, c - base]:
+            cells[c].rate += raised
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def reprice(  # long: a secant search
+    price: float, steps: int, core: Core, within: Array, above: Array, out: Array
+) -> None:
+    """Find the price at which the best assignment in the calls of a leaf bills what the budget is.
+
+    Parameters
+    ----------
+    price, steps
+        To begin with; and how many prices are tried at most.
+    core
+        With the leaf's calls. What places are worth at the price of the lowest bound goes to the cells.
+    within, above
+        Receive the assignment within the budget of most utility, and one just above it: (M,).
+    out
+        Receives utility of the former, -inf if there is none; the lowest bound and its price; the prices of the two
+        assignments, -1 for none; the last price; and its relative change a USD, 0 if unknown: (7,).
+    """
+    queries, cells, now = core.queries, core.cells, core.now[0]
+    width = core.pairs.shape[1]
+    groups = cells.size // width
+    paid = 0.0
+    for c in range(cells.size):
+        paid += cells[c].price * cells[c].calls if cells[c].price > 0.0 else 0.0
+    out[0], out[1], out[2], out[3], out[4], out[5], out[6] = -FAR, FAR, price, -1.0, -1.0, price, 0.0
+    low, low_over, high, high_over, first, first_over = -1.0, 0.0, -1.0, 0.0, price, 0.0
+    for step in range(steps):
+        for c in range(cells.size):
+            cells[c].low = cells[c].high = cells[c].calls
+        if solve(price, -1, core) < 1:  # whatever places cost: none is open
+            return
+        bound = now.fixed + price * (now.budget - paid) + now.utility - price * now.own
+        bound += NOISE * (queries.size + 1)
+        if bound < out[1]:
+            out[1], out[2] = bound, price
+            for g in range(groups):
+                price_places(g * width, width, core)
+        bill = now.own
+        for c in range(cells.size):
+            bill += cells[c].price * (-(-cells[c].count // cells[c].places))
+        over = bill - now.budget
+        if step == 0:
+            first_over = over
+        else:
+            out[6] = abs(price / first - 1.0) / max(abs(first_over - over), 1e-6 * now.budget)
+        if out[1] <= now.reached + now.tolerance:
+            return
+        if over <= 0.0:
+            if now.fixed + now.utility > out[0]:
+                out[0] = now.fixed + now.utility
+                for i in range(queries.size):
+                    within[i] = queries[i].state
+            high, high_over, out[3] = price, over, price
+        else:
+            low, low_over, out[4] = price, over, price
+            for i in range(queries.size):
+                above[i] = queries[i].state
+        out[5] = price
+        if low >= 0.0 and high >= 0.0:
+            if high - low < 1e-4 * first or out[0] >= out[1] - now.tolerance or high_over == 0.0:
+                return
+            price = low + min(max(low_over / (low_over - high_over), 0.1), 0.9) * (high - low)
+        elif high >= 0.0:
+            if price == 0.0:
+                return
+            change = max(-now.first_curve * over, 0.002) * 1.5**step
+            price = price * (1.0 - change) if change < 1.0 else 0.5 * price
+        else:
+            change = max(now.first_curve * over, 0.002) * 1.5**step
+            price = price * (1.0 + min(change, 1.0)) if price > 0.0 else now.least_price
