@@ -13,9 +13,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import config, njit
+from numba import config
 
 from robatch.instances.arrays import Array
+from robatch.instances.compilation import njit
 
 FAR = 1e300
 CROWDED = 1e15  # what it is worth to leave a cell without room

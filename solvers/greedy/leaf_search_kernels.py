@@ -7,9 +7,9 @@ distance from bound to incumbent. These are searched, those whose cost differs m
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from robatch.instances.arrays import Array
+from robatch.instances.compilation import njit
 from robatch.solvers.greedy.call_tree_kernels import Core
 
 FAR = 1e300
