@@ -184,8 +184,12 @@ def without_empty_rows(table: Any) -> Any:
 
     empty: Any = None
     typed = [column for column in table.columns if not pa.types.is_null(column.type)]
+    if any(column.type in (pa.string_view(), pa.binary_view()) for column in typed):  # which Arrow cannot filter
+        return table
     for column in sorted(typed, key=lambda column: is_text(column.type)):  # to look for a null is quickest
-        blank = pc.equal(pc.binary_length(column), 0) if is_text(column.type) else pc.is_null(column)
+        blank = pc.is_null(column)
+        if column.type in (pa.string(), pa.large_string()):
+            blank = pc.equal(pc.fill_null(pc.binary_length(column), 0), 0)
         empty = blank if empty is None else pc.and_(empty, blank)
         if not pc.any(empty).as_py():
             return table

@@ -95,6 +95,8 @@ def plain(data: Any) -> Any:
         data = pa.chunked_array(
             [_decoded(chunk) for chunk in data.chunks], data.type.value_type if not data.num_chunks else None
         )
+    if data.type in (pa.string_view(), pa.binary_view()):  # which Arrow cannot filter
+        data = data.cast(pa.large_string() if data.type == pa.string_view() else pa.large_binary())
     if isinstance(data.type, pa.BaseExtensionType):
         stored = pa.chunked_array([chunk.storage for chunk in data.chunks], data.type.storage_type)
         data = stored if data.type.extension_name != "arrow.uuid" else _uuids(stored)
