@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from robatch.instances.errors import InputError, require
 from robatch.proxies.engines.adapting import Request, Requests
+from robatch.proxies.engines.client import new_client
 from robatch.proxies.engines.engine import (
     CONTENT_ERROR,
     CONTEXT_ERROR,
@@ -201,9 +202,7 @@ class ServerEngine:
             arrived.put((index, made))
 
         try:
-            client = self._openai.AsyncOpenAI(
-                base_url=self._server, api_key=self._key or "unset", timeout=self._timeout, max_retries=0
-            )
+            client = new_client(self._openai, self._server, self._key, self._timeout)
             async with client, asyncio.TaskGroup() as group:
                 for index in range(len(calls)):
                     await free_slots.acquire()

@@ -17,6 +17,7 @@ from robatch.proxies.execution.state import Execution
 from robatch.proxies.tasks.grading import Grader
 from robatch.proxies.tasks.queries import Query
 
+MOST_NAMES = 20  # reasons and names that servers may give without end, the most frequent ones
 ROUNDING = 1e-12  # of the budget, by which sums of float64 may miss it
 
 
@@ -67,7 +68,7 @@ class ExecutionReport:
         By model, answered calls whose tokens its server did not count, or not possibly so: they are charged at their
         bound.
     unread_why
-        Unread queries by the reason.
+        Unread queries by the reason, the most frequent ones.
     outages
         Models that were given up: ``model``, ``why``, the ``queries`` planned for it then, the predicted
         ``utility_lost`` by their answers from other models or none, and the ``cost`` of its failed tries, in USD, with
@@ -188,9 +189,11 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
         ),
         failed_tries=len(state.failed),
         uncounted={name: tokens.uncounted for name, tokens in state.meter.tokens.items() if tokens.uncounted},
-        unread_why=dict(Counter(error for _, _, error in state.final.values() if error is not None)),
+        unread_why=dict(
+            Counter(error for _, _, error in state.final.values() if error is not None).most_common(MOST_NAMES)
+        ),
         outages=tuple(_outage(routed, state, outage, utilities) for outage in state.outages),
-        replied={name: dict(names) for name, names in state.replied.items()},
+        replied={name: dict(names.most_common(MOST_NAMES)) for name, names in state.replied.items()},
         token_details={name: dict(counts) for name, counts in state.details.items() if counts},
         engines={name: list(told) for name, told in state.engines.items()},
         refused={name: dict(told["refused"]) for name, told in state.requests.items()},

@@ -1,6 +1,7 @@
 """Any reply to any call: 10,000 of them over whole runs of `execute` and `profile`, and what has to hold after each.
 
-Replies come from a transport under the client, as sockets would take most of the time; a part goes over real ones.
+Replies come from a transport under the client, as sockets would take most of the time; `test_replies` and `test_faults`
+send theirs over real ones.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def hostile(monkeypatch):
     def use(transport):
         def client(**options):
             http = HTTP.AsyncClient(transport=HTTP.MockTransport(transport))
-            return made(http_client=http, **options)
+            return made(**options | {"http_client": http})
 
         monkeypatch.setattr(openai, "AsyncOpenAI", client)
         monkeypatch.setattr(PoolModel, "_check_reachable", lambda *_: None)
