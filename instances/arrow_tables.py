@@ -208,6 +208,10 @@ class Table:
         codes, labels = data.indices.to_numpy().astype(np.int64), data.dictionary
         if pa.types.is_integer(labels.type):
             return codes, labels.to_numpy()
+        try:
+            labels.validate(full=True)
+        except pa.ArrowInvalid:  # JSON lines may hold any bytes
+            raise InputError(f"{here} holds a label that is not UTF-8 text: save the table as UTF-8") from None
         if self.source.loose:
             trimmed = pc.utf8_trim_whitespace(labels)
             if not trimmed.equals(labels):

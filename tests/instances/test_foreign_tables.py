@@ -130,6 +130,7 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     "words": ("t.csv", CSV.replace("1.0", "correct"), "is 'correct' in query 'q1', model 'a': .*right is 1"),
     "doubled key": ("t.json", '[{"query_id": 1, "query_id": 2}]', "the key 'query_id' stands twice in one object"),
     "doubled key of a line": ("t.jsonl", '{"a": 1}\n{"b": {"c": 1, "c": 2}}', "line 2 is not JSON .the key 'c' stands"),
+    "latin-1 lines": ("t.jsonl", LINES.replace("q1", "\udce9"), "'query_id' .* label that is not UTF-8 text"),
     "half a line": ("t.jsonl", '{"a": 1}\n{"b": ', "line 2 is not JSON"),
     "no objects": ("t.jsonl", "[1]\n[2]", "one object a row is needed"),
     "too deep": ("t.jsonl", '{"a":' + "[" * 99_999, "line 1 is not JSON .it is nested too deeply"),
