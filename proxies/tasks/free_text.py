@@ -12,6 +12,20 @@ _LEAD = re.compile(
     r"(?:answers?|label|category|choice|option|sentiment|team)\s*(?:is|are|would be|:|=)*\s*[:=]?\s*",
     re.IGNORECASE,
 )
+_CANNOT = (
+    r"(?:can['\u2019]?t|can ?not|could ?n(?:o|['\u2019])t|won['\u2019]t|will not"
+    r"|(?:am|['\u2019]m) (?:unable|not (?:able|allowed)))"
+)
+_DO = (
+    r"(?:assist|help|answer|provide|comply|classify|fulfil+|continue|discuss|engage|determine|do (?:that|this)|respond)"
+)
+_REFUSAL = re.compile(
+    r"\W*(?:(?:(?:i['\u2019]?m|i am) (?:so |very )?sorry|sorry|(?:my )?apologies|i apologi[sz]e|unfortunately)\b"
+    r".{0,40}?)?"
+    rf"\bi\s*{_CANNOT}\b.{{0,60}}?\b{_DO}\b|\W*as an? (?:ai|artificial intelligence|large language model)\b"
+    r"|\W*i (?:must|have to) (?:decline|refuse)\b",
+    re.IGNORECASE,
+)
 _WRAP = " \t\r*_`\"'\u201c\u201d\u2018\u2019"
 # What follows a choice that is being explained, rather than continued or set beside another.
 _EXPLAINED = re.compile(
@@ -27,6 +41,11 @@ _NUMBER = re.compile(
 )
 
 
+def is_refusal(text: str) -> bool:
+    """Tell whether a text begins as a model does that refuses to answer, such as ``I'm sorry, but I can't help``."""
+    return _REFUSAL.match(text) is not None
+
+
 def read_line(line: str, query: Query) -> str | None:
     """Read one slot's line: Markdown, quotes, a leading phrase and an explanation may surround the answer.
 
@@ -38,6 +57,8 @@ def read_line(line: str, query: Query) -> str | None:
     plain = re.sub(r"[*`]{1,3}|__", "", line) if query.kind != "text" else line
     plain = plain.strip(_WRAP)
     direct = normalize(plain, query)
+    if is_refusal(plain) and (query.kind == "text" or direct is None):
+        return None
     if query.kind == "text":
         lead = re.match(r"(?:the )?(?:final )?answer\s*(?::|is:?)\s*", plain, re.IGNORECASE)
         return normalize(plain[lead.end() :].strip(_WRAP), query) if lead else direct

@@ -27,6 +27,17 @@ NAMED = re.compile(rf"{_BEFORE}{_NAME}{_NUMBER}{_AFTER}(.*)", re.IGNORECASE)
 NUMBERED = re.compile(rf"\s*[{_WRAP}(]*{_NUMBER}[{_WRAP}]*(?:[.:][{_WRAP}]*|\)[{_WRAP}.:]*)(?=\s|$)(.*)")
 """A line that begins a slot by number alone; the same groups."""
 
+_OTHER_NAME = (
+    r"(?:Q|Query|Question|Slot|Item|Message|Review|Response|Result|Reply|Entry|No\.?|Nr\.?)[ \t]{0,4}#?[ \t]{0,4}"
+)
+_SIGN = r"(?:[\]:=|]|->|=>|\u2192|[-\u2013\u2014](?=\s+[^\d\s]))"
+_HEADING = rf"#{{1,6}}[ \t]+[{_WRAP}]*(?:{_NAME}|{_OTHER_NAME})?{_NUMBER}[{_WRAP}.:)]*(?=\s*$)"
+OTHER = re.compile(
+    rf"(?:{_BEFORE}(?:{_OTHER_NAME}{_NUMBER}{_AFTER}|#?{_NUMBER}[{_WRAP}]*\]?\s*{_SIGN})|{_HEADING})\s*(.*)",
+    re.IGNORECASE,
+)
+"""A line that begins a slot by another name or sign: ``Q1: x``, ``[1] x``, ``1 -> x``, or a heading ``## 1``."""
+
 _NAMED_WITHIN = re.compile(rf"{_NAME}{_ANY_NUMBER}{_CLOSED}(?:{_COLON}|{_STOP}|{_DASH}|\|)", re.IGNORECASE)
 # Not the end of a sum's sentence: "3 + 2 = 5. So it is ...", "for $5. So ...".
 _NUMBERED_WITHIN = re.compile(

@@ -9,14 +9,15 @@ slot, and never comes to that slot itself.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
-from robatch.proxies.tasks.free_text import read_line
+from robatch.proxies.tasks.free_text import is_refusal, read_line
 from robatch.proxies.tasks.grading import normalize
-from robatch.proxies.tasks.marks import NAMED, NUMBERED, other_slot
+from robatch.proxies.tasks.marks import NAMED, NUMBERED, OTHER, other_slot
+from robatch.proxies.tasks.objects import DECODER, Object, single_answer, slots_in
+from robatch.proxies.tasks.pipes import table_slots
 from robatch.proxies.tasks.queries import Query
 
 Answers = tuple[str | None, ...]
@@ -82,6 +83,27 @@ def read(
     return answers[:missing] + (None,) * (len(answers) - missing)
 
 
+class Reading(NamedTuple):
+    """What `read_answer` gives: the answers, and whether the form that was asked for was not kept."""
+
+    answers: Answers
+    loose: bool
+
+
+def read_answer(
+    text: str, queries: Sequence[Query], form: Literal["lines", "json"], structured: bool, cut: bool = False
+) -> Reading:
+    """Read the output of a model whose answers are held to a form (`structured`) or free, as `read` does.
+
+    Where the form holds nothing at all, as its server does not heed structured output, the tolerant reading tries.
+    """
+    answers = read(text, queries, form, not structured, cut)
+    if structured and not any(answer is not None for answer in answers):
+        answers = read(text, queries, form, True, cut)
+        return Reading(answers, any(answer is not None for answer in answers))
+    return Reading(answers, False)
+
+
 def _is_whole(answer: str | None, query: Query) -> bool:
     """Tell whether an answer that was perhaps cut off can mean no other."""
     if answer is None or query.kind != "choice":
@@ -132,24 +154,12 @@ def _parse_lines(text: str, queries: Sequence[Query]) -> Answers:
     return _once(found, queries)
 
 
-class _Object(tuple[tuple[str, Any], ...]):
-    """A JSON object's pairs of key and value, in which a key may occur twice."""
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
-
-
-# Numbers stay as they are written.
-_DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_float=str, parse_int=str, parse_constant=_refuse)
-
-
 def _parse_json(text: str, queries: Sequence[Query]) -> Answers:
     try:
-        value = _DECODER.decode(text.strip())
+        value = DECODER.decode(text.strip())
     except (ValueError, RecursionError):
         value = None
-    return _once(_slots(value) if isinstance(value, _Object) else {}, queries)
+    return _once(_slots(value) if isinstance(value, Object) else {}, queries)
 
 
 def _slots(pairs: Sequence[tuple[str, Any]]) -> dict[int, list[str]]:
@@ -168,24 +178,29 @@ def _once(found: dict[int, list[str]], queries: Sequence[Query]) -> Answers:
         return (None,) * len(queries)
     for i, query in enumerate(queries, start=1):
         given = found.get(i, [])
-        answers.append(normalize(given[0], query) if len(given) == 1 else None)
+        answer = normalize(given[0], query) if len(given) == 1 else None
+        answers.append(None if query.kind == "text" and is_refusal(answer or "") else answer)
     return tuple(answers)
 
 
 def _tolerant(text: str, queries: Sequence[Query], form: str) -> tuple[Answers, bool]:
     text = _THOUGHTS.sub("", text, count=1)
-    for look in (_objects, _marked) if form == "json" else (_marked, _objects):
-        found = look(text)
+    ways = ("objects", "lines", "table", "others") if form == "json" else ("lines", "table", "objects", "others")
+    for way in ways:
+        found = _FINDERS[way](text, queries)
         if found:
+            of_lines = way != "objects"
             if _shifted(found, queries):
-                return (None,) * len(queries), look is _marked
+                return (None,) * len(queries), of_lines
             answers = (
-                _alike([_read_slot(line, i, query, len(queries), look is _marked) for line in found.get(i, [])])
+                _alike([_read_slot(line, i, query, len(queries), of_lines) for line in found.get(i, [])])
                 for i, query in enumerate(queries, start=1)
             )
-            return tuple(answers), look is _marked
+            return tuple(answers), of_lines
     if len(queries) != 1:
         return (None,) * len(queries), True
+    if (alone := single_answer(text)) is not None:
+        return (_read_slot(alone, 1, queries[0], 1, of_line=False),), False
     return (_bare(text, queries[0]),), True
 
 
@@ -193,77 +208,57 @@ def _alike(answers: Sequence[str | None]) -> str | None:
     return answers[0] if len(set(answers)) == 1 else None
 
 
-def _marked(text: str) -> dict[int, list[str]]:
-    """Find the slots that lines begin, and give the first line of each that is not empty."""
-    lines = _lines(text)
-    for pattern in (NAMED, NUMBERED):
-        found: dict[int, list[str]] = {}
-        waiting: int | None = None  # the slot whose mark had nothing behind it
-        for line in lines:
-            match = pattern.fullmatch(line)
-            if match:
-                waiting = int(match[1])
-                line = match[2]
-            if waiting is not None and line.strip(" \t*_`"):
-                found.setdefault(waiting, []).append(line)
-                waiting = None
-        if found:
-            return found
-    return {}
+def _marked(text: str, queries: Sequence[Query]) -> dict[int, list[str]]:
+    """Find the slots that lines begin by name or, where none does, by number."""
+    return _begun(text, queries, NAMED) or _begun(text, queries, NUMBERED)
 
 
-def _objects(text: str) -> dict[int, list[str]]:
-    """Find the slots of the JSON objects in the text.
+def _begun(text: str, queries: Sequence[Query], pattern: re.Pattern[str]) -> dict[int, list[str]]:
+    """Find the slots that lines begin, and give the first line of each that is not empty.
 
-    The first object that is broken ends the search: what comes after it may stand within one of its texts.
+    A line that a query's own text holds may be that text, repeated, and begins none.
     """
+    own = {line.strip() for query in queries for line in query.text.splitlines() if pattern.fullmatch(line)}
     found: dict[int, list[str]] = {}
-    start = text.find("{")
-    while start >= 0:
-        pairs, end = _object(text, start)
-        for slot, values in _slots(pairs).items():
-            found.setdefault(slot, []).extend(values)
-        start = text.find("{", end) if end else -1
+    waiting: int | None = None  # the slot whose mark had nothing behind it
+    for line in _lines(text):
+        match = None if line.strip() in own else pattern.fullmatch(line)
+        if match:
+            number, line = (group for group in match.groups() if group is not None)
+            waiting = int(number)
+        if waiting is not None and line.strip(" \t*_`"):
+            found.setdefault(waiting, []).append(line)
+            waiting = None
     return found
 
 
-_SPACE = re.compile(r"\s*")
+def _others(text: str, queries: Sequence[Query]) -> dict[int, list[str]]:
+    """Find the slots that lines begin by another sign, such as ``Q1:``, behind which a query may be repeated.
 
-
-def _object(text: str, start: int) -> tuple[list[tuple[str, Any]], int]:
-    """Read the object that begins at `start` pair by pair; its end is 0 if it is broken.
-
-    A value counts only if a comma or the closing bracket follows, or, behind a text, nothing: then the model was cut
-    off just there.
+    So only an answer by itself counts.
     """
-    pairs: list[tuple[str, Any]] = []
-    at = start + 1
-    try:
-        while True:
-            at = _skip(text, at)
-            if text[at] == "}":
-                return pairs, at + 1
-            key, at = _DECODER.raw_decode(text, at)
-            at = _skip(text, at)
-            if text[at] != ":" or not isinstance(key, str):
-                return pairs, 0
-            value_at = _skip(text, at + 1)
-            value, at = _DECODER.raw_decode(text, value_at)
-            at = _skip(text, at)
-            if at == len(text) and text[value_at] != '"':
-                return pairs, 0
-            if at < len(text) and text[at] not in ",}":
-                return pairs, 0
-            pairs.append((key, value))
-            if text[at] == ",":
-                at += 1
-    except (ValueError, IndexError, RecursionError):
-        return pairs, 0
+    found = _begun(text, queries, OTHER)
+    for slot, lines in found.items():
+        query = queries[slot - 1] if 1 <= slot <= len(queries) else None
+        if query is not None:
+            found[slot] = ["" if _repeats(line, query) else line for line in lines]
+    return found
 
 
-def _skip(text: str, at: int) -> int:
-    match = _SPACE.match(text, at)
-    return match.end() if match else at
+def _repeats(line: str, query: Query) -> bool:
+    """Tell whether a line may be the query itself, rather than its answer."""
+    if query.kind != "text":
+        return normalize(line.strip(_WRAP + "\u201c\u201d"), query) is None
+    plain = line.strip(_WRAP).casefold()
+    return plain in query.text.casefold() or query.text.strip().casefold() in plain
+
+
+_FINDERS: dict[str, Callable[[str, Sequence[Query]], dict[int, list[str]]]] = {
+    "lines": _marked,
+    "objects": lambda text, queries: slots_in(text, [query.text for query in queries]),
+    "table": lambda text, queries: table_slots(_lines(text)),
+    "others": _others,
+}
 
 
 def _bare(text: str, query: Query) -> str | None:
