@@ -22,7 +22,7 @@ from robatch.proxies.execution.sending import Sending
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.journal import Journal
 from robatch.proxies.tasks.queries import Query
-from robatch.proxies.tasks.reading import read
+from robatch.proxies.tasks.reading import read_answer
 
 FIRST_WAIT = 0.5
 """Seconds after a wave without an answer; twice as many after each further one."""
@@ -233,8 +233,9 @@ class Session:
         """Read an answer, and say what it is charged."""
         entry, batch = self.routed.pool[model], [self.queries[i] for i in ready.call.queries]
         given: Sequence[str | None] = [None] * len(batch)
+        loose = False
         if answer.error is None:
-            given = read(answer.text, batch, self.routed.template.form, not entry.structured, answer.cut)
+            given, loose = read_answer(answer.text, batch, self.routed.template.form, entry.structured, answer.cut)
         allowed = ready.message.max_tokens
         least = (ready.least_in, least_tokens(answer.text)) if answer.error is None else (0, 0)
         tokens = charge(answer.usage, least=least, most=(ready.bound_in, allowed))
@@ -246,6 +247,7 @@ class Session:
             "finish_reason": answer.finish_reason,
             "error": answer.error,
             "why": answer.why_unread(allowed) if None in given else None,
+            "loose": loose,
             "retries": answer.retries,
             "replied": replied if entry.server is not None else None,
         }

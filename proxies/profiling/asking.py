@@ -17,7 +17,7 @@ from robatch.proxies.profiling.sampling import PlannedCall
 from robatch.proxies.tasks.grading import grader_of
 from robatch.proxies.tasks.prompts import model_call
 from robatch.proxies.tasks.queries import Query
-from robatch.proxies.tasks.reading import read
+from robatch.proxies.tasks.reading import read_answer
 from robatch.proxies.tasks.task import Task
 
 _TEMPLATE_TOKENS = 128  # tokens that a chat template may add to a prompt
@@ -107,8 +107,9 @@ class Asking:
     ) -> None:
         """Read and grade an answer; what the record keeps of it is all that the rows are made of."""
         answers: Sequence[str | None] = [None] * len(batch)
+        loose = False
         if answer.error is None:
-            answers = read(answer.text, batch, task.template.form, not self.model.structured, answer.cut)
+            answers, loose = read_answer(answer.text, batch, task.template.form, self.model.structured, answer.cut)
         grade = grader_of(task.grader)
         line = {
             **call.key._asdict(),
@@ -119,6 +120,8 @@ class Asking:
             "finish_reason": answer.finish_reason,
             "error": answer.error,
         }
+        if loose:
+            line["loose"] = True
         if answer.details:
             line["details"] = dict(answer.details)
         if answer.model not in (None, self.model.model or self.model.name):

@@ -41,7 +41,7 @@ SHAPES = {
     "bold": "Sure!\n**A1:** billing\n**A2:** delivery",
     "lower-case lines": "a1: billing\na2: delivery",
     "table": "| Query | Answer |\n|---|---|\n| A1 | billing |\n| A2 | delivery |",
-    "table with queries": "| # | Query | Answer |\n| --- | --- | --- |\n| 1 | Debited | billing |\n| 2 | Late | delivery |",
+    "table with queries": "| # | Query | Answer |\n|---|---|---|\n| 1 | Owed | billing |\n| 2 | Late | delivery |",
     "headings": "## Q1\nbilling\n\n## Q2\ndelivery",
     "Q lines": "Q1: billing\nQ2: delivery",
     "brackets": "[1] billing\n[2] delivery",
