@@ -88,6 +88,14 @@ MOST_REASONS = 5  # why queries are unread, the most frequent ones
     help="Part of the predicted utility, such as 0.1, beyond which planning again asks, or stops if nobody is there.",
 )
 @click.option(
+    "--max-unread",
+    type=click.FloatRange(0, 1),
+    callback=_finite,
+    default=0.5,
+    show_default=True,
+    help="Part of a model's first calls that may be unread; with surely more the run stops. 1 never stops.",
+)
+@click.option(
     "--api-key-env",
     multiple=True,
     metavar="NAME",
@@ -110,6 +118,7 @@ def execute(  # wide: one parameter per option
     overrun: float,
     lost: str,
     max_loss: float | None,
+    max_unread: float,
     api_key_env: tuple[str, ...],
     grader: str | None,
     retry_unread: bool,
@@ -127,6 +136,7 @@ def execute(  # wide: one parameter per option
     from robatch.proxies.execution.plan import RoutedPlan
     from robatch.proxies.execution.preview import dry_run as preview
     from robatch.proxies.execution.run import execute as run
+    from robatch.proxies.tasks.first_calls import StoppedEarly
 
     routed = RoutedPlan.read(plan)
     if pool is not None:
@@ -138,12 +148,13 @@ def execute(  # wide: one parameter per option
     if dry_run:
         _show_dry_run(routed, preview(routed, target, key_variables=api_key_env, grader=grader), as_json)
         return
-    with keep_answers(), _failing(TooMuchLoss):
+    with keep_answers(), _failing(TooMuchLoss, StoppedEarly):
         made = _with_progress(routed, lambda tell, waits: run(
             routed, target, concurrency=concurrency, timeout=timeout, budget=budget, overrun=overrun,
             lost=lost,  # type: ignore[arg-type]
             max_loss=max_loss, key_variables=api_key_env, grader=grader, on_answers=tell, max_wait=max_wait,
-            on_wait=waits, retry_unread=retry_unread, on_loss=_ask, on_note=lambda note: click.echo(note, err=True),
+            max_unread=max_unread, on_wait=waits, retry_unread=retry_unread, on_loss=_ask,
+            on_note=lambda note: click.echo(note, err=True),
         ))  # fmt: skip
     if as_json:
         print_json({"path": str(target), **made.to_dict()})
@@ -162,11 +173,11 @@ def execute(  # wide: one parameter per option
 
 
 @contextmanager
-def _failing(kind: type[Exception]) -> Iterator[None]:
-    """Let an error of a kind end the command with exit code 1: no input was wrong."""
+def _failing(*kinds: type[Exception]) -> Iterator[None]:
+    """Let an error of some kinds end the command with exit code 1: no input was wrong."""
     try:
         yield
-    except kind as error:
+    except kinds as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -249,6 +260,8 @@ def _show(made: ExecutionReport) -> None:
     for name, told in made.engines.items():
         if len(told) > 1:
             facts.append(("engines", f"{len(told)} that differ answered for {name}: see the report"))
+    for name, count in made.loose.items():
+        facts.append(("form", f"{count} calls of {name} did not keep it (structured = true): read with tolerance"))
     for name, refused in made.refused.items():
         facts.append(("requests", f"{name} refused {', '.join(refused)}: calls went on without, see the report"))
     facts.append(("amortized", f"{made.amortized:.6g} USD, from which the bill differs by"))

@@ -76,18 +76,18 @@ class Dispatcher:
             allowed = min(allowed, max(math.ceil(expected_out), model.context_window - foreseen, 1))
         return model.cost(bound_in, math.ceil(allowed * tokens.most_out)), bound_in, allowed
 
-    def wave(self, model: int, most: int, again: bool = False) -> list[Ready]:
+    def wave(self, model: int, most: int, again: bool = False, small: bool = False) -> list[Ready]:
         """Return waiting calls of a model whose worst cases fit the money left together; with `again`, failed ones.
 
         Before a call of the model is measured, its smallest goes alone: it tells how the model counts. Then twice as
         many as are known, so that a model dearer than predicted is found out early. The largest go first, as large
-        calls are those that do not fit when little is left.
+        calls are those that do not fit when little is left; with `small` the smallest do.
         """
         calls = [
             call for call in self.state.queue.values() if self.model_of(call) == model and again == (call.tries > 0)
         ]
         known = self.state.meter.of(self.routed.pool[model]).calls
-        calls.sort(key=lambda call: len(call.queries), reverse=known > 0)
+        calls.sort(key=lambda call: len(call.queries), reverse=known > 0 and not small)
         most = min(most, max(1, 2 * known))
         slack, chosen = max(0.0, self.state.meter.slack), list[Ready]()  # what is free is sent whatever was spent
         for call in calls:

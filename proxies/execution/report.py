@@ -80,6 +80,10 @@ class ExecutionReport:
     engines
         What the engines of each model told about themselves, by the model's name; several where they differed, such as
         after a rerun on another machine.
+    finishes
+        By model, calls by why their output ended: ``"stop"`` naturally, ``"length"`` at its limit, and so on.
+    loose
+        By model, calls whose answers did not keep the form that their server was asked to hold them to.
     refused
         By model, the fields of its requests that its server refused, and the server's words; calls went on without.
     states
@@ -120,6 +124,8 @@ class ExecutionReport:
     replied: Mapping[str, Mapping[str, int]]
     token_details: Mapping[str, Mapping[str, int]]
     engines: Mapping[str, Sequence[Mapping[str, Any]]]
+    finishes: Mapping[str, Mapping[str, int]]
+    loose: Mapping[str, int]
     refused: Mapping[str, Mapping[str, str]]
     states: tuple[Mapping[str, Any], ...]
 
@@ -196,6 +202,8 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
         replied={name: dict(names.most_common(MOST_NAMES)) for name, names in state.replied.items()},
         token_details={name: dict(counts) for name, counts in state.details.items() if counts},
         engines={name: list(told) for name, told in state.engines.items()},
+        finishes={name: dict(ends) for name, ends in state.finishes.items()},
+        loose=dict(state.loose),
         refused={name: dict(told["refused"]) for name, told in state.requests.items()},
         states=_states(routed, state, scores, expected),
     )

@@ -21,6 +21,7 @@ from robatch.proxies.execution.session import Session
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.execution.trust import check_trust
 from robatch.proxies.journal import Journal
+from robatch.proxies.tasks.first_calls import MOST_UNREAD, StoppedEarly
 from robatch.proxies.tasks.grading import Grader, grader_of
 from robatch.proxies.tasks.queries import Query
 
@@ -53,6 +54,7 @@ def execute(  # wide: one parameter for each option
     on_loss: Callable[[Outlook], bool] | None = None,
     on_note: Callable[[str], None] | None = None,
     retry_unread: bool = False,
+    max_unread: float = MOST_UNREAD,
 ) -> ExecutionReport:
     """Send a plan's calls to its models, within its budget, and write the answers as they come.
 
@@ -98,13 +100,17 @@ def execute(  # wide: one parameter for each option
         Called with a sentence on what is about to be sent, where an ended run goes on.
     retry_unread
         Whether to ask again what an earlier run of this output left unread; otherwise it is never asked again.
+    max_unread
+        The part of a model's first calls that may be unread: with surely more, also of single queries, the run stops.
+        1 never stops.
 
     Raises
     ------
     InputError
         If an argument is not allowed, the queries were changed, the grader cannot be had, the plan asks for what the
         user did not name, a model cannot be reached, or `output` belongs to another plan or a run in progress. What
-        was answered is kept. `TooMuchLoss`, a kind of it, where the run stops for `max_loss`.
+        was answered is kept. `TooMuchLoss`, a kind of it, where the run stops for `max_loss`;
+        `StoppedEarly`, where it stops for `max_unread`, with the report written.
 
     Notes
     -----
@@ -126,6 +132,7 @@ def execute(  # wide: one parameter for each option
     sending = Sending(
         budget=budget, overrun=overrun, lost=lost, concurrency=concurrency, timeout=timeout, max_wait=max_wait,
         on_wait=on_wait, max_loss=max_loss, on_loss=on_loss, on_note=on_note, retry_unread=retry_unread,
+        max_unread=max_unread,
     )  # fmt: skip
     routed, queries, grade = prepare(plan, output, key_variables, grader)
     target = Path(output)
@@ -139,14 +146,21 @@ def execute(  # wide: one parameter for each option
         session.resume()
         try:
             session.drain()
+        except StoppedEarly:
+            _write_report(target, report(routed, queries, state, grade))
+            raise
         except InputError:
             if not any(line.get("event") == "sent" for line in journal.lines()):  # nothing is worth keeping
                 journal.remove()
                 answers.remove()
             raise
         made = report(routed, queries, state, grade)
-        write_text(report_path(target), json.dumps(made.to_dict(), indent=2, ensure_ascii=False) + "\n")
+        _write_report(target, made)
         return made
+
+
+def _write_report(target: Path, made: ExecutionReport) -> None:
+    write_text(report_path(target), json.dumps(made.to_dict(), indent=2, ensure_ascii=False) + "\n")
 
 
 def prepare(

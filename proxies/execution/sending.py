@@ -11,6 +11,7 @@ from robatch.instances.scalars import number, whole
 from robatch.proxies.engines.waits import MAX_WAIT, Wait
 from robatch.proxies.execution.meter import Charge
 from robatch.proxies.execution.outlook import Outlook
+from robatch.proxies.tasks.first_calls import MOST_UNREAD
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Sending:
     on_loss: Callable[[Outlook], bool] | None = None
     on_note: Callable[[str], None] | None = None
     retry_unread: bool = False
+    max_unread: float = MOST_UNREAD
 
     def __post_init__(self) -> None:
         number("timeout", self.timeout, needed="a finite number above 0", above=True)
@@ -40,4 +42,5 @@ class Sending:
         if self.lost not in get_args(Charge):
             raise InputError(f"lost is {self.lost!r}: 'worst' or 'expected' is needed")
         number("max_wait", self.max_wait)
+        number("max_unread", self.max_unread, most=1.0)
         whole("concurrency", self.concurrency, 1)

@@ -10,20 +10,21 @@ from dataclasses import replace
 
 from robatch.proxies.engines.adapting import with_learned
 from robatch.proxies.engines.engine import Engine, EngineFailure, ModelAnswer, calls_failed, requests_of
-from robatch.proxies.engines.token_count import least_tokens
-from robatch.proxies.engines.usage import charge
 from robatch.proxies.execution.answers_file import AnswersFile
 from robatch.proxies.execution.calls import Event
 from robatch.proxies.execution.dispatch import Dispatcher, Ready
 from robatch.proxies.execution.health import Health
 from robatch.proxies.execution.outlook import TooMuchLoss, last_states, outlook
+from robatch.proxies.execution.received import received
 from robatch.proxies.execution.replay import JOURNAL_VERSION, replay
 from robatch.proxies.execution.sending import Sending
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.journal import Journal
+from robatch.proxies.tasks.first_calls import FirstCalls
 from robatch.proxies.tasks.queries import Query
-from robatch.proxies.tasks.reading import read_answer
 
+FEW = 3
+"""Calls at a time while most of a model's first cannot be read."""
 FIRST_WAIT = 0.5
 """Seconds after a wave without an answer; twice as many after each further one."""
 
@@ -48,6 +49,7 @@ class Session:
         self.opened: int | None = None
         self.health = Health()  # of the open model
         self.given_up: dict[str, str] = {}  # why, by model
+        self.first: dict[str, FirstCalls] = {}
         self.accepted = sending.max_loss  # part of the predicted utility that may be lost; None for any
 
     def resume(self) -> None:
@@ -137,7 +139,8 @@ class Session:
         for model in self._models():
             most = self.sending.concurrency * 4 if self.opened != model or self.engine is None else self.engine.chunk
             most = 1 if self.opened == model and self.health.dry else max(1, most)
-            wave = self.dispatcher.wave(model, most, again)
+            small = self._first(model).suspect
+            wave = self.dispatcher.wave(model, min(most, FEW) if small else most, again, small)
             if wave:
                 self._send(model, wave)
                 return True
@@ -170,6 +173,7 @@ class Session:
             if self.state.flying:
                 unknown = [wave[index].call.number for index in sorted(error.unknown)]
                 self._record({"event": "failed", "unknown": unknown, "why": str(error)})
+        self._first(model).check()
         self.health.end_wave(answered)
         if failure is not None and not failure.in_a_row:
             self._give_up(model, failure)
@@ -177,6 +181,12 @@ class Session:
             self._give_up(model, calls_failed(len(self.health.failing), last))
         elif last is not None and last.fault == "passing" and not answered:
             time.sleep(FIRST_WAIT * 2.0**self.health.dry)
+
+    def _first(self, model: int) -> FirstCalls:
+        """Return the count of a model's first calls in this run."""
+        entry = self.routed.pool[model]
+        made = FirstCalls(entry.name, entry.structured, self.sending.max_unread)
+        return self.first.setdefault(entry.name, made)
 
     def _run(self, model: int, wave: list[Ready]) -> Iterator[tuple[int, ModelAnswer]]:
         """Write down what is sent, and send it."""
@@ -230,27 +240,16 @@ class Session:
         return {"event": "faulted", **event, "why": answer.error, "refused": answer.refused, "end": end}
 
     def _read(self, model: int, ready: Ready, answer: ModelAnswer) -> Event:
-        """Read an answer, and say what it is charged."""
+        """Read an answer, and count it among the model's first."""
         entry, batch = self.routed.pool[model], [self.queries[i] for i in ready.call.queries]
-        given: Sequence[str | None] = [None] * len(batch)
-        loose = False
-        if answer.error is None:
-            given, loose = read_answer(answer.text, batch, self.routed.template.form, entry.structured, answer.cut)
-        allowed = ready.message.max_tokens
-        least = (ready.least_in, least_tokens(answer.text)) if answer.error is None else (0, 0)
-        tokens = charge(answer.usage, least=least, most=(ready.bound_in, allowed))
-        replied = answer.model if answer.model != (entry.model or entry.name) else None
-        return {
-            "answers": list(given),
-            **tokens._asdict(),
-            "allowed": allowed,
-            "finish_reason": answer.finish_reason,
-            "error": answer.error,
-            "why": answer.why_unread(allowed) if None in given else None,
-            "loose": loose,
-            "retries": answer.retries,
-            "replied": replied if entry.server is not None else None,
-        }
+        read = received(entry, self.routed.template.form, batch, ready, answer)
+        self._first(model).add(read["answers"], answer, ready.message.max_tokens)
+        if read["loose"] and not self.state.loose[entry.name] and self.sending.on_note is not None:
+            self.sending.on_note(
+                f"warning: the server of model {entry.name!r} does not hold answers to the form that it is asked for: "
+                "they are read with tolerance"
+            )
+        return read
 
     def _record(self, event: Event) -> None:
         """Write an event down, and only then believe it."""

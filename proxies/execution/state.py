@@ -48,6 +48,8 @@ class Execution:
     replied: dict[str, Counter[str]] = field(default_factory=dict)  # calls by the name under which a model replied
     details: dict[str, Counter[str]] = field(default_factory=dict)  # parts of the tokens that an engine names
     requests: dict[str, dict[str, Any]] = field(default_factory=dict)  # what refusals taught, by the model's name
+    finishes: dict[str, Counter[str]] = field(default_factory=dict)  # calls by why their output ended
+    loose: Counter[str] = field(default_factory=Counter)  # calls that were read with tolerance against the form
     replans: list[Event] = field(default_factory=list)
     lost_calls: int = 0
     finished: bool = False
@@ -183,6 +185,8 @@ class Execution:
             self.replied.setdefault(model.name, Counter())[event["replied"]] += 1
         if not call.depth:
             self._slots[call.column] += len(call.queries), sum(answer is not None for answer in event["answers"])
+        self.finishes.setdefault(model.name, Counter())[event["finish_reason"]] += 1
+        self.loose.update([model.name] if event["loose"] else ())
         self._share(call, cost)
         unread, over = [], []
         for query, answer in zip(call.queries, event["answers"], strict=True):

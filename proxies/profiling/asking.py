@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,12 +15,14 @@ from robatch.proxies.profiling.model_config import ModelConfig
 from robatch.proxies.profiling.progress import Progress
 from robatch.proxies.profiling.record import Record
 from robatch.proxies.profiling.sampling import PlannedCall
+from robatch.proxies.tasks.first_calls import FIRST, MOST_UNREAD, FirstCalls
 from robatch.proxies.tasks.grading import grader_of
 from robatch.proxies.tasks.prompts import model_call
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.tasks.reading import read_answer
 from robatch.proxies.tasks.task import Task
 
+_FEW = 16  # calls that are asked before it is known whether a model's answers can be read
 _TEMPLATE_TOKENS = 128  # tokens that a chat template may add to a prompt
 
 
@@ -58,8 +61,24 @@ def _probed(
 class Asking:
     """Asks calls of one model and records the answers."""
 
-    def __init__(self, model: ModelConfig, engine: Engine, record: Record, shown: Progress) -> None:
+    def __init__(
+        self, model: ModelConfig, engine: Engine, record: Record, shown: Progress, max_unread: float = MOST_UNREAD
+    ) -> None:
         self.model, self.engine, self.record, self.shown = model, engine, record, shown
+        self._max_unread = max_unread
+        self._first: dict[str, FirstCalls] = {}
+        self._asked: Counter[str] = Counter()
+
+    def next_of(self, todo: Sequence[tuple[Task, PlannedCall]], most: int) -> Sequence[tuple[Task, PlannedCall]]:
+        """Return the calls to ask now: few of a task until it is known that the model's answers to it can be read."""
+        name = todo[0][0].name
+        if self._max_unread >= 1 or self._asked[name] >= FIRST:
+            return todo[:most]
+        return [pair for pair in todo[:_FEW] if pair[0].name == name]
+
+    def _first_of(self, task: str) -> FirstCalls:
+        made = FirstCalls(self.model.name, self.model.structured, self._max_unread, min(self.model.batch_sizes))
+        return self._first.setdefault(task, made)
 
     def ask(self, todo: Sequence[tuple[Task, PlannedCall]]) -> None:
         """Ask some calls.
@@ -70,6 +89,8 @@ class Asking:
         ------
         EngineFailure
             If the model answers no more; calls that may have failed for this reason are not recorded.
+        StoppedEarly
+            If most of the model's first calls cannot be read.
         """
         batches = [[task.queries[i] for i in call.members] for task, call in todo]
         how: dict[str, bool] = {"chat": self.model.chat, "structured": self.model.structured}
@@ -77,6 +98,7 @@ class Asking:
             model_call(task.template, batch, self.model.allowed(task.max_output_tokens * len(batch)), **how)
             for (task, _), batch in zip(todo, batches, strict=True)
         ]
+        self._asked.update(task.name for task, _ in todo)
         held: list[tuple[int, ModelAnswer]] = []
         answers = self.engine.run(calls)
         try:
@@ -97,6 +119,8 @@ class Asking:
             raise calls_failed(len(held), held[-1][1])
         for at, made in held:
             self._keep(*todo[at], batches[at], calls[at], made)
+        for first in self._first.values():
+            first.check()
 
     def _works(self) -> bool:
         lines = (line for key, line in self.record.calls.items() if key.model == self.model.name)
@@ -110,6 +134,7 @@ class Asking:
         loose = False
         if answer.error is None:
             answers, loose = read_answer(answer.text, batch, task.template.form, self.model.structured, answer.cut)
+        self._first_of(task.name).add(answers, answer, sent.max_tokens)
         grade = grader_of(task.grader)
         line = {
             **call.key._asdict(),

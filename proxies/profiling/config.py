@@ -16,15 +16,17 @@ from robatch.proxies.engines.waits import MAX_WAIT
 from robatch.proxies.profiling.gpu_memory import ModelSize
 from robatch.proxies.profiling.model_config import ModelConfig, is_missing, read_batch_sizes, read_models
 from robatch.proxies.profiling.task_config import read_task
+from robatch.proxies.tasks.first_calls import MOST_UNREAD
 from robatch.proxies.tasks.task import Task, check_tasks
 from robatch.proxies.toml_table import Check, TomlTable, above, at_least, load_toml, tables
 
 __all__ = ["RUN_KEYS", "ModelConfig", "ProfileConfig", "parse_config", "read_config", "refuse_missing"]
 
-RUN_KEYS = ("batch_sizes", "seed", "repeats", "precision", "concurrency", "timeout", "max_wait")
+RUN_KEYS = ("batch_sizes", "seed", "repeats", "precision", "concurrency", "timeout", "max_unread", "max_wait")
 """Keys of the table [run]."""
 
 _REPEATS: Check = ("a whole number of at least 1 and at most 1,000", lambda value: bool(1 <= value <= 1000))
+_PART: Check = ("a number from 0 to 1", lambda value: bool(0 <= value <= 1))
 _PRECISION: Check = ("a number above 0 and below 0.5", lambda value: bool(0 < value < 0.5))
 
 
@@ -51,6 +53,9 @@ class ProfileConfig:
         Seconds until a server's answer is given up.
     max_wait
         The most seconds of a wait that a server asks for (``Retry-After``).
+    max_unread
+        The part of a model's first calls, of its smallest batch size, that may be unread: with surely more the run
+        stops. 1 never stops.
     sizes
         Published sizes of models, by name, for the dry run's GPU memory. No answer depends on them.
     missing
@@ -65,6 +70,7 @@ class ProfileConfig:
     concurrency: int = 8
     timeout: float = 120.0
     max_wait: float = MAX_WAIT
+    max_unread: float = MOST_UNREAD
     sizes: Mapping[str, ModelSize] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
@@ -151,6 +157,7 @@ def parse_config(
         concurrency=run.get("concurrency", int, at_least(1), default=8),
         timeout=run.get("timeout", float, above(0), default=120.0),
         max_wait=run.get("max_wait", float, at_least(0), default=MAX_WAIT),
+        max_unread=run.get("max_unread", float, _PART, default=MOST_UNREAD),
         sizes={model.name: size for model, size in models if size is not None},
         missing=tuple(model.name for model, _ in models if is_missing(model)),
     )

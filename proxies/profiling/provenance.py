@@ -130,7 +130,13 @@ def _counted(model: ModelConfig, answered: Mapping[Any, Mapping[str, Any]]) -> d
     for line in lines:
         details.update(line.get("details", {}))
         replied.update([line["replied"]] if "replied" in line else ())
-    found = {"uncounted_calls": uncounted, "token_details": dict(details), "replied": dict(replied)}
+    loose = sum(bool(line.get("loose")) for line in lines)
+    found = {
+        "loose_calls": loose,
+        "uncounted_calls": uncounted,
+        "token_details": dict(details),
+        "replied": dict(replied),
+    }
     return {name: value for name, value in found.items() if value}
 
 

@@ -186,9 +186,9 @@ def _measure(config: ProfileConfig, model: ModelConfig, record: Record, shown: P
                 record.append({"opened": model.name, "about": about(model, config.tasks, engine)})
             else:
                 _check_same(model, engine, record)
-            asking = Asking(model, engine, record, shown)
+            asking = Asking(model, engine, record, shown, config.max_unread)
             while todo:
-                asking.ask(todo[:_MAX_CALLS_RENDERED])
+                asking.ask(asking.next_of(todo, _MAX_CALLS_RENDERED))
                 _keep_requests(model, engine, record)
                 todo = _left(cells, record)
         finally:
