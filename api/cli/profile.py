@@ -77,6 +77,7 @@ def profile(
     check_file(output)
     with keep_answers():
         measurements = run(read_config(config, pool), output, progress=progress_wanted())
+    _warn(measurements)
     sampling = measurements.provenance.get("sampling")
     queries = {task: str(path) for task, path in query_files(output, measurements.tasks).items()}
     if as_json:
@@ -92,6 +93,20 @@ def profile(
             f"have taken {full['input_tokens'] + full['output_tokens']:,} and {full['usd']:.4g} at these averages"
         )
     click.echo(f"\nwritten to {output}, the queries to {', '.join(queries.values())}")
+
+
+def _warn(measurements: Measurements) -> None:
+    """Tell what servers refused, and which do not heed the form."""
+    for model in measurements.provenance["models"]:
+        if model.get("refused"):
+            fields = ", ".join(model["refused"])
+            click.echo(f"note: the server of model {model['name']!r} refused {fields}: calls went on without", err=True)
+        if model.get("loose_calls"):
+            click.echo(
+                f"warning: {model['loose_calls']} answers of model {model['name']!r} did not keep the form, as its "
+                "server does not heed structured = true: they were read with tolerance",
+                err=True,
+            )
 
 
 def _show_estimate(found: tuple[Estimate, ...], adaptive: bool) -> None:

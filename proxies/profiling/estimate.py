@@ -92,7 +92,7 @@ def estimate(config: ProfileConfig, output: str | os.PathLike[str] | None = None
                 missing, answers = _missing(cell, answered)
                 done += answers
                 prompts = count([task.template.render([task.queries[i] for i in call.members]) for call in missing])
-                limits = [task.max_output_tokens * len(call.members) for call in missing]
+                limits = [model.allowed(task.max_output_tokens * len(call.members)) for call in missing]
                 calls, inputs, outputs = calls + len(missing), inputs + sum(prompts), outputs + sum(limits)
                 long = [p + most for p, most in zip(prompts, limits, strict=True) if p + most > _window(model)]
                 if long:
