@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robatch.instances.errors import InputError
+from robatch.instances.errors import InputError, InputWarning
 from robatch.proxies.engines.engine import Engine, EngineFailure, requests_of
 from robatch.proxies.engines.model_source import open_engine
 from robatch.proxies.engines.waits import Wait
@@ -94,6 +95,14 @@ def profile(
         write_query_files(target, config.tasks)
         measurements.write(target)
         record.remove()
+    for entry in found["models"]:
+        if count := entry.get("uncounted_calls"):
+            warnings.warn(
+                f"the server of model {entry['name']!r} gave no possible token counts for {count} calls: these are "
+                "recorded at the most that they can have taken",
+                InputWarning,
+                stacklevel=2,
+            )
     return measurements
 
 

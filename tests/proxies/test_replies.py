@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from email.utils import formatdate
 
 import pytest
 
+from robatch.instances.errors import InputWarning
 from robatch.proxies import profile
 from robatch.proxies.engines.engine import ModelAnswer
 from robatch.proxies.engines.reply import read_reply
@@ -294,7 +296,10 @@ def test_a_profile_takes_the_same_replies(tmp_path, case):
             f'server = "{server.url}"\nmodel = "small"\nprice_in = 0.1\nprice_out = 0.4\ncontext_window = 4096\n',
             encoding="utf-8",
         )
-        made = profile(tmp_path / "c.toml", tmp_path / "m.parquet")
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", InputWarning)
+            made = profile(tmp_path / "c.toml", tmp_path / "m.parquet")
+    assert any("gave no possible token counts for 8 calls" in str(one.message) for one in told) == (case in UNCOUNTED)
     (model,) = made.provenance["models"]
     assert set(made.table["parsed"].to_pylist()) == {True}
     assert model.get("uncounted_calls", 0) == (8 if case in UNCOUNTED else 0)
