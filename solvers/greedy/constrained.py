@@ -20,7 +20,8 @@ from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Answer, Request
 
 WORK = 80_000  # queries times changes: small plans are changed and repaired more often
-CHANGES = 300
+MAX_CHANGES = 300
+STALLED = 40  # changes in a row that improve nothing, after which no more are made
 PARTS = (0.1, 0.3)  # of the queries, that are changed at a time, where not those of a group are
 SPREADS = (0.2, 0.5)  # standard deviations of the logarithms of the prices at which they are changed
 RAISED = 0.1  # part of the rows whose price is raised besides, even from 0
@@ -120,11 +121,13 @@ def _changed(
     The method is that of Lourenço, Martin and Stützle, "Iterated local search", Handbook of Metaheuristics, 2003.
     """
     problem, rng = request.problem, np.random.default_rng(request.seed)
-    current = best
-    for _ in range(min(WORK // problem.n_queries, CHANGES)):
+    current, stalled, seen = best, 0, {best.states.tobytes()}
+    for _ in range(min(WORK // problem.n_queries, MAX_CHANGES)):
         lacks = bound - best.utility
-        if (best.violation == 0.0 and lacks <= max(CLOSE, request.gap) * bound) or time.perf_counter() > end:
+        close = best.violation == 0.0 and lacks <= max(CLOSE, request.gap) * bound
+        if close or stalled == STALLED or time.perf_counter() > end:
             break
+        stalled += 1
         spread, rho, part = (kinds[rng.integers(2)] for kinds in (SPREADS, RHOS, PARTS))
         raised = bound * rng.exponential(spread, len(x)) * (dual.active & (rng.random(len(x)) < RAISED))
         states, _ = dual.best_states(x * np.exp(spread * rng.standard_normal(len(x))) + raised)
@@ -132,9 +135,13 @@ def _changed(
             chosen = problem.group_codes == rng.integers(problem.n_groups)
         else:
             chosen = rng.random(problem.n_queries) < part
-        found = search.run(np.where(chosen, states, current.states), rho=rho, deep=False)
+        start = np.where(chosen, states, current.states)
+        if start.tobytes() in seen:
+            continue
+        seen.add(start.tobytes())
+        found = search.run(start, rho=rho, deep=False)
         if not current.better_than(found):
             current = found
         if found.better_than(best):
-            best = found
+            best, stalled = found, 0
     return best
