@@ -31,7 +31,7 @@ class Journal:
         What its first line begins with. A file that begins otherwise is somebody else's, and is refused.
     sync_every
         Seconds in which lines may gather before the disk is waited for (fsync). With 0 it is waited for at every
-        append, so that lines outlive a crash of the machine too.
+        append, so that lines outlive a crash of the machine too; `append` can be told to wait.
 
     Raises
     ------
@@ -53,8 +53,8 @@ class Journal:
             self._file.close()
             raise
 
-    def append(self, lines: Iterable[Line]) -> None:
-        """Write lines.
+    def append(self, lines: Iterable[Line], wait: bool = False) -> None:
+        """Write lines; `wait` for the disk in any case.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class Journal:
             while data:  # without a buffer, so that nothing is left to be written when the file is closed
                 data = data[self._file.write(data) :]
             self._waiting = True
-            if monotonic() - self._synced >= self._sync_every:
+            if wait or monotonic() - self._synced >= self._sync_every:
                 self._sync()
         except OSError as error:
             raise InputError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from error

@@ -15,6 +15,7 @@ from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.tasks.queries import Query
 
 CHAT_TEMPLATE_TOKENS = 128  # tokens that a chat template is allowed to add where it was not measured
+MOST_REMEMBERED = 10_000  # calls whose tokens are not counted again
 SEAM_TOKENS = 8  # tokens by which texts joined may differ from their parts
 SLOT_SLACK_TOKENS = 4  # tokens by which a query's slot in a large call may exceed its slot in a call of its own
 
@@ -47,15 +48,16 @@ class InputBounds:
         """Return input tokens that a call of a model, with these queries, cannot exceed."""
         key = self._counters[model], queries
         if key not in self._calls:
+            if len(self._calls) >= MOST_REMEMBERED:
+                self._calls.clear()
             prompt = self._routed.template.render([self._queries[i] for i in queries])
             self._calls[key] = self._counters[model]([prompt])[0] - self._empty[model]
         return self._shared[model] + self._calls[key]
 
     def least_of_call(self, model: int, queries: tuple[int, ...]) -> int:
         """Return input tokens that a call cannot have fewer of, by the model's own tokenizer; 0 without one."""
-        self.of_call(model, queries)
         count = self._counters[model]
-        known = self._calls[count, queries] + self._empty[model] - SEAM_TOKENS
+        known = self.of_call(model, queries) - self._shared[model] + self._empty[model] - SEAM_TOKENS
         return 0 if count is byte_bounds else max(0, known)
 
     def of_parts(self, model: int) -> tuple[int, npt.NDArray[np.float64]]:

@@ -50,7 +50,7 @@ Event = dict[str, Any]
 """A line of an execution's journal."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """A call that is to be sent."""
 
@@ -69,7 +69,7 @@ class Waiting:
         return self.depth > 0 or self.tries > 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AnsweredCall:
     """A call that was answered."""
 

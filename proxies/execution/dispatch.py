@@ -18,10 +18,16 @@ from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.tasks.prompts import model_call
 from robatch.proxies.tasks.queries import Query
+from robatch.solvers.bounds.fit_to_budget import within
+from robatch.solvers.bounds.shared import Bounds
+from robatch.solvers.registry import Request
 from robatch.solvers.solve import solve
 
 MAX_DRIFT = 1.02
 """Expected cost of the rest by money left, above which the rest is planned again: less is noise."""
+
+SMALL_REST = 0.02
+"""Part of all queries up to which the rest is planned without a search: of its utility little can be gained."""
 
 WINDOW_MARGIN = 1.05
 """Factor on the most input tokens that calls took so far, where an answer must be held to the context window."""
@@ -83,17 +89,13 @@ class Dispatcher:
         many as are known, so that a model dearer than predicted is found out early. The largest go first, as large
         calls are those that do not fit when little is left; with `small` the smallest do.
         """
-        calls = [
-            call for call in self.state.queue.values() if self.model_of(call) == model and again == (call.tries > 0)
-        ]
         known = self.state.meter.of(self.routed.pool[model]).calls
-        calls.sort(key=lambda call: len(call.queries), reverse=known > 0 and not small)
         most = min(most, max(1, 2 * known))
         slack, chosen = max(0.0, self.state.meter.slack), list[Ready]()  # what is free is sent whatever was spent
-        for call in calls:
+        for call in self.state.queue.of(model, again, largest_first=known > 0 and not small):
             if len(chosen) == most:
                 break
-            worst = self._worst(call)[0]
+            worst = self.worst(call)
             if worst <= slack:
                 chosen.append(self.ready(call))
                 slack -= worst
@@ -102,9 +104,13 @@ class Dispatcher:
     def exceeds(self) -> bool:
         """Tell whether the rest of the plan, at the tokens that calls really take, exceeds the money left."""
         state = self.state
-        if not state.done or not state.moved or all(call.again for call in state.queue.values()):
+        if not state.done or not state.moved or not state.queue.planned:
             return False
-        return sum(map(state.expected_cost, state.queue.values())) > max(0.0, state.meter.left) * MAX_DRIFT
+        rest = 0.0
+        for position, model in enumerate(self.routed.pool):
+            (expected_in, expected_out), tokens = state.queue.expected(position), state.meter.of(model)
+            rest += model.cost(expected_in * tokens.ratio_in, expected_out * tokens.ratio_out)
+        return rest > max(0.0, state.meter.left) * MAX_DRIFT
 
     def replan(self) -> dict[str, Any]:
         """Plan all queries without an answer or a call in flight again, with the money left: an event.
@@ -144,9 +150,10 @@ class Dispatcher:
         meter, seed = self.state.meter, self.routed.settings.get("seed", 0)
         halves = [call for call in self.state.queue.values() if call.again and self._worst(call)[0] <= meter.slack]
         taken = sum(map(self.state.expected_cost, halves))
-        kept, columns = affordable(problem, max(0.0, meter.left - taken), seed)
+        quick = problem.n_queries <= SMALL_REST * self.routed.problem.n_queries
+        kept, columns = affordable(problem, max(0.0, meter.left - taken), seed, quick)
         if len(kept) < problem.n_queries and meter.overrun:
-            kept, columns = affordable(problem, max(0.0, meter.slack - taken), seed)
+            kept, columns = affordable(problem, max(0.0, meter.slack - taken), seed, quick)
         return kept, columns
 
     def _fits(self, rows: IntArray) -> BoolArray:
@@ -189,10 +196,11 @@ class Dispatcher:
         )
 
 
-def affordable(problem: Problem, budget: float, seed: int = 0) -> tuple[Any, Any]:
+def affordable(problem: Problem, budget: float, seed: int = 0, quick: bool = False) -> tuple[Any, Any]:
     """Choose states within a realized budget, for as many queries as it pays for.
 
-    Where it does not pay for all, those whose cheapest answer is cheapest are kept.
+    Where it does not pay for all, those whose cheapest answer is cheapest are kept. With `quick`, nothing is searched
+    for beyond the relaxation's schedule: for a rest that is too small to matter.
 
     Returns
     -------
@@ -206,7 +214,13 @@ def affordable(problem: Problem, budget: float, seed: int = 0) -> tuple[Any, Any
     count = int(np.searchsorted(np.cumsum(costs[order]), budget * (1 + 1e-12), side="right"))
     while count > 0:
         kept = np.sort(order[:count])
-        plan = solve(problem.take(kept), budget, "greedy", "realized", seed=seed)
+        part = problem.take(kept)
+        if quick and budget > 0.0:
+            request = Request(part, budget, "realized")
+            states = within(request, Bounds.of(request).tightened.schedule).assignment
+            if states is not None:
+                return kept, states
+        plan = solve(part, budget, "greedy", "realized", seed=seed)
         if plan.assignment is not None:
             return kept, plan.assignment
         count = min(count - 1, int(count * 0.95))

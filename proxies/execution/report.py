@@ -169,7 +169,7 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
         calls=len(state.done),
         retries=sum(entry.retries for entry in state.done.values()),
         splits=sum(entry.call.depth > 0 for entry in state.done.values()),
-        replans=len(state.replans),
+        replans=state.replans,
         budget=state.meter.budget,
         overrun=state.meter.overrun,
         allowed=state.meter.allowed,

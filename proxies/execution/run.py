@@ -25,6 +25,11 @@ from robatch.proxies.tasks.first_calls import MOST_UNREAD, StoppedEarly
 from robatch.proxies.tasks.grading import Grader, grader_of
 from robatch.proxies.tasks.queries import Query
 
+JOURNAL_SYNC_EVERY = 0.1
+"""Seconds of answers that a crash of the machine may lose: these calls are charged as lost, and asked again."""
+ANSWERS_SYNC_EVERY = 5.0
+"""The file of answers is mended by the journal."""
+
 
 def journal_path(output: str | os.PathLike[str]) -> Path:
     """Return where an execution keeps its journal: beside the answers."""
@@ -137,9 +142,9 @@ def execute(  # wide: one parameter for each option
     routed, queries, grade = prepare(plan, output, key_variables, grader)
     target = Path(output)
     with ExitStack() as stack:
-        journal = Journal(journal_path(target), '{"event": "begin"')
+        journal = Journal(journal_path(target), '{"event": "begin"', JOURNAL_SYNC_EVERY)
         stack.callback(journal.close)
-        answers = Journal(target, '{"id": ')
+        answers = Journal(target, '{"id": ', ANSWERS_SYNC_EVERY)
         stack.callback(answers.close)
         state = Execution.begin(routed)
         session = Session(state, queries, journal, AnswersFile(answers, state, queries), sending, on_answers)

@@ -118,7 +118,7 @@ class Session:
         """Send calls until nothing is left that the budget pays for; those that failed go after all others."""
         try:
             while not self.state.finished:
-                waits = self.state.unplanned or any(True for _ in self.state.rest())
+                waits = self.state.unplanned or self.state.queue.planned
                 if self.dispatcher.exceeds():
                     self._replan()
                 elif self._send_next():
@@ -148,14 +148,13 @@ class Session:
 
     def _models(self) -> list[int]:
         """Return the models with waiting calls: servers not measured yet, the open one, then dear before cheap."""
-        waiting = {self.dispatcher.model_of(call) for call in self.state.queue.values()}
 
         def rank(model: int) -> tuple[bool, bool, float, int]:
             entry = self.routed.pool[model]
             new = entry.server is not None and not self.state.meter.of(entry).calls
             return (not new, model != self.opened, -entry.price_in - entry.price_out, model)
 
-        return sorted(waiting, key=rank)
+        return sorted(self.state.queue.models, key=rank)
 
     def _send(self, model: int, wave: list[Ready]) -> None:
         """Send a wave of a model; one that fails for good is given up."""
@@ -253,7 +252,7 @@ class Session:
 
     def _record(self, event: Event) -> None:
         """Write an event down, and only then believe it."""
-        self.journal.append([event])
+        self.journal.append([event], wait=event["event"] == "sent")
         over = self.state.apply(event)
         self.answers.write(over)
         if over and self.on_answers is not None:

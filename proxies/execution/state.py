@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from robatch.instances.arrays import FloatArray
+from robatch.proxies.execution.call_queue import CallQueue
 from robatch.proxies.execution.calls import AnsweredCall, Event, FailedTry, Outage, Waiting
 from robatch.proxies.execution.meter import Meter
 from robatch.proxies.execution.plan import RoutedPlan
@@ -34,7 +35,7 @@ class Execution:
 
     routed: RoutedPlan
     meter: Meter
-    queue: dict[int, Waiting] = field(default_factory=dict)  # calls to send, by number
+    queue: CallQueue = field(init=False)  # calls to send
     flying: dict[int, Waiting] = field(default_factory=dict)  # calls handed to an engine and not answered
     unplanned: list[int] = field(default_factory=list)  # queries that the last planning left without a call
     final: dict[int, tuple[Waiting, str | None, str | None]] = field(default_factory=dict)
@@ -50,9 +51,10 @@ class Execution:
     requests: dict[str, dict[str, Any]] = field(default_factory=dict)  # what refusals taught, by the model's name
     finishes: dict[str, Counter[str]] = field(default_factory=dict)  # calls by why their output ended
     loose: Counter[str] = field(default_factory=Counter)  # calls that were read with tolerance against the form
-    replans: list[Event] = field(default_factory=list)
+    replans: int = 0
     lost_calls: int = 0
     finished: bool = False
+    _models: list[int] = field(init=False)  # of the states, by column
     _unpaid: list[Waiting] = field(default_factory=list)  # at the end: calls to ask again that were not paid for
     _unreleased: list[int] = field(default_factory=list)  # and queries asked before that had no call
     _left_at_end: float = 0.0  # USD
@@ -62,6 +64,10 @@ class Execution:
     _side_by_side: int = 1
     _slots: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
     _expected: dict[int, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._models = self.routed.problem.state_model.tolist()
+        self.queue = CallQueue(lambda call: self._models[call.column], self.expected)
 
     @classmethod
     def begin(cls, routed: RoutedPlan) -> Execution:
@@ -79,7 +85,7 @@ class Execution:
 
     def model_of(self, call: Waiting) -> PoolModel:
         """Return a call's model."""
-        return self.routed.pool[int(self.routed.problem.state_model[call.column])]
+        return self.routed.pool[self._models[call.column]]
 
     def expected(self, call: Waiting) -> tuple[float, float]:
         """Return a call's input and output tokens as predicted when the plan was made."""
@@ -128,7 +134,7 @@ class Execution:
         for number in charged:
             self.meter.lose(number, self.expected_cost(self.flying[number]))
         self.meter.release()
-        self.queue = dict(sorted({**self.queue, **self.flying}.items()))
+        self.queue.update(self.flying)
         self.flying.clear()
 
     def _faulted(self, event: Event) -> list[int]:
@@ -169,7 +175,7 @@ class Execution:
         call = self.flying.pop(event["call"])
         model = self.model_of(call)
         tokens_in, tokens_out = event["input_tokens"], event["output_tokens"]
-        cost, (expected_in, expected_out) = model.cost(tokens_in, tokens_out), self.expected(call)
+        cost, (expected_in, expected_out) = model.cost(tokens_in, tokens_out), self._expected.pop(call.number)
         self.meter.settle(call.number, cost)
         tokens = self.meter.of(model)
         tokens.uncounted += not event["counted"]
@@ -224,11 +230,13 @@ class Execution:
         self._replanned_at = -1
 
     def _replanned(self, event: Event) -> None:
-        self.queue = {number: call for number, call in self.queue.items() if call.again}
+        for number in [call.number for call in self.rest()]:
+            del self.queue[number]
+            del self._expected[number]
         for column, queries in event["calls"]:
             self._add(column, tuple(queries), 0, blamed=any(query in self.released for query in queries))
         self.unplanned = list(event["unplanned"])
-        self.replans.append(event)
+        self.replans += 1
         self._replanned_at = self._tries
 
     def _finished(self, event: Event) -> list[int]:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from robatch.instances.errors import InputError
@@ -65,6 +66,10 @@ class Template:
 
     def shared(self) -> str:
         """Give the part that every call repeats: instructions, answer format and examples."""
+        return self._shared
+
+    @cached_property
+    def _shared(self) -> str:
         shown = str if self.form == "lines" else embed
         examples = "".join(f"Q: {embed(text)}\nA: {shown(answer)}\n" for text, answer in self.examples)
         parts = [self.instructions.strip(), _FORMATS[self.form], *([examples.rstrip()] if examples else [])]

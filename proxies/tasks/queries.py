@@ -67,7 +67,7 @@ NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,4})?")
 QUERY_FIELDS = ("id", "text", "question", "answer", "kind", "choices")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Query:
     """One query and its true answer, if that is known.
 
