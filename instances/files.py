@@ -90,7 +90,7 @@ def parse_json(text: str) -> Any:
         If it is not, with the reason in a few words.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(error.msg if error.lineno == 1 else f"{error.msg} in line {error.lineno}") from None
     except RecursionError:
@@ -105,3 +105,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object")
     return made
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)  # making one takes longer than a line does

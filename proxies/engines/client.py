@@ -1,7 +1,8 @@
-"""The ``openai`` client of one server, made quickly: its certificates are read once in a process."""
+"""The ``openai`` client of one server, made quickly, and without its models of requests and replies."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -13,8 +14,18 @@ def new_client(api: Any, server: str, key: str, timeout: float) -> Any:
     return api.AsyncOpenAI(base_url=server, api_key=key or "unset", timeout=timeout, max_retries=0, http_client=http)
 
 
+async def post(api: Any, client: Any, path: str, body: Mapping[str, Any]) -> Any:
+    """Send a body as it is, and return the response with its bytes: the models of both take as long as all the rest."""
+    return await client.post(path, body=dict(body), cast_to=_library(api).Response)
+
+
+@cache
+def _library(api: Any) -> Any:
+    """Return the HTTP library under the client: ``httpx``, or what newer versions have in its place."""
+    return import_module(api.DefaultAsyncHttpxClient.__mro__[1].__module__.partition(".")[0])
+
+
 @cache
 def _certificates(api: Any) -> Any:
     """Return whom the client's HTTP library trusts by default; to read that takes as long as ten calls."""
-    library = api.DefaultAsyncHttpxClient.__mro__[1].__module__.partition(".")[0]  # httpx or httpx2
-    return import_module(library).create_ssl_context()
+    return _library(api).create_ssl_context()

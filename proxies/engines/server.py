@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from robatch.instances.errors import InputError, require
 from robatch.proxies.engines.adapting import Request, Requests
-from robatch.proxies.engines.client import new_client
+from robatch.proxies.engines.client import new_client, post
 from robatch.proxies.engines.engine import (
     CONTENT_ERROR,
     CONTEXT_ERROR,
@@ -135,11 +135,12 @@ class ServerEngine:
 
         arrived: SimpleQueue[tuple[int, ModelAnswer] | None] = SimpleQueue()
         with start_blocking_portal() as portal:
-            free_slots = asyncio.Semaphore(self._concurrency)
+            free_slots, loop = asyncio.Semaphore(self._concurrency), portal.call(asyncio.get_running_loop)
             ended = portal.start_task_soon(self._answer_all, calls, free_slots, arrived)
             while (answer := arrived.get()) is not None:
                 yield answer
-                portal.call(free_slots.release)  # only now, so that no more than `concurrency` answers can be lost
+                # only now, so that no more than `concurrency` answers can be lost
+                loop.call_soon_threadsafe(free_slots.release)
             failure = ended.result()
         if failure is not None:
             raise failure
@@ -249,7 +250,7 @@ class ServerEngine:
     async def _try(self, client: Any, request: Request) -> tuple[Reply, Failure | None]:
         """Send a call once: what the server replied, and what that means where it holds no answer."""
         try:
-            raw = await self._send(client, request)
+            response = await self._send(client, request)
         except self._openai.APIStatusError as error:
             reply = read_reply(error.response.content, error.response.headers.get("content-type", ""))
             failure = self._failures.of_status(error, reply)
@@ -259,7 +260,6 @@ class ServerEngine:
         except (ValueError, TypeError) as error:  # the request could not even be made: it costs nothing
             why = " ".join(str(error).split())[:300]
             return Reply(None), Failure(f"cannot be sent this call: {why}", "call")
-        response = raw.http_response
         reply = read_reply(
             response.content, response.headers.get("content-type", ""), least_tokens(request.call.prompt)
         )
@@ -289,8 +289,9 @@ class ServerEngine:
         return again or self._requests.too_much(request.call)
 
     async def _send(self, client: Any, request: Request) -> Any:
-        call, common = request.call, {"model": self._model, "extra_body": dict(request.fields)}
+        body = {"model": self._model, **request.fields}
         if self._chat:
-            messages = [{"role": "user", "content": call.prompt}]
-            return await client.chat.completions.with_raw_response.create(messages=messages, **common)
-        return await client.completions.with_raw_response.create(prompt=call.prompt, **common)
+            body["messages"] = [{"role": "user", "content": request.call.prompt}]
+        else:
+            body["prompt"] = request.call.prompt
+        return await post(self._openai, client, "/chat/completions" if self._chat else "/completions", body)
