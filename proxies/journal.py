@@ -94,6 +94,7 @@ class Journal:
 
     def remove(self) -> None:
         """Delete the file."""
+        self._waiting = False
         self._file.close()
         self.path.unlink(missing_ok=True)
 
