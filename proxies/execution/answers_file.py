@@ -40,7 +40,7 @@ class AnswersFile:
         """Return the line of a finished query."""
         state = self._state
         line: dict[str, Any] = {"id": self._queries[query].id, "answer": None, "status": "unanswered"}
-        cost = state.paid.get(query, 0.0)
+        cost = float(state.paid[query])
         if query not in state.final:
             return line | {"error": "too little budget was left to ask", "cost": cost}
         call, answer, error = state.final[query]

@@ -73,3 +73,7 @@ class CallQueue(MutableMapping[int, Waiting]):
         """Return the input and output tokens that the calls of a model are predicted to take in sum."""
         sums = self._sums.get(model) if model in self.models else None
         return (0.0, 0.0) if sums is None else (max(0.0, sums[0]), max(0.0, sums[1]))
+
+    def rest(self) -> Iterator[Waiting]:
+        """Yield the calls of the plan, without halves and calls that failed."""
+        return (call for call in self._calls.values() if not call.again)

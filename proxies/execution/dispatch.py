@@ -119,7 +119,9 @@ class Dispatcher:
         worst, so that each call can be sent, if need be one after another.
         """
         state, meter = self.state, self.state.meter
-        rows = np.array(sorted([*state.unplanned, *(query for call in state.rest() for query in call.queries)]), int)
+        rows = np.array(
+            sorted([*state.unplanned, *(query for call in state.queue.rest() for query in call.queries)]), int
+        )
         fits = self._fits(rows)
         sendable = fits.any(axis=1)
         waiting = {int(row) for row in rows}

@@ -36,6 +36,12 @@ class Tokens:
         self.actual_out += actual_out
         self.most_in = max(self.most_in, actual_in / max(expected_in, 1.0))
 
+    def learn(self, counted: bool, beyond: int, of_allowed: float) -> None:
+        """Learn from an answered call by what it exceeded its bound, and its part of the output that it was allowed."""
+        self.uncounted += not counted
+        self.beyond += max(0, beyond)
+        self.most_out = max(self.most_out, of_allowed)
+
     @property
     def ratio_in(self) -> float:
         """Actual by predicted input tokens, drawn towards 1 while few calls are known."""

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.proxies.execution.calls import Outage
-from robatch.proxies.execution.outlook import Outlook, last_states, outlook
+from robatch.proxies.execution.outlook import NOT_ASKED, Outlook, last_states, outlook
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.tasks.grading import Grader
@@ -150,14 +151,11 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
     assert plan.assignment is not None
     assert plan.amortized_cost is not None
     utilities = problem.utilities()
-    scores = {
-        i: grade(state.final[i][1], query) if i in state.final else 0.0
-        for i, query in enumerate(queries)
-        if query.answer is not None
-    }
-    expected = {i: float(utilities[i, call.column]) for i, (call, _, _) in state.final.items()}
-    actual = sum(scores.values()) if scores else None
-    whole = len(scores) == len(queries)
+    asked = last_states(state)
+    scores = np.fromiter((_score(state, grade, i, query) for i, query in enumerate(queries)), float, len(queries))
+    known = ~np.isnan(scores)
+    expected = np.where(asked != NOT_ASKED, utilities[np.arange(len(queries)), np.maximum(asked, 0)], 0.0)
+    actual = float(scores[known].sum()) if known.any() else None
     low, high = routed.predicted.get("low"), routed.predicted.get("high")
     left = state.meter.left if abs(state.meter.left) > ROUNDING * state.meter.budget else 0.0
     answered = sum(answer is not None for _, answer, _ in state.final.values())
@@ -184,13 +182,13 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
         amortized=plan.amortized_cost,
         difference=_difference(routed, state),
         predicted=dict(routed.predicted),
-        executed=outlook(routed, last_states(state)),
-        graded=len(scores),
-        predicted_graded=sum(expected.get(i, 0.0) for i in scores) if scores else None,
+        executed=outlook(routed, asked),
+        graded=int(known.sum()),
+        predicted_graded=float(expected[known].sum(dtype=float)) if known.any() else None,
         actual=actual,
         within_interval=(
             bool(low <= actual <= high)
-            if whole and not state.replans and actual is not None and low is not None and high is not None
+            if known.all() and not state.replans and actual is not None and low is not None and high is not None
             else None
         ),
         failed_tries=len(state.failed),
@@ -205,8 +203,16 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
         finishes={name: dict(ends) for name, ends in state.finishes.items()},
         loose=dict(state.loose),
         refused={name: dict(told["refused"]) for name, told in state.requests.items()},
-        states=_states(routed, state, scores, expected),
+        states=_states(routed, state, asked, scores, expected),
     )
+
+
+def _score(state: Execution, grade: Grader, number: int, query: Query) -> float:
+    """Return the score of a query's answer, 0 without one; nan where its true answer is not known."""
+    if query.answer is None:
+        return np.nan
+    final = state.final.get(number)
+    return 0.0 if final is None else grade(final[1], query)
 
 
 def _outage(routed: RoutedPlan, state: Execution, outage: Outage, utilities: npt.NDArray[Any]) -> dict[str, Any]:
@@ -245,30 +251,33 @@ def _difference(routed: RoutedPlan, state: Execution) -> dict[str, float]:
 
 
 def _states(
-    routed: RoutedPlan, state: Execution, scores: Mapping[int, float], expected: Mapping[int, float]
+    routed: RoutedPlan, state: Execution, asked: IntArray, scores: FloatArray, expected: FloatArray
 ) -> tuple[Mapping[str, Any], ...]:
     problem, plan = routed.problem, routed.plan
     planned = np.bincount(np.asarray(plan.assignment), minlength=problem.n_states).tolist()
-    rows = []
+    rows, done, billed = [], Counter[int](), dict[int, float]()
+    for entry in state.done.values():
+        done[entry.call.column] += 1
+        billed[entry.call.column] = billed.get(entry.call.column, 0.0) + entry.cost
+    for tried in state.failed:
+        billed[tried.call.column] = billed.get(tried.call.column, 0.0) + tried.cost
     for column, (name, size) in enumerate(problem.states):
-        asked = [i for i, (call, _, _) in state.final.items() if call.column == column]
-        done = [entry for entry in state.done.values() if entry.call.column == column]
-        failed = [entry.cost for entry in state.failed if entry.call.column == column]
-        if not (planned[column] or asked or done or failed):
+        here = asked == column
+        if not (planned[column] or here.any() or column in billed):
             continue
-        graded = [i for i in asked if i in scores]
+        graded = here & ~np.isnan(scores)
         rows.append(
             {
                 "model": name,
                 "batch_size": size,
                 "planned_queries": planned[column],
-                "queries": len(asked),
-                "calls": len(done),
-                "graded": len(graded),
-                "predicted_utility": sum(expected[i] for i in graded) if graded else None,
-                "actual_utility": sum(scores[i] for i in graded) if graded else None,
+                "queries": int(here.sum()),
+                "calls": done[column],
+                "graded": int(graded.sum()),
+                "predicted_utility": float(expected[graded].sum(dtype=float)) if graded.any() else None,
+                "actual_utility": float(scores[graded].sum()) if graded.any() else None,
                 "planned_cost": _planned_cost(routed, column),
-                "billed": sum(entry.cost for entry in done) + sum(failed),
+                "billed": billed.get(column, 0.0),
             }
         )
     return tuple(rows)

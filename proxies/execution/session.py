@@ -65,7 +65,7 @@ class Session:
         continues = self.state.extended
         if continues:
             self._record({"event": "continued"})
-        unread = self.state.unread() if self.sending.retry_unread else []
+        unread = self.state.final.unread() if self.sending.retry_unread else []
         if unread:
             self._record({"event": "retry", "queries": unread})
         returns = bool(self.state.out) and not self.state.finished

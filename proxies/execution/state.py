@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from robatch.instances.arrays import FloatArray
 from robatch.proxies.execution.call_queue import CallQueue
 from robatch.proxies.execution.calls import AnsweredCall, Event, FailedTry, Outage, Waiting
+from robatch.proxies.execution.finished import Finished
 from robatch.proxies.execution.meter import Meter
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.pool import PoolModel
@@ -38,8 +39,8 @@ class Execution:
     queue: CallQueue = field(init=False)  # calls to send
     flying: dict[int, Waiting] = field(default_factory=dict)  # calls handed to an engine and not answered
     unplanned: list[int] = field(default_factory=list)  # queries that the last planning left without a call
-    final: dict[int, tuple[Waiting, str | None, str | None]] = field(default_factory=dict)
-    paid: dict[int, float] = field(default_factory=dict)
+    final: Finished = field(init=False)
+    paid: FloatArray = field(init=False)
     done: dict[int, AnsweredCall] = field(default_factory=dict)  # the answered calls, by number
     failed: list[FailedTry] = field(default_factory=list)
     out: set[str] = field(default_factory=set)  # models that answer no more
@@ -67,6 +68,7 @@ class Execution:
 
     def __post_init__(self) -> None:
         self._models = self.routed.problem.state_model.tolist()
+        self.final, self.paid = Finished(self.routed.problem.n_queries), np.zeros(self.routed.problem.n_queries)
         self.queue = CallQueue(lambda call: self._models[call.column], self.expected)
 
     @classmethod
@@ -162,7 +164,7 @@ class Execution:
 
     def _share(self, call: Waiting, cost: float) -> None:
         for query in call.queries:
-            self.paid[query] = self.paid.get(query, 0.0) + cost / len(call.queries)
+            self.paid[query] += cost / len(call.queries)
 
     def _halve(self, call: Waiting, queries: Sequence[int]) -> None:
         """Let queries of a call be asked again, in calls of at most half its size."""
@@ -178,9 +180,7 @@ class Execution:
         cost, (expected_in, expected_out) = model.cost(tokens_in, tokens_out), self._expected.pop(call.number)
         self.meter.settle(call.number, cost)
         tokens = self.meter.of(model)
-        tokens.uncounted += not event["counted"]
-        tokens.beyond += max(0, tokens_in - self._bounds.pop(call.number))
-        tokens.most_out = max(tokens.most_out, tokens_out / event["allowed"])
+        tokens.learn(event["counted"], tokens_in - self._bounds.pop(call.number), tokens_out / event["allowed"])
         if event["error"] is None:
             tokens.add(expected_in, expected_out, tokens_in, tokens_out)
         self.done[call.number] = AnsweredCall(
@@ -230,7 +230,7 @@ class Execution:
         self._replanned_at = -1
 
     def _replanned(self, event: Event) -> None:
-        for number in [call.number for call in self.rest()]:
+        for number in [call.number for call in self.queue.rest()]:
             del self.queue[number]
             del self._expected[number]
         for column, queries in event["calls"]:
@@ -276,10 +276,6 @@ class Execution:
         for query in (*self._unreleased, *(query for call in self._unpaid for query in call.queries)):
             del self.final[query]
 
-    def unread(self) -> list[int]:
-        """Return the queries that were asked and have no answer."""
-        return [query for query, (_, answer, _) in self.final.items() if answer is None]
-
     def _retry(self, event: Event) -> None:
         """Ask unread queries again, each alone in its state."""
         self.finished, self._replanned_at = False, -1
@@ -306,7 +302,3 @@ class Execution:
         """Return the waiting calls that failed and were not planned again for it."""
         failed = (call for call in self.queue.values() if call.tries)
         return [call.number for call in failed if self.released.keys().isdisjoint(call.queries)]
-
-    def rest(self) -> Iterator[Waiting]:
-        """Yield the waiting calls of the plan, without halves and calls that failed."""
-        return (call for call in self.queue.values() if not call.again)
