@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from robatch.instances.arrays import BoolArray, IntArray
+from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.instances.problem import Problem
 from robatch.proxies.engines.engine import ModelCall
 from robatch.proxies.execution.bounds import InputBounds
@@ -25,6 +25,8 @@ from robatch.solvers.solve import solve
 
 MAX_DRIFT = 1.02
 """Expected cost of the rest by money left, above which the rest is planned again: less is noise."""
+
+PRIOR_READ_SLOTS = 4.0  # slots of each state that count as read, so that one bad call does not condemn it
 
 SMALL_REST = 0.02
 """Part of all queries up to which the rest is planned without a search: of its utility little can be gained."""
@@ -173,6 +175,12 @@ class Dispatcher:
             fits[:, column] &= (model.price_in * most + model.price_out * output) * 1e-6 <= slack
         return fits
 
+    def _read_shares(self) -> FloatArray:
+        """Return the share of slots that could be read in calls of each state, near 1 while few are known: (S,)."""
+        asked, read = (self.state.slots[:, i] + PRIOR_READ_SLOTS for i in (0, 1))
+        shares: FloatArray = read / asked
+        return shares
+
     def _corrected(self, rows: IntArray, fits: BoolArray) -> Problem:
         """Return the problem of some queries at corrected token counts, in the states that fit.
 
@@ -190,7 +198,7 @@ class Dispatcher:
             models=models,
             input_tokens=problem.input_tokens.astype(float) * factor_in,
             output_tokens=problem.output_tokens.astype(float) * factor_out,
-            utility=problem.utilities().astype(float) * self.state.read_shares(),
+            utility=problem.utilities().astype(float) * self._read_shares(),
             base_utility=None,
             retention=None,
             forbidden=~fits,

@@ -17,8 +17,6 @@ from robatch.proxies.execution.meter import Meter
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.pool import PoolModel
 
-PRIOR_READ_SLOTS = 4.0  # slots of each state that count as read, so that one bad call does not condemn it
-
 
 @dataclass
 class Execution:
@@ -52,6 +50,7 @@ class Execution:
     requests: dict[str, dict[str, Any]] = field(default_factory=dict)  # what refusals taught, by the model's name
     finishes: dict[str, Counter[str]] = field(default_factory=dict)  # calls by why their output ended
     loose: Counter[str] = field(default_factory=Counter)  # calls that were read with tolerance against the form
+    slots: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))  # asked and read, of calls of each state
     replans: int = 0
     lost_calls: int = 0
     finished: bool = False
@@ -63,7 +62,6 @@ class Execution:
     _next: int = 0
     _replanned_at: int = -1
     _side_by_side: int = 1
-    _slots: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
     _expected: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,7 +73,7 @@ class Execution:
     def begin(cls, routed: RoutedPlan) -> Execution:
         """Return the state before anything is sent."""
         budget = routed.plan.budget
-        state = cls(routed, Meter(budget, allowed=budget), _slots=np.zeros((routed.problem.n_states, 2)))
+        state = cls(routed, Meter(budget, allowed=budget), slots=np.zeros((routed.problem.n_states, 2)))
         starts = routed.starts.tolist()
         for column, start, end in zip(routed.columns.tolist(), starts, starts[1:], strict=False):
             state._add(column, tuple(routed.order[start:end].tolist()), 0)
@@ -190,7 +188,7 @@ class Execution:
         if event["replied"] is not None:
             self.replied.setdefault(model.name, Counter())[event["replied"]] += 1
         if not call.depth:
-            self._slots[call.column] += len(call.queries), sum(answer is not None for answer in event["answers"])
+            self.slots[call.column] += len(call.queries), sum(answer is not None for answer in event["answers"])
         self.finishes.setdefault(model.name, Counter())[event["finish_reason"]] += 1
         self.loose.update([model.name] if event["loose"] else ())
         self._share(call, cost)
@@ -282,12 +280,6 @@ class Execution:
         for query in event["queries"]:
             call, _, why = self.final.pop(query)
             self._add(call.column, (query,), 1, why=why)
-
-    def read_shares(self) -> FloatArray:
-        """Return the share of slots that could be read in calls of each state, near 1 while few are known: (S,)."""
-        asked, read = (self._slots[:, i] + PRIOR_READ_SLOTS for i in (0, 1))
-        shares: FloatArray = read / asked
-        return shares
 
     @property
     def _tries(self) -> int:
