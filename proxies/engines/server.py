@@ -118,8 +118,8 @@ class ServerEngine:
 
         A call that fails is answered with its error; the others go on. A failure that every call would share, or more
         calls failing in a row than are in flight, begins no further call, lets those in flight end, yields what they
-        gave and then raises. Closing the iterator, or
-        interrupting it, gives up the calls in flight and ends the background thread.
+        gave and then raises. Closing the iterator, or interrupting it, gives up the calls in flight and ends the
+        background thread.
 
         Yields
         ------
@@ -168,11 +168,7 @@ class ServerEngine:
         }
 
     def requests(self) -> dict[str, Any]:
-        """Tell what requests look like now.
-
-        ``request`` are the settings in force, ``learned`` those of them that refusals changed, and ``refused`` the
-        server's words by the field that it refused.
-        """
+        """Tell the ``request`` settings in force, those ``learned``, and the server's words by ``refused`` field."""
         made = self._requests
         return {"request": made.settings.to_dict(), "learned": made.learned, "refused": dict(made.refused)}
 
@@ -235,6 +231,7 @@ class ServerEngine:
                     details=usage.details, model=reply.model, before=spent, total_tokens=usage.total_tokens,
                 )  # fmt: skip
             if failure.adapted:
+                spent = spent[0] + (usage.input_tokens or 0), spent[1] + (usage.output_tokens or 0)
                 continue
             billed = failure.billed and (usage.input_tokens is None or usage.output_tokens is None)
             if not failure.passes or retries == self._retries or (failure.billed and not self._retry_billed):
@@ -254,16 +251,18 @@ class ServerEngine:
         except self._openai.APIStatusError as error:
             reply = read_reply(error.response.content, error.response.headers.get("content-type", ""))
             failure = self._failures.of_status(error, reply)
-            return reply, replace(failure, adapted=self._adapts(request, failure, error))
+            return reply, self._adapted(failure, request, error.status_code, self._failures.words(error), error.body)
         except self._openai.OpenAIError as error:
             return Reply(None), self._failures.of_connection(error)
         except (ValueError, TypeError) as error:  # the request could not even be made: it costs nothing
             why = " ".join(str(error).split())[:300]
             return Reply(None), Failure(f"cannot be sent this call: {why}", "call")
-        reply = read_reply(
-            response.content, response.headers.get("content-type", ""), least_tokens(request.call.prompt)
-        )
-        return reply, self._failures.of_reply(reply, response.headers)
+        least = least_tokens(request.call.prompt)
+        reply = read_reply(response.content, response.headers.get("content-type", ""), least)
+        failed = self._failures.of_reply(reply, response.headers)
+        if failed is not None and reply.status is not None:  # an error object under status 200
+            failed = self._adapted(failed, request, reply.status, reply.said or "", None)
+        return reply, failed
 
     def _failed(
         self, failure: Failure, reply: Reply, index: int, retries: int, spent: tuple[int, int], unknown: bool
@@ -281,12 +280,12 @@ class ServerEngine:
             refused=failure.status is not None and failure.status != 408,
         )  # fmt: skip
 
-    def _adapts(self, request: Request, failure: Failure, error: Any) -> bool:
-        """Tell whether a refused call is worth sending again in another form, or known to ask for too much output."""
+    def _adapted(self, failure: Failure, request: Request, status: int, said: str, body: object) -> Failure:
+        """Say whether a refused call is worth sending again in another form, or known to ask for too much output."""
         if failure.why in (CONTEXT_ERROR, CONTENT_ERROR):
-            return False
-        again = self._requests.adapts(request, error.status_code, self._failures.words(error), error.body)
-        return again or self._requests.too_much(request.call)
+            return failure
+        again = self._requests.adapts(request, status, said, body)
+        return replace(failure, adapted=again or self._requests.too_much(request.call))
 
     async def _send(self, client: Any, request: Request) -> Any:
         body = {"model": self._model, **request.fields}

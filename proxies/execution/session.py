@@ -172,7 +172,8 @@ class Session:
             if self.state.flying:
                 unknown = [wave[index].call.number for index in sorted(error.unknown)]
                 self._record({"event": "failed", "unknown": unknown, "why": str(error)})
-        self._first(model).check()
+        if self.state.queue:
+            self._first(model).check()
         self.health.end_wave(answered)
         if failure is not None and not failure.in_a_row:
             self._give_up(model, failure)

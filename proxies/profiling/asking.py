@@ -70,7 +70,15 @@ class Asking:
         self._asked: Counter[str] = Counter()
 
     def next_of(self, todo: Sequence[tuple[Task, PlannedCall]], most: int) -> Sequence[tuple[Task, PlannedCall]]:
-        """Return the calls to ask now: few of a task until it is known that the model's answers to it can be read."""
+        """Return the calls to ask now: few of a task until it is known that the model's answers to it can be read.
+
+        Raises
+        ------
+        StoppedEarly
+            If most of the model's first calls cannot be read.
+        """
+        for first in self._first.values():
+            first.check()
         name = todo[0][0].name
         if self._max_unread >= 1 or self._asked[name] >= FIRST:
             return todo[:most]
@@ -89,8 +97,6 @@ class Asking:
         ------
         EngineFailure
             If the model answers no more; calls that may have failed for this reason are not recorded.
-        StoppedEarly
-            If most of the model's first calls cannot be read.
         """
         batches = [[task.queries[i] for i in call.members] for task, call in todo]
         how: dict[str, bool] = {"chat": self.model.chat, "structured": self.model.structured}
@@ -119,8 +125,6 @@ class Asking:
             raise calls_failed(len(held), held[-1][1])
         for at, made in held:
             self._keep(*todo[at], batches[at], calls[at], made)
-        for first in self._first.values():
-            first.check()
 
     def _works(self) -> bool:
         lines = (line for key, line in self.record.calls.items() if key.model == self.model.name)
