@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import SimpleNamespace
 
 import pytest
@@ -122,20 +121,11 @@ def test_a_server_is_told_what_the_chat_template_is_told(write):
     assert isinstance(engine, ServerEngine)
     told = {"chat_template_kwargs": {"enable_thinking": False}}
     assert engine.describe()["engine_arguments"] == told
-    sent = []
-
-    async def create(**call):
-        sent.append(call)
-
-    client = SimpleNamespace(
-        chat=SimpleNamespace(completions=SimpleNamespace(with_raw_response=SimpleNamespace(create=create))),
-        completions=SimpleNamespace(with_raw_response=SimpleNamespace(create=create)),
-    )
-    asyncio.run(engine._send(client, ModelCall("p", 8)))
-    asyncio.run(engine._send(client, ModelCall("p", 8, regex="a")))
+    plain = {"max_tokens": 8, "temperature": 0.0, "seed": 0}
     base = ServerEngine("http://127.0.0.1:9/v1", "m", chat=False, template_arguments={"enable_thinking": False})
-    asyncio.run(base._send(client, ModelCall("p", 8)))
-    assert [call["extra_body"] for call in sent] == [told, told | {"structured_outputs": {"regex": "a"}}, {}]
+    asked = [(engine, ModelCall("p", 8)), (engine, ModelCall("p", 8, regex="a")), (base, ModelCall("p", 8))]
+    sent = [server._requests.of(call).fields for server, call in asked]
+    assert sent == [plain | told, plain | told | {"structured_outputs": {"regex": "a"}}, plain]
 
 
 def test_the_offline_engine_tells_the_chat_template_and_not_vllm(monkeypatch):
