@@ -1,7 +1,8 @@
 """What `execute` itself costs: CPU time per call and memory by queries, against a server that answers at once.
 
-``python -m robatch.bench.scale.execution`` prints the CPU time of this process per call, of which the client library
-alone takes the second figure, and the memory that planning and state take. The server is a process of its own.
+``python -m robatch.bench.scale.execution`` prints the CPU time of this process per call; beside it what the client
+library alone takes as it is meant to be used, with its models of requests and replies, which `execute` passes over; and
+the memory that planning and state take. The server is a process of its own.
 """
 
 from __future__ import annotations
@@ -129,7 +130,9 @@ def main() -> None:
     client_alone(50)
     made = measure(arguments.queries, arguments.answered or arguments.queries)
     print(f"{arguments.queries:,} queries, {made['calls']:,.0f} calls with answers")
-    print(f"CPU per call: {made['cpu_ms']:.2f} ms, of which the client library alone takes {client_alone(2000):.2f} ms")
+    print(
+        f"CPU per call: {made['cpu_ms']:.2f} ms; the client library alone, with its models: {client_alone(2000):.2f} ms"
+    )
     print(f"wall per call: {made['wall_ms']:.2f} ms")
     print(f"memory: {made['planned_mib']:,.0f} MiB when planned, {made['most_mib']:,.0f} MiB at most")
 
