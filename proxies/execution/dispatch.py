@@ -31,6 +31,9 @@ PRIOR_READ_SLOTS = 4.0  # slots of each state that count as read, so that one ba
 SMALL_REST = 0.02
 """Part of all queries up to which the rest is planned without a search: of its utility little can be gained."""
 
+GOLDEN_RATIO = 0.618033988749895
+"""Part of the calls between one trial and the next: wherever they stop, trials are spread over all."""
+
 WINDOW_MARGIN = 1.05
 """Factor on the most input tokens that calls took so far, where an answer must be held to the context window."""
 
@@ -84,17 +87,23 @@ class Dispatcher:
             allowed = min(allowed, max(math.ceil(expected_out), model.context_window - foreseen, 1))
         return model.cost(bound_in, math.ceil(allowed * tokens.most_out)), bound_in, allowed
 
-    def wave(self, model: int, most: int, again: bool = False, small: bool = False) -> list[Ready]:
+    def wave(self, model: int, most: int, again: bool = False, small: bool = False, dry: int = 0) -> list[Ready]:
         """Return waiting calls of a model whose worst cases fit the money left together; with `again`, failed ones.
 
         Before a call of the model is measured, its smallest goes alone: it tells how the model counts. Then twice as
         many as are known, so that a model dearer than predicted is found out early. The largest go first, as large
-        calls are those that do not fit when little is left; with `small` the smallest do.
+        calls are those that do not fit when little is left; with `small` the smallest do. After `dry` waves without any
+        answer a call from another part of the plan goes alone: those that fail may stand beside each other.
         """
         known = self.state.meter.of(self.routed.pool[model]).calls
-        most = min(most, max(1, 2 * known))
+        most = 1 if dry else min(most, max(1, 2 * known))
         slack, chosen = max(0.0, self.state.meter.slack), list[Ready]()  # what is free is sent whatever was spent
-        for call in self.state.queue.of(model, again, largest_first=known > 0 and not small):
+        calls = self.state.queue.of(model, again, largest_first=known > 0 and not small)
+        if dry:
+            whole = list(calls)
+            start = int(len(whole) * (dry * GOLDEN_RATIO % 1.0))
+            calls = iter(whole[start:] + whole[:start])
+        for call in calls:
             if len(chosen) == most:
                 break
             worst = self.worst(call)

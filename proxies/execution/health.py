@@ -7,8 +7,9 @@ from robatch.proxies.execution.calls import Waiting
 
 TRIES: dict[Fault, int] = {"call": 2, "passing": 3}
 """Tries of a call that fails, before it is taken for its own fault: the later ones behind all other calls."""
-DRY_WAVES = 4
-"""Waves of a model without any answer, each after the first of a single call, after which the model is given up."""
+DRY_WAVES: dict[Fault, int] = {"call": 12, "passing": 4}
+"""Waves of a model without any answer, each after the first of a single call, after which the model is given up: more
+where the last was refused, which costs nothing."""
 MANY = 3
 """Calls of a model that works that must fail since its last answer, before this is its fault and not theirs."""
 
@@ -44,9 +45,9 @@ class Health:
         """Tell whether a call that failed once more is at the end of its tries, by its own fault."""
         return call.tries + 1 >= TRIES[fault] and (self._proven(call, answered) or self._few(answered))
 
-    def gone(self, answered: int) -> bool:
-        """Tell whether the model is to be given up."""
-        return self.dry >= DRY_WAVES and not self._few(answered)
+    def gone(self, answered: int, last: Fault | None) -> bool:
+        """Tell whether the model is to be given up, after waves of which the last call ended as given."""
+        return last is not None and self.dry >= DRY_WAVES[last] and not self._few(answered)
 
     def _few(self, answered: int) -> bool:
         """Tell whether so few calls of a model that works failed that it is their own fault."""

@@ -138,9 +138,9 @@ class Session:
         """Send one wave of one model; tell whether any call fitted."""
         for model in self._models():
             most = self.sending.concurrency * 4 if self.opened != model or self.engine is None else self.engine.chunk
-            most = 1 if self.opened == model and self.health.dry else max(1, most)
+            dry = self.health.dry if self.opened == model else 0
             small = self._first(model).suspect
-            wave = self.dispatcher.wave(model, min(most, FEW) if small else most, again, small)
+            wave = self.dispatcher.wave(model, min(most, FEW) if small else max(1, most), again, small, dry)
             if wave:
                 self._send(model, wave)
                 return True
@@ -177,7 +177,7 @@ class Session:
         self.health.end_wave(answered)
         if failure is not None and not failure.in_a_row:
             self._give_up(model, failure)
-        elif last is not None and self.health.gone(self._answered(model)):
+        elif last is not None and self.health.gone(self._answered(model), last.fault):
             self._give_up(model, calls_failed(len(self.health.failing), last))
         elif last is not None and last.fault == "passing" and not answered:
             time.sleep(FIRST_WAIT * 2.0**self.health.dry)
