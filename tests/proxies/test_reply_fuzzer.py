@@ -152,7 +152,7 @@ def hostile(monkeypatch):
     return use
 
 
-def cheapest(problem, budget, seed=0):
+def cheapest(problem, budget, *_):
     """Choose the cheapest states of as many queries as the money pays for, as if each went alone."""
     columns = problem.cheapest_assignment
     costs = problem.query_costs()[range(problem.n_queries), problem.state_model[columns]] + problem.call_price[columns]
