@@ -29,6 +29,8 @@ from robatch.proxies.journal import read_lines
 from robatch.proxies.profiling.run import record_path
 from tests.proxies.llm_server import Proxy, Server, make_queries
 
+pytestmark = pytest.mark.filterwarnings("ignore::robatch.instances.errors.InputWarning")
+
 PRICES = {"small": (0.1, 0.4), "large": (1.0, 4.0)}
 HTTP = import_module(openai.DefaultAsyncHttpxClient.__mro__[1].__module__.partition(".")[0])  # httpx or httpx2
 PARTS = ("input_tokens", "output_tokens")
