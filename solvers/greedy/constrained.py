@@ -21,7 +21,7 @@ from robatch.solvers.registry import Answer, Request
 
 WORK = 80_000  # queries times changes: small plans are changed and repaired more often
 MAX_CHANGES = 300
-STALLED = 40  # changes in a row that improve nothing, after which no more are made
+STALLED = 150  # changes in a row that improve nothing, after which no more are made
 PARTS = (0.1, 0.3)  # of the queries, that are changed at a time, where not those of a group are
 SPREADS = (0.2, 0.5)  # standard deviations of the logarithms of the prices at which they are changed
 RAISED = 0.1  # part of the rows whose price is raised besides, even from 0

@@ -259,15 +259,24 @@ def prices_of(g: int, rho: float, tally: Tally, sides: Sides, by_row: Array) -> 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def profit(i: int, s: int, prices: Prices, flat: Flat, sides: Sides) -> float:
-    """Return a query's reduced profit in a state whose calls are paid for; -inf where it is not allowed."""
-    own, u = pair(i, s, flat)
-    if u == NOT_ALLOWED:
-        return -np.inf
-    k, models = flat.state_model[s], flat.prices.shape[1]
-    dear = prices.dear + prices.by_row[1 + 2 * models + k]
-    cost = own if sides.realized else own + flat.share[s]
-    return float(prices.heavy * u - dear * cost - prices.by_row[1 + k])
+def profits(queries: Array, prices: Prices, flat: Flat, sides: Sides, found: Array) -> None:
+    """Write queries' reduced profits in states whose calls are paid for, -inf where not allowed: (queries, S)."""
+    dense, base, retention, inputs, outputs, by_model, state_model, share, limit = flat
+    by_row, heavy, models, realized = prices.by_row, prices.heavy, by_model.shape[1], sides.realized
+    for j in range(queries.size):
+        i = queries[j]
+        kept = i if retention.shape[0] > 1 else 0
+        for s in range(state_model.size):
+            k = state_model[s]
+            t_in = np.float64(inputs[i, k if inputs.shape[1] > 1 else 0])
+            t_out = np.float64(outputs[i, k if outputs.shape[1] > 1 else 0])
+            cost = t_in * by_model[0, k] + t_out * by_model[1, k]
+            cost = cost if realized else cost + share[s]
+            u = np.float64(dense[i, s]) if dense.shape[0] > 0 else min(np.float64(base[i, k] * retention[kept, s]), 1.0)
+            dear = prices.dear + by_row[1 + 2 * models + k]
+            found[j, s] = heavy * u - dear * cost - by_row[1 + k]
+            if t_in + t_out > limit[s] or u == NOT_ALLOWED:
+                found[j, s] = -np.inf
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -279,39 +288,32 @@ def call_cost(s: int, prices: Prices, flat: Flat, sides: Sides) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def leave(
-    members: Array, a: int, t: int, prices: Prices, flat: Flat, sides: Sides, tally: Tally, block: Block
-) -> float:
+def leave(members: Array, a: int, t: int, profit: Array, started: Array, block: Block) -> float:
     """Fill the block with the queries of state a that lose least by leaving it for state t; return what they lose.
 
-    A t of -1 is each query's best state. Returns inf where too few can leave.
+    A t of -1 is each query's best state, where `started` is the cost of a call that the query begins there: (S,).
+    `profit` holds the members' reduced profits. Returns inf where too few can leave.
     """
-    size, many, total, width = block.loss.size, 0, 0.0, flat.state_model.size
-    g = sides.codes[members[0]] if sides.codes.size > 0 else 0
-    for i in members:
-        if tally.states[i] != a:
-            continue
+    queries, goes, losses = block.query, block.to, block.loss
+    size, many, total, width = losses.size, 0, 0.0, started.size
+    for m in range(members.size):
         best, to = -np.inf, -1
         for s in range(t if t >= 0 else 0, t + 1 if t >= 0 else width):
-            if s == a:
-                continue
-            there = profit(i, s, prices, flat, sides)
-            if t < 0 and tally.counts[g, s] % sides.batch[s] == 0:
-                there -= call_cost(s, prices, flat, sides)
-            if there > best:
+            there = profit[m, s] - (started[s] if t < 0 else 0.0)
+            if s != a and there > best:
                 best, to = there, s
         if to < 0:
             continue
-        lost = profit(i, a, prices, flat, sides) - best
-        if many == size and lost >= block.loss[many - 1]:
+        lost = profit[m, a] - best
+        if many == size and lost >= losses[many - 1]:
             continue
         at = many if many < size else size - 1
-        total += lost - (block.loss[at] if many == size else 0.0)
+        total += lost - (losses[at] if many == size else 0.0)
         many = min(many + 1, size)
-        while at > 0 and block.loss[at - 1] > lost:
-            block.loss[at], block.query[at], block.to[at] = block.loss[at - 1], block.query[at - 1], block.to[at - 1]
+        while at > 0 and losses[at - 1] > lost:
+            losses[at], queries[at], goes[at] = losses[at - 1], queries[at - 1], goes[at - 1]
             at -= 1
-        block.loss[at], block.query[at], block.to[at] = lost, i, to
+        losses[at], queries[at], goes[at] = lost, members[m], to
     return total if many == size else np.inf
 
 
@@ -329,7 +331,8 @@ def regroup(queries: Array, rho: float, flat: Flat, sides: Sides, tally: Tally) 
     longest = sides.batch.max()
     chosen, goes = np.empty(longest, dtype=np.int64), np.empty(longest, dtype=np.int64)
     query, to, loss = np.empty(longest, dtype=np.int64), np.empty(longest, dtype=np.int64), np.empty(longest)
-    by_row = np.empty(1 + 3 * flat.prices.shape[1])
+    by_row, started, state = np.empty(1 + 3 * flat.prices.shape[1]), np.zeros(width), tally.states
+    profit = np.empty((min(max(LOOKED_AT, 2 * longest), state.size), width))
     for cell in range(start.size - 1):
         g, a = cell // width, cell % width
         b, n = sides.batch[a], tally.counts[g, a]
@@ -338,12 +341,16 @@ def regroup(queries: Array, rho: float, flat: Flat, sides: Sides, tally: Tally) 
         size = n % b if n % b > 0 else b
         prices = prices_of(g, rho, tally, sides, by_row)
         members = order[start[cell] : min(start[cell + 1], start[cell] + max(LOOKED_AT, 2 * b))]
+        members = members[state[members] == a]  # others came here or left since
+        profits(members, prices, flat, sides, profit)
+        for t in range(width):
+            started[t] = call_cost(t, prices, flat, sides) if tally.counts[g, t] % sides.batch[t] == 0 else 0.0
         block, saved = Block(query[:size], to[:size], loss[:size]), call_cost(a, prices, flat, sides)
         best_gain, found = TINY, 0
         for t in range(-1, width):
             if t == a:
                 continue
-            gain = saved - leave(members, a, t, prices, flat, sides, tally, block)
+            gain = saved - leave(members, a, t, profit, started, block)
             if t >= 0:
                 before = tally.counts[g, t]
                 more = -(-(before + size) // sides.batch[t]) + (-before // sides.batch[t])

@@ -27,6 +27,7 @@ NEAR_PART = 10
 LISTED = 4_000  # queries nearest to the edge whose moves exchanges combine, and the most moves
 MENDS = 8  # rounds in which two moves at once lessen a violation that single moves do not
 CHECKS = 500_000  # pairs of moves that are looked at, at most
+SHALLOW_CHECKS = 20_000  # the same in a shallow search
 LEAST_GAIN = 1e-9  # of utility, that counts
 IDLE = 2  # rounds without a gain after which the search ends
 
@@ -121,10 +122,11 @@ class Search:
     def run(self, start: IntArray, rho: float = 0.0, deep: bool = True) -> Found:
         """Repair and improve an assignment (N,), from a first price of violations on.
 
-        A shallow search exchanges pairs of queries only where it found the best plan so far.
+        A shallow search exchanges pairs of queries only where it found the best plan so far, and tries fewer pairs of
+        moves that mend a violation.
         """
         tally = self.tally(start.copy())
-        self.repair(tally, rho)
+        self.repair(tally, rho, CHECKS if deep else SHALLOW_CHECKS)
         moves.count_up(self.flat, self.sides, tally)
         if tally.totals[1] == 0.0:
             self.improve(tally, deep)
@@ -134,7 +136,7 @@ class Search:
         over = np.maximum(tally.use - tally.most, 0.0) * self.weight
         return Found(tally.states.copy(), float(tally.totals[0]), float(over.sum()))
 
-    def repair(self, tally: Tally, rho: float) -> None:
+    def repair(self, tally: Tally, rho: float, checks: int) -> None:
         """Move queries until no row is violated, or no move helps."""
         parts = (self.flat, self.sides, tally)
         whole = self.rows.whole_calls
@@ -146,7 +148,7 @@ class Search:
                 moves.regroup(self.order, rho, *parts)
             rho = max(2.0 * rho, RHO)
         for _ in range(MENDS):
-            if tally.totals[1] == 0.0 or not moves.mend(*self.all_pairs, CHECKS, *parts):
+            if tally.totals[1] == 0.0 or not moves.mend(*self.all_pairs, checks, *parts):
                 return
             moves.sweep(self.order, rho, *parts)
 
