@@ -1,6 +1,7 @@
 """Proven optima under realized cost: a small core for the plan, then all candidates that can matter for the proof.
 
-The greedy scheduler gives a plan, and the dual of whole calls what every candidate loses at least. No better plan holds
+The greedy scheduler's tree over call counts often proves its plan, given more effort. Where it does not, HiGHS goes on:
+the dual of whole calls says what every candidate loses at least. No better plan holds
 a candidate whose loss reaches the distance from plan to bound, so those are fixed. HiGHS first searches the candidates
 of a small loss, which the best plan is nearly always made of; the plan found brings the distance down, and the
 candidates that are left then are searched to prove it (an expanding core, after Pisinger, European Journal of
@@ -25,6 +26,7 @@ from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Answer, Request
 from robatch.solvers.search_limits import Work
 
+EFFORT = 40.0  # of the scheduler, before HiGHS is asked
 FIRST_CUT = 4  # the first core leaves out candidates that lose more than the distance from plan to bound over this
 CALLS_FIRST_CANDIDATES = 4_000  # candidates from which the calls are found first
 CALLS_CUT = 64  # then candidates that lose more than the distance over this are left out
@@ -36,7 +38,7 @@ def run(request: Request) -> Answer:
     """Return a plan that is proven best as billed, to the requested gap, or the best one found and its bound."""
     request = Bounds.carried(request)
     problem = request.problem
-    answer = schedule(request)
+    answer = schedule(request, EFFORT)
     if answer.infeasible or answer.bound is None:
         return answer
     found = Incumbent(bound=answer.bound)

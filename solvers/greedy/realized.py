@@ -8,29 +8,36 @@ query and state that lose least, for a plan; then with all that a better plan ca
 from __future__ import annotations
 
 import math
+import time
+
+import numpy as np
 
 from robatch.instances.arrays import IntArray
 from robatch.solvers.bounds.fit_to_budget import within
 from robatch.solvers.bounds.granularity import grade, lower_to_grade
 from robatch.solvers.bounds.relaxation import EDGE, Relaxation, Relaxer
 from robatch.solvers.bounds.shared import Bounds
-from robatch.solvers.greedy import realized_groups
 from robatch.solvers.greedy.call_tree import Asked, CallTree, Grown, Limits
+from robatch.solvers.greedy.last_calls import shrunk
+from robatch.solvers.greedy.realized_groups import decomposed
 from robatch.solvers.greedy.realized_table import Chosen, Losses, Table, keep_apart
 from robatch.solvers.plan.incumbent import Incumbent
-from robatch.solvers.plan.plan import OPTIMAL_GAP
 from robatch.solvers.registry import Answer, Request
+from robatch.solvers.search_limits import deadline_in
 
 LOW_PRICE = 0.1  # where the relaxation has no use for more USD, of all utility a USD of the budget: a first price
-CLOSE = 0.4 * OPTIMAL_GAP  # relative gap at which nothing more is tried
+CLOSE, LEAST_CLOSE = 0.4, 1e-13  # of the gap that is asked for, at which nothing more is tried; and at least
 FIRST_BUDGETS = 6  # at which amortized plans are tried to begin with
 SPARE = 2.0  # times what the dearest call is worth: what pairs of the first tree may lose
 FIRST_BOXES, FIRST_LEAVES, FIRST_WORK = 300, 2, 5.0  # and times the work of the second
 MAX_CANDIDATES, CORE_QUERIES = 1_000_000, 2_000  # queries times states up to which all are held; else queries that are
 EDGE_PER_QUERY = 2e-16  # relative, that a sum of costs errs a query
 MAX_FITS, MAX_FITS_WITH_CONFLICTS = 2, 16  # searches until a plan keeps the budget: at its very edge, or with conflicts
+MAX_LAST_CALL_QUERIES = 100_000  # later, single last calls hardly matter
+MAX_TREE_GROUPS = 32  # groups up to which a tree over the calls of all follows
+MAX_ALL_PAIRS, PAIRS_PER_QUERY = 200_000, 8  # queries times states up to which groups look at all of them
 BOXES, LEAVES, STEPS, DEEP = 1_500, 100, 3_000, 60_000
-WORK, WORK_PER_QUERY, MANY, MOST_WORK = 7e6, 1e4, 2_000, 15e6
+WORK, WORK_PER_QUERY, MANY, MOST_WORK, LARGE_WORK = 7e6, 1e4, 2_000, 15e6, 5e6
 MOST_PAIRS, MOVERS = 8_000, 40  # in a tree, besides so many between any two states
 MANY_LESS = 4  # times fewer pairs, and by the square of it fewer movers, of many queries
 FEW = 100  # queries up to which all pairs that a better plan may hold are searched
@@ -58,31 +65,52 @@ def first_plan(request: Request, relaxer: Relaxer, relaxation: Relaxation) -> In
     return found
 
 
-def run(request: Request) -> Answer:
+def run(request: Request, effort: float = 1.0) -> Answer:
     """Schedule under realized cost: relaxation, first plans, a tree over call counts.
 
     The bound is the lower one of the relaxation's, in which each query pays its share of a call that is as full as it
-    can be, and the tree's.
+    can be, and the tree's. More than one `effort` buys another, larger tree where the proof is still open.
     """
-    if request.problem.n_groups > 1:
-        return realized_groups.run(request)
     budget, bounds = request.budget, Bounds.of(request)
     relaxer, relaxation = bounds.tightened, bounds.realized(budget)
     if relaxation.steps.cost > budget * (1 + 1e-9):  # even if all calls were full
         return Answer(infeasible=True)
     price = relaxation.price
     found = first_plan(request, relaxer, relaxation)
-    if not found.proven(CLOSE):
-        found = searched(request, relaxer, relaxation, found)
+    if not found.proven(CLOSE * request.gap):
+        found = searched(request, relaxer, relaxation, found, effort)
         if found.bound < 0.0:  # no utility is
             return Answer(infeasible=True)
         if found.assignment is None:
             found = within(request, relaxer.schedule).bounded(found.bound)
+    enough = request.problem.n_queries <= MANY and request.problem.n_groups <= MAX_TREE_GROUPS
+    enough = enough or request.problem.n_queries > MAX_LAST_CALL_QUERIES
+    if found.evaluation is not None and found.assignment is not None and not enough:
+        states, end = shrunk(request.problem, found.assignment, found.evaluation, budget)
+        found = found.offered(states, end.utility, end.realized_cost, evaluation=end)
     missing = "no plan was found that keeps the budget as billed; 'exact' can tell if one is"
     return Answer.of(found, missing, shadow_price=price)
 
 
-def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: Incumbent) -> Incumbent:
+def joined(request: Request, table: Table, relaxation: Relaxation, price: float, found: Incumbent) -> Incumbent:
+    """Return the incumbent after the search of each group by itself at prices of USD."""
+    problem, budget = request.problem, request.budget
+    losses = Losses.of(table, budget * (1 + EDGE), price, relaxation.break_solution())
+    pairs, lost = table.utility >= 0.0, math.inf
+    if pairs.size > MAX_ALL_PAIRS:
+        spare = SPARE * price * float(table.price.max()) or math.inf
+        pairs, lost = losses.chosen(spare, PAIRS_PER_QUERY * problem.n_queries, MOVERS)
+    pairs[np.arange(len(losses.best)), losses.best] = True
+    mix = decomposed(table, losses.best, pairs, budget * (1 - EDGE), price, deadline_in(request.time_limit))
+    rounding = EDGE * (2.0 * budget * mix.price + abs(mix.bound))
+    bound, flat = max(mix.bound + rounding, losses.bound - lost), Bounds.of(request).tightened.flat
+    found = found.bounded(lower_to_grade(flat, bound) if bound >= 0.0 else bound)
+    if mix.states is None:
+        return found
+    return found.evaluated(mix.states, problem.evaluate(mix.states), "realized", budget)
+
+
+def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: Incumbent, effort: float) -> Incumbent:
     """Return the incumbent after a search with a budget that is larger by rounding; and with less, where that counts.
 
     Calls are counted as if any queries of a group could share them. So with conflicts, there may be more.
@@ -93,12 +121,19 @@ def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: 
     large = problem.n_queries * problem.n_states > MAX_CANDIDATES
     states = relaxation.break_solution()
     table = Table.around(problem, relaxer, states, price, CORE_QUERIES) if large else Table.of(problem, relaxer)
-    step = grade(relaxer.flat)
+    step, close = grade(relaxer.flat), max(CLOSE * request.gap, LEAST_CLOSE)
+    deadline = deadline_in(request.time_limit)
+    if problem.n_groups > 1 and not large:
+        found = joined(request, table, relaxation, max(price, LOW_PRICE * average), found)
+        enough = found.assignment is not None and problem.n_groups > MAX_TREE_GROUPS
+        if enough or found.bound < 0.0 or found.proven(CLOSE * request.gap):
+            return found
     edge = min(EDGE, EDGE_PER_QUERY * (problem.n_queries + 16))
     target = budget * (1 + edge)
     for number in range(MAX_FITS if problem.conflicts is None else MAX_FITS_WITH_CONFLICTS):
         losses = Losses.of(table, budget * (1 + edge), price, states[table.rows])
-        grown = Search(table, losses, max(price, LOW_PRICE * average), step).run(found, target)
+        search = Search(table, losses, max(price, LOW_PRICE * average), step, close)
+        grown = search.run(found, target, effort, deadline)
         if number == 0 and not large:
             found = found.bounded(lower_to_grade(relaxer.flat, grown.bound) if step > 0.0 else grown.bound)
         if grown.states is None:
@@ -125,10 +160,13 @@ class Search:
         Utility per USD at which trees begin.
     step
         Utility by which plans differ at least, 0 if that is not known.
+    close
+        Relative gap that is close enough.
     """
 
-    def __init__(self, table: Table, losses: Losses, price: float, step: float) -> None:
+    def __init__(self, table: Table, losses: Losses, price: float, step: float, close: float) -> None:
         self.table, self.losses, self.price, self.step = table, losses, price, step
+        self.close = close
         self.short = 0.999 * step  # what cannot be gained
         self.count = len(losses.best)
         steep = 400.0 if self.count <= STEEP else 20.0 if self.count <= MEDIUM else 100.0
@@ -136,31 +174,39 @@ class Search:
 
     def tree(self, chosen: Chosen, target: float, reached: float, limits: Limits) -> Grown:
         """Grow a tree over some pairs."""
-        asked = Asked(target, self.price, reached, CLOSE, self.step, 2.0 / target, *self.style)
+        asked = Asked(target, self.price, reached, self.close, self.step, 2.0 / target, *self.style)
         tree = CallTree.of(self.table, self.losses.best, chosen.pairs, asked, limits.boxes + 3)
         return tree.grow(limits)
 
-    def run(self, found: Incumbent, target: float) -> Grown:
+    def run(self, found: Incumbent, target: float, effort: float, deadline: float) -> Grown:
         """Return the best plan and the bound."""
         bound, lowest, reached = self.losses.bound, min(self.losses.bound, found.bound), found.utility
         spare = SPARE * self.price * float(self.table.price.max()) or math.inf
-        less = 1 if self.count <= MANY else MANY_LESS
-        most_pairs, movers = max(MOST_PAIRS // less, 1), max(MOVERS // less**2, 1)
         work = WORK + WORK_PER_QUERY * self.count if self.count <= MANY else MOST_WORK
+        if self.table.fixed.any():  # a core of a large problem, whose gap is small anyway
+            work = LARGE_WORK
+        less = 1 if self.count <= MANY else MANY_LESS
+        pairs, movers = max(MOST_PAIRS // less, 1), max(MOVERS // less**2, 1)
+        stages = [
+            (pairs, Limits(FIRST_BOXES, FIRST_LEAVES, FIRST_WORK * work, STEPS, 0)),
+            (pairs, Limits(BOXES, LEAVES, work, STEPS, DEEP)),
+        ]
+        if effort > 1.0:
+            more = Limits(int(BOXES * effort), int(LEAVES * effort), work * effort, STEPS, int(DEEP * effort))
+            stages.append((int(pairs * effort), more))
         best: IntArray | None = None
         most = spare
-        for limits in (
-            Limits(FIRST_BOXES, FIRST_LEAVES, FIRST_WORK * work, STEPS, 0),
-            Limits(BOXES, LEAVES, work, STEPS, DEEP),
-        ):
+        for number, (most_pairs, limits) in enumerate(stages):
             chosen = self.losses.chosen(min(most, bound - reached), most_pairs, movers)
-            grown = self.tree(chosen, target, reached, limits)
+            grown = self.tree(chosen, target, reached, limits._replace(deadline=deadline))
             best, reached = best if grown.states is None else grown.states, max(reached, grown.utility)
             outside = bound - chosen.lost  # what plans with other pairs may reach
             proven = grown.bound if outside <= reached + self.short else max(grown.bound, outside)
             lowest = min(lowest, max(proven, reached))
-            if reached >= min(lowest * (1 - CLOSE), lowest - self.short):
+            late = number > 0 and time.perf_counter() > deadline
+            if late or reached >= min(lowest * (1 - self.close), lowest - self.short):
                 break
-            if self.count <= FEW or grown.bound <= reached + self.short:  # nothing is left among these pairs
+            # all pairs, where nothing is left among these, or there is time for them
+            if self.count <= FEW or number > 0 or grown.bound <= reached + self.short:
                 most = math.inf
         return Grown(best, reached, lowest)

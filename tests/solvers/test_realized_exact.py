@@ -12,7 +12,7 @@ import pytest
 from robatch.instances import FAMILIES, Model, Problem, generate
 from robatch.solvers import solve, verify
 from robatch.solvers.exact import realized as realized_exact
-from robatch.solvers.greedy import realized, realized_core, realized_groups
+from robatch.solvers.greedy import realized, realized_groups
 from robatch.solvers.mip import cut_loop
 from robatch.solvers.registry import Answer
 
@@ -92,10 +92,7 @@ def test_equals_brute_force(chunk):
 POOR = {
     (realized, "FIRST_BOXES"): 0,
     (realized, "BOXES"): 0,
-    (realized_core, "COUNT_CHANGES"): 0,
-    (realized_core, "COUNT_CHANGES_PER_GROUP"): 0,
-    (realized_core, "MAX_ANNEALED_PER_GROUP"): 0,
-    (realized_groups, "MAX_LAST_CALL_QUERIES"): 0,
+    (realized_groups, "BOXES"): 0,
 }
 
 
@@ -208,8 +205,8 @@ def test_a_search_that_is_cut_short_keeps_the_bound_of_the_scheduler(monkeypatch
     problem, schedule = generate("realistic", queries=40, models=3, batch_sizes=(1, 4), seed=0), realized_exact.schedule
     bounds = []
 
-    def finds_nothing(request):
-        answer = schedule(request)
+    def finds_nothing(request, effort):
+        answer = schedule(request, effort)
         bounds.append(answer.bound)
         return dataclasses.replace(answer, assignment=None)
 
