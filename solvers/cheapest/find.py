@@ -16,7 +16,7 @@ from robatch.solvers.mip import Found
 
 MAX_TAKEN_OVER, LONGEST = 20_000, 60.0  # queries times states, and seconds, of a program that takes over from `exact`
 MAX_SOLVES = 12  # budgets that the greedy scheduler tries under realized cost
-MAX_START_SOLVES, START_SHARE = 6, 0.25  # the same for the start of a program, and its part of the time limit
+MAX_START_SOLVES, START_SHARE = 12, 0.25  # the same for the start of a program, and its part of the time limit
 
 
 def find(task: Task, name: str) -> tuple[Found, float]:
