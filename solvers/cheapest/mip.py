@@ -27,7 +27,8 @@ def solve_program(task: Task, solver: str) -> Found:
     problem, known, start, kept = task.request.problem, task.incumbent, Incumbent(), None
     if problem.constraints is None:
         start = replace(known, bound=math.inf)  # the loop ends by the program's own proof
-        kept = None if task.price is None else worth_keeping(problem, task.price, known.shortfall)
+        if task.price is not None and task.relaxed is not None:  # the losses are those against the linear bound alone
+            kept = worth_keeping(problem, task.price, -known.utility - task.relaxed.bound)
     found = _solved(task, solver, start, kept)
     best = found.incumbent
     if best.assignment is not None:

@@ -17,6 +17,7 @@ from robatch.solvers import Cheapest, VerificationError, cheapest, register, sol
 from robatch.solvers.bounds.granularity import raise_to_grade
 from robatch.solvers.bounds.relaxation import Relaxer, find_steps
 from robatch.solvers.bounds.target_relaxation import reach, reaching
+from robatch.solvers.cheapest import find
 from robatch.solvers.cheapest.exact import Search
 from robatch.solvers.cheapest.mip import worth_keeping
 from robatch.solvers.cheapest.targets import best_model
@@ -147,6 +148,14 @@ def test_realized_cost(family):
     assert solve(problem, best.cost, "highs", cost="realized").utility >= target * (1 - 1e-9)
     amortized = checked(problem, utility=target)
     assert amortized.cost <= best.cost
+
+
+@pytest.mark.parametrize("solves", [1, 3, 6, 12])
+def test_a_tighter_bound_from_the_start_leaves_no_candidate_of_a_cheaper_plan_out(solves, monkeypatch):
+    monkeypatch.setattr(find, "MAX_START_SOLVES", solves)
+    problem = generate("uncorrelated", 8, 2, (1, 4), 3).replace(groups=np.arange(8) % 2)
+    target = 0.9 * problem.total_utility(problem.best_assignment)
+    assert checked(problem, utility=target, solver="highs", cost="realized").cost == pytest.approx(0.006418, rel=1e-9)
 
 
 @pytest.mark.parametrize("family", ["realistic", "uncorrelated", "ties"])
