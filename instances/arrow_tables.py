@@ -28,7 +28,7 @@ from robatch.instances.table_frames import as_floats, field_of, frame_columns, p
 LABELS = ("query_id", "query", "model", "group", "category", "sample_id", "eval_name")
 """Columns of CSV files that hold names, even if all of them look like numbers."""
 
-_MOST_WHOLE = 2.0**53  # beyond, not every whole number is a float
+_MOST_WHOLE = 2.0**53  # from here on, not every whole number is a float of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,12 +234,12 @@ class Table:
             return data
         if types.is_floating(data.type):
             values = as_floats(data)
-            wrong = ((np.floor(values) != values) | (np.abs(values) > _MOST_WHOLE)) & ~np.isnan(values)
+            wrong = ((np.floor(values) != values) | (np.abs(values) >= _MOST_WHOLE)) & ~np.isnan(values)
             if wrong.any():
                 row = int(np.argmax(wrong))
                 raise InputError(
                     f"{here} is {shown(float(values[row]))}, of type {data.type}, in {self.row_name(row)}: strings or "
-                    "whole numbers up to 2**53 are needed"
+                    "whole numbers below 2**53 are needed"
                 )
             return pa.chunked_array([pa.array(values, pa.float64(), from_pandas=True).cast(pa.int64())])
         with suppress(pa.ArrowException):

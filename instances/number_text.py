@@ -17,7 +17,7 @@ MISSING = frozenset({"", "#n/a", "#na", "<na>", "n/a", "na", "nan", "nat", "none
 """Texts, in lower case, that mean that there is no value."""
 
 _MARKS = {".": ",", ",": "."}  # a decimal mark, and what then stands between thousands
-_GROUPED, _PLAIN, _OTHER, _UNCERTAIN = (
+_GROUPED, _PLAIN, _OTHER, _UNCERTAIN, _CERTAIN = (
     {mark: re.compile(pattern.replace("M", re.escape(mark)).replace("O", re.escape(other)), re.ASCII)
      for mark, other in _MARKS.items()}
     for pattern in (
@@ -25,6 +25,7 @@ _GROUPED, _PLAIN, _OTHER, _UNCERTAIN = (
         r"[+-]?(\d+M?\d*|M\d+)(e[+-]?\d+)?",
         r"[+-]?\d*O\d+(e[+-]?\d+)?",
         r"[+-]?[1-9]\d{0,2}O\d{3}",
+        r"(?<![\d.,])(\d{1,3}((O\d{3})+M\d+|(O\d{3}){2,})|(0|\d{4,})?M\d+|\d+M(\d{1,2}|\d{4,}))(?![\d.,])",
     )
 )  # fmt: skip
 
@@ -74,8 +75,9 @@ class Quantity:
             text, divisor = text[:-1].rstrip(), 100.0
         if self.usd:
             text = re.sub(r"^(us\$|usd|\$)\s*|\s*(us\$|usd|\$)$", "", text)
-        if _GROUPED[mark].fullmatch(text):
-            text = text.replace(_MARKS[mark], "").replace(mark, ".")
+        grouped = next((decimal for decimal in _MARKS if _GROUPED[decimal].fullmatch(text)), None)
+        if grouped:  # what parts several groups, or stands before the other mark, parts thousands
+            text = text.replace(_MARKS[grouped], "").replace(grouped, ".")
         elif _PLAIN[mark].fullmatch(text):
             text = text.replace(mark, ".")
         elif _OTHER[mark].fullmatch(text) and not _UNCERTAIN[mark].fullmatch(text):
@@ -87,18 +89,15 @@ class Quantity:
     def read_all(self, values: Sequence[Any], mark: str = ".") -> list[float | None]:
         """Read the different values of a column, as `read` does.
 
-        Where some certainly have the other decimal mark and none has this one, the uncertain ones have it too.
+        Where some certainly have one decimal mark, the uncertain ones have it too; where some have one and some the
+        other, uncertain ones are not read.
         """
-        read = [self.read(value, mark) for value in values]
-        if None in read:
-            other = _MARKS[mark]
-            again = [self.read(value, other) for value in values]
-            if None not in again and any(
-                number is not None and isinstance(value, str) and other in value
-                for value, number in zip(values, read, strict=True)
-            ):
-                return again
-        return read
+        texts = [value for value in values if isinstance(value, str)]
+        marks = [found for found in _MARKS if any(map(_CERTAIN[found].search, texts))]
+        if len(marks) < 2:
+            return [self.read(value, *marks or mark) for value in values]
+        both = ([self.read(value, found) for found in marks] for value in values)
+        return [None if None in pair else pair[0] for pair in both]
 
     def complaint(self, what: str, value: Any, where: str = "") -> InputError:
         """Return the error of a value that is not readable or out of range; `what` it is, and `where` it stands."""

@@ -22,7 +22,7 @@ from robatch.instances.scalars import number, repeated, shown, whole
 
 OTHERS = "*"  # name of the degradation curve of all models that have none of their own
 _QUANTITIES = {"price_in": USD, "price_out": USD, "shared_tokens": TOKENS, "context_window": NUMBER}
-MOST_NAMED = 5  # models without a price that a message names
+MOST_NAMED = 5  # models or fields that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Prices:
         if isinstance(self.source, Mapping):
             given = {str(name): row for name, row in self.source.items()}
             return {name: _price_row(given[name], name, self.name) for name in names if name in given}
-        twice = repeated(self.models)
+        twice = repeated([model for model in self.models if model in names])
         if twice is not None:
             raise InputError(f"{self.name} holds model {twice!r} twice: one row a model is needed")
         kept = np.isin(self.models, names)
@@ -104,16 +104,16 @@ def price_models(
     where, rows = given.name, given.rows(names)
     missing = [name for name in names if name not in rows]
     if missing:
-        more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
-        raise InputError(f"{where} has no price of {', '.join(map(repr, missing[:MOST_NAMED]))}{more}")
+        known = _few(given.models) or "none"
+        raise InputError(f"{where} has no price of {_few(missing)}: its models are {known}")
     models = []
     for name in names:
         row = {field: value for field, value in rows[name].items() if not _is_missing(value)}
         for field in ("price_in", "price_out"):
             if field not in row:
-                fields = ", ".join(map(repr, list(rows[name])[:8])) or "none"
                 raise InputError(
-                    f"{field} of model {name!r} is missing in {where}: the fields of the model are {fields}"
+                    f"{field} of model {name!r}, in USD per million tokens, is missing in {where}: the fields of the "
+                    f"model are {_few(list(rows[name])) or 'none'}"
                 )
         shared = row.get("shared_tokens", shared_tokens)
         if shared is None:
@@ -125,6 +125,12 @@ def price_models(
         models.append(Model(name, row["price_in"], row["price_out"], shared, window, tuple(batch_sizes)))
     warn_of_units(models, where)
     return models
+
+
+def _few(names: Sequence[str]) -> str:
+    """Return names as messages list them."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(map(repr, names[:MOST_NAMED])) + more
 
 
 def _is_missing(value: Any) -> bool:

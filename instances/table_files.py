@@ -8,14 +8,11 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from robatch.instances.errors import InputError, first_line
 from robatch.instances.files import UTF16, parse_json, read_text
@@ -23,7 +20,8 @@ from robatch.instances.files import UTF16, parse_json, read_text
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson")
 
 _SNIFFED = 1 << 20  # bytes at the start of a CSV file that tell how it is written
-_MOST_BRACKETS = 500  # of a line of JSON that pyarrow, which goes down into them without a limit, is given
+_ONE_OBJECT = re.compile(rb"\{(?!.*\}\s*[^\s,\]}])|\r?$")  # or none, on a line
+_MOST_BRACKETS = 500  # of a line of JSON that pyarrow is given
 _DECIMAL_COMMA = re.compile(r'(?:^|[;\t"])[+-]?(?:0?,\d+|\d+,\d{1,2}|\d+,\d{4,}|\d{4,},\d+)(?=[;\t"]|$)', re.ASCII)
 
 
@@ -210,7 +208,8 @@ def read_json(path: str, what: str) -> Any:
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"cannot read {what} {path!r}: it is not a complete JSON file ({error})") from None
+        hint = "; a file with one object a line is named .jsonl" if "Extra data" in str(error) else ""
+        raise InputError(f"cannot read {what} {path!r}: it is not a complete JSON file ({error}{hint})") from None
 
 
 def records_of(value: Any, name: str) -> Columns:
@@ -222,28 +221,27 @@ def records_of(value: Any, name: str) -> Columns:
         columns = list(value.values())
         if all(isinstance(column, Mapping) and column.keys() == columns[0].keys() for column in columns):
             columns = [[column[row] for row in columns[0]] for column in columns]
-        if all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
-            return Columns(list(value), len(columns[0]), columns.__getitem__)
-    raise InputError(f"{name} does not hold a list of JSON objects: one object a row is needed")
+        lists = (isinstance(column, Sized) and not isinstance(column, str | bytes | Mapping) for column in columns)
+        if all(lists) and len({len(column) for column in columns}) == 1:
+            return Columns(list(value), len(columns[0]), lambda position: list(columns[position]))
+    raise InputError(f"{name} is no list of objects and no object of columns of one length: one object a row is needed")
 
 
 def _read_json_lines(path: str, what: str) -> Columns:
     import pyarrow as pa
-    import pyarrow.json as pj
 
-    with _refusing(path, what):
-        with open(path, "rb") as file:
-            start = file.read(3)
-        if start and not start.startswith(UTF16):
-            content = pa.memory_map(path).read_buffer()
-            content = content.slice(3) if start == b"\xef\xbb\xbf" else content
-            if _is_safe(np.frombuffer(content, np.uint8)):
-                try:
-                    return arrow_columns(pj.read_json(pa.BufferReader(content)))
-                except pa.ArrowException:
-                    pass  # types that differ from row to row, or a mistake whose line is to be named
+    with _refusing(path, what), open(path, "rb") as file:
+        if all(map(_is_plain, file)):
+            try:
+                return arrow_columns(_read_plain_lines(path))
+            except pa.ArrowException:
+                pass  # types that differ from row to row, or a mistake whose line is to be named
+    text = read_text(path, what)
+    if text.lstrip().startswith("["):  # one list of objects
+        with suppress(ValueError):
+            return records_of(parse_json(text), f"{what} {path!r}")
     rows = []
-    for number, line in enumerate(read_text(path, what).split("\n"), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 rows.append(parse_json(line))
@@ -252,26 +250,21 @@ def _read_json_lines(path: str, what: str) -> Columns:
     return records_of(rows, f"{what} {path!r}")
 
 
-def _is_safe(content: npt.NDArray[np.uint8]) -> bool:
-    """Whether pyarrow bears the lines: it crashes at nulls in place of objects, and at brackets too deep in others."""
-    newline, blank, brace = ord("\n"), (ord(" "), ord("\t")), ord("{")
-    before = 0
-    for begin in range(0, len(content), _SNIFFED):
-        part = content[begin : begin + _SNIFFED]
-        ends, opens = np.flatnonzero(part == newline), np.flatnonzero((part == brace) | (part == ord("[")))
-        opened = np.diff(np.searchsorted(opens, ends), prepend=0, append=len(opens))
-        opened[0] += before
-        before = int(opened[-1])
-        starts = np.append(ends + begin + 1, [] if begin else [0]).astype(np.int64)
-        closes = np.flatnonzero(part == ord("}")) + begin + 1
-        first, after = content[starts[starts < len(content)]], content[closes[closes < len(content)]]
-        closes = closes[: len(after)][(after == blank[0]) | (after == blank[1])]
-        later = content[closes[closes < len(content) - 1] + 1]
-        if (
-            opened.max() > _MOST_BRACKETS
-            or ((first != brace) & (first != newline) & (first != ord("\r"))).any()
-            or (after == ord("n")).any()
-            or np.isin(later, [ord("n"), *blank]).any()
-        ):
-            return False
-    return True
+def _is_plain(line: bytes) -> bool:
+    """Whether a line of JSON goes to pyarrow: one object, with few others in it, and not Python's own reader."""
+    return bool(_ONE_OBJECT.match(line)) and line.count(b"{") + line.count(b"[") <= _MOST_BRACKETS
+
+
+def _read_plain_lines(path: str) -> Any:
+    """Return the Arrow table of JSON lines, whose texts stay as they are written, also those that are dates."""
+    import pyarrow as pa
+    import pyarrow.json as pj
+
+    table = pj.read_json(path)
+    times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
+    if times:
+        schema = pa.schema([(name, pa.string()) for name in times])
+        table = pj.read_json(path, parse_options=pj.ParseOptions(explicit_schema=schema))
+    if any("timestamp" in str(kind) for kind in table.schema.types):  # within objects
+        raise pa.ArrowInvalid("texts would be read as times")
+    return table

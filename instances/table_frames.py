@@ -12,6 +12,8 @@ from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError, first_line
 from robatch.instances.table_files import Columns, arrow_columns, records_of, without_empty_rows
 
+_AS_STORED = ("arrow.bool8", "arrow.json", "arrow.opaque")  # extension types that mean what they store
+
 
 def frame_columns(source: Any, what: str) -> Columns:
     """Return the columns of a table in memory."""
@@ -21,7 +23,7 @@ def frame_columns(source: Any, what: str) -> Columns:
     try:
         if isinstance(source, pa.Table):
             return arrow_columns(without_empty_rows(source))
-        if isinstance(source, Mapping) or (isinstance(source, list) and isinstance((source or [None])[0], Mapping)):
+        if isinstance(source, Mapping) or (isinstance(source, list) and isinstance(next(iter(source), {}), Mapping)):
             return records_of(source, what)
         if library == "pandas" and hasattr(source, "iloc") and hasattr(source, "columns"):
             if source.index.names == [None] and len(source) and source.iloc[-1].isna().all():
@@ -43,6 +45,8 @@ def frame_columns(source: Any, what: str) -> Columns:
             from pyarrow.interchange import from_dataframe
 
             return arrow_columns(from_dataframe(source))
+    except InputError:
+        raise
     except (pa.ArrowException, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"{what} cannot be converted to Arrow: {first_line(error)}") from None
     raise InputError(
@@ -97,9 +101,10 @@ def plain(data: Any) -> Any:
         )
     if data.type in (pa.string_view(), pa.binary_view()):  # which Arrow cannot filter
         data = data.cast(pa.large_string() if data.type == pa.string_view() else pa.large_binary())
-    if isinstance(data.type, pa.BaseExtensionType):
+    kind = data.type.extension_name if isinstance(data.type, pa.BaseExtensionType) else None
+    if kind == "arrow.uuid" or kind in _AS_STORED:
         stored = pa.chunked_array([chunk.storage for chunk in data.chunks], data.type.storage_type)
-        data = stored if data.type.extension_name != "arrow.uuid" else _uuids(stored)
+        data = _uuids(stored) if kind == "arrow.uuid" else stored
     return data
 
 

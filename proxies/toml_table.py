@@ -9,6 +9,7 @@ from typing import Any
 
 from robatch.instances.errors import InputError
 from robatch.instances.files import read_text
+from robatch.instances.scalars import shown
 
 Check = tuple[str, Callable[[Any], bool]]
 """What is needed, in words, and whether a value is that."""
@@ -115,7 +116,7 @@ def one_of(names: Sequence[str]) -> Check:
 
 def tables(table: TomlTable, key: str) -> list[Mapping[str, Any]]:
     """Give the tables of an array such as ``[[models]]``; at least one is needed."""
-    rows: list[Mapping[str, Any]] = table.get(key, list)
-    if not rows or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{key} is empty or not a list of tables: at least one [[{key}]] table is needed")
+    rows: Any = table.get(key, object)
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{key} is {shown(rows)}: at least one [[{key}]] table is needed")
     return rows

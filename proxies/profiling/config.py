@@ -26,6 +26,7 @@ RUN_KEYS = ("batch_sizes", "seed", "repeats", "precision", "concurrency", "timeo
 """Keys of the table [run]."""
 
 _REPEATS: Check = ("a whole number of at least 1 and at most 1,000", lambda value: bool(1 <= value <= 1000))
+_SECONDS: Check = ("a finite number of at least 0", lambda value: bool(0 <= value < float("inf")))
 _PART: Check = ("a number from 0 to 1", lambda value: bool(0 <= value <= 1))
 _PRECISION: Check = ("a number above 0 and below 0.5", lambda value: bool(0 < value < 0.5))
 
@@ -156,7 +157,7 @@ def parse_config(
         precision=run.get("precision", float, _PRECISION, default=None),
         concurrency=run.get("concurrency", int, at_least(1), default=8),
         timeout=run.get("timeout", float, above(0), default=120.0),
-        max_wait=run.get("max_wait", float, at_least(0), default=MAX_WAIT),
+        max_wait=run.get("max_wait", float, _SECONDS, default=MAX_WAIT),
         max_unread=run.get("max_unread", float, _PART, default=MOST_UNREAD),
         sizes={model.name: size for model, size in models if size is not None},
         missing=tuple(model.name for model, _ in models if is_missing(model)),

@@ -33,6 +33,8 @@ MODEL_KEYS = (
 )
 """Keys of a [[models]] table."""
 
+_NAME: Check = ("a text that is not empty, without '|',", lambda value: bool(value.strip()) and "|" not in value)
+
 _WINDOW: Check = (
     "a whole number of at least 1 and at most 100,000,000 tokens",
     lambda value: bool(1 <= value <= 100_000_000),
@@ -123,7 +125,7 @@ def _model(
     chat = table.get("chat", bool, default=True)
     _check_engine(engine, f"{where}engine", chat, server is not None)
     return ModelConfig(
-        name=table.get("name", str, TEXT),
+        name=table.get("name", str, _NAME),
         price_in=table.get("price_in", float, PRICE),
         price_out=table.get("price_out", float, PRICE),
         context_window=table.get("context_window", int, _WINDOW),

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from robatch.instances.errors import InputError
 from robatch.instances.files import parse_json, read_text, write_text
+from robatch.instances.scalars import shown
 from robatch.proxies.tasks import arithmetic, reviews, support
 
 Kind = Literal["choice", "number", "text"]
@@ -125,8 +126,9 @@ class Query:
 def read_queries(path: str | os.PathLike[str]) -> tuple[Query, ...]:
     """Read queries from a JSONL file: one object a line with id, text, answer, kind and (for "choice") choices.
 
-    The text may stand in the field ``question`` instead; a query without ``answer`` (or with null) is ungraded. Ids,
-    answers and choices may be numbers. A JSON list of such objects is read, too.
+    The text may stand in the field ``question`` instead; a query without ``answer`` is ungraded. An answer, a kind or
+    choices that are null count as missing. Ids, answers and choices may be numbers. A JSON list of such objects is
+    read, too.
 
     Raises
     ------
@@ -221,7 +223,7 @@ def generate_task(name: str = "support", queries: int = 320, seed: int = 0) -> t
 
 def _query(record: Any) -> Query:
     if not isinstance(record, Mapping):
-        raise InputError(f"{record!r} is not a JSON object with the fields {list(QUERY_FIELDS)}")
+        raise InputError(f"{shown(record)} is not a JSON object with the fields {list(QUERY_FIELDS)}")
     for field in record:
         if field not in QUERY_FIELDS:
             raise InputError(f"field {field!r} is not known: the fields are {list(QUERY_FIELDS)}")
@@ -230,12 +232,14 @@ def _query(record: Any) -> Query:
     for field in ("id", "text"):
         if field not in record and not (field == "text" and "question" in record):
             raise InputError(f"field {field!r} is missing")
-    choices = record.get("choices", [])
+    choices = [] if record.get("choices") is None else record["choices"]
     if not isinstance(choices, list):
         raise InputError(f"choices is {choices!r}: a list of texts is needed")
     text = record["question"] if "question" in record else record["text"]
     answer, given = _as_text(record.get("answer")), tuple(map(_as_text, choices))
-    return Query(_as_text(record["id"]), text, answer, record.get("kind", "choice"), given)
+    return Query(
+        _as_text(record["id"]), text, answer, "choice" if record.get("kind") is None else record["kind"], given
+    )
 
 
 def _as_text(value: Any) -> Any:

@@ -1,7 +1,6 @@
-"""A watch over HiGHS: a run that repeats one step for ever is ended, and begun again with another seed.
+"""A watch over HiGHS: a run that no longer makes progress is ended, and begun again with another seed.
 
-The tree search of HiGHS can repeat one step for ever when a column's domain and the linear program disagree about it
-(HiGHS issue 1862, seen in 1.14 on a program of 37 columns). Nothing but a time limit ends it then.
+Nothing but a time limit ends such a run otherwise (HiGHS issue 1862).
 """
 
 from __future__ import annotations

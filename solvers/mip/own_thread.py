@@ -1,9 +1,8 @@
 """HiGHS in a thread of its own.
 
-The scheduler of HiGHS belongs to the thread that first runs it there. It keeps that run's number of threads, and a run
-that asks for another number ends unsolved. A process that is forked later inherits it without its threads, and its next
-run waits for them for ever. A new thread knows neither, whatever its caller or other code ran before, and is left with
-nothing behind.
+The scheduler of HiGHS, with its number of threads, belongs to the thread that first runs it. A new thread gets one of
+its own, with the number that is asked for, whatever its caller, other code or the process that it was forked from ran
+before, and leaves nothing behind.
 """
 
 from __future__ import annotations

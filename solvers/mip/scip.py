@@ -31,7 +31,7 @@ LIMITS: dict[mathopt.Limit, Limit] = {
 }
 
 
-# SCIP keeps the threads of a run on several of them in one place for the whole process: two such runs at once crash it
+# SCIP has one pool of threads for the whole process: runs on several threads wait for one another
 _several_threads = threading.Lock()
 
 

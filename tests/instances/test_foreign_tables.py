@@ -101,6 +101,7 @@ FILES: dict[str, tuple[str, bytes]] = {
     "NDJSON": ("t.ndjson", (LINES + "\n\n").encode()),
     "JSONL of other keys": ("t.jsonl", lines({f"k{i}": i} | row for i, row in enumerate(ROWS))),
     "JSONL of mixed types": ("t.jsonl", lines(row | {"x": [1, "x", {}, None][i]} for i, row in enumerate(ROWS))),
+    "a list in a JSONL file": ("t.jsonl", json.dumps(ROWS, indent=1).encode()),
     "JSONL deep in a column": ("t.jsonl", lines(ROWS).replace(b"}", b', "x": ' + b"[" * 600 + b"]" * 600 + b"}")),
 }  # fmt: skip
 
@@ -133,7 +134,7 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     "latin-1 lines": ("t.jsonl", LINES.replace("q1", "\udce9"), "'query_id' .* label that is not UTF-8 text"),
     "half a line": ("t.jsonl", '{"a": 1}\n{"b": ', "line 2 is not JSON"),
     "no objects": ("t.jsonl", "[1]\n[2]", "one object a row is needed"),
-    "too deep": ("t.jsonl", '{"a":' + "[" * 99_999, "line 1 is not JSON .it is nested too deeply"),
+    "too deep": ("t.jsonl", '{"a":' + "[" * 3_000, "line 1 is not JSON"),
     "empty": ("t.jsonl", "\n\n", "has no rows"),
     "nothing": ("t.jsonl", "", "has no rows"),
     "a sheet": ("t.xlsx", "", "save the sheet as CSV"),
@@ -145,6 +146,47 @@ def test_faults_of_files_are_named(kind, tmp_path):
     name, text, words = FAULTS[kind]
     (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
     assert re.search(words, refused(lambda: made(tmp_path / name))), kind
+
+
+@pytest.mark.parametrize("source", ["csv", "json", "jsonl"])
+@pytest.mark.parametrize("day", ["2024-01-01", "2024-01-01 10:00", "2024-01-01T10:00:00+02:00"])
+def test_texts_that_look_like_times_stay_texts(source, day, tmp_path):
+    nested = [{"x": day}] * 4 if source == "jsonl" else day
+    for more in ({"at": day}, {"at": nested}, {}):
+        table = LONG.assign(query_id=[day, day, f"{day}Z", f"{day}Z"], **more)
+        text = table.to_csv() if source == "csv" else table.to_json(orient="records", lines=source == "jsonl")
+        (tmp_path / f"t.{source}").write_text(text)
+        assert made(tmp_path / f"t.{source}").query_ids.tolist() == [day, f"{day}Z"]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (["1.234,5", "2.345,25"], [1234.5, 2345.25]),
+        (["1,234.5", "0.5"], [1234.5, 0.5]),
+        (["1.234.567", "7"], [1234567, 7]),
+        (["0,5", "1,234"], [0.5, 1.234]),
+        (["12,25", "1.234"], "'1.234' in query 'q2'"),  # thousands, or decimals?
+        (["1.234,5", "1.234"], "'1.234' in query 'q2'"),
+        (["1,234.5", "1,234"], "'1,234' in query 'q2'"),
+        (["0.5", "0,5"], [0.5, 0.5]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_a_column_of_numbers_has_one_decimal_mark(written, read, delimiter, tmp_path):
+    rows = [
+        ["query_id", "a", "input_tokens", "output_tokens"],
+        ["q1", "1", written[0], "1"],
+        ["q2", "1", written[1], "1"],
+    ]
+    lines = [delimiter.join(f'"{cell}"' for cell in row) for row in rows]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    if isinstance(read, str):
+        message = refused(lambda: made(tmp_path / "t.csv"))
+        assert read in message
+        assert "may mean two numbers" in message
+    else:
+        assert made(tmp_path / "t.csv").input_tokens.ravel().tolist() == read
 
 
 # ---- columns
@@ -218,6 +260,8 @@ MIXED: dict[str, tuple[list[Any], str]] = {
     "texts and UUIDs": (["x", "x", uuid.UUID(int=1), "y"], "is 'x' in row 1 of 4 and UUID('00000000"),
     "fractions": ([1.0, 1.0, 2.5, 2.5], "is 2.5, of type double, in row 3 of 4"),
     "beyond floats": ([1e17, 1e17, 2.0, 2.0], "is 1e+17, of type double, in row 1 of 4"),
+    "what two whole numbers are as floats": ([2.0**53] * 2 + [1.0] * 2, "whole numbers below 2**53 are needed"),
+    "months": (list(pd.period_range("2024-01", periods=4, freq="M")), "is of type extension<pandas.period"),
     "truth": ([True, True, False, False], "is of type bool: strings or whole numbers"),
     "truth and numbers": ([True, 1, 2, 2], "is True in row 1 of 4 and 1 in row 2 of 4"),
     "lists": ([[1], [1], [2], [2]], "is of type list<"),
@@ -243,6 +287,11 @@ def test_what_else_frames_may_be():
     assert "is missing in 2 rows" in refused(lambda: made(sheet.rename_axis("an index that means something")))
     check(made(ROWS))
     check(made(LONG.to_dict("list")))
+    check(made(LONG.to_dict("series")))
+    check(made({name: column.to_numpy() for name, column in LONG.items()}))
+    check(made({name: tuple(column) for name, column in LONG.items()}))
+    assert "columns of one length" in refused(lambda: made(LONG.to_dict("list") | {"model": ["a"]}))
+    assert "has no rows" in refused(lambda: made([]))
     check(made(LONG.set_index("query_id")))
     check(made(LONG.set_index(["query_id", "model"])))
     check(made(LONG.rename(columns={"query_id": "\ufeffquery_id"})))
@@ -294,7 +343,7 @@ def test_the_command_reads_nested_lines_and_names_the_fields_of_a_price(tmp_path
 
     wrong = run({"a": {"input_price": 0.1, "output_price": 0.2}, "b": [1, 2]})
     assert wrong.exit_code == 2
-    assert "price_in of model 'a' is missing" in wrong.stderr
+    assert "price_in of model 'a', in USD per million tokens, is missing" in wrong.stderr
     assert "'input_price', 'output_price'" in wrong.stderr
     assert not (tmp_path / "o.parquet").exists()
     good = run(PRICES | {"a": [1.5e-7, 6e-7]})
@@ -310,7 +359,7 @@ PRICE_FILES: dict[str, tuple[str, str]] = {
     "decimal commas": ("p.csv", "model;price_in;price_out\na;0,15;0,60\nb;1,00;2,00\n;;\n"),
     "dollars and decimal commas": ("p.csv", "model;price_in;price_out\na;0,15 $;0,60 $\nb;1,00 $;2,00 $\n"),
     "a mark": ("p.csv", "\ufeffmodel,price_in,price_out\na,0.15,0.6\nb,1,2\n"),
-    "other models": ("p.csv", "model,price_in,price_out\nc,on request,?\na,0.15,0.6\nb,1,2\n"),
+    "other models": ("p.csv", "model,price_in,price_out\nc,on request,?\nc,?,?\na,0.15,0.6\nb,1,2\n"),
     "lines": (
         "p.jsonl",
         '{"model": "a", "price_in": 0.15, "price_out": 0.6}\n{"model": "b", "price_in": 1, "price_out": 2}',
@@ -350,7 +399,7 @@ def test_prices_in_memory_are_read(prices):
         ({"a": ["1,250", 1], "b": [1, 2]}, "is '1,250': .*may mean two numbers"),
         ({"a": ["5%", 1], "b": [1, 2]}, "is '5%'"),
         ({"a": [Decimal("sNaN"), 1], "b": [1, 2]}, "price_in of model 'a' is inf"),
-        ({"a": {"input": 1}, "b": [1, 2]}, "price_in of model 'a' is missing in the price table: .*'input'"),
+        ({"a": {"input": 1}, "b": [1, 2]}, "price_in of model 'a', .* is missing in the price table: .*'input'"),
         (pd.DataFrame({"model": ["a", "b"], "price_in": ["?", "1"], "price_out": 1}), "'\\?' in the row of model 'a'"),
         (pd.DataFrame({"model": ["a", "b"], "price_in": [True] * 2, "price_out": 1}), "True in the row of model 'a'"),
         ({"a": {"price_in": 1, "price_out": 10**5000}, "b": [1, 2]}, "is a whole number of 16610 bits"),

@@ -323,7 +323,7 @@ ERRORS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "price gap": (
         None,
         {"prices": {**PRICES, "weak": {"price_in": 1}}},
-        "price_out of model 'weak' is missing",
+        "price_out of model 'weak', in USD per million tokens, is missing",
     ),
     "price columns": (
         None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from typing import Any
 
@@ -30,6 +31,7 @@ QUERY_FILES: dict[str, bytes] = {
     "a list": json.dumps(TWO).encode(),
     "a list on many lines": json.dumps(TWO, indent=2).encode("utf-8-sig"),
     "numbers": LINES.replace('"1"', "1").replace('"2"', "2.0").replace('"12.5"', "12.5").encode(),
+    "null": LINES.replace('"kind"', '"choices": null, "kind"').encode(),
     "question": LINES.replace('"text":', '"question":').encode(),
 }
 
@@ -92,6 +94,10 @@ def test_configurations_are_read(tmp_path, encoding, line):
         ("name = \u00e9", "is not TOML"),
         (CONFIG.replace("price_in = 0.1", 'price_in = "$0.10"'), r"price_in is '\$0.10': a number is needed"),
         (CONFIG.replace("price_in = 0.1", "price_in = 0,1"), "is not TOML"),
+        (CONFIG.replace("[[models]]", "[models]"), r"models is \{.*: at least one \[\[models\]\] table is needed"),
+        (re.sub("(?m)^name = .*", 'name = "a|b"', CONFIG), r"name is 'a\|b': .* without '\|', is needed"),
+        (CONFIG.replace("[run]", "[run]\nmax_wait = -0.5"), "max_wait is -0.5: a finite number of at least 0"),
+        (CONFIG.replace("[run]", "[run]\nmax_wait = inf"), "max_wait is inf: a finite number of at least 0"),
     ],
 )
 def test_faults_of_configurations_are_named(tmp_path, text, complaint):

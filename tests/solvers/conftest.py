@@ -11,7 +11,7 @@ from robatch.solvers.mip.highs_watchdog import Watch
 
 @pytest.fixture(autouse=True)
 def no_program_stalls_highs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fail the test in which HiGHS really repeats a step for ever: what is drawn there is no input to keep."""
+    """Fail the test in which a run of HiGHS really stalls: what is drawn there is no input to keep."""
     watched: list[Watch] = []
     make = Watch.__init__
 
