@@ -124,8 +124,8 @@ def write_table(path: str | os.PathLike[str], table: Any, meta: Mapping[str, Any
     import pyarrow.parquet as pq
 
     metadata = {KEY: json.dumps(meta).encode()}
-    with replacing(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        pq.write_table(table.replace_schema_metadata(metadata), file, compression="zstd")
 
 
 def read_table(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, Any]]:
@@ -144,7 +144,8 @@ def read_table(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, 
     if os.path.isdir(name):
         raise InputError(f"cannot read {name!r}: it is a directory, a file is needed")
     try:
-        table = pq.read_table(path)
+        with open(path, "rb") as file:  # since pyarrow opens no file whose name is not UTF-8
+            table = pq.read_table(file)
     except FileNotFoundError:
         raise InputError(f"cannot read {name!r}: there is no such file") from None
     except (pa.ArrowException, OSError, ValueError) as error:

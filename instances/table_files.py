@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from robatch.instances.errors import InputError, first_line
 from robatch.instances.files import UTF16, parse_json, read_text
@@ -71,7 +71,8 @@ def read_columns(path: str, what: str, labels: Sequence[str] | None) -> Columns:
         raise InputError(f"cannot read {what} {path!r}: there is no such file")
     with _refusing(path, what):
         if suffix in (".csv", ".tsv"):
-            return _read_csv(path, "\t" if suffix == ".tsv" else ",", labels)
+            with open(path, "rb") as file:  # since pyarrow opens no file whose name is not UTF-8
+                return _read_csv(file, "\t" if suffix == ".tsv" else ",", labels)
         if suffix == ".parquet":
             return _read_parquet(path, what)
     if suffix == ".json":
@@ -98,27 +99,28 @@ def _refusing(path: str, what: str) -> Iterator[None]:
 def _read_parquet(path: str, what: str) -> Columns:
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(path)
-    names = file.schema_arrow.names
+    with open(path, "rb") as file:
+        metadata = pq.read_metadata(file)
+    names = metadata.schema.to_arrow_schema().names
 
     def get(position: int) -> Any:
-        with _refusing(path, what):
+        with _refusing(path, what), open(path, "rb") as file:
+            stored = pq.ParquetFile(file, metadata=metadata)
             if names.count(names[position]) == 1:
-                found = file.read([names[position]])
+                found = stored.read([names[position]])
                 if found.column_names == [names[position]]:
                     return found.column(0)
-            return file.read().column(position)
+            return stored.read().column(position)
 
-    return Columns(names, file.metadata.num_rows, get)
+    return Columns(names, metadata.num_rows, get)
 
 
-def _read_csv(path: str, usual: str, labels: Sequence[str] | None) -> Columns:
+def _read_csv(file: IO[bytes], usual: str, labels: Sequence[str] | None) -> Columns:
     """Read a CSV file: its encoding, delimiter and decimal mark are found, and rows without any value left out."""
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    with open(path, "rb") as file:
-        start = file.read(_SNIFFED)
+    start = file.read(_SNIFFED)
     encoding = "utf-16" if start.startswith(UTF16) else "utf8"
     lines = start.decode("utf-8-sig" if encoding == "utf8" else encoding, errors="replace").splitlines() or [""]
     said = re.fullmatch('"?sep=(.)"?', lines[0])  # Excel's own first line
@@ -135,8 +137,9 @@ def _read_csv(path: str, usual: str, labels: Sequence[str] | None) -> Columns:
         return "error"
 
     def read(handler: Callable[[Any], str] | None) -> Any:
+        file.seek(0)
         return pc.read_csv(
-            path,
+            file,
             read_options=pc.ReadOptions(encoding=encoding, skip_rows=1 if said else 0, use_threads=handler is None),
             parse_options=pc.ParseOptions(
                 delimiter=delimiter,
@@ -155,7 +158,8 @@ def _read_csv(path: str, usual: str, labels: Sequence[str] | None) -> Columns:
     except pa.ArrowInvalid as error:
         if "columns, got" not in str(error):
             raise
-        Path(path).read_bytes().decode(encoding)  # the handler takes nothing but text
+        file.seek(0)
+        file.read().decode(encoding)  # the handler takes nothing but text
         try:
             table = read(invalid)
         except pa.ArrowInvalid:
@@ -233,7 +237,7 @@ def _read_json_lines(path: str, what: str) -> Columns:
     with _refusing(path, what), open(path, "rb") as file:
         if all(map(_is_plain, file)):
             try:
-                return arrow_columns(_read_plain_lines(path))
+                return arrow_columns(_read_plain_lines(file))
             except pa.ArrowException:
                 pass  # types that differ from row to row, or a mistake whose line is to be named
     text = read_text(path, what)
@@ -255,16 +259,18 @@ def _is_plain(line: bytes) -> bool:
     return bool(_ONE_OBJECT.match(line)) and line.count(b"{") + line.count(b"[") <= _MOST_BRACKETS
 
 
-def _read_plain_lines(path: str) -> Any:
+def _read_plain_lines(file: IO[bytes]) -> Any:
     """Return the Arrow table of JSON lines, whose texts stay as they are written, also those that are dates."""
     import pyarrow as pa
     import pyarrow.json as pj
 
-    table = pj.read_json(path)
+    file.seek(0)
+    table = pj.read_json(file)
     times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
     if times:
         schema = pa.schema([(name, pa.string()) for name in times])
-        table = pj.read_json(path, parse_options=pj.ParseOptions(explicit_schema=schema))
+        file.seek(0)
+        table = pj.read_json(file, parse_options=pj.ParseOptions(explicit_schema=schema))
     if any("timestamp" in str(kind) for kind in table.schema.types):  # within objects
         raise pa.ArrowInvalid("texts would be read as times")
     return table

@@ -142,6 +142,8 @@ def _conflicts(task: Problem, path: Path) -> list[tuple[Any, Any]]:
     if len(set(table.columns)) != 2:
         raise InputError(f"{str(path)!r} is no table of conflicts: a header and two columns are needed")
     ids = task.query_ids
+    if set(table.columns) <= set(map(str, range(task.n_queries) if ids is None else ids.tolist())):
+        raise InputError(f"the first line of {str(path)!r} names two queries: a header is needed above it")
     known = [] if task.conflicts is None else task.conflicts.tolist()
     pairs = [(i, j) if ids is None else (ids[i], ids[j]) for i, j in known]
     sides = []

@@ -47,8 +47,12 @@ table_options = support.add_options(
     click.option("--model-column", default="model", show_default=True, help="Column of the models."),
     click.option("--score", help="Column of the scores; by default correct, score or utility."),
     click.option("--group", help="Column whose values never share a call."),
-    click.option("--input-tokens", type=NUMBER_OR_COLUMN, help="Input tokens of every query, or their column."),
-    click.option("--output-tokens", type=NUMBER_OR_COLUMN, help="Output tokens of every query, or their column."),
+    click.option(
+        "--input-tokens", type=NUMBER_OR_COLUMN, help="Column of the input tokens, or a number where there is none."
+    ),
+    click.option(
+        "--output-tokens", type=NUMBER_OR_COLUMN, help="Column of the output tokens, or a number where there is none."
+    ),
     click.option(
         "--duplicates", type=click.Choice(["mean", "first", "error"]), default="error", show_default=True,
         help="What several rows of a query and model mean.",
@@ -90,6 +94,9 @@ def import_table(
     robatch import measurements.parquet -o problem.parquet
     """
     support.check_file(output)
+    for given in (table, prices, options["degradation"]):
+        if given is not None and given.exists() and output.exists() and output.samefile(given):
+            raise InputError(f"-o is {str(output)!r}, which is read here: another file is needed")
     if _holds_measurements(table):
         given = [
             name for name in ("degradation", "shared_tokens", "models", "query", "score", "group") if options[name]
@@ -115,7 +122,8 @@ def _holds_measurements(path: Path) -> bool:
     import pyarrow.parquet as pq
 
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        with path.open("rb") as file:
+            metadata = pq.read_schema(file).metadata or {}
     except (pa.ArrowException, OSError, ValueError):
         return False
     return b'"measurements"' in metadata.get(b"robatch", b"")

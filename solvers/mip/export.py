@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 from robatch.instances.errors import InputError
@@ -53,11 +55,8 @@ def export(problem: Problem, budget: float, path: str | os.PathLike[str], cost: 
     highs = highspy.Highs()
     highs.setOptionValue("output_flag", False)
     highs.passModel(lp)
-    with replacing(path) as temporary:
-        named = temporary.with_name(temporary.name + suffix)  # HiGHS chooses the format by the ending
-        try:
-            if highs.writeModel(str(named)) == highspy.HighsStatus.kError:
-                raise OSError("HiGHS could not write the model")
-            os.replace(named, temporary)
-        finally:
-            named.unlink(missing_ok=True)
+    with replacing(path) as temporary, tempfile.TemporaryDirectory() as folder:
+        named = Path(folder) / f"model{suffix}"  # HiGHS chooses the format by the ending, and takes UTF-8 names only
+        if highs.writeModel(str(named)) == highspy.HighsStatus.kError:
+            raise OSError("HiGHS could not write the model")
+        shutil.copyfile(named, temporary)

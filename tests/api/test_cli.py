@@ -338,6 +338,16 @@ def test_bad_tables(table: str, prices: str, words: str) -> None:
     refused(["bench", "gap", "--table", "t.csv", *options, "-o", "out"], words)
 
 
+@pytest.mark.parametrize("output", ["t.csv", "./prices.csv", "curve.csv"])
+def test_what_is_read_is_not_replaced(output: str) -> None:
+    files = {"t.csv": TABLE, "prices.csv": PRICES, "curve.csv": "model,batch_size,retention\n*,2,0.9\n"}
+    for name, text in files.items():
+        Path(name).write_text(text)
+    options = ["--prices", "prices.csv", "--degradation", "curve.csv", "--shared-tokens", 10]
+    refused(["import", "t.csv", *options, "-o", output], "which is read here: another file is needed")
+    assert {name: Path(name).read_text() for name in files} == files
+
+
 def test_a_table_without_prices() -> None:
     Path("t.csv").write_text(TABLE)
     refused(["import", "t.csv", "-o", "p.parquet"], "--prices")

@@ -7,7 +7,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
 import pytest
 
 import robatch
@@ -100,3 +104,29 @@ def test_in_a_process_of_its_own(folder, variables):
     assert done.returncode == 2
     assert b"mod" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "jsonl", "parquet"])
+def test_files_whose_names_are_not_utf8(folder, suffix, monkeypatch):
+    monkeypatch.chdir(folder)
+    odd, table = "caf\udce9", pa.table({"query_id": ["q", "r"], "a": [1.0, 0.5], "tokens": [7, 7]})
+    if suffix == "parquet":
+        pq.write_table(table, "t.parquet")
+    elif suffix == "csv":
+        pc.write_csv(table, "t.csv")
+    else:
+        rows = list(map(json.dumps, table.to_pylist()))
+        Path(f"t.{suffix}").write_text("\n".join(rows) if suffix == "jsonl" else f"[{', '.join(rows)}]")
+    os.replace(f"t.{suffix}", f"{odd}.{suffix}")
+    Path(f"{odd}.p.json").write_text('{"a": [1, 2]}')
+    options = ["--prices", f"{odd}.p.json", "--shared-tokens", 9, "--input-tokens", "tokens", "--output-tokens", 5]
+    command = ["import", f"{odd}.{suffix}", *options, "-o", f"{odd}.problem.parquet"]
+    assert shown(command, "utf-8", monkeypatch)[0] == 0
+    monkeypatch.chdir(folder)
+    plan = ["-o", f"{odd}.plan.parquet", "--write-model", f"{odd}.mps"]
+    code, out, err = shown(["solve", f"{odd}.problem.parquet", "--budget", 1, *plan], "utf-8", monkeypatch)
+    assert code == 0, err
+    assert "caf\\udce9" in out
+    monkeypatch.chdir(folder)
+    assert robatch.Plan.read(f"{odd}.plan.parquet").utility == 1.5
+    assert Path(f"{odd}.mps").stat().st_size > 0

@@ -136,6 +136,7 @@ def test_why_there_is_no_plan():
         (["--conflicts", "huge.csv"], "conflicts names the query 'qqqqq"),
         (["--conflicts", "empty.csv"], "it is not a complete CSV file (Empty CSV file)"),
         (["--conflicts", "long.csv"], "line 3 has 3 cells where 2 are needed: 'q0,q1,q2'"),
+        (["--conflicts", "headless.csv"], "the first line of 'headless.csv' names two queries: a header is needed"),
         (["--conflicts", "self.csv"], "cannot conflict with itself"),
         (["--conflicts", "unknown.csv"], "conflicts names the query 'zz'"),
         (["--conflicts", "p.parquet"], "'p.parquet' is no table of conflicts: a header and two columns are needed"),
@@ -145,6 +146,7 @@ def test_bad_input_is_one_sentence_and_no_file(options: Sequence[str], words: st
     for name, text in {
         "empty": "",
         "long": "a,b\nq0,q1\nq0,q1,q2\n",
+        "headless": "q0,q1\nq2,q3\n",
         "self": "a,b\nq0,q0\n",
         "unknown": "a,b\nq0,zz\n",
         "nul": "a,b\nq0,\0\n",

@@ -112,8 +112,7 @@ def test_nothing_is_left_half_written(small, tmp_path, monkeypatch):
     before = path.read_bytes()
 
     def fail(table, where, **_):
-        with open(where, "wb") as file:
-            file.write(b"PAR1 half of it")
+        where.write(b"PAR1 half of it")
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(pq, "write_table", fail)
