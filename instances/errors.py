@@ -23,7 +23,7 @@ def why_unreadable(error: OSError) -> str:
     return "there is no such file" if isinstance(error, FileNotFoundError) else str(error.strerror or error)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its type if it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 

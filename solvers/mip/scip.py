@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import threading
 import time
 from dataclasses import replace
@@ -12,6 +13,7 @@ from ortools.math_opt.python import mathopt
 from ortools.math_opt.solvers.gscip import gscip_pb2
 
 from robatch.instances.arrays import FloatArray
+from robatch.instances.errors import first_line
 from robatch.solvers.mip.cut_loop import Backend, Outcome
 from robatch.solvers.mip.formulation import MipModel
 from robatch.solvers.plan.plan import Limit
@@ -35,18 +37,29 @@ LIMITS: dict[mathopt.Limit, Limit] = {
 _several_threads = threading.Lock()
 
 
+def _renew() -> None:
+    """In a forked process no run is under way, whatever there was in its parent."""
+    global _several_threads
+    _several_threads = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
+
+
 def run_once(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
     """Run SCIP once on a model; a run on several threads waits until no other one is under way."""
     if (request.threads or 1) == 1:
         return _run(model, request, start)
     begin, limit = time.perf_counter(), request.time_limit
-    if not _several_threads.acquire(timeout=threading.TIMEOUT_MAX if limit is None else limit):
+    turn = _several_threads
+    if not turn.acquire(timeout=threading.TIMEOUT_MAX if limit is None else limit):
         return Outcome(limit="time")
     try:
         left = None if limit is None else max(limit - (time.perf_counter() - begin), 0.0)
         return _run(model, replace(request, time_limit=left), start)
     finally:
-        _several_threads.release()
+        turn.release()
 
 
 def _run(model: MipModel, request: Request, start: FloatArray | None) -> Outcome:
@@ -54,7 +67,11 @@ def _run(model: MipModel, request: Request, start: FloatArray | None) -> Outcome
     about = mathopt.ModelSolveParameters()
     if start is not None:
         about.solution_hints = [mathopt.SolutionHint(dict(zip(columns, start.tolist(), strict=True)))]
-    result = mathopt.solve(lp, mathopt.SolverType.GSCIP, params=settings(request), model_params=about)
+    try:
+        result = mathopt.solve(lp, mathopt.SolverType.GSCIP, params=settings(request), model_params=about)
+    except Exception as error:  # ends that OR-Tools has no reason for, which it cannot raise as what they are either
+        reason = first_line(error.__context__ or error)
+        return Outcome(limit="other", message=f"SCIP stopped without an answer: {reason}")
     return outcome(columns, result)
 
 

@@ -1,7 +1,6 @@
 """Solves in threads that ask for different numbers of threads, and in processes made in every way, after other solves.
 
-HiGHS alone does neither: a run that asks for another number of threads than the first in its thread ends unsolved, and
-one in a process that was forked after a run never ends. So nothing here waits without a limit.
+Nothing here waits without a limit.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import pytest
 
 from robatch.instances import generate
 from robatch.solvers import cheapest, explain, solve
-from robatch.solvers.mip import highs_watchdog
+from robatch.solvers.mip import highs_watchdog, scip
 from robatch.solvers.mip.own_thread import in_own_thread
 
 SECONDS = 120.0  # a wait that lasts longer is one for ever
@@ -100,6 +99,12 @@ def test_a_process_that_is_forked_after_a_solve_solves_too(solver):
             same([before, asked.get(SECONDS)])
 
 
+def test_a_process_that_is_forked_while_scip_runs_waits_for_nobody():
+    before = solve(PROBLEM, BUDGET, "scip", threads=1)
+    with scip._several_threads, multiprocessing.get_context("fork").Pool(1) as pool:
+        same([before, pool.apply_async(solve, (PROBLEM, BUDGET, "scip"), {"threads": 2}).get(SECONDS)])
+
+
 @pytest.mark.parametrize("method", ["forkserver", "spawn", "executor", "joblib", "in-a-thread", "after-the-user"])
 def test_other_ways_to_processes(method):
     before = solve(PROBLEM, BUDGET, "highs", threads=2)
@@ -137,6 +142,18 @@ def test_a_run_that_highs_refuses_is_not_called_one_that_ran_out_of_time(solver,
     assert ran
     assert (plan.status, plan.limit) == ("feasible", "other")
     assert "HiGHS stopped with status" in plan.message
+
+
+@pytest.mark.parametrize("error", [AttributeError("no such reason"), RuntimeError("an end\nunheard of"), ValueError()])
+def test_an_end_of_scip_without_a_reason_leaves_the_plan_that_is_known(error, monkeypatch):
+    def ended(*_, **__):
+        raise error
+
+    monkeypatch.setattr(scip.mathopt, "solve", ended)
+    plan = solve(PROBLEM, BUDGET, "scip", threads=2)
+    assert (plan.status, plan.limit) == ("feasible", "other")
+    assert "SCIP stopped without an answer: " in plan.message
+    assert "\n" not in plan.message
 
 
 @pytest.fixture
