@@ -279,12 +279,14 @@ def table_or_mapping(source: Any, what: str) -> tuple[Table | Mapping[Any, Any],
 
     An object whose keys are names of columns is a table, too.
     """
+    name = what
     if isinstance(source, str | os.PathLike) and Path(source).suffix.lower() == ".json":
-        content, name = read_json(os.fspath(source), what), f"{what} {os.fspath(source)!r}"
-        if isinstance(content, Mapping) and not {"model", "price_in", "batch_size"} & content.keys():
-            return content, name
-        return Table(records_of(content, name), name), name
+        source, name = read_json(os.fspath(source), what), f"{what} {os.fspath(source)!r}"
+        if not isinstance(source, Mapping):
+            return Table(records_of(source, name), name), name
     if isinstance(source, Mapping):
-        return source, what
+        if {"model", "price_in", "batch_size"}.isdisjoint(source):
+            return source, name
+        return Table(records_of(source, name), name), name
     table = Table.of(source, what)
     return table, table.name

@@ -44,7 +44,7 @@ def shown(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > 200:
         return f"a whole number of {value.bit_length()} bits"
     try:
-        text = repr(value)
+        text = " ".join(repr(value).splitlines())
     except ValueError:  # one with a whole number of very many digits within
         text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -386,6 +386,8 @@ def test_price_files_are_read(kind, tmp_path):
         pa.table({"model": ["a", "b"], "price_in": [Decimal("0.15"), Decimal(1)], "price_out": [Decimal("0.6")] * 2}),
         pd.DataFrame({"model": pd.Categorical(["a", "b"]), "price_in": ["0.15", "1"], "price_out": [Decimal(1), 2]}),
         pd.DataFrame({"model": ["a", "b", "c"], "price_in": [0.15, 1, None], "price_out": [0.6, 2, "?"]}),
+        {"model": ["a", "b"], "price_in": ["$0.15", 1], "price_out": [0.6, 2]},
+        [{"model": "a", "price_in": 0.15, "price_out": 0.6}, {"model": "b", "price_in": 1, "price_out": 2}],
     ],
 )  # fmt: skip
 def test_prices_in_memory_are_read(prices):
@@ -399,6 +401,7 @@ def test_prices_in_memory_are_read(prices):
         ({"a": ["1,250", 1], "b": [1, 2]}, "is '1,250': .*may mean two numbers"),
         ({"a": ["5%", 1], "b": [1, 2]}, "is '5%'"),
         ({"a": [Decimal("sNaN"), 1], "b": [1, 2]}, "price_in of model 'a' is inf"),
+        ({"a": pd.Series([1, 2]), "b": [1, 2]}, "has 0    1 1    2 dtype: int64 for model 'a'"),
         ({"a": {"input": 1}, "b": [1, 2]}, "price_in of model 'a', .* is missing in the price table: .*'input'"),
         (pd.DataFrame({"model": ["a", "b"], "price_in": ["?", "1"], "price_out": 1}), "'\\?' in the row of model 'a'"),
         (pd.DataFrame({"model": ["a", "b"], "price_in": [True] * 2, "price_out": 1}), "True in the row of model 'a'"),
