@@ -125,6 +125,8 @@ def _read_csv(file: IO[bytes], usual: str, labels: Sequence[str] | None) -> Colu
     lines = start.decode("utf-8-sig" if encoding == "utf8" else encoding, errors="replace").splitlines() or [""]
     said = re.fullmatch('"?sep=(.)"?', lines[0])  # Excel's own first line
     header = lines[1] if said and len(lines) > 1 else lines[0]
+    if "\0" in header:  # UTF-16 without its mark
+        raise InputError("it is not UTF-8 text: save it as CSV UTF-8")
     delimiter = said[1] if said else max((usual, ",", ";", "\t"), key=lambda mark: len(_cells(header, mark)))
     comma = delimiter != "," and any(map(_DECIMAL_COMMA.search, lines))
     text = [name for name in _cells(header, delimiter) if labels is None or name.strip() in labels]

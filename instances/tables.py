@@ -121,6 +121,8 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     do not.
     """
     kind = checks.floating(dtype)
+    if isinstance(models, str):
+        raise InputError(f"models is {models!r}: a list of names is needed")
     chosen = None if models is None else tuple(models)
     options = Options(query, model, score, group, chosen, input_tokens, output_tokens, duplicates, missing)
     labels = [column for column in (query, model, group) if column is not None]

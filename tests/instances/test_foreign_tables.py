@@ -118,6 +118,7 @@ def test_files_are_read(kind, tmp_path):
 FAULTS: dict[str, tuple[str, str, str]] = {
     "ragged": ("t.csv", CSV + "q3,a,1\n", "line 6 has 3 cells where 5 are needed: 'q3,a,1'"),
     "latin-1 names": ("t.csv", CSV.replace("q1", "\udce9"), "it is not UTF-8 text: save it as CSV UTF-8"),
+    "UTF-16 without a mark": ("t.csv", CSV.replace("", "\0"), "it is not UTF-8 text: save it as CSV UTF-8"),
     "thousands": ("t.csv", CSV.replace("10,5", '"1,234",5', 1), "'1,234' in query 'q1', model 'a': .*write it without"),
     "euros": ("t.csv", CSV.replace(",20,", ",€20,"), "'€20' in query 'q2'"),
     "a gap": ("t.csv", CSV.replace("0.25", ""), "'score' .* is missing in 1 rows, first in query 'q2', model 'a'"),

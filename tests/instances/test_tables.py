@@ -307,6 +307,7 @@ ERRORS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no rows": (pa.table(LONG)[:0], {}, "the routing table has no rows"),
     "list": ([1, 2], {}, "the routing table is a list: a pandas, polars or pyarrow table"),
     "models": (None, {"models": ["weak", "huge"]}, "has no model 'huge': its models are weak, strong"),
+    "models text": (None, {"models": "weak"}, "models is 'weak': a list of names is needed"),
     "models twice": (None, {"models": ["weak", "weak"]}, "each only once"),
     "shared": (
         None,
