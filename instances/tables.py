@@ -82,7 +82,7 @@ def from_table(  # wide: one parameter for each thing a table may leave open
         `output_tokens` is not for wide tables with costs.
     duplicates
         What several rows of one query and model mean: ``"mean"`` of their scores, tokens and costs,
-        ``"first"`` of them, or ``"error"``.
+        ``"first"`` of each that is known, or ``"error"``.
     missing
         What missing rows, scores, tokens and costs (of calls that failed) mean: ``"drop"`` leaves out the
         queries that lack any, ``"zero"`` counts a missing score as 0 and takes as missing tokens the mean of
@@ -136,6 +136,10 @@ def from_table(  # wide: one parameter for each thing a table may leave open
         pool.extend(price_models(priced, names, batch_sizes, shared_tokens))
 
     wide = [] if _is_long(given, options) else wide_models(given, options, priced.models)
+    if wide and score is not None:
+        raise InputError(
+            f"score is {score!r}: {given.name} is of the wide form, whose columns of scores are named as the models"
+        )
     if not wide and score is None and not set(SCORE_COLUMNS) & set(given.columns):
         raise InputError(
             f"{given.name} has no column 'correct', 'score' or 'utility' of a long table, and no column that ends in "

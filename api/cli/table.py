@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from robatch.cli import support
 from robatch.instances.errors import InputError
@@ -98,10 +99,8 @@ def import_table(
         if given is not None and given.exists() and output.exists() and output.samefile(given):
             raise InputError(f"-o is {str(output)!r}, which is read here: another file is needed")
     if _holds_measurements(table):
-        given = [
-            name for name in ("degradation", "shared_tokens", "models", "query", "score", "group") if options[name]
-        ]
-        if prices or given:
+        source = click.get_current_context().get_parameter_source
+        if any(source(name) is ParameterSource.COMMANDLINE for name in ("prices", *options)):
             raise InputError(f"{str(table)!r} holds measurements, which need no prices or other options than --task")
         from robatch.proxies.profiling.measurements import Measurements
 

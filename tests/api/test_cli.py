@@ -348,6 +348,17 @@ def test_what_is_read_is_not_replaced(output: str) -> None:
     assert {name: Path(name).read_text() for name in files} == files
 
 
+@pytest.mark.parametrize("option", ["--prices", "--input-tokens", "--duplicates", "--batch-sizes", "--model-column"])
+def test_measurements_take_no_options_of_tables(option: str) -> None:
+    Path("prices.csv").write_text(PRICES)
+    table = pa.table({"task": ["x"]}).replace_schema_metadata({"robatch": '{"kind": "measurements"}'})
+    pq.write_table(table, "m.parquet")
+    value = {"--prices": "prices.csv", "--duplicates": "error"}.get(option, "1")
+    refused(
+        ["import", "m.parquet", option, value, "-o", "p.parquet"], "holds measurements, which need no prices or other"
+    )
+
+
 def test_a_table_without_prices() -> None:
     Path("t.csv").write_text(TABLE)
     refused(["import", "t.csv", "-o", "p.parquet"], "--prices")

@@ -473,6 +473,7 @@ def test_wide_tables_without_costs(more, options):
         (WIDE.rename(columns={"a": "A"}), {}, "has no column 'a' with the scores"),
         (WIDE.assign(a=["?", "1"]), {}, "'a' of the routing table is '\\?' in query 'q1'"),
         (WIDE, {"output_tokens": 5}, "holds costs instead"),
+        (WIDE, {"score": "a"}, "score is 'a': .* is of the wide form"),
     ],
 )
 def test_wide_tables_that_lack_something(table, options, words):
