@@ -26,6 +26,12 @@ _WORDS = ("message", "detail", "details", "msg", "error", "errors", "error_messa
 _MAX_WORDS = 300  # characters of a server's own words that are shown
 _MAX_NAME = 200  # characters of the name of a model or of a finish
 _MAX_DIGITS = 30  # of a whole number; a longer one counts nothing
+_CODES = {
+    "invalid_api_key": 401, "authentication_error": 401, "insufficient_quota": 402, "model_not_found": 404,
+    "invalid_request_error": 400, "rate_limit_exceeded": 429, "rate_limit_error": 429, "overloaded_error": 529,
+}  # fmt: skip
+"""HTTP statuses of the errors that OpenAI and Anthropic name."""
+_ENUM = re.compile(r"finish_?reason[._]")  # before the name of a finish
 _STATUS_DIGITS = re.compile(r"[1-9][0-9]{2}")
 
 
@@ -67,49 +73,54 @@ def read_reply(data: bytes, content_type: str = "", least_input: int = 0) -> Rep
     data
         The body.
     content_type
-        The header of this name; ``text/event-stream`` is read as a stream, and so is a body that looks like one.
+        The header of this name, for what is said of a body that holds nothing; how a body is read it tells by itself.
     least_input
         As of `read_usage`.
     """
     text = data.decode("utf-8-sig", "replace")
     record = _json(text)  # whatever the header says
-    if not isinstance(record, Mapping):
-        if "event-stream" in content_type.lower() or text.lstrip()[:5] in ("data:", "event"):
-            return _read_stream(text, least_input)
-        what = (
-            "an empty reply" if not text.strip() else f"something other than a completion ({content_type or 'no type'})"
-        )
-        return Reply(None, "error", said=f"{what}; is it the address of an OpenAI-compatible server?")
-    return _read_record(record, least_input)
+    if isinstance(record, list) and len(record) == 1:  # as errors of Gemini come
+        record = record[0]
+    if isinstance(record, Mapping):
+        return _read_record(record, least_input)
+    if (streamed := _read_stream(text, least_input)) is not None:
+        return streamed
+    if "event-stream" in content_type.lower():
+        return Reply(None, said="an empty stream")
+    what = "an empty reply" if not text.strip() else f"something other than a completion ({content_type or 'no type'})"
+    return Reply(None, "error", said=f"{what}; is it the address of an OpenAI-compatible server?")
 
 
 def _read_record(record: Mapping[str, Any], least_input: int) -> Reply:
     model = _name(record.get("model"))
-    error = record.get("error")
+    error = _error(record)
     choices = record.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, Mapping):
         said = _words(error) or _words({key: record[key] for key in _WORDS if key in record})
         return Reply(
-            None, "error", read_usage(record.get("usage")), model, said or "no choice in the reply", _status(error)
-        )
-    message = choice.get("message")
+            None, "error", read_usage(record.get("usage")), model, said or "no choice in the reply",
+            _status(record) if error is None else _status(error),
+        )  # fmt: skip
+    message = choice.get("message") or choice.get("delta")
     inner = message if isinstance(message, Mapping) else {}
     content = inner.get("content") if isinstance(message, Mapping) else choice.get("text")
     text, unknown = _text(content)
     finish = _finish(choice.get("finish_reason"))
-    failure = error or choice.get("error")
+    failure = error or _error(choice)
     said = unknown
     if not text.strip():
-        said = _words(failure) or _words(inner.get("refusal")) or unknown
+        parts = content if isinstance(content, list) else ()
+        refusals = [part.get("refusal") for part in (inner, *parts) if isinstance(part, Mapping)]
+        said = _words(failure) or _words([said for said in refusals if said]) or unknown
     if failure and finish == "stop":
         finish = "error"
     usage = read_usage(record.get("usage"), least_input if text.strip() or not failure else 0)
     return Reply(text, finish, usage, model, said, _status(failure) if failure and not text.strip() else None)
 
 
-def _read_stream(text: str, least_input: int) -> Reply:
-    """Read the events of a stream that was not asked for: its pieces joined are a completion."""
+def _read_stream(text: str, least_input: int) -> Reply | None:
+    """Read the events of a stream that was not asked for: its pieces joined are a completion; None without events."""
     texts: list[str] = []
     whole: dict[str, Any] = {}
     finish, ended, pieces = None, False, 0
@@ -130,20 +141,24 @@ def _read_stream(text: str, least_input: int) -> Reply:
         texts.append(_text(choice.get("text") if piece is None else piece.get("content"))[0])
         finish = choice.get("finish_reason") or finish
     if not pieces:
-        return _read_record(whole | {"choices": None}, least_input) if whole else Reply(None, said="an empty stream")
+        return _read_record(whole | {"choices": None}, least_input) if whole else None
     torn = finish is None and not ended
     choice = {"message": {"content": "".join(texts)}, "finish_reason": "torn" if torn else finish}
     return _read_record(whole | {"choices": [choice]}, least_input)
 
 
 def _events(text: str) -> Iterator[str]:
-    """Yield the data of a stream's events; the lines of one event belong together."""
+    """Yield the data of a stream's events: the lines of one belong together, or, as some servers have it, each alone.
+
+    Lines that are objects by themselves are events, too.
+    """
     lines: list[str] = []
     for line in [*re.split(r"\r\n|\n|\r", text), ""]:
-        if line.startswith("data:"):
-            lines.append(line[5:].removeprefix(" "))
+        if line.startswith(("data:", "{")):
+            lines.append(line.removeprefix("data:").removeprefix(" "))
         elif not line and lines:
-            yield "\n".join(lines)
+            whole = "\n".join(lines)
+            yield from [whole] if len(lines) == 1 or _json(whole) is not None else lines
             lines = []
 
 
@@ -187,9 +202,11 @@ def _clean(text: str) -> str:
 
 
 def _finish(reason: object) -> str:
+    if isinstance(reason, Mapping):  # as SGLang's engine tells it
+        reason = reason.get("type")
     if not isinstance(reason, str) or not reason.strip():
         return "stop"
-    known = reason.strip().lower()
+    known = _ENUM.sub("", reason.strip().lower())
     for name, words in (("stop", _NATURAL_ENDS), ("length", _LIMITS), ("content_filter", _FILTERS)):
         if known in words:
             return name
@@ -200,12 +217,20 @@ def _name(value: object) -> str | None:
     return _clean(value.strip())[:_MAX_NAME] if isinstance(value, str) and value.strip() else None
 
 
+def _error(record: Mapping[str, Any]) -> Any:
+    """Return the error that a part of a reply tells of; None where it tells nothing, as some gateways' always do."""
+    error = record.get("error")
+    said = any(error.values()) if isinstance(error, Mapping) else error
+    return error if said else None
+
+
 def _status(error: object) -> int | None:
     """Return the HTTP status that an error object names, in one of its usual places."""
     if not isinstance(error, Mapping):
         return None
-    for key in ("code", "status", "status_code", "http_status"):
+    for key in ("code", "status", "status_code", "http_status", "type"):
         value = error.get(key)
+        value = _CODES.get(value, value) if isinstance(value, str) else value
         if isinstance(value, str) and _STATUS_DIGITS.fullmatch(value):
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:
@@ -221,7 +246,8 @@ def _words(error: object) -> str | None:
 
 def _dig(error: object, depth: int) -> str:
     if isinstance(error, str):
-        return error
+        inner = _json(error) if depth and error.lstrip().startswith(("{", "[")) else None  # handed on as a text
+        return _dig(inner, depth - 1) or error
     if isinstance(error, list) and error and depth:
         return _dig(error[0], depth - 1)
     if isinstance(error, Mapping) and depth:

@@ -238,7 +238,7 @@ class ServerEngine:
                 return self._failed(failure, reply, index, retries, spent, billed or unknown)
             unknown = unknown or billed
             spent = spent[0] + (usage.input_tokens or 0), spent[1] + (usage.output_tokens or 0)
-            wait = wait_before(failure.headers, retries, self._max_wait)
+            wait = wait_before(failure.asked, retries, self._max_wait)
             if self._on_wait is not None:
                 self._on_wait(wait)
             retries += 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from robatch.proxies.engines.engine import CONTENT_ERROR, CONTEXT_ERROR, CUT_ERROR, OUTPUT_ERROR, Fault
@@ -18,6 +19,10 @@ _TOO_LONG = (
     "maximum context",
     "maximum model length",
     "max_model_len",
+    "context size",
+    "maximum prompt length",
+    "input token count",
+    "range of input length",
     "too long",
 )
 _FILTERED = (
@@ -34,11 +39,21 @@ _FILTERED = (
 )
 _OUTPUT_NAMES = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maximum tokens", "completion tokens")
 _TOO_MUCH = ("too large", "at most", "less than", "maximum", "exceed", "range", "limit", "greater than")
-_NO_MONEY = ("insufficient_quota", "insufficient quota", "billing", "out of credits", "insufficient credits")
-_SERVER_STATUSES = (401, 402, 403, 404, 405, 407, 410)  # of a server that refuses every call
+_TOO_BIG = ("request too large", "payload too large", "request entity too large", "tokens must be reduced")
+_NO_MONEY = (
+    "insufficient_quota",
+    "insufficient quota",
+    "insufficient balance",
+    "insufficient credits",
+    "out of credits",
+    "credit balance is too low",
+)
+_ECHOED = re.compile(r'"(?:input|prompt|content)"\s*:\s*"(?:[^"\\]|\\.)*"')  # what was sent, which may say anything
+_SERVER_STATUSES = (405, 407, 410)  # of a server that refuses every call
 _PASSING_STATUSES = (408, 409, 425, 429)  # and 5xx
 _MAY_BE_BILLED = (408,)  # of those below 500
-_NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")  # of httpx or httpx2, as the client's version has it
+# Of httpx or httpx2, as the client's version has it.
+_NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "TooManyRedirects", "UnsupportedProtocol")
 _MOST_BYTES = 100_000  # of a reply, in which known words are looked for
 
 Nature = Literal["settled", "call", "passing", "server"]
@@ -59,8 +74,8 @@ class Failure:
         Whether to send the call again.
     billed
         Whether the try may be billed though no tokens were counted.
-    headers
-        Of the reply, for the wait that it asks for.
+    asked
+        Seconds that the server asks to wait; None where it asks for none.
     status
         By which a server said that it failed.
     adapted
@@ -71,7 +86,7 @@ class Failure:
     nature: Nature
     passes: bool = False
     billed: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
+    asked: float | None = None
     status: int | None = None
     adapted: bool = False
 
@@ -91,7 +106,7 @@ class ServerFailures:
         """Return what a reply means whose status is an error of the client's."""
         said = reply.said if reply.text is None else None
         whole = error.response.content[:_MOST_BYTES].decode("utf-8", "replace").lower()
-        return self._of_status(error.status_code, said, whole, error.response.headers)
+        return self._of_status(error.status_code, said, _ECHOED.sub("", whole), error.response.headers)
 
     def of_connection(self, error: Exception) -> Failure:
         """Return what an error of the client's means that came without a reply."""
@@ -113,27 +128,33 @@ class ServerFailures:
             return self._of_status(reply.status, said, said.lower(), headers)
         if any(words in said.lower() for words in _FILTERED):
             return Failure(CONTENT_ERROR, "settled", billed=True)
-        return Failure(f"answered without a completion: {self._hidden(said)}", "passing", True, True, headers)
+        return Failure(
+            f"answered without a completion: {self._hidden(said)}", "passing", True, True, asked_wait(headers)
+        )
 
     def _of_status(self, status: int, said: str | None, whole: str, headers: Mapping[str, str]) -> Failure:
-        words = "" if said is None else f": {self._hidden(said)}"
+        words, asked = "" if said is None else f": {self._hidden(said)}", asked_wait(headers, whole)
+        no_money = any(word in whole for word in _NO_MONEY) or ("billing" in whole and asked is None)
+        if status == 402 or (400 <= status < 500 and no_money):
+            return Failure(f"refused with status {status}{words}", "server")
+        if status == 413 or (400 <= status < 500 and any(word in whole for word in _TOO_BIG)):
+            return Failure(f"refused the call as too large, with status {status}{words}", "settled")
         if 400 <= status < 500 and status not in _PASSING_STATUSES and (own := _own(whole)):
             return Failure(own, "settled")
-        if status in (401, 403):  # the server's own words may repeat a part of the key
-            why = f"refused the API key; it is taken from the environment variable {self._key_env}"
-            return Failure(why, "server")
+        if status in (401, 403):
+            why = "refused the API key" if status == 401 else f"refused with status 403{words}"  # 401's may repeat it
+            return Failure(f"{why}; the key is taken from the environment variable {self._key_env}", "server")
         if status == 404:
             return Failure(f"does not know the model {self._model!r} or the address{words}", "server")
-        if status in _SERVER_STATUSES or (status == 429 and any(word in whole for word in _NO_MONEY)):
+        if status in _SERVER_STATUSES:
             return Failure(f"refused with status {status}{words}", "server")
         if status in _PASSING_STATUSES or status >= 500:
             billed = status in _MAY_BE_BILLED or status >= 500
-            asked = asked_wait(headers)
             asks = "" if asked is None else f", and asks to be called again after {asked:.3g} s"
-            return Failure(f"failed with status {status}{words}{asks}", "passing", True, billed, headers, status)
+            return Failure(f"failed with status {status}{words}{asks}", "passing", True, billed, asked, status)
         if 400 <= status < 500:
             return Failure(f"refused the call with status {status}{words}", "call")
-        return Failure(f"answered with status {status}{words}", "passing", True, True, headers)
+        return Failure(f"leads elsewhere, with status {status}{words}", "server")
 
     def words(self, error: Exception) -> str:
         """Return the server's own words of a refusal, without the key."""

@@ -46,7 +46,7 @@ def read_usage(usage: object, least_input: int = 0) -> Usage:
     """Read a reply's usage, whatever it holds; an input of fewer tokens than `least_input` counts as missing.
 
     The total counts too: hidden thoughts stand only there with some providers, so the output is the greater of the
-    count given and what the input leaves of the total.
+    count given and what the input leaves of the total. Thoughts that are more than the output stand beside it.
     """
     if not isinstance(usage, Mapping):
         return Usage()
@@ -64,6 +64,8 @@ def read_usage(usage: object, least_input: int = 0) -> Usage:
         tokens_in = None
     elif tokens_in is not None and total is not None and total >= tokens_in:
         tokens_out = max(tokens_out or 0, total - tokens_in)
+    if tokens_out is not None and tokens_out < (thoughts := details.get("reasoning_tokens", 0)):
+        tokens_out += thoughts  # which stand beside the output, as they cannot be a part of it
     return Usage(tokens_in, tokens_out, total, details)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,11 @@ from email.utils import parsedate_to_datetime
 MAX_WAIT = 60.0
 """Seconds; the default limit on a single wait."""
 
+_IN_WORDS = re.compile(
+    r"(?:retry|try again)[^\d.]{0,20}"
+    r"((?:\d{1,9}(?:\.\d+)?\s?(?:ms|milliseconds?|h|hours?|m|min|minutes?|s|secs?|seconds?)(?![a-z])\s?)+)"
+)
+_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _FIRST_WAIT, _LAST_WAIT = 0.5, 8.0  # seconds between tries where the server asks for nothing
 
 
@@ -38,28 +44,31 @@ class Wait:
         return f"waiting {self.seconds:.3g} s{capped or ' as asked'}"
 
 
-def wait_before(headers: Mapping[str, str], retries: int, most: float = MAX_WAIT) -> Wait:
-    """Return the wait before a try that follows `retries` others: at most `most` seconds."""
-    asked = asked_wait(headers)
+def wait_before(asked: float | None, retries: int, most: float = MAX_WAIT) -> Wait:
+    """Return the wait before a try that follows `retries` others: the seconds asked for, at most `most`."""
     if asked is not None:
         return Wait(min(asked, most), asked)
     grown = min(_LAST_WAIT, _FIRST_WAIT * 2.0 ** min(retries, 10)) * (1.0 - 0.25 * random.random())
     return Wait(min(grown, most))
 
 
-def asked_wait(headers: Mapping[str, str]) -> float | None:
+def asked_wait(headers: Mapping[str, str], words: str = "") -> float | None:
     """Return the seconds that a server asks to wait: ``Retry-After-Ms``, or ``Retry-After`` in seconds or as a date.
 
-    A date counts from the server's own clock, where it gives that. None where nothing usable is asked for.
+    A date counts from the server's own clock, where it gives that. Without such headers, the `words` of the reply, in
+    lower case, are looked at, such as ``try again in 6m0s``. None where nothing usable is asked for.
     """
     for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         said = headers.get(name, "").strip()
         try:
-            asked = float(said) * unit
+            asked = float(said.partition(",")[0].removesuffix("s")) * unit
         except ValueError:
             asked = _until(said, headers.get("date", "")) if name == "retry-after" else math.nan
         if 0.0 < asked < math.inf:
             return asked
+    if match := _IN_WORDS.search(words):
+        parts = re.findall(r"([\d.]+)\s?(ms|[hms])", match[1].replace("milli", "m"))
+        return sum(float(count) * _UNITS[unit] for count, unit in parts) or None
     return None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
+from robatch.instances.errors import InputError
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.journal import Journal
 from robatch.proxies.tasks.queries import Query
@@ -17,13 +19,17 @@ class AnswersFile:
         self._file, self._state, self._queries = file, state, queries
 
     def restore(self, over: Sequence[int]) -> None:
-        """Let the file hold the finished queries: its lines are kept up to the first that differs."""
+        """Let the file hold the finished queries: its lines are kept up to the first that differs or is damaged."""
         kept = 0
-        for line, query in zip(self._file.lines(), over, strict=False):
-            asked = query in self._state.final
-            if line.get("id") != self._queries[query].id or asked == (line.get("status") == "unanswered"):
-                break
-            kept += 1
+        with suppress(InputError):
+            for line, query in zip(self._file.lines(), over, strict=False):
+                asked = query in self._state.final
+                answer = self._state.final[query][1] if asked else None
+                if (line.get("id"), line.get("answer")) != (self._queries[query].id, answer):
+                    break
+                if asked == (line.get("status") == "unanswered"):
+                    break
+                kept += 1
         self._file.keep(kept)
         self.write(over[kept:])
 

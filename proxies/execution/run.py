@@ -20,7 +20,7 @@ from robatch.proxies.execution.sending import Sending
 from robatch.proxies.execution.session import Session
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.execution.trust import check_trust
-from robatch.proxies.journal import Journal
+from robatch.proxies.journal import Journal, read_lines
 from robatch.proxies.tasks.first_calls import MOST_UNREAD, StoppedEarly
 from robatch.proxies.tasks.grading import Grader, grader_of
 from robatch.proxies.tasks.queries import Query
@@ -181,7 +181,9 @@ def prepare(
         target = Path(output)
         if target.is_dir() or not target.parent.is_dir():
             raise InputError(f"cannot write {str(target)!r}: a file in a folder that exists is needed")
-        if not journal_path(target).exists() and target.exists() and target.stat().st_size:
+        journal = journal_path(target)
+        begun = journal.exists() and next(read_lines(journal), None) is not None
+        if not begun and target.exists() and target.stat().st_size:  # answers that somebody paid for
             raise InputError(f"{str(target)!r} exists and has no journal of an execution: choose another output")
     queries, grade = routed.queries(), grader_of(routed.grader)
     if ":" not in routed.grader:  # a truth that it cannot read is found out now; a user's function may be costly

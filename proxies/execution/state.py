@@ -104,6 +104,8 @@ class Execution:
 
     def apply(self, event: Event) -> list[int]:
         """Take one event in; return the queries that it finished."""
+        if self.flying and event["event"] == "finished":
+            raise ValueError("a line is missing: calls in flight have no end")
         return getattr(self, f"_{event['event']}")(event) or []
 
     def _begin(self, event: Event) -> None:

@@ -24,8 +24,21 @@ Answers = tuple[str | None, ...]
 
 _ANSWER_LINE = re.compile(r"A([0-9]{1,4}):[ \t]*(\S.*?)[ \t]*")
 _KEY = re.compile(r"A(0|[1-9][0-9]{0,3})")
-# Thoughts open the output (their opening tag may be the prompt's); a tag within a line of answers is none.
-_THOUGHTS = re.compile(r"\A\s*<think>(?:.*?</think>|.*\Z)|\A.*?^[ \t]*</think>[ \t]*$", re.DOTALL | re.MULTILINE)
+_THOUGHT_TAGS = (
+    *((f"<{name}>", f"</{name}>") for name in ("think", "thinking", "thoughts?", "reasoning", "seed:think")),
+    (r"\[THINK\]", r"\[/THINK\]"),
+    ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
+    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
+    (r"<\|channel\|>analysis<\|message\|>", r"<\|channel\|>final<\|message\|>"),
+)
+# Thoughts open the output (their opening tag may be the prompt's); a tag within a line of answers is none. Without the
+# marks of its channels, gpt-oss's words for these run into the text.
+_THOUGHTS = re.compile(
+    "|".join(rf"\s*{begin}(?:.*?{end}|.*\Z)|.*?^[ \t]*{end}[ \t]*$" for begin, end in _THOUGHT_TAGS)
+    + r"|analysis.*?assistantfinal",
+    re.DOTALL | re.MULTILINE,
+)
+_ANSWER_TAG = re.compile(r"\s*<(answers?)>(.*?)(?:</\1>\s*)?", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"\s*(?:```|~~~)[\w-]*\s*")
 _CUE = re.compile(r"\banswers?\b|####|\\boxed", re.IGNORECASE)
 _WRAP = " \t*_`\"'"
@@ -184,7 +197,10 @@ def _once(found: dict[int, list[str]], queries: Sequence[Query]) -> Answers:
 
 
 def _tolerant(text: str, queries: Sequence[Query], form: str) -> tuple[Answers, bool]:
-    text = _THOUGHTS.sub("", text, count=1)
+    if thoughts := _THOUGHTS.match(text):
+        text = text[thoughts.end() :]
+    if tagged := _ANSWER_TAG.fullmatch(text):
+        text = tagged[2]
     ways = ("objects", "lines", "table", "others") if form == "json" else ("lines", "table", "objects", "others")
     for way in ways:
         found = _FINDERS[way](text, queries)

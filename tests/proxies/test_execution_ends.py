@@ -157,7 +157,7 @@ def test_the_command_says_what_is_left_and_what_it_may_cost(tmp_path):
     assert json.loads(again.stdout)["unanswered"] == 0
 
 
-@pytest.mark.parametrize("damage", ["torn", "first lines gone", "order", "empty"])
+@pytest.mark.parametrize("damage", ["torn", "first lines gone", "order", "empty", "garbage", "changed"])
 def test_the_file_of_answers_is_what_the_journal_says(tmp_path, damage):
     make_queries(tmp_path / "q.jsonl", 24)
     with Server(dear_out=3.0) as server:
@@ -165,7 +165,14 @@ def test_the_file_of_answers_is_what_the_journal_says(tmp_path, damage):
         execute(routed, tmp_path / "a.jsonl")
         whole = (tmp_path / "a.jsonl").read_text(encoding="utf-8")
         kept = whole.splitlines(keepends=True)
-        changed = {"torn": whole[:-9], "first lines gone": "".join(kept[3:]), "order": "".join(kept[::-1]), "empty": ""}
+        changed = {
+            "torn": whole[:-9],
+            "first lines gone": "".join(kept[3:]),
+            "order": "".join(kept[::-1]),
+            "empty": "",
+            "garbage": "".join([*kept[:2], "\0\n", *kept[3:]]),
+            "changed": whole.replace('"good"', '"bad"'),
+        }
         (tmp_path / "a.jsonl").write_text(changed[damage], encoding="utf-8")
         execute(routed, tmp_path / "a.jsonl")
         assert (tmp_path / "a.jsonl").read_text(encoding="utf-8") == whole
@@ -173,6 +180,33 @@ def test_the_file_of_answers_is_what_the_journal_says(tmp_path, damage):
         made = execute(routed, tmp_path / "a.jsonl", overrun=1.0)
     found = lines(tmp_path / "a.jsonl")
     assert len({line["id"] for line in found}) == len(found) == made.answered == 24
+
+
+@pytest.mark.parametrize("left", [0, 1, 40])
+def test_answers_without_a_journal_are_not_overwritten(tmp_path, left):
+    make_queries(tmp_path / "q.jsonl", 6)
+    with Server() as server:
+        routed = route(tmp_path / "q.jsonl", Proxy(server.url), 1.0)
+        execute(routed, tmp_path / "a.jsonl")
+        whole, asked = (tmp_path / "a.jsonl").read_bytes(), len(server.asked)
+        journal = journal_path(tmp_path / "a.jsonl")
+        journal.write_bytes(journal.read_bytes()[:left])
+        with pytest.raises(InputError, match="has no journal"):
+            execute(routed, tmp_path / "a.jsonl")
+    assert ((tmp_path / "a.jsonl").read_bytes(), len(server.asked)) == (whole, asked)
+
+
+def test_a_journal_without_the_end_of_a_call_is_refused(tmp_path):
+    make_queries(tmp_path / "q.jsonl", 6)
+    with Server() as server:
+        routed = route(tmp_path / "q.jsonl", Proxy(server.url), 1.0)
+        execute(routed, tmp_path / "a.jsonl")
+        journal = journal_path(tmp_path / "a.jsonl")
+        kept = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+        gone = next(at for at, line in enumerate(kept) if '"answered"' in line)
+        journal.write_text("".join(kept[:gone] + kept[gone + 1 :]), encoding="utf-8")
+        with pytest.raises(InputError, match="is damaged in line"):
+            execute(routed, tmp_path / "a.jsonl")
 
 
 # ---- more output than was allowed

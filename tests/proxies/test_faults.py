@@ -34,6 +34,10 @@ class Faulty(Server):
         self.fault, self.faults = fault, 0
         self.when = when or (lambda body: f'number {number}"' in body["messages"][0]["content"])
 
+    def count(self):
+        """Return how many calls came, this one too."""
+        return len(self.asked) + self.faults + 1
+
     def answer(self, body):
         if self.when(body):
             with self.lock:
@@ -140,6 +144,25 @@ LIMITS = (
 )
 
 
+TOO_BIG = (
+    (413, "Request Entity Too Large"),
+    (413, {"detail": "body"}),
+    (
+        429,
+        "Request too large for m on tokens per min (TPM): Limit 9, Requested 12. The tokens must be reduced",
+    ),
+    (400, "The input token count (120) exceeds the maximum number of tokens allowed (64)."),
+)
+
+
+@pytest.mark.parametrize(("status", "words"), TOO_BIG)
+def test_calls_that_are_too_large_go_in_halves_though_all_are(tmp_path, status, words):
+    with Faulty(error(status, words), when=lambda body: body["max_tokens"] > 64) as server:
+        made = execute(in_eights(tmp_path, server), tmp_path / "a.jsonl")
+    assert (made.answered, made.outages, made.lost) == (24, (), 0.0)
+    assert server.faults == 3
+
+
 @pytest.mark.parametrize("words", LIMITS)
 def test_a_limit_on_output_that_only_large_batches_exceed_is_theirs(tmp_path, words):
     with Faulty(error(400, words), when=lambda body: body["max_tokens"] > 64) as server:
@@ -158,6 +181,11 @@ GONE = {
     "404": (error(404, "no such model"), "does not know the model"),
     "401": (error(401), "refused the API key"),
     "402": (error(402, "no credits"), "status 402: no credits"),
+    "400 without money": (error(400, "Your credit balance is too low"), "status 400: Your credit balance"),
+    "402 of tokens": (error(402, "You asked for 96 max_tokens; raise the limit"), "status 402: You asked"),
+    "403": (error(403, "not in your country"), "status 403: not in your country"),
+    "302": (error(302), "leads elsewhere, with status 302"),
+    "200 without money": (error(200, "quota", code="insufficient_quota"), "status 402: quota"),
     "429 without money": (error(429, "You exceeded your current quota", code="insufficient_quota"), "status 429"),
     "400 for all": (error(400, "unknown thing"), "status 400: unknown thing"),
     "503 for all": (error(503, "maintenance"), "status 503: maintenance"),
@@ -195,6 +223,24 @@ def test_without_another_model_the_run_ends_and_a_rerun_goes_on_once_it_works(tm
         made = execute(routed, tmp_path / "a.jsonl")
     assert (made.answered, made.unread, made.unanswered) == (24, 0, 0)
     assert {line["model"] for line in lines(tmp_path / "a.jsonl")} == {"large"}, "planned again with both models"
+
+
+@pytest.mark.parametrize("words", ["Please retry in 0.01s.", "Quota exceeded, try again in 10ms"])
+def test_a_quota_that_comes_back_is_waited_for(tmp_path, words):
+    """Providers speak of billing where a minute's calls are used up, too: who names a wait is not gone."""
+    said = f"You exceeded your current quota, please check your plan and billing details. {words}"
+    with Faulty((429, [{"error": {"code": 429, "message": said}}]), when=lambda body: 5 < server.count() < 9) as server:
+        made = execute(plan(tmp_path, server), tmp_path / "a.jsonl")
+    assert (made.answered, made.outages, made.lost, server.faults) == (24, (), 0.0, 3)
+
+
+@pytest.mark.parametrize("field", ["input", "prompt", "content"])
+def test_words_of_what_was_sent_are_not_the_servers(tmp_path, field):
+    detail = [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]
+    detail[0][field] = 'too long for "moderation", insufficient balance'
+    with Faulty((422, {"detail": detail}), when=lambda body: "seed" in body) as server:
+        made = execute(plan(tmp_path, server), tmp_path / "a.jsonl")
+    assert (made.answered, made.unread, made.outages) == (24, 0, ())
 
 
 def test_a_profile_measures_the_other_models_and_says_which_failed(tmp_path):

@@ -73,6 +73,10 @@ def test_a_content_of_another_kind_is_no_text_and_said_so(content):
         ({"prompt_tokens": 92.0, "completion_tokens": 8.0}, (92, 8)),
         ({"input_tokens": 2, "output_tokens": 8, READ: 80, "cache_creation_input_tokens": 10}, (92, 8)),
         ({"prompt_tokens": 92, "completion_tokens": 8, READ: 80}, (92, 8)),
+        ({"prompt_tokens": 92, "completion_tokens": 8, "d_details": {"reasoning_tokens": 70}}, (92, 78)),  # beside it
+        ({"prompt_tokens": 92, "completion_tokens": 8, "total_tokens": 100, "reasoning_tokens": 70}, (92, 78)),
+        ({"prompt_tokens": 92, "completion_tokens": 8, "total_tokens": 170, "reasoning_tokens": 70}, (92, 78)),
+        ({"prompt_tokens": 92, "completion_tokens": 78, "reasoning_tokens": 70}, (92, 78)),
         ({"prompt_tokens": True, "completion_tokens": -1}, (None, None)),
         ({"prompt_tokens": "92", "completion_tokens": 0.5}, (None, None)),
         ({"prompt_tokens": MOST_TOKENS + 1, "completion_tokens": 10**30}, (None, None)),
@@ -139,6 +143,10 @@ def test_fewer_tokens_than_half_the_words_are_not_possible(text, least):
         ("MAX_TOKENS", "length", "the answer was cut off at its 12 output tokens"),
         ("content_filter", "content_filter", "the provider refused the prompt's content"),
         ("SAFETY", "content_filter", "the provider refused the prompt's content"),
+        ({"type": "stop", "matched": 2}, "stop", "the answer could not be read"),
+        ("FinishReason.STOP", "stop", "the answer could not be read"),
+        ({"type": "length", "length": 9}, "length", "the answer was cut off at its 12 output tokens"),
+        ("FINISH_REASON_MAX_TOKENS", "length", "the answer was cut off at its 12 output tokens"),
         ("abort", "abort", "the answer did not end but was cut off (abort)"),
     ],
 )
@@ -170,6 +178,11 @@ UNENDED = {"choices": [{"delta": {"content": "good"}}]}
         (b": ping\n\nevent: x\n" + stream(*PIECES, end=""), "text/event-stream", "stop"),
         (json.dumps(completion()).encode(), "text/event-stream", "stop"),
         (b"\xef\xbb\xbf" + json.dumps(completion()).encode(), "", "stop"),
+        (stream(*PIECES).replace(b"\n\n", b"\n"), "text/event-stream", "stop"),
+        (b": waiting\n\n" + stream(*PIECES), "text/plain", "stop"),
+        ("\n".join(map(json.dumps, PIECES)).encode(), "application/x-ndjson", "stop"),
+        (json.dumps([completion()]).encode(), "", "stop"),
+        (json.dumps(PIECES[0] | PIECES[2] | {"choices": [{"delta": {"content": "A1: good"}}]}).encode(), "", "stop"),
         (stream(PIECES[0], UNENDED, PIECES[2], end=""), "text/event-stream", "torn"),
     ],
 )  # fmt: skip
@@ -191,6 +204,11 @@ def test_a_stream_that_was_not_asked_for_is_read(data, content_type, finish):
         ({"choices": None}, "no choice in the reply", None),
         ({"choices": [None]}, "no choice in the reply", None),
         (stream({"error": {"message": "broke", "code": 500}}), "broke", 500),
+        ([{"error": {"message": "a list", "code": 400}}], "a list", 400),
+        ({"object": "error", "message": "flat", "code": 503}, "flat", 503),
+        ({"error": {"message": "by name", "code": "insufficient_quota"}}, "by name", 402),
+        ({"error": {"message": "by type", "type": "overloaded_error"}}, "by type", 529),
+        ({"error": {"message": '{"error": {"message": "a text"}}'}}, "a text", None),
         (stream(end=""), "an empty reply; is it the address of an OpenAI-compatible server?", None),
         (b"[" * 200_000, "something other than a completion", None),
         (b"<html>busy</html>", "something other than a completion", None),
@@ -213,6 +231,8 @@ def test_a_reply_without_an_answer_is_in_the_servers_own_words(record, said, sta
         ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
         ({"date": "Wed, 21 Oct 2026 07:28:00 GMT", "retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"}, 30.0),
         ({"date": "Wed, 21 Oct 2026 07:28:00 GMT", "retry-after": "Wed, 21 Oct 2026 07:27:00 GMT"}, None),
+        ({"retry-after": "30s"}, 30.0),
+        ({"retry-after": "7, 7"}, 7.0),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "nan", "retry-after-ms": "-3"}, None),
         ({"retry-after": "inf"}, None),
@@ -221,9 +241,35 @@ def test_a_reply_without_an_answer_is_in_the_servers_own_words(record, said, sta
 )
 def test_a_wait_is_asked_for_in_seconds_or_by_a_date(headers, asked):
     assert asked_wait(headers) == asked
-    wait = wait_before(headers, retries=20, most=5.0)
+    wait = wait_before(asked, retries=20, most=5.0)
     assert 0.0 < wait.seconds <= 5.0
     assert wait.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("please try again in 20s.", 20.0),
+        ("please try again in 6m0s", 360.0),
+        ("please try again in 250ms", 0.25),
+        ("please retry after 26 seconds", 26.0),
+        ('"retrydelay": "38s"', 38.0),
+        ("retry in 5 minutes", 300.0),
+        ("retry with 20 messages", None),
+        ("try again later. 20s", None),
+    ],
+)
+def test_a_wait_is_asked_for_in_words(words, asked):
+    assert asked_wait({}, words) == asked
+    assert asked_wait({"retry-after": "2"}, words) == 2.0
+
+
+@pytest.mark.parametrize(
+    "error", [{"message": "", "type": "", "param": "", "code": None}, {"message": "", "code": 0}, {}, False, ""]
+)
+def test_an_error_that_says_nothing_is_none(error):
+    made = read(completion(error=error))
+    assert (made.text, made.finish, made.said, made.status) == ("A1: good", "stop", None, None)
 
 
 def test_a_wait_shows_what_was_asked_for_and_the_limit():
