@@ -55,6 +55,8 @@ class Reply:
         The server's own words on why there is no answer or no text; None where it says nothing.
     status
         The HTTP status that an error object names, whatever the reply itself came with; None without one.
+    told
+        Whether the server said why the answer ended.
     """
 
     text: str | None
@@ -63,6 +65,12 @@ class Reply:
     model: str | None = None
     said: str | None = None
     status: int | None = None
+    told: bool = True
+
+    def ended(self, max_tokens: int) -> str:
+        """Return why the answer ended, of so many tokens allowed: at their limit where it took them all untold."""
+        used = self.usage.output_tokens
+        return "length" if not self.told and used is not None and used >= max_tokens else self.finish
 
 
 def read_reply(data: bytes, content_type: str = "", least_input: int = 0) -> Reply:
@@ -106,7 +114,8 @@ def _read_record(record: Mapping[str, Any], least_input: int) -> Reply:
     inner = message if isinstance(message, Mapping) else {}
     content = inner.get("content") if isinstance(message, Mapping) else choice.get("text")
     text, unknown = _text(content)
-    finish = _finish(choice.get("finish_reason"))
+    reason = choice.get("finish_reason")
+    finish = _finish(reason)
     failure = error or _error(choice)
     said = unknown
     if not text.strip():
@@ -116,7 +125,8 @@ def _read_record(record: Mapping[str, Any], least_input: int) -> Reply:
     if failure and finish == "stop":
         finish = "error"
     usage = read_usage(record.get("usage"), least_input if text.strip() or not failure else 0)
-    return Reply(text, finish, usage, model, said, _status(failure) if failure and not text.strip() else None)
+    status = _status(failure) if failure and not text.strip() else None
+    return Reply(text, finish, usage, model, said, status, told=bool(reason))
 
 
 def _read_stream(text: str, least_input: int) -> Reply | None:

@@ -226,7 +226,8 @@ class ServerEngine:
             usage = reply.usage
             if failure is None:
                 return ModelAnswer(
-                    reply.text or "", usage.input_tokens, usage.output_tokens, perf_counter() - start, reply.finish,
+                    reply.text or "", usage.input_tokens, usage.output_tokens, perf_counter() - start,
+                    reply.ended(call.max_tokens),
                     None if (reply.text or "").strip() else reply.said, retries,
                     details=usage.details, model=reply.model, before=spent, total_tokens=usage.total_tokens,
                 )  # fmt: skip

@@ -31,11 +31,11 @@ _THOUGHT_TAGS = (
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
     (r"<\|channel\|>analysis<\|message\|>", r"<\|channel\|>final<\|message\|>"),
 )
-# Thoughts open the output (their opening tag may be the prompt's); a tag within a line of answers is none. Without the
-# marks of its channels, gpt-oss's words for these run into the text.
+# Thoughts open the output (the opening tag of `think` may be the prompt's); a tag within a line of answers is none.
+# Without the marks of its channels, gpt-oss's words for these run into the text.
 _THOUGHTS = re.compile(
-    "|".join(rf"\s*{begin}(?:.*?{end}|.*\Z)|.*?^[ \t]*{end}[ \t]*$" for begin, end in _THOUGHT_TAGS)
-    + r"|analysis.*?assistantfinal",
+    "|".join(rf"\s*{begin}(?:.*?{end}|.*\Z)" for begin, end in _THOUGHT_TAGS)
+    + r"|.*?^[ \t]*</think>[ \t]*$|analysis.*?assistantfinal",
     re.DOTALL | re.MULTILINE,
 )
 _ANSWER_TAG = re.compile(r"\s*<(answers?)>(.*?)(?:</\1>\s*)?", re.DOTALL | re.IGNORECASE)

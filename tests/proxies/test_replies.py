@@ -170,6 +170,15 @@ UNENDED = {"choices": [{"delta": {"content": "good"}}]}
 
 
 @pytest.mark.parametrize(
+    ("reason", "used", "ended"),
+    [(None, 2, "stop"), (None, 3, "length"), ("", 4, "length"), (None, None, "stop"), ("stop", 3, "stop")],
+)
+def test_an_answer_of_all_tokens_whose_end_is_not_told_was_cut(reason, used, ended):
+    made = read(completion(finish=reason, usage={"prompt_tokens": 9, "completion_tokens": used}))
+    assert made.ended(3) == ended
+
+
+@pytest.mark.parametrize(
     ("data", "content_type", "finish"),
     [
         (stream(*PIECES), "text/event-stream; charset=utf-8", "stop"),
