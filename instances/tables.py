@@ -135,16 +135,7 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     def price(names: list[str]) -> None:  # before any cell is read: what is wrong with prices is known soon
         pool.extend(price_models(priced, names, batch_sizes, shared_tokens))
 
-    wide = [] if _is_long(given, options) else wide_models(given, options, priced.models)
-    if wide and score is not None:
-        raise InputError(
-            f"score is {score!r}: {given.name} is of the wide form, whose columns of scores are named as the models"
-        )
-    if not wide and score is None and not set(SCORE_COLUMNS) & set(given.columns):
-        raise InputError(
-            f"{given.name} has no column 'correct', 'score' or 'utility' of a long table, and no column that ends in "
-            f"{COST_SUFFIX!r} or is named as a priced model of a wide one: its columns are {given.listed()}"
-        )
+    wide = _wide_models(given, options, priced.models)
     read = wide_form(given, options, wide, price) if wide else long_form(given, options, price)
     if read.output_tokens is None:
         outputs = mean_filled(_equivalent_tokens(read, pool, given.name), 0)
@@ -174,8 +165,25 @@ def _narrow(tokens: FloatArray) -> FloatArray:
     return np.ascontiguousarray(tokens[:, :1]) if (tokens == tokens[:, :1]).all() else tokens
 
 
+def _wide_models(table: Table, options: Options, priced: Sequence[str]) -> list[str]:
+    """Return the models of a table of the wide form; none of one of the long form, or of neither, which is refused."""
+    if _is_long(table, options):
+        return []
+    wide, score = wide_models(table, options, priced), options.score
+    if wide and score is not None:
+        raise InputError(
+            f"score is {score!r}: {table.name} is of the wide form, whose columns of scores are named as the models"
+        )
+    if not wide and score is None and not set(SCORE_COLUMNS) & set(table.columns):
+        raise InputError(
+            f"{table.name} has no column 'correct', 'score' or 'utility' of a long table, and no column that ends in "
+            f"{COST_SUFFIX!r} or is named as a priced model of a wide one: its columns are {table.listed()}"
+        )
+    return wide
+
+
 def _is_long(table: Table, options: Options) -> bool:
-    """Whether a table is of the long form, or of neither form, which the reader of the long one then says."""
+    """Whether a table has what the long form has."""
     if any(column.endswith(COST_SUFFIX) for column in table.columns):
         return False
     scored = options.score is not None or bool(set(SCORE_COLUMNS) & set(table.columns))
