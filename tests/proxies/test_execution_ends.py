@@ -20,13 +20,6 @@ from tests.proxies.llm_server import Proxy, Server, make_queries
 PRICES = {"small": (0.1, 0.4), "large": (1.0, 4.0)}
 
 
-@pytest.fixture(autouse=True)
-def quick_plans(monkeypatch):
-    """Let plans be searched for less long: how good they are is not tested here."""
-    for name in ("MIN_MOVES", "MAX_MOVES"):
-        monkeypatch.setattr(f"robatch.solvers.greedy.realized_core.{name}", 1_000)
-
-
 def lines(path):
     return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
 
