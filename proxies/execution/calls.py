@@ -94,8 +94,9 @@ class FailedTry:
 
 @dataclass(frozen=True)
 class Outage:
-    """A model that was given up, and the calls that were planned for it then."""
+    """A model that was given up, the calls that were planned for it then, and how many tries of any had failed."""
 
     model: str
     why: str
     calls: tuple[Waiting, ...]
+    failed: int

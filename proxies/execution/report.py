@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.arrays import FloatArray, IntArray
-from robatch.proxies.execution.calls import Outage
 from robatch.proxies.execution.outlook import NOT_ASKED, Outlook, last_states, outlook
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.state import Execution
@@ -72,8 +71,8 @@ class ExecutionReport:
         Unread queries by the reason, the most frequent ones.
     outages
         Models that were given up: ``model``, ``why``, the ``queries`` planned for it then, the predicted
-        ``utility_lost`` by their answers from other models or none, and the ``cost`` of its failed tries, in USD, with
-        the bounds of those whose bill is not known.
+        ``utility_lost`` by their answers from other models or none, and the ``cost`` of its tries that had failed since
+        it was given up before, if ever, in USD, with the bounds of those whose bill is not known.
     replied
         By model, calls that were answered under another name than the model's.
     token_details
@@ -196,7 +195,7 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
         unread_why=dict(
             Counter(error for _, _, error in state.final.values() if error is not None).most_common(MOST_NAMES)
         ),
-        outages=tuple(_outage(routed, state, outage, utilities) for outage in state.outages),
+        outages=tuple(_outage(routed, state, number, utilities) for number in range(len(state.outages))),
         replied={name: dict(names.most_common(MOST_NAMES)) for name, names in state.replied.items()},
         token_details={name: dict(counts) for name, counts in state.details.items() if counts},
         engines={name: list(told) for name, told in state.engines.items()},
@@ -215,15 +214,18 @@ def _score(state: Execution, grade: Grader, number: int, query: Query) -> float:
     return 0.0 if final is None else grade(final[1], query)
 
 
-def _outage(routed: RoutedPlan, state: Execution, outage: Outage, utilities: npt.NDArray[Any]) -> dict[str, Any]:
-    """Tell what it cost that a model was given up."""
+def _outage(routed: RoutedPlan, state: Execution, number: int, utilities: npt.NDArray[Any]) -> dict[str, Any]:
+    """Tell what it cost that a model was given up, of all outages that of a number."""
+    outage = state.outages[number]
     lost, queries = 0.0, 0
     for call in outage.calls:
         for query in call.queries:
             final = state.final.get(query)
             lost += float(utilities[query, call.column]) - (float(utilities[query, final[0].column]) if final else 0.0)
             queries += 1
-    tries = [entry for entry in state.failed if state.model_of(entry.call).name == outage.model]
+    before = max((known.failed for known in state.outages[:number] if known.model == outage.model), default=0)
+    since = state.failed[before : outage.failed]
+    tries = [entry for entry in since if state.model_of(entry.call).name == outage.model]
     cost = sum(entry.cost + entry.lost for entry in tries)
     return {"model": outage.model, "why": outage.why, "queries": queries, "utility_lost": lost, "cost": cost}
 

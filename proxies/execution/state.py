@@ -209,7 +209,7 @@ class Execution:
         self.out.add(event["model"])
         gone = [call for call in self.queue.values() if self.model_of(call).name == event["model"]]
         queries = tuple(query for call in gone for query in call.queries)
-        self.outages.append(Outage(event["model"], event["why"], tuple(gone)))
+        self.outages.append(Outage(event["model"], event["why"], tuple(gone), len(self.failed)))
         for call in gone:
             if event["replan"]:
                 del self.queue[call.number]

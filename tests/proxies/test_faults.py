@@ -243,6 +243,20 @@ def test_words_of_what_was_sent_are_not_the_servers(tmp_path, field):
     assert (made.answered, made.unread, made.outages) == (24, 0, ())
 
 
+def test_each_outage_tells_what_its_own_tries_cost(tmp_path):
+    with Faulty(error(500), when=lambda body: not server.answering or body["model"] == "large") as server:
+        server.answering = False
+        routed = plan(tmp_path, server, 6)
+        for _ in range(2):
+            with pytest.raises(InputError):
+                execute(routed, tmp_path / "a.jsonl")
+        server.answering = True
+        made = execute(routed, tmp_path / "a.jsonl")
+    assert made.answered == 6
+    assert [row["model"] for row in made.outages].count("large") == 3
+    assert sum(row["cost"] for row in made.outages) == pytest.approx(made.lost)
+
+
 def test_a_profile_measures_the_other_models_and_says_which_failed(tmp_path):
     models = "".join(
         f'[[models]]\nname = "{name}"\nserver = "URL"\nmodel = "{name}"\nprice_in = 0.1\nprice_out = 0.4\n'
