@@ -11,6 +11,8 @@ from robatch.proxies.execution.state import Execution
 from robatch.proxies.journal import Journal
 from robatch.proxies.tasks.queries import Query
 
+_TOGETHER = 1000  # lines
+
 
 class AnswersFile:
     """Writes the answers of an execution, and mends the file of an earlier run by the journal."""
@@ -35,8 +37,8 @@ class AnswersFile:
 
     def write(self, finished: Sequence[int]) -> None:
         """Add finished queries."""
-        if finished:
-            self._file.append([self._line(query) for query in finished])
+        for start in range(0, len(finished), _TOGETHER):
+            self._file.append([self._line(query) for query in finished[start : start + _TOGETHER]])
 
     def remove(self) -> None:
         """Delete the file."""
@@ -52,9 +54,8 @@ class AnswersFile:
         call, answer, error = state.final[query]
         name, size = state.routed.problem.states[call.column]
         line |= {"answer": answer, "status": "unread" if answer is None else "answered"}
-        line |= {"model": name, "batch_size": size, "call": call.number, "call_size": len(call.queries)}
-        known = state.done.get(call.number)
+        line |= {"model": name, "batch_size": size, "call": call.number, "call_size": call.size}
+        known = state.done.tokens(call.number)
         if known is not None:
-            size = len(call.queries)
-            line |= {"input_tokens": known.input_tokens / size, "output_tokens": known.output_tokens / size}
+            line |= {"input_tokens": known[0] / call.size, "output_tokens": known[1] / call.size}
         return line | {"cost": cost} | ({} if error is None else {"error": error})

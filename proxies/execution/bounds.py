@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from robatch.proxies.tasks.queries import Query
 
 CHAT_TEMPLATE_TOKENS = 128  # tokens that a chat template is allowed to add where it was not measured
 MOST_REMEMBERED = 10_000  # calls whose tokens are not counted again
+TOGETHER = 1_000  # prompts that are made to be counted together
 SEAM_TOKENS = 8  # tokens by which texts joined may differ from their parts
 SLOT_SLACK_TOKENS = 4  # tokens by which a query's slot in a large call may exceed its slot in a call of its own
 
@@ -64,6 +66,10 @@ class InputBounds:
         """Return input tokens that the shared part of a call cannot exceed, and those of each query's slot: (N,)."""
         count = self._counters[model]
         if count not in self._slots:
-            counted = count([self._routed.template.render([query]) for query in self._queries])
-            self._slots[count] = np.array(counted, dtype=np.float64) - self._empty[model] + SLOT_SLACK_TOKENS
+            queries = iter(self._queries)
+            counted = np.empty(len(self._queries))
+            for start in range(0, len(counted), TOGETHER):
+                part = islice(queries, TOGETHER)
+                counted[start : start + TOGETHER] = count([self._routed.template.render([query]) for query in part])
+            self._slots[count] = counted - self._empty[model] + SLOT_SLACK_TOKENS
         return self._shared[model], self._slots[count]

@@ -46,6 +46,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from robatch.instances.arrays import IntArray
+
 Event = dict[str, Any]
 """A line of an execution's journal."""
 
@@ -71,32 +73,28 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredCall:
-    """A call that was answered."""
+    """What an answered call took."""
 
-    call: Waiting
     expected_in: float
     expected_out: float
     input_tokens: int
     output_tokens: int
     cost: float
-    seconds: float
     retries: int
 
 
 @dataclass(frozen=True)
-class FailedTry:
-    """A try of a call that gave no answer."""
-
-    call: Waiting
-    cost: float  # USD by the tokens that the server counted
-    lost: float  # USD of its bound, where it may be billed uncounted
-
-
-@dataclass(frozen=True)
 class Outage:
-    """A model that was given up, the calls that were planned for it then, and how many tries of any had failed."""
+    """A model that was given up, and the queries that were planned for it then, with their states.
+
+    Attributes
+    ----------
+    cost
+        USD of its tries that had failed since it was given up before, with the bounds of those that may be billed.
+    """
 
     model: str
     why: str
-    calls: tuple[Waiting, ...]
-    failed: int
+    queries: IntArray
+    columns: IntArray
+    cost: float

@@ -98,12 +98,7 @@ class Dispatcher:
         known = self.state.meter.of(self.routed.pool[model]).calls
         most = 1 if dry else min(most, max(1, 2 * known))
         slack, chosen = max(0.0, self.state.meter.slack), list[Ready]()  # what is free is sent whatever was spent
-        calls = self.state.queue.of(model, again, largest_first=known > 0 and not small)
-        if dry:
-            whole = list(calls)
-            start = int(len(whole) * (dry * GOLDEN_RATIO % 1.0))
-            calls = iter(whole[start:] + whole[:start])
-        for call in calls:
+        for call in self.state.queue.of(model, again, known > 0 and not small, dry * GOLDEN_RATIO % 1.0):
             if len(chosen) == most:
                 break
             worst = self.worst(call)
@@ -130,12 +125,11 @@ class Dispatcher:
         worst, so that each call can be sent, if need be one after another.
         """
         state, meter = self.state, self.state.meter
-        rows = np.array(
-            sorted([*state.unplanned, *(query for call in state.queue.rest() for query in call.queries)]), int
-        )
+        rows = np.sort(np.concatenate([np.array(state.unplanned, int), state.queue.rest()]))
         fits = self._fits(rows)
         sendable = fits.any(axis=1)
-        waiting = {int(row) for row in rows}
+        left = np.zeros(self.routed.problem.n_queries, dtype=np.bool_)  # without a call
+        left[rows] = True
         rows, fits = rows[sendable], fits[sendable]
         calls: list[list[Any]] = []
         if len(rows):
@@ -146,7 +140,9 @@ class Dispatcher:
             part = problem.take(kept) if len(kept) else problem
             groups = None if part.groups is None else part.group_codes
             for call in pack(columns, part.states, groups, part.conflicts) if len(kept) else ():
-                calls.append([part.states.index(call.state), rows[kept[call.queries]].tolist()])
+                queries = rows[kept[call.queries]]
+                left[queries] = False
+                calls.append([part.states.index(call.state), queries.tolist()])
         return {
             "event": "replanned",
             "left": meter.left,
@@ -155,7 +151,7 @@ class Dispatcher:
                 for model in self.routed.pool
             },
             "calls": calls,
-            "unplanned": sorted(waiting.difference(*(queries for _, queries in calls))),
+            "unplanned": np.flatnonzero(left).tolist(),
         }
 
     def _chosen(self, problem: Problem) -> tuple[IntArray, IntArray]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import chain
 
 import numpy as np
 
 from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError
 from robatch.proxies.execution.calls import Event
+from robatch.proxies.execution.finished import NOT_ASKED
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.state import Execution
-
-NOT_ASKED = -1
-"""In place of the state of a query for which no call is left."""
 
 
 class TooMuchLoss(InputError):  # noqa: N818 (a run that stops, and no mistake of its input)
@@ -66,10 +65,8 @@ class Outlook:
 
 def last_states(state: Execution, replanned: Event | None = None) -> IntArray:
     """Return the state in which each query was asked last, or will be, after planning again too: (N,)."""
-    columns = np.full(state.routed.problem.n_queries, NOT_ASKED)
-    for query, (call, _, _) in state.final.items():
-        columns[query] = call.column
-    for call in (*state.queue.values(), *state.flying.values()):
+    columns = state.final.columns.copy()
+    for call in chain(state.queue.values(), state.flying.values()):
         if replanned is None or call.again:
             columns[list(call.queries)] = call.column
     for column, queries in () if replanned is None else replanned["calls"]:

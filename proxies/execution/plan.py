@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from robatch.instances.problem import Problem
 from robatch.instances.problem_file import from_table, read_table, to_table, write_table
 from robatch.proxies.execution.pool import PoolModel, named_fields, override, pool_model
 from robatch.proxies.tasks.prompts import Template
-from robatch.proxies.tasks.queries import Query, read_queries
+from robatch.proxies.tasks.queries import Query
+from robatch.proxies.tasks.query_file import QueryFile
 from robatch.solvers.plan.packing import Calls
 from robatch.solvers.plan.plan import Plan
 
@@ -78,7 +79,11 @@ class RoutedPlan:
 
     def tokens(self, column: int, queries: Sequence[int] | IntArray) -> tuple[float, float]:
         """Return the input and output tokens of queries in a state, as predicted, without the shared prompt."""
-        model, rows = int(self.problem.state_model[column]), list(queries)
+        return self.tokens_of(int(self.problem.state_model[column]), queries)
+
+    def tokens_of(self, model: int, queries: Sequence[int] | IntArray) -> tuple[float, float]:
+        """Return the same for a model, by its position."""
+        rows = np.asarray(queries, dtype=np.int64)
         inputs, outputs = (
             float(array[rows, min(model, array.shape[1] - 1)].sum(dtype=float))
             for array in (self.problem.input_tokens, self.problem.output_tokens)
@@ -110,7 +115,7 @@ class RoutedPlan:
         ]
         arrays = (self.problem.utilities(), self.problem.input_tokens, self.problem.output_tokens)
         plain = [
-            [hashlib.sha256(np.asarray(array, dtype=np.float64).tobytes()).hexdigest() for array in arrays],
+            [hashlib.sha256(np.ascontiguousarray(array, dtype=np.float64).data).hexdigest() for array in arrays],
             self.grader,
             self.queries_sha256, models, self.template.to_dict(), self.max_output_tokens, self.plan.budget,
             [list(state) for state in self.problem.states], self.order.tolist(), self.starts.tolist(),
@@ -118,8 +123,13 @@ class RoutedPlan:
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
-    def queries(self) -> tuple[Query, ...]:
+    def queries(self, check: Callable[[Query], object] | None = None) -> QueryFile:
         """Read the queries, in the order of the problem.
+
+        Parameters
+        ----------
+        check
+            Called with each of them.
 
         Raises
         ------
@@ -128,14 +138,19 @@ class RoutedPlan:
         """
         if not Path(self.queries_path).exists():
             raise InputError(f"the queries {self.queries_path!r} of the plan are not there: name them with --queries")
-        if file_sha256(self.queries_path) != self.queries_sha256:
+        content = _content(self.queries_path)
+        if hashlib.sha256(content).hexdigest() != self.queries_sha256:
             raise InputError(
                 f"the queries {self.queries_path!r} were changed since the plan was made, or are others: restore them, "
                 "name the right file with --queries, or route again"
             )
-        queries = read_queries(self.queries_path)
-        ids = self.problem.query_ids
-        if ids is None or [query.id for query in queries] != ids.tolist():
+        queries, ids = QueryFile(content, self.queries_path), self.problem.query_ids
+        same = ids is not None and len(queries) == len(ids)
+        for query, known in zip(queries, ids if ids is not None and same else (), strict=False):
+            same = same and query.id == known
+            if check is not None:
+                check(query)
+        if not same:
             raise InputError(f"the queries {self.queries_path!r} are not those of the plan: route again")
         return queries
 
@@ -209,11 +224,11 @@ class RoutedPlan:
 
 def _from_table(table: Any, meta: dict[str, Any]) -> RoutedPlan:
     names = table.column_names
-    of_plan = [name for name in names if name.startswith(_PLAN)]
-    of_problem = [name for name in names if name not in (_PLACE, _CALL, *of_plan)]
+    of_plan = [name for name in names if name.startswith(_PLAN) and name != _PLAN + "query_id"]  # the problem's
+    of_problem = [name for name in names if name not in (_PLACE, _CALL) and not name.startswith(_PLAN)]
     problem = from_table(table.select(of_problem), meta["problem"], "its problem")
     bare = table.select(of_plan).rename_columns([name.removeprefix(_PLAN) for name in of_plan])
-    plan = Plan.from_table(bare, meta["plan"], "its plan")
+    plan = replace(Plan.from_table(bare, meta["plan"], "its plan"), query_ids=problem.query_ids)
     order = np.argsort(table[_PLACE].to_numpy(), kind="stable")
     numbers = table[_CALL].to_numpy()[order]
     columns = np.array(meta["columns"], dtype=np.int64)
@@ -247,8 +262,12 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     InputError
         If it cannot be read.
     """
+    return hashlib.sha256(_content(path)).hexdigest()
+
+
+def _content(path: str | os.PathLike[str]) -> bytes:
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read the queries {str(path)!r}: {why_unreadable(error)}") from error
 

@@ -6,7 +6,8 @@ import os
 from collections.abc import Collection
 from typing import Any
 
-from robatch.proxies.execution.calls import Waiting
+import numpy as np
+
 from robatch.proxies.execution.dispatch import Dispatcher
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.replay import replay
@@ -35,15 +36,15 @@ def dry_run(
     dispatcher = Dispatcher(routed, queries, state)
     rows: dict[int, dict[str, Any]] = {}
 
-    def row_of(call: Waiting) -> dict[str, Any]:
-        name, size = routed.problem.states[call.column]
+    def row_of(column: int) -> dict[str, Any]:
+        name, size = routed.problem.states[column]
         zero = {"done": 0, "queries": 0, "calls": 0, "expected": 0.0, "worst": 0.0}
-        return rows.setdefault(call.column, {"model": name, "batch_size": size, **zero})
+        return rows.setdefault(column, {"model": name, "batch_size": size, **zero})
 
-    for entry in state.done.values():
-        row_of(entry.call)["done"] += 1
+    for column in np.flatnonzero(state.done.calls).tolist():
+        row_of(column)["done"] = int(state.done.calls[column])
     for call in state.queue.values():
-        row, ready = row_of(call), dispatcher.ready(call)
+        row, ready = row_of(call.column), dispatcher.ready(call)
         row["queries"] += len(call.queries)
         row["calls"] += 1
         row["expected"] += routed.pool[dispatcher.model_of(call)].cost(*state.expected(call))

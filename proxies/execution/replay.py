@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 from robatch.instances.errors import InputError
@@ -12,7 +14,7 @@ from robatch.proxies.journal import take_in
 JOURNAL_VERSION = 4  # of the events
 
 
-def replay(state: Execution, path: Path) -> list[int] | None:
+def replay(state: Execution, path: Path) -> Sequence[int] | None:
     """Take in a journal; return the queries that are finished, in their order, None where it holds nothing.
 
     Raises
@@ -20,7 +22,7 @@ def replay(state: Execution, path: Path) -> list[int] | None:
     InputError
         If it belongs to another plan or another version, or is not whole; `path` is for the message.
     """
-    over: list[int] = []
+    over = array("q")
     begun = False
 
     def take(line: Event) -> None:
@@ -30,7 +32,7 @@ def replay(state: Execution, path: Path) -> list[int] | None:
         begun = True
         over.extend(state.apply(line))
         if line["event"] in ("continued", "retry"):
-            over[:] = [query for query in over if query in state.final]
+            over[:] = array("q", (query for query in over if query in state.final))
 
     take_in(path, take)
     return over if begun else None

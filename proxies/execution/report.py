@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.arrays import FloatArray, IntArray
-from robatch.proxies.execution.outlook import NOT_ASKED, Outlook, last_states, outlook
+from robatch.proxies.execution.calls import Outage
+from robatch.proxies.execution.finished import NOT_ASKED
+from robatch.proxies.execution.outlook import Outlook, last_states, outlook
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.tasks.grading import Grader
@@ -157,15 +159,15 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
     actual = float(scores[known].sum()) if known.any() else None
     low, high = routed.predicted.get("low"), routed.predicted.get("high")
     left = state.meter.left if abs(state.meter.left) > ROUNDING * state.meter.budget else 0.0
-    answered = sum(answer is not None for _, answer, _ in state.final.values())
+    answered = len(state.final) - len(state.final.unread())
     return ExecutionReport(
         queries=len(queries),
         answered=answered,
         unread=len(state.final) - answered,
         unanswered=len(queries) - len(state.final),
         calls=len(state.done),
-        retries=sum(entry.retries for entry in state.done.values()),
-        splits=sum(entry.call.depth > 0 for entry in state.done.values()),
+        retries=state.done.retries,
+        splits=state.done.splits,
         replans=state.replans,
         budget=state.meter.budget,
         overrun=state.meter.overrun,
@@ -192,10 +194,8 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
         ),
         failed_tries=len(state.failed),
         uncounted={name: tokens.uncounted for name, tokens in state.meter.tokens.items() if tokens.uncounted},
-        unread_why=dict(
-            Counter(error for _, _, error in state.final.values() if error is not None).most_common(MOST_NAMES)
-        ),
-        outages=tuple(_outage(routed, state, number, utilities) for number in range(len(state.outages))),
+        unread_why=dict(Counter(state.final.errors()).most_common(MOST_NAMES)),
+        outages=tuple(_outage(state, outage, utilities) for outage in state.outages),
         replied={name: dict(names.most_common(MOST_NAMES)) for name, names in state.replied.items()},
         token_details={name: dict(counts) for name, counts in state.details.items() if counts},
         engines={name: list(told) for name, told in state.engines.items()},
@@ -214,41 +214,26 @@ def _score(state: Execution, grade: Grader, number: int, query: Query) -> float:
     return 0.0 if final is None else grade(final[1], query)
 
 
-def _outage(routed: RoutedPlan, state: Execution, number: int, utilities: npt.NDArray[Any]) -> dict[str, Any]:
-    """Tell what it cost that a model was given up, of all outages that of a number."""
-    outage = state.outages[number]
-    lost, queries = 0.0, 0
-    for call in outage.calls:
-        for query in call.queries:
-            final = state.final.get(query)
-            lost += float(utilities[query, call.column]) - (float(utilities[query, final[0].column]) if final else 0.0)
-            queries += 1
-    before = max((known.failed for known in state.outages[:number] if known.model == outage.model), default=0)
-    since = state.failed[before : outage.failed]
-    tries = [entry for entry in since if state.model_of(entry.call).name == outage.model]
-    cost = sum(entry.cost + entry.lost for entry in tries)
-    return {"model": outage.model, "why": outage.why, "queries": queries, "utility_lost": lost, "cost": cost}
+def _outage(state: Execution, outage: Outage, utilities: npt.NDArray[Any]) -> dict[str, Any]:
+    """Tell what it cost that a model was given up."""
+    queries, now = outage.queries, state.final.columns[outage.queries]
+    got = np.where(now != NOT_ASKED, utilities[queries, np.maximum(now, 0)], 0.0)
+    lost = float((utilities[queries, outage.columns] - got).sum(dtype=float))
+    about = {"model": outage.model, "why": outage.why, "queries": len(queries)}
+    return about | {"utility_lost": lost, "cost": outage.cost}
 
 
 def _difference(routed: RoutedPlan, state: Execution) -> dict[str, float]:
     """Split billed less amortized cost into its sources."""
     assert routed.plan.amortized_cost is not None
-    inputs = outputs = splits = as_planned = 0.0
-    for entry in state.done.values():
-        model = routed.pool[int(routed.problem.state_model[entry.call.column])]
-        if entry.call.depth:
-            splits += entry.cost
-            continue
-        inputs += model.cost(entry.input_tokens - entry.expected_in, 0)
-        outputs += model.cost(0, entry.output_tokens - entry.expected_out)
-        as_planned += model.cost(entry.expected_in, entry.expected_out)
+    done = state.done
     return {
         "partly_filled_calls": routed.planned_cost - routed.plan.amortized_cost,
-        "input_tokens": inputs,
-        "output_tokens": outputs,
-        "splits": splits,
-        "failed_tries": sum(entry.cost for entry in state.failed),
-        "replanning": as_planned - routed.planned_cost,
+        "input_tokens": done.more_in,
+        "output_tokens": done.more_out,
+        "splits": done.split_cost,
+        "failed_tries": float(state.failed.cost.sum(dtype=float)),
+        "replanning": done.as_planned - routed.planned_cost,
     }
 
 
@@ -257,15 +242,11 @@ def _states(
 ) -> tuple[Mapping[str, Any], ...]:
     problem, plan = routed.problem, routed.plan
     planned = np.bincount(np.asarray(plan.assignment), minlength=problem.n_states).tolist()
-    rows, done, billed = [], Counter[int](), dict[int, float]()
-    for entry in state.done.values():
-        done[entry.call.column] += 1
-        billed[entry.call.column] = billed.get(entry.call.column, 0.0) + entry.cost
-    for tried in state.failed:
-        billed[tried.call.column] = billed.get(tried.call.column, 0.0) + tried.cost
+    rows, tries = [], state.done.calls + state.failed.tries
+    billed = (state.done.billed + state.failed.cost).tolist()
     for column, (name, size) in enumerate(problem.states):
         here = asked == column
-        if not (planned[column] or here.any() or column in billed):
+        if not (planned[column] or here.any() or tries[column]):
             continue
         graded = here & ~np.isnan(scores)
         rows.append(
@@ -274,12 +255,12 @@ def _states(
                 "batch_size": size,
                 "planned_queries": planned[column],
                 "queries": int(here.sum()),
-                "calls": done[column],
+                "calls": int(state.done.calls[column]),
                 "graded": int(graded.sum()),
                 "predicted_utility": float(expected[graded].sum(dtype=float)) if graded.any() else None,
                 "actual_utility": float(scores[graded].sum()) if graded.any() else None,
                 "planned_cost": _planned_cost(routed, column),
-                "billed": billed.get(column, 0.0),
+                "billed": billed[column],
             }
         )
     return tuple(rows)

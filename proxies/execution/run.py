@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -173,7 +173,7 @@ def prepare(
     output: str | os.PathLike[str] | None,
     key_variables: Collection[str],
     grader: str | None,
-) -> tuple[RoutedPlan, tuple[Query, ...], Grader]:
+) -> tuple[RoutedPlan, Sequence[Query], Grader]:
     """Make all checks of an execution that need no model, as the dry run does too: plan, queries and grader."""
     routed = plan if isinstance(plan, RoutedPlan) else RoutedPlan.read(plan)
     check_trust(routed, key_variables, grader)
@@ -185,9 +185,11 @@ def prepare(
         begun = journal.exists() and next(read_lines(journal), None) is not None
         if not begun and target.exists() and target.stat().st_size:  # answers that somebody paid for
             raise InputError(f"{str(target)!r} exists and has no journal of an execution: choose another output")
-    queries, grade = routed.queries(), grader_of(routed.grader)
-    if ":" not in routed.grader:  # a truth that it cannot read is found out now; a user's function may be costly
-        for query in queries:
-            if query.answer is not None:
-                grade(query.answer, query)
-    return routed, queries, grade
+    grade = grader_of(routed.grader)
+
+    def check(query: Query) -> None:
+        """Find out now a truth that the grader cannot read; a user's function may be costly."""
+        if query.answer is not None:
+            grade(query.answer, query)
+
+    return routed, routed.queries(check if ":" not in routed.grader else None), grade

@@ -61,7 +61,7 @@ class Session:
         self._set_limits()
         if self.state.flying:
             self._record({"event": "lost"})
-        over = list(over or ())
+        over = over or ()
         continues = self.state.extended
         if continues:
             self._record({"event": "continued"})

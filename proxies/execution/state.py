@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,13 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from robatch.instances.arrays import FloatArray
+from robatch.instances.arrays import FloatArray, IntArray
+from robatch.proxies.execution.answered import Answered, FailedTries
 from robatch.proxies.execution.call_queue import CallQueue
-from robatch.proxies.execution.calls import AnsweredCall, Event, FailedTry, Outage, Waiting
-from robatch.proxies.execution.finished import Finished
+from robatch.proxies.execution.calls import AnsweredCall, Event, Outage, Waiting
+from robatch.proxies.execution.finished import Asked, Finished
 from robatch.proxies.execution.meter import Meter
 from robatch.proxies.execution.plan import RoutedPlan
+from robatch.proxies.execution.planned_calls import PlannedCalls
 from robatch.proxies.execution.pool import PoolModel
+
+MOST_REMEMBERED = 10_000  # calls whose predicted tokens are not summed again
 
 
 @dataclass
@@ -39,8 +44,8 @@ class Execution:
     unplanned: list[int] = field(default_factory=list)  # queries that the last planning left without a call
     final: Finished = field(init=False)
     paid: FloatArray = field(init=False)
-    done: dict[int, AnsweredCall] = field(default_factory=dict)  # the answered calls, by number
-    failed: list[FailedTry] = field(default_factory=list)
+    done: Answered = field(init=False)
+    failed: FailedTries = field(init=False)
     out: set[str] = field(default_factory=set)  # models that answer no more
     outages: list[Outage] = field(default_factory=list)
     released: dict[int, Waiting] = field(default_factory=dict)  # failed calls that were planned again, by query
@@ -50,7 +55,7 @@ class Execution:
     requests: dict[str, dict[str, Any]] = field(default_factory=dict)  # what refusals taught, by the model's name
     finishes: dict[str, Counter[str]] = field(default_factory=dict)  # calls by why their output ended
     loose: Counter[str] = field(default_factory=Counter)  # calls that were read with tolerance against the form
-    slots: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))  # asked and read, of calls of each state
+    slots: FloatArray = field(init=False)  # asked and read, of calls of each state
     replans: int = 0
     lost_calls: int = 0
     finished: bool = False
@@ -66,18 +71,32 @@ class Execution:
 
     def __post_init__(self) -> None:
         self._models = self.routed.problem.state_model.tolist()
-        self.final, self.paid = Finished(self.routed.problem.n_queries), np.zeros(self.routed.problem.n_queries)
+        problem = self.routed.problem
+        self.final, self.paid = Finished(problem.n_queries), np.zeros(problem.n_queries)
+        self.done, self.failed = Answered(problem.n_states), FailedTries(problem.n_states)
+        self.slots = np.zeros((problem.n_states, 2))
         self.queue = CallQueue(lambda call: self._models[call.column], self.expected)
 
     @classmethod
     def begin(cls, routed: RoutedPlan) -> Execution:
         """Return the state before anything is sent."""
         budget = routed.plan.budget
-        state = cls(routed, Meter(budget, allowed=budget), slots=np.zeros((routed.problem.n_states, 2)))
-        starts = routed.starts.tolist()
-        for column, start, end in zip(routed.columns.tolist(), starts, starts[1:], strict=False):
-            state._add(column, tuple(routed.order[start:end].tolist()), 0)
+        state = cls(routed, Meter(budget, allowed=budget))
+        state._plan(routed.columns, routed.starts, routed.order)
         return state
+
+    def _plan(self, columns: IntArray, starts: IntArray, order: IntArray, blamed: frozenset[int] = frozenset()) -> None:
+        """Let the calls of a plan wait, in place of those that were not sent."""
+        problem = self.routed.problem
+        models = problem.state_model[columns]
+        calls = PlannedCalls(self._next, columns, starts, order, problem.state_model, blamed)
+        expected = {}
+        for model in np.unique(models).tolist():
+            own = models == model
+            inputs, outputs = self.routed.tokens_of(model, order[np.repeat(own, np.diff(starts))])
+            expected[model] = problem.models[model].shared_tokens * int(own.sum()) + inputs, outputs
+        self.queue.plan(calls, expected)
+        self._next += len(columns)
 
     def _add(self, column: int, queries: tuple[int, ...], depth: int, **of_whole: Any) -> None:
         self.queue[self._next] = Waiting(self._next, column, queries, depth, **of_whole)
@@ -90,6 +109,8 @@ class Execution:
     def expected(self, call: Waiting) -> tuple[float, float]:
         """Return a call's input and output tokens as predicted when the plan was made."""
         if call.number not in self._expected:
+            if len(self._expected) >= MOST_REMEMBERED:
+                self._expected.clear()
             problem = self.routed.problem
             inputs, outputs = self.routed.tokens(call.column, call.queries)
             shared = problem.models[int(problem.state_model[call.column])].shared_tokens
@@ -120,7 +141,7 @@ class Execution:
     def _sent(self, event: Event) -> None:
         self._side_by_side = event["side_by_side"]
         for number, worst, bound in event["calls"]:
-            self.flying[number] = self.queue.pop(number)
+            self.flying[number] = self.queue.take(number)
             self._bounds[number] = bound
             self.meter.reserve(number, worst)
 
@@ -149,17 +170,19 @@ class Execution:
             cost = self.model_of(call).cost(event["input_tokens"], event["output_tokens"])
             self.meter.settle(call.number, cost)
             self._share(call, cost)
-        self.failed.append(FailedTry(call, cost, lost))
+        self.failed.add(call.column, cost, lost)
+        self._bounds.pop(call.number, None)
         since = call.since if call.tries else self.meter.of(self.model_of(call)).calls
         call = replace(call, tries=call.tries + 1, why=event["why"], since=since)
         if not event["end"]:
             self.queue[call.number] = call
-        elif len(call.queries) == 1:
+            return []
+        self._expected.pop(call.number, None)
+        if len(call.queries) == 1:
             tries = f", in {call.tries} tries" if call.tries > 1 else ""
-            self.final[call.queries[0]] = (call, None, f"{call.why}{tries}")
+            self.final[call.queries[0]] = (Asked.of(call), None, f"{call.why}{tries}")
             return [*call.queries]
-        else:
-            self._halve(replace(call, blamed=True), call.queries)
+        self._halve(replace(call, blamed=True), call.queries)
         return []
 
     def _share(self, call: Waiting, cost: float) -> None:
@@ -177,15 +200,15 @@ class Execution:
         call = self.flying.pop(event["call"])
         model = self.model_of(call)
         tokens_in, tokens_out = event["input_tokens"], event["output_tokens"]
-        cost, (expected_in, expected_out) = model.cost(tokens_in, tokens_out), self._expected.pop(call.number)
+        cost, (expected_in, expected_out) = model.cost(tokens_in, tokens_out), self.expected(call)
+        del self._expected[call.number]
         self.meter.settle(call.number, cost)
         tokens = self.meter.of(model)
         tokens.learn(event["counted"], tokens_in - self._bounds.pop(call.number), tokens_out / event["allowed"])
         if event["error"] is None:
             tokens.add(expected_in, expected_out, tokens_in, tokens_out)
-        self.done[call.number] = AnsweredCall(
-            call, expected_in, expected_out, tokens_in, tokens_out, cost, event["seconds"], event["retries"]
-        )
+        took = AnsweredCall(expected_in, expected_out, tokens_in, tokens_out, cost, event["retries"])
+        self.done.add(call, model, took)
         self.details.setdefault(model.name, Counter()).update(event["details"])
         if event["replied"] is not None:
             self.replied.setdefault(model.name, Counter())[event["replied"]] += 1
@@ -199,7 +222,7 @@ class Execution:
             if answer is None and len(call.queries) > 1:
                 unread.append(query)
                 continue
-            self.final[query] = (call, answer, event["why"] if answer is None else None)
+            self.final[query] = (Asked.of(call), answer, event["why"] if answer is None else None)
             over.append(query)
         self._halve(replace(call, why=event["why"]), unread)
         return over
@@ -207,20 +230,28 @@ class Execution:
     def _out(self, event: Event) -> None:
         """Take a model out: what was planned for it is planned again, or waits for a later run where no other works."""
         self.out.add(event["model"])
-        gone = [call for call in self.queue.values() if self.model_of(call).name == event["model"]]
-        queries = tuple(query for call in gone for query in call.queries)
-        self.outages.append(Outage(event["model"], event["why"], tuple(gone), len(self.failed)))
-        for call in gone:
+        queries, columns = array("q"), array("q")
+        for number in list(self.queue):
+            call = self.queue[number]
+            if self.model_of(call).name != event["model"]:
+                continue
+            queries.extend(call.queries)
+            columns.extend([call.column] * len(call.queries))
             if event["replan"]:
-                del self.queue[call.number]
-            elif not call.blamed:  # the tries that failed were the model's fault
-                self.queue[call.number] = replace(call, tries=0)
+                del self.queue[number]
+            elif call.tries and not call.blamed:  # the tries that failed were the model's fault
+                self.queue[number] = replace(call, tries=0)
+        own = np.array([model.name == event["model"] for model in self.routed.pool])[self._models]
+        cost = float((self.failed.cost + self.failed.lost)[own].sum(dtype=float))
+        cost -= sum(known.cost for known in self.outages if known.model == event["model"])
+        outage = Outage(event["model"], event["why"], np.array(queries), np.array(columns), max(0.0, cost))
+        self.outages.append(outage)
         self.unplanned += queries if event["replan"] else ()
         self._replanned_at = -1
 
     def _released(self, event: Event) -> None:
         for number in event["calls"]:
-            call = self.queue.pop(number)
+            call = self.queue.take(number)
             self.released |= dict.fromkeys(call.queries, call)
             self.unplanned += call.queries
         self._replanned_at = -1
@@ -230,11 +261,11 @@ class Execution:
         self._replanned_at = -1
 
     def _replanned(self, event: Event) -> None:
-        for number in [call.number for call in self.queue.rest()]:
-            del self.queue[number]
-            del self._expected[number]
-        for column, queries in event["calls"]:
-            self._add(column, tuple(queries), 0, blamed=any(query in self.released for query in queries))
+        calls = event["calls"]
+        starts = np.cumsum([0, *(len(queries) for _, queries in calls)])
+        order = np.fromiter((query for _, queries in calls for query in queries), np.int64, int(starts[-1]))
+        failed = (place for place, (_, queries) in enumerate(calls) if not self.released.keys().isdisjoint(queries))
+        self._plan(np.array([column for column, _ in calls], np.int64), starts, order, frozenset(failed))
         self.unplanned = list(event["unplanned"])
         self.replans += 1
         self._replanned_at = self._tries
@@ -252,7 +283,7 @@ class Execution:
                 self.unplanned += call.queries
         self.queue.clear()
         for query, call in asked:
-            self.final[query] = (call, None, f"{call.why}, and no budget is left to ask again")
+            self.final[query] = (Asked.of(call), None, f"{call.why}, and no budget is left to ask again")
         self.unplanned = [query for query in self.unplanned if query not in self.final]
         return [query for query, _ in asked] + self.unplanned
 

@@ -141,7 +141,7 @@ def read_queries(path: str | os.PathLike[str]) -> tuple[Query, ...]:
     for place, record in _records(read_text(path, "the queries"), name):
         where = f"{name!r}, {place}"
         try:
-            query = _query(record)
+            query = query_of(record)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
         if query.id in seen:
@@ -221,7 +221,8 @@ def generate_task(name: str = "support", queries: int = 320, seed: int = 0) -> t
     )
 
 
-def _query(record: Any) -> Query:
+def query_of(record: Any) -> Query:
+    """Make a query of a line's object; InputError if a field is missing, unknown or wrong."""
     if not isinstance(record, Mapping):
         raise InputError(f"{shown(record)} is not a JSON object with the fields {list(QUERY_FIELDS)}")
     for field in record:
