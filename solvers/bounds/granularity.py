@@ -29,10 +29,13 @@ def lower_to_grade(flat: Flat, bound: float) -> float:
     return min(bound, (math.floor(bound * parts * (1 + BOUND_ROUNDING) + error) + error) / parts)
 
 
-def grade(flat: Flat) -> float:
-    """Return by how much the utilities of two plans differ at least, if they do; 0 if there are no grades."""
+def grade(flat: Flat) -> tuple[float, float]:
+    """Return by how much plans of different grades differ at least, and those of one grade at most; 0, 0 without any.
+
+    Plans of one grade differ where multiples are rounded, as tenths are in float32.
+    """
     found = _grades(flat)
-    return 0.0 if found is None else (1.0 - 2.0 * found[1]) / found[0]
+    return (0.0, 0.0) if found is None else ((1.0 - 2.0 * found[1]) / found[0], 2.0 * found[1] / found[0])
 
 
 def raise_to_grade(flat: Flat, target: float) -> float:

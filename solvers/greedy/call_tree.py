@@ -58,7 +58,7 @@ class Asked(NamedTuple):
         now = records(1, NOW)
         now["budget"], now["fixed"], now["floor"] = self.budget - spent, constant, top
         now["tolerance"] = max(self.tolerance * top, 1e-13, 0.999 * self.grade)
-        now["least_price"] = 1e-3 * max(top, 1.0) / self.budget
+        now["least_price"] = 1e-3 * max(top, 1.0) / self.budget if self.budget > 0.0 else 0.0
         now["first_curve"] = now["curve"] = self.curve
         now["steepest"], now["changes"], now["by_places"] = self.steepest, self.changes, self.by_places
         now["reached"] = max(self.reached, -FAR)

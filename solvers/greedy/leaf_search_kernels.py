@@ -14,7 +14,7 @@ from robatch.solvers.greedy.call_tree_kernels import Core
 
 FAR = 1e300
 LEAST = 1e-12  # utility that a better assignment gains at least
-SLIGHT = 1e-13
+SLIGHT, EDGE = 1e-13, 1e-15  # what sums may err a query: utility, and relative to what the USD are worth
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -70,8 +70,9 @@ def search(  # long: one depth-first search
             if cells[c].rate < FAR and cells[c].calls > 0:
                 worth[i] = max(worth[i], pairs[i, s].utility - price * pairs[i, s].own - cells[c].rate)
         bound += worth[i]
-    bound += SLIGHT * count
+    bound += (SLIGHT + EDGE * price * abs(room)) * count
     gap = bound - reached - LEAST
+    none = min(bound, reached + LEAST)  # the bound if there is no better one
     if gap <= 0.0:
         return -FAR, bound, 0
     free, total = 0, 0
@@ -96,7 +97,7 @@ def search(  # long: one depth-first search
                 total += 1
                 low, high = min(low, pairs[i, s].own), max(high, pairs[i, s].own)
         if total == begin:
-            return -FAR, reached, 0
+            return -FAR, none, 0
         if total == begin + 1:
             s = state[begin]
             states[i] = s
@@ -105,13 +106,13 @@ def search(  # long: one depth-first search
             gap -= lost[begin]
             total = begin
             if left[queries[i].first + s] < 0:
-                return -FAR, reached, 0
+                return -FAR, none, 0
         else:
             query[free], spread[free], first[free] = i, low - high, begin
             free += 1
     first[free] = total
     if gap <= 0.0:
-        return -FAR, reached, 0
+        return -FAR, none, 0
     order = np.empty(free, dtype=np.int64)
     ranked(spread, order, free)
     least, most = np.zeros(free + 1), np.zeros(free + 1)  # token cost of those that follow
@@ -175,4 +176,4 @@ def search(  # long: one depth-first search
         utility = now.fixed
         for i in range(count):
             utility += pairs[i, states[i]].utility
-    return utility, max(reached, utility) if steps <= limit else bound, steps
+    return utility, max(none, min(bound, utility + LEAST)) if steps <= limit else bound, steps

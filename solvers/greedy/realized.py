@@ -121,7 +121,7 @@ def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: 
     large = problem.n_queries * problem.n_states > MAX_CANDIDATES
     states = relaxation.break_solution()
     table = Table.around(problem, relaxer, states, price, CORE_QUERIES) if large else Table.of(problem, relaxer)
-    step, close = grade(relaxer.flat), max(CLOSE * request.gap, LEAST_CLOSE)
+    grades, close = grade(relaxer.flat), max(CLOSE * request.gap, LEAST_CLOSE)
     deadline = deadline_in(request.time_limit)
     if problem.n_groups > 1 and not large:
         found = joined(request, table, relaxation, max(price, LOW_PRICE * average), found)
@@ -132,10 +132,10 @@ def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: 
     target = budget * (1 + edge)
     for number in range(MAX_FITS if problem.conflicts is None else MAX_FITS_WITH_CONFLICTS):
         losses = Losses.of(table, budget * (1 + edge), price, states[table.rows])
-        search = Search(table, losses, max(price, LOW_PRICE * average), step, close)
+        search = Search(table, losses, max(price, LOW_PRICE * average), grades, close)
         grown = search.run(found, target, effort, deadline)
         if number == 0 and not large:
-            found = found.bounded(lower_to_grade(relaxer.flat, grown.bound) if step > 0.0 else grown.bound)
+            found = found.bounded(lower_to_grade(relaxer.flat, grown.bound) if grades[0] > 0.0 else grown.bound)
         if grown.states is None:
             break
         plan = states.copy()
@@ -158,16 +158,16 @@ class Search:
         The problem, and what its pairs lose.
     price
         Utility per USD at which trees begin.
-    step
-        Utility by which plans differ at least, 0 if that is not known.
+    grades
+        Utility by which plans of different grades differ at least, 0 if that is not known, and those of one at most.
     close
         Relative gap that is close enough.
     """
 
-    def __init__(self, table: Table, losses: Losses, price: float, step: float, close: float) -> None:
-        self.table, self.losses, self.price, self.step = table, losses, price, step
-        self.close = close
-        self.short = 0.999 * step  # what cannot be gained
+    def __init__(self, table: Table, losses: Losses, price: float, grades: tuple[float, float], close: float) -> None:
+        self.table, self.losses, self.price, self.close = table, losses, price, close
+        self.step, self.blur = grades
+        self.short = 0.999 * self.step  # what cannot be gained, but for the blur
         self.count = len(losses.best)
         steep = 400.0 if self.count <= STEEP else 20.0 if self.count <= MEDIUM else 100.0
         self.style = (steep, 2 if self.count <= STEEP else 1, self.count > SMALL)
@@ -201,7 +201,8 @@ class Search:
             grown = self.tree(chosen, target, reached, limits._replace(deadline=deadline))
             best, reached = best if grown.states is None else grown.states, max(reached, grown.utility)
             outside = bound - chosen.lost  # what plans with other pairs may reach
-            proven = grown.bound if outside <= reached + self.short else max(grown.bound, outside)
+            outside = min(outside, reached + self.blur) if outside <= reached + self.short else outside
+            proven = max(grown.bound, outside)
             lowest = min(lowest, max(proven, reached))
             late = number > 0 and time.perf_counter() > deadline
             if late or reached >= min(lowest * (1 - self.close), lowest - self.short):

@@ -45,7 +45,7 @@ class Group:
             rows, table.utility[rows], table.own[rows], table.price, table.size, table.share,
             np.zeros(len(rows), dtype=np.int64), np.zeros((1, len(table.size)), dtype=np.int64),
         )  # fmt: skip
-        asked = Asked(1.0, price, -math.inf, 0.0, 0.0, 1.0, 1.0, 0, True)
+        asked = Asked(0.0, price, -math.inf, 0.0, 0.0, 0.0, 1.0, 0, True)  # bounds without USD: what it is worth
         tree = CallTree.of(part, states[rows], pairs[rows], asked, BOXES + 4)
         return cls(rows, part, tree, tree.core.queries["state"].copy())
 
@@ -66,11 +66,9 @@ class Group:
             if best < 0:
                 self.options.append((*self.spent(tree.states), tree.states))
             return self.options[0][0] - price * self.options[0][1], 0
-        # the tree's budget is what the queries that cannot move spend: its bound is then worth at the price
         now["reached"], now["lost"], now["open"], now["made"], now["work"] = -FAR, -FAR, 0, 0, 0.0
-        shift = price  # a budget of 1 USD
         if best >= 0:
-            now["reached"] = worth[best] + shift
+            now["reached"] = worth[best]
         now["tolerance"] = 1e-12
         core.queries["state"] = self.first
         core.cells["low"] = -(-core.cells["fixed"] // core.cells["places"])
@@ -93,7 +91,7 @@ class Group:
             now["lost"] = max(float(tree.tree.nodes["bound"][slot]), float(now["lost"][0]))
             kernels.drop(place, core, tree.tree)
         open_ = tree.tree.nodes["bound"][tree.tree.nodes["order"][: now["open"][0]]]
-        bound = max(float(now["reached"][0]), float(now["lost"][0]), *open_.tolist(), -FAR) - shift
+        bound = max(float(now["reached"][0]), float(now["lost"][0]), *open_.tolist(), -FAR)
         if found is not None:
             states = tree.states.copy()
             states[tree.rows] = tree.used[found]

@@ -10,7 +10,7 @@ import pytest
 
 from robatch.instances import Model, Problem, generate
 from robatch.instances.kernels import flat
-from robatch.solvers.bounds.granularity import lower_to_grade
+from robatch.solvers.bounds.granularity import grade, lower_to_grade
 from robatch.solvers.bounds.relaxation import DUAL_ROUNDING  # bounds stand above sums by that much
 from robatch.solvers.exact import core_kernels as core
 from robatch.solvers.exact.item_aggregation import bundle
@@ -273,6 +273,18 @@ def test_a_bound_falls_to_the_next_multiple(parts, dtype):
             lowered = lower_to_grade(problem, bound)
             assert reached * (1 - 2 * DUAL_ROUNDING) <= lowered <= bound
             assert lowered == pytest.approx(grades.max(axis=1).sum() / parts, abs=1e-7 * n + 1e-12 * n)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("worth", [1.0, 0.1, 1 / 3, 1e-8, 1e-16])
+def test_plans_of_one_grade_differ_no_more_than_is_said(worth, dtype):
+    rng = np.random.default_rng(5)
+    utility = (rng.integers(0, 2 if worth == 1.0 else 4, (6, 4)) * worth).astype(dtype)
+    step, blur = grade(flat(Problem([Model("a", 1, 1, batch_sizes=(1, 2, 3, 4))], *np.ones((2, 6)), utility=utility)))
+    plans = sorted(math.fsum(utility[np.arange(6), rng.integers(0, 4, 6)].tolist()) for _ in range(500))
+    apart = np.diff(plans)
+    assert ((apart <= blur + 1e-14) | (apart >= step - 1e-14)).all()
+    assert blur == 0.0 or worth != 1.0
 
 
 def test_a_bound_stays_where_there_are_no_grades():

@@ -332,6 +332,24 @@ def least_bill(problem: Problem) -> float:
     return min(problem.realized_cost(np.array(row)) for row in states)
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e-9, 1e-6, 1e-3, 1.0, 1e4])
+@pytest.mark.parametrize("worth", [1.0, 1e-6])
+def test_groups_at_any_scale_of_bills(scale, worth):
+    """Bounds of groups at a price must not be differences of numbers that are far larger than the bill."""
+    for seed in range(5):
+        rng = np.random.default_rng([seed, 11])
+        n = int(rng.integers(3, 7))
+        models = [Model(f"m{k}", *(rng.random(2) * scale), int(rng.integers(50)), batch_sizes=(2, 4)) for k in range(2)]
+        tokens, groups = rng.integers(1, 60, (2, n)), rng.integers(0, 3, n)
+        problem = Problem(models, *tokens, utility=worth * rng.random((n, 4)), groups=groups)
+        bills = [problem.realized_cost(rng.integers(0, 4, n)), least_bill(problem)]
+        for budget in bills:
+            plan = solve(problem, budget, "greedy", cost="realized")
+            check(problem, budget, plan)
+            check_with_optimum(problem, budget, plan)
+            assert plan.assignment is not None
+
+
 @pytest.mark.parametrize("solver", ["greedy", "exact"])
 @pytest.mark.parametrize("n", [1, 2, 4])
 def test_the_least_bill_and_an_ulp_below_it(n, solver):
