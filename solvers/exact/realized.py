@@ -11,6 +11,7 @@ Operational Research 83, 1995).
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -24,9 +25,10 @@ from robatch.solvers.mip.formulation import build
 from robatch.solvers.mip.highs import run_once
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Answer, Request
-from robatch.solvers.search_limits import Work
+from robatch.solvers.search_limits import Work, deadline_in
 
 EFFORT = 40.0  # of the scheduler, before HiGHS is asked
+SCHEDULER_TIME = 0.5  # of the time limit, at most
 FIRST_CUT = 4  # the first core leaves out candidates that lose more than the distance from plan to bound over this
 CALLS_FIRST_CANDIDATES = 4_000  # candidates from which the calls are found first
 CALLS_CUT = 64  # then candidates that lose more than the distance over this are left out
@@ -37,8 +39,10 @@ MAX_CANDIDATES = 20_000_000  # queries times states, which are held in memory
 def run(request: Request) -> Answer:
     """Return a plan that is proven best as billed, to the requested gap, or the best one found and its bound."""
     request = Bounds.carried(request)
-    problem = request.problem
-    answer = schedule(request, EFFORT)
+    problem, limit, deadline = request.problem, request.time_limit, deadline_in(request.time_limit)
+    answer = schedule(replace(request, time_limit=None if limit is None else SCHEDULER_TIME * limit), EFFORT)
+    if limit is not None:
+        request = replace(request, time_limit=max(deadline - time.perf_counter(), 1e-9))
     if answer.infeasible or answer.bound is None:
         return answer
     found = Incumbent(bound=answer.bound)

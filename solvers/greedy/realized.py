@@ -144,6 +144,8 @@ def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: 
         over = evaluation.realized_cost - budget
         if over <= 0.0:
             return found.evaluated(plan, evaluation, "realized", budget)
+        if number > 0 and time.perf_counter() > deadline:
+            break
         if problem.conflicts is None or not keep_apart(problem, table, plan, evaluation):
             target -= 1.01 * over + 2 * edge * budget
     return found

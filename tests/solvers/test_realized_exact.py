@@ -200,6 +200,25 @@ def test_gaps_and_limits_are_told():
         assert plan.statistics.keys() >= {"cores", "pairs"}
 
 
+def test_scheduler_and_program_share_the_time_limit(poor, monkeypatch):
+    asked, schedule, search = [], realized_exact.schedule, realized_exact.Search
+
+    def scheduled(request, effort):
+        asked.append(request.time_limit)
+        return schedule(request, effort)
+
+    def searched(request, found):
+        asked.append(request.time_limit)
+        return search(request, found)
+
+    monkeypatch.setattr(realized_exact, "schedule", scheduled)
+    monkeypatch.setattr(realized_exact, "Search", searched)
+    problem = generate("realistic", 20, 3, seed=2)
+    solve(problem, problem.budget_at(0.4), "exact", cost="realized", time_limit=1000)
+    assert asked[0] == 1000 * realized_exact.SCHEDULER_TIME
+    assert 500 < asked[1] < 1000
+
+
 @pytest.mark.parametrize("told", [None, 1e9])
 def test_a_search_that_is_cut_short_keeps_the_bound_of_the_scheduler(monkeypatch, told):
     problem, schedule = generate("realistic", queries=40, models=3, batch_sizes=(1, 4), seed=0), realized_exact.schedule
