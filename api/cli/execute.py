@@ -134,8 +134,9 @@ def execute(  # wide: one parameter per option
     """
     from robatch.proxies.execution.outlook import TooMuchLoss
     from robatch.proxies.execution.plan import RoutedPlan
-    from robatch.proxies.execution.preview import dry_run as preview
+    from robatch.proxies.execution.preview import preview
     from robatch.proxies.execution.run import execute as run
+    from robatch.proxies.execution.sending import Sending
     from robatch.proxies.tasks.first_calls import StoppedEarly
 
     routed = RoutedPlan.read(plan)
@@ -146,7 +147,9 @@ def execute(  # wide: one parameter per option
     target = plan.with_suffix(".answers.jsonl") if output is None else output
     check_file(target)
     if dry_run:
-        _show_dry_run(routed, preview(routed, target, key_variables=api_key_env, grader=grader), as_json)
+        sending = Sending(budget, overrun, lost)  # type: ignore[arg-type]  # a choice
+        seen = preview(routed, target, sending, api_key_env, grader)
+        _show_dry_run(*seen, as_json)
         return
     with keep_answers(), _failing(TooMuchLoss, StoppedEarly):
         made = _with_progress(routed, lambda tell, waits: run(
@@ -213,17 +216,17 @@ def _with_progress(
         return work(tell, tell_wait)
 
 
-def _show_dry_run(routed: RoutedPlan, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+def _show_dry_run(rows: Sequence[Mapping[str, Any]], budget: float, left: float, as_json: bool) -> None:
     sums = ("done", "queries", "calls", "expected", "worst")
     total = {name: sum(row[name] for row in rows) for name in sums}
     if as_json:
-        print_json({"budget": routed.plan.budget, **total, "states": list(rows)})
+        print_json({"budget": budget, "left": left, **total, "states": list(rows)})
         return
     titles = ("model", "batch size", "calls done", "queries", "calls", "expected USD", "worst USD")
     lines = [*rows, {"model": "all", "batch_size": "", **total}]
     keys = ("model", "batch_size", *sums)
     show_table(titles, [[row[key] for key in keys] for row in lines])
-    click.echo(f"\nbudget {routed.plan.budget:.6g} USD; nothing was sent")
+    click.echo(f"\nbudget {budget:.6g} USD, of which {left:.6g} are left; nothing was sent")
     click.echo(
         "Worst is each call at the most that it may bill. A call is sent only if that fits into what is left: the last "
         "calls may be planned again in cheaper states, or not be asked (see --overrun)."

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from robatch.proxies.execution.dispatch import Dispatcher
+from robatch.proxies.execution.meter import Charge
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.replay import replay
 from robatch.proxies.execution.run import journal_path, prepare
+from robatch.proxies.execution.sending import Sending
 from robatch.proxies.execution.state import Execution
 
 
@@ -19,21 +21,42 @@ def dry_run(
     plan: RoutedPlan | str | os.PathLike[str],
     output: str | os.PathLike[str] | None = None,
     *,
+    budget: float | None = None,
+    overrun: float = 0.0,
+    lost: Charge = "worst",
     key_variables: Collection[str] = (),
     grader: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return the calls of a plan by state, with the USD expected and those that they cannot exceed; nothing is sent.
 
     Arguments and errors are those of `execute`, but for what only models can tell. Calls that were answered in `output`
-    are counted as ``done``, and those that wait are the others.
+    are counted as ``done``, and those that wait are the others: where a run that ended has more to spend now, those of
+    the rest as it would be planned.
     """
+    return preview(plan, output, Sending(budget, overrun, lost), key_variables, grader)[0]
+
+
+def preview(
+    plan: RoutedPlan | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None,
+    sending: Sending,
+    key_variables: Collection[str],
+    grader: str | None,
+) -> tuple[list[dict[str, Any]], float, float]:
+    """Return what `dry_run` does, the budget, and what is left of it, in USD."""
     routed, queries, _ = prepare(plan, output, key_variables, grader)
     state = Execution.begin(routed)
     if output is not None and journal_path(output).exists():
         replay(state, journal_path(output))
         if state.flying:
             state.apply({"event": "lost"})
+    event = sending.limits(state)
+    if event is not None:
+        state.apply(event)
     dispatcher = Dispatcher(routed, queries, state)
+    if state.extended:
+        state.apply({"event": "continued"})
+        state.apply(dispatcher.replan())
     rows: dict[int, dict[str, Any]] = {}
 
     def row_of(column: int) -> dict[str, Any]:
@@ -49,4 +72,4 @@ def dry_run(
         row["calls"] += 1
         row["expected"] += routed.pool[dispatcher.model_of(call)].cost(*state.expected(call))
         row["worst"] += ready.worst
-    return [rows[column] for column in sorted(rows)]
+    return [rows[column] for column in sorted(rows)], state.meter.budget, state.meter.left

@@ -9,9 +9,13 @@ from typing import get_args
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import number, whole
 from robatch.proxies.engines.waits import MAX_WAIT, Wait
+from robatch.proxies.execution.calls import Event
 from robatch.proxies.execution.meter import Charge
 from robatch.proxies.execution.outlook import Outlook
+from robatch.proxies.execution.state import Execution
 from robatch.proxies.tasks.first_calls import MOST_UNREAD
+
+ROUNDING = 1e-12  # relative, of sums of USD
 
 
 @dataclass(frozen=True)
@@ -44,3 +48,24 @@ class Sending:
         number("max_wait", self.max_wait)
         number("max_unread", self.max_unread, most=1.0)
         whole("concurrency", self.concurrency, 1)
+
+    def limits(self, state: Execution) -> Event | None:
+        """Return the event that lets an execution spend what is asked for, None where nothing changes.
+
+        Raises
+        ------
+        InputError
+            If an execution that came to its end has spent more.
+        """
+        meter = state.meter
+        budget = meter.budget if self.budget is None else self.budget
+        spent = meter.spent + meter.lost
+        if state.finished and budget < meter.budget and budget + self.overrun < spent * (1 - ROUNDING):
+            raise InputError(
+                f"budget is {budget:g} USD, but the run that ended has spent {spent:.6g}: give at least that, or none"
+            )
+        changed = (budget, self.overrun, self.lost) != (meter.budget, meter.overrun, meter.charge)
+        more = budget + self.overrun > meter.budget + meter.overrun
+        if not changed or (state.finished and not more):  # after the end nothing else matters
+            return None
+        return {"event": "limits", "budget": budget, "overrun": self.overrun, "lost": self.lost}

@@ -81,12 +81,9 @@ class Session:
 
     def _set_limits(self) -> None:
         """Write down what this run may spend and how it charges, where that is not as before."""
-        meter, given = self.state.meter, self.sending
-        budget = meter.budget if given.budget is None else given.budget
-        changed = (budget, given.overrun, given.lost) != (meter.budget, meter.overrun, meter.charge)
-        more = budget + given.overrun > meter.budget + meter.overrun
-        if changed and (more or not self.state.finished):  # after the end nothing else matters
-            self._record({"event": "limits", "budget": budget, "overrun": given.overrun, "lost": given.lost})
+        event = self.sending.limits(self.state)
+        if event is not None:
+            self._record(event)
 
     def _replan(self) -> None:
         """Plan the rest again, if that does not lose more of what was predicted than is allowed."""

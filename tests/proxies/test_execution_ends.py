@@ -143,6 +143,16 @@ def test_the_command_says_what_is_left_and_what_it_may_cost(tmp_path):
         asked = len(server.asked)
         assert CliRunner().invoke(main, command).exit_code == 1
         assert len(server.asked) == asked
+        nothing, rest = (
+            json.loads(CliRunner().invoke(main, [*command, "--dry-run", "--json", *more]).stdout)
+            for more in ([], ["--budget", "1"])
+        )
+        assert (nothing["queries"], rest["queries"], rest["budget"]) == (0, int(first.stderr.split()[1]), 1.0)
+        assert 0 < rest["worst"] < rest["left"] < 1
+        less = CliRunner().invoke(main, [*command, "--budget", "1e-9"])
+        assert less.exit_code == 2
+        assert "the run that ended has spent" in less.stderr
+        assert len(server.asked) == asked
         again = CliRunner().invoke(main, [*command, "--budget", "1", "--json"])
     assert again.exit_code == 0
     left = first.stderr.split()[1]
