@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from robatch.instances.errors import InputError
-from robatch.proxies.engines.engine import CUT_ERROR, Engine, EngineFailure, ModelAnswer, ModelCall, calls_failed
+from robatch.proxies.engines.engine import (
+    CONTENT_ERROR,
+    CUT_ERROR,
+    Engine,
+    EngineFailure,
+    ModelAnswer,
+    ModelCall,
+    calls_failed,
+)
 from robatch.proxies.engines.token_count import byte_bounds, least_tokens
 from robatch.proxies.engines.usage import Charge, charge
 from robatch.proxies.profiling.model_config import ModelConfig
@@ -68,6 +77,12 @@ class Asking:
         self._max_unread = max_unread
         self._first: dict[str, FirstCalls] = {}
         self._asked: Counter[str] = Counter()
+        self._failing: dict[tuple[str, int], str] = {}  # queries whose calls fail even alone, and why
+
+    def take(self, call: PlannedCall, line: Mapping[str, Any]) -> None:
+        """Learn from a recorded call whether it holds one query, with which it fails."""
+        if len(call.members) == 1 and _failed(line["error"], line["finish_reason"]):
+            self._failing[call.key.task, call.members[0]] = line["error"] or CONTENT_ERROR
 
     def next_of(self, todo: Sequence[tuple[Task, PlannedCall]], most: int) -> Sequence[tuple[Task, PlannedCall]]:
         """Return the calls to ask now: few of a task until it is known that the model's answers to it can be read.
@@ -88,10 +103,16 @@ class Asking:
         made = FirstCalls(self.model.name, self.model.structured, self._max_unread, min(self.model.batch_sizes))
         return self._first.setdefault(task, made)
 
+    def _built(self, task: Task, batch: Sequence[Query]) -> ModelCall:
+        most = self.model.allowed(task.max_output_tokens * len(batch))
+        return model_call(task.template, batch, most, chat=self.model.chat, structured=self.model.structured)
+
     def ask(self, todo: Sequence[tuple[Task, PlannedCall]]) -> None:
         """Ask some calls.
 
         A call that failed is recorded once the model answers another one: until then it may be the server that fails.
+        A call of several that failed is asked again without the queries that fail alone, if it holds any: what is
+        measured of the others is then not the fault of these.
 
         Raises
         ------
@@ -99,20 +120,24 @@ class Asking:
             If the model answers no more; calls that may have failed for this reason are not recorded.
         """
         batches = [[task.queries[i] for i in call.members] for task, call in todo]
-        how: dict[str, bool] = {"chat": self.model.chat, "structured": self.model.structured}
-        calls = [
-            model_call(task.template, batch, self.model.allowed(task.max_output_tokens * len(batch)), **how)
-            for (task, _), batch in zip(todo, batches, strict=True)
-        ]
+        calls = [self._built(task, batch) for (task, _), batch in zip(todo, batches, strict=True)]
         self._asked.update(task.name for task, _ in todo)
+        failed: list[tuple[int, ModelAnswer]] = []
+
+        def keep(at: int, made: ModelAnswer) -> None:
+            if _failed(made.error, made.finish_reason) and len(batches[at]) > 1:
+                failed.append((at, made))
+            else:
+                self._keep(*todo[at], calls[at], made)
+
         held: list[tuple[int, ModelAnswer]] = []
         answers = self.engine.run(calls)
         try:
             for index, answer in answers:
                 held.append((index, answer))
                 if answer.fault is None:
-                    for at, made in held:
-                        self._keep(*todo[at], batches[at], calls[at], made)
+                    for each in held:
+                        keep(*each)
                     held.clear()
         except EngineFailure:
             self._forget(held)
@@ -123,27 +148,55 @@ class Asking:
         if held and not self._works():
             self._forget(held)
             raise calls_failed(len(held), held[-1][1])
-        for at, made in held:
-            self._keep(*todo[at], batches[at], calls[at], made)
+        for each in held:
+            keep(*each)
+        self._ask_without_failing([(*todo[at], calls[at], made) for at, made in failed])
+
+    def _ask_without_failing(self, failed: Sequence[tuple[Task, PlannedCall, ModelCall, ModelAnswer]]) -> None:
+        """Ask failed calls again without the queries that fail alone; keep the failure where there is none."""
+        again: list[tuple[Task, PlannedCall, ModelCall, dict[int, str]]] = []
+        for task, call, sent, made in failed:
+            places = {i: why for i, m in enumerate(call.members) if (why := self._failing.get((task.name, m)))}
+            if not 0 < len(places) < len(call.members):
+                self._keep(task, call, sent, made)
+                continue
+            self._forget([(0, made)])
+            batch = [task.queries[m] for i, m in enumerate(call.members) if i not in places]
+            again.append((task, call, self._built(task, batch), places))
+        for index, made in self.engine.run([sent for _, _, sent, _ in again]) if again else ():
+            self._keep(*again[index][:3], made, again[index][3])
 
     def _works(self) -> bool:
         lines = (line for key, line in self.record.calls.items() if key.model == self.model.name)
         return any(line["error"] is None for line in lines)
 
     def _keep(
-        self, task: Task, call: PlannedCall, batch: Sequence[Query], sent: ModelCall, answer: ModelAnswer
+        self,
+        task: Task,
+        call: PlannedCall,
+        sent: ModelCall,
+        answer: ModelAnswer,
+        left_out: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
-        """Read and grade an answer; what the record keeps of it is all that the rows are made of."""
+        """Read and grade an answer; what the record keeps of it is all that the rows are made of.
+
+        `left_out` tells why queries at some places of the call were not sent.
+        """
+        queries = [task.queries[i] for i in call.members]
+        batch = [query for i, query in enumerate(queries) if i not in left_out]
         answers: Sequence[str | None] = [None] * len(batch)
         loose = False
         if answer.error is None:
             answers, loose = read_answer(answer.text, batch, task.template.form, self.model.structured, answer.cut)
         self._first_of(task.name).add(answers, answer, sent.max_tokens)
+        if left_out:
+            found = iter(answers)
+            answers = [None if i in left_out else next(found) for i in range(len(queries))]
         grade = grader_of(task.grader)
         line = {
             **call.key._asdict(),
             "answers": answers,
-            "scores": [grade(given, query) for given, query in zip(answers, batch, strict=True)],
+            "scores": [grade(given, query) for given, query in zip(answers, queries, strict=True)],
             **_charge(sent, answer)._asdict(),
             "seconds": round(answer.seconds, 6),
             "finish_reason": answer.finish_reason,
@@ -151,11 +204,14 @@ class Asking:
         }
         if loose:
             line["loose"] = True
+        if left_out:
+            line["left_out"] = {str(place): why for place, why in left_out.items()}
         if answer.details:
             line["details"] = dict(answer.details)
         if answer.model not in (None, self.model.model or self.model.name):
             line["replied"] = answer.model
         self.record.append(line)
+        self.take(call, line)
         self._failed_tries(*answer.before)
         self.shown.describe(f"{self.model.name}, {task.name} x {call.key.batch_size}")
         self.shown.advance(len(call.members), self.model.cost(line["input_tokens"], line["output_tokens"]))
@@ -170,6 +226,11 @@ class Asking:
         if tokens_in or tokens_out:
             self.record.append({"failed": self.model.name, "input_tokens": tokens_in, "output_tokens": tokens_out})
             self.shown.advance(0, self.model.cost(tokens_in, tokens_out))
+
+
+def _failed(error: str | None, finish_reason: str) -> bool:
+    """Whether there was no answer, or a filter ended it."""
+    return error is not None or finish_reason == "content_filter"
 
 
 def _charge(call: ModelCall, answer: ModelAnswer) -> Charge:

@@ -34,6 +34,7 @@ class Measurements:
     table
         One row per task, query, model, batch size and repeat. ``call`` numbers the calls of a task, model, batch
         size and repeat; ``call_size`` is how many queries the call held, ``position`` the query's place in it from 0.
+        A query that fails alone is left out where its call is asked again: its row says why, and has no tokens.
         ``score`` in [0, 1] and ``parsed`` are the grade and whether an answer could be read, ``answer`` the answer
         that was read (null for queries of kind "text"). ``input_tokens`` is the query's even share of what the
         call's prompt had beyond the shared prompt, ``output_tokens`` its even share of the output (both exact where

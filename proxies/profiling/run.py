@@ -196,6 +196,10 @@ def _measure(config: ProfileConfig, model: ModelConfig, record: Record, shown: P
             else:
                 _check_same(model, engine, record)
             asking = Asking(model, engine, record, shown, config.max_unread)
+            for cell in cells:
+                for call in cell.needed(record.calls):
+                    if line := record.calls.get(call.key):
+                        asking.take(call, line)
             while todo:
                 asking.ask(asking.next_of(todo, _MAX_CALLS_RENDERED))
                 _keep_requests(model, engine, record)
@@ -229,8 +233,10 @@ def _rows(config: ProfileConfig, record: Record) -> Iterator[dict[str, Any]]:
             shared = record.opened[model.name]["shared_tokens"][cell.task.name]
             for call in cell.needed(record.calls):
                 line, size = record.calls[call.key], len(call.members)
+                left_out = line.get("left_out", {})
                 for position, (member, answer) in enumerate(zip(call.members, line["answers"], strict=True)):
-                    query = cell.task.queries[member]
+                    query, why = cell.task.queries[member], left_out.get(str(position))
+                    sent = 0 if why else size - len(left_out)
                     yield {
                         **call.key._asdict(),
                         "query_id": query.id,
@@ -239,12 +245,12 @@ def _rows(config: ProfileConfig, record: Record) -> Iterator[dict[str, Any]]:
                         "score": line["scores"][position],
                         "parsed": answer is not None,
                         "answer": None if query.kind == "text" else answer,
-                        "input_tokens": max(0.0, line["input_tokens"] - shared) / size,
-                        "output_tokens": line["output_tokens"] / size,
+                        "input_tokens": max(0.0, line["input_tokens"] - shared) / sent if sent else 0.0,
+                        "output_tokens": line["output_tokens"] / sent if sent else 0.0,
                         "call_input_tokens": line["input_tokens"],
                         "call_output_tokens": line["output_tokens"],
                         "shared_tokens": shared,
                         "seconds": line["seconds"],
                         "finish_reason": line["finish_reason"],
-                        "error": line["error"],
+                        "error": why or line["error"],
                     }

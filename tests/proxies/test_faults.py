@@ -295,6 +295,28 @@ def test_a_profile_records_a_call_that_fails_alone(tmp_path, case):
         assert (row["call_input_tokens"], row["call_output_tokens"]) == (40, 6)
 
 
+@pytest.mark.parametrize("case", ["no choices", "500", "400", "no text", "filtered", "a refusal"])
+def test_a_profile_does_not_blame_batches_for_a_query_that_fails_alone(tmp_path, case):
+    with Faulty(POISON[case][0]) as server:
+        make_queries(tmp_path / "q.jsonl", 12)
+        (tmp_path / "c.toml").write_text(
+            '[[tasks]]\nname = "sort"\nfile = "q.jsonl"\n[run]\nbatch_sizes = [1, 4]\nmax_wait = 0\n[[models]]\n'
+            f'name = "small"\nserver = "{server.url}"\nmodel = "small"\nprice_in = 1.0\nprice_out = 4.0\n'
+            "context_window = 4096\n",
+            encoding="utf-8",
+        )
+        made = profile(tmp_path / "c.toml", tmp_path / "m.parquet")
+    rows = made.table.to_pylist()
+    assert [(row["query_id"], row["batch_size"]) for row in rows if not row["parsed"]] == [("q3", 1), ("q3", 4)]
+    assert all((row["score"] == 1.0) == (row["query_id"] != "q3") for row in rows)
+    spoiled = next(row["call"] for row in rows if (row["query_id"], row["batch_size"]) == ("q3", 4))
+    call = [row for row in rows if (row["call"], row["batch_size"]) == (spoiled, 4)]
+    assert [len(texts) for _, texts in server.asked].count(3) == 1
+    assert [row["query_id"] for row in call if row["error"]] == ["q3"]
+    shared = call[0]["shared_tokens"]
+    assert sum(row["input_tokens"] for row in call) == pytest.approx(call[0]["call_input_tokens"] - shared)
+
+
 @pytest.mark.parametrize("asked", ["0.02", "Fri, 31 Dec 9999 23:59:59 GMT", "3600"])
 def test_a_wait_is_capped_and_told(tmp_path, asked):
     told = []
