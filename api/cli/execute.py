@@ -250,6 +250,8 @@ def _show(made: ExecutionReport) -> None:
         facts.append(
             ("not counted", f"{count} calls of {name}: its server gives no possible token counts; at their bound")
         )
+    if made.uncounted_cost:
+        facts.append(("", f"{made.uncounted_cost:.4g} USD of what is billed above are such bounds"))
     for row in made.outages:
         cost = (
             f"{row['queries']} queries planned again, {row['utility_lost']:.4g} utility and {row['cost']:.4g} USD lost"

@@ -24,6 +24,7 @@ class Tokens:
     actual_out: int = 0
     most_in: float = 1.0  # the greatest ratio of actual to predicted input tokens of a single call, at least 1
     uncounted: int = 0  # of the answered calls, those whose tokens the engine did not count, or not possibly so
+    uncounted_cost: float = 0.0  # USD that these were charged
     most_out: float = 1.0  # the greatest ratio of a call's output tokens to those it was allowed, at least 1
     beyond: int = 0  # input tokens by which a call exceeded its bound: the model's template, not measured, adds these
 

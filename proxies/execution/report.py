@@ -69,6 +69,8 @@ class ExecutionReport:
     uncounted
         By model, answered calls whose tokens its server did not count, or not possibly so: they are charged at their
         bound.
+    uncounted_cost
+        USD that these calls are charged, of what is billed.
     unread_why
         Unread queries by the reason, the most frequent ones.
     outages
@@ -121,6 +123,7 @@ class ExecutionReport:
     within_interval: bool | None
     failed_tries: int
     uncounted: Mapping[str, int]
+    uncounted_cost: float
     unread_why: Mapping[str, int]
     outages: tuple[Mapping[str, Any], ...]
     replied: Mapping[str, Mapping[str, int]]
@@ -194,6 +197,7 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
         ),
         failed_tries=len(state.failed),
         uncounted={name: tokens.uncounted for name, tokens in state.meter.tokens.items() if tokens.uncounted},
+        uncounted_cost=sum(tokens.uncounted_cost for tokens in state.meter.tokens.values()),
         unread_why=dict(Counter(state.final.errors()).most_common(MOST_NAMES)),
         outages=tuple(_outage(state, outage, utilities) for outage in state.outages),
         replied={name: dict(names.most_common(MOST_NAMES)) for name, names in state.replied.items()},

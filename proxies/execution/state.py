@@ -205,6 +205,7 @@ class Execution:
         self.meter.settle(call.number, cost)
         tokens = self.meter.of(model)
         tokens.learn(event["counted"], tokens_in - self._bounds.pop(call.number), tokens_out / event["allowed"])
+        tokens.uncounted_cost += 0.0 if event["counted"] else cost
         if event["error"] is None:
             tokens.add(expected_in, expected_out, tokens_in, tokens_out)
         took = AnsweredCall(expected_in, expected_out, tokens_in, tokens_out, cost, event["retries"])

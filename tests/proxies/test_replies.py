@@ -333,9 +333,10 @@ def test_no_answer_that_can_be_read_is_lost(tmp_path, case):
     real = sum((PRICES[m][0] * i + PRICES[m][1] * o) * 1e-6 for m, i, o in server.bill)
     if case in UNCOUNTED:
         assert sum(made.uncounted.values()) == made.calls
+        assert made.uncounted_cost == pytest.approx(made.billed)
         assert made.billed > real
     else:
-        assert made.uncounted == {}
+        assert (made.uncounted, made.uncounted_cost) == ({}, 0.0)
         assert made.billed == pytest.approx(real)
     assert bool(made.replied) == (case == "other model")
     assert json.loads(report_path(tmp_path / "a.jsonl").read_text(encoding="utf-8"))["uncounted"] == made.uncounted
