@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from paper_repro.common.profile_data import measured_queries
 from robatch.bench.common.machine import describe
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
+from robatch.proxies.execution.calls import Waiting
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.report import ExecutionReport
 from robatch.proxies.execution.routing import Proxy, route
@@ -112,10 +113,21 @@ def answers_path(file: Path, fraction: float) -> Path:
     return file.with_name(f"{file.stem}-{fraction:g}.answers.jsonl")
 
 
-def executed(file: Path, proxy: Proxy, fraction: float) -> tuple[RoutedPlan, ExecutionReport, Execution]:
+class Done(NamedTuple):
+    """An answered call: tokens as they were predicted and as they were counted, and seconds."""
+
+    call: Waiting
+    expected_in: float
+    expected_out: float
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+
+
+def executed(file: Path, proxy: Proxy, fraction: float) -> tuple[RoutedPlan, ExecutionReport, list[Done]]:
     """Route and execute queries, going on where an earlier run stopped.
 
-    Return the plan, the report, and where the execution stood at its end, read from its journal.
+    Return the plan, the report, and the answered calls, read from the journal.
     """
     answers = answers_path(file, fraction)
     plan = file.with_name(f"{file.stem}-{fraction:g}.parquet")
@@ -123,10 +135,15 @@ def executed(file: Path, proxy: Proxy, fraction: float) -> tuple[RoutedPlan, Exe
         route(file, proxy, budget_fraction=fraction).write(plan)
     routed = RoutedPlan.read(plan)
     made = execute(routed, answers)
-    state = Execution.begin(routed)
+    state, done = Execution.begin(routed), []
     for line in journal_path(answers).read_text(encoding="utf-8").splitlines():
-        state.apply(json.loads(line))
-    return routed, made, state
+        event = json.loads(line)
+        if event["event"] == "answered":
+            call = state.flying[event["call"]]
+            counted = (event["input_tokens"], event["output_tokens"], event["seconds"])
+            done.append(Done(call, *state.expected(call), *counted))
+        state.apply(event)
+    return routed, made, done
 
 
 def execution_row(routed: RoutedPlan, made: ExecutionReport) -> dict[str, Any]:
@@ -140,13 +157,13 @@ def execution_row(routed: RoutedPlan, made: ExecutionReport) -> dict[str, Any]:
     return row | predicted | {"actual": made.actual}
 
 
-def state_rows(routed: RoutedPlan, made: ExecutionReport, state: Execution) -> Table:
+def state_rows(routed: RoutedPlan, made: ExecutionReport, done: Sequence[Done]) -> Table:
     """Give a record of every state that was used: predicted and real tokens of its calls, without halves of others."""
     rows = []
     for told in made.states:
         column = routed.problem.states.index((told["model"], told["batch_size"]))
         model = routed.pool[int(routed.problem.state_model[column])]
-        mine = [entry for entry in state.done.values() if entry.call.column == column]
+        mine = [entry for entry in done if entry.call.column == column]
         calls = [entry for entry in mine if not entry.call.depth]
         expected_in, expected_out, real_in, real_out = (
             sum(getattr(entry, name) for entry in calls)

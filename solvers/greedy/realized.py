@@ -20,7 +20,7 @@ from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.greedy.call_tree import Asked, CallTree, Grown, Limits
 from robatch.solvers.greedy.last_calls import shrunk
 from robatch.solvers.greedy.realized_groups import decomposed
-from robatch.solvers.greedy.realized_table import Chosen, Losses, Table, keep_apart
+from robatch.solvers.greedy.realized_table import Chosen, Losses, Table, keep_apart, unshared
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Answer, Request
 from robatch.solvers.search_limits import deadline_in
@@ -147,7 +147,8 @@ def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: 
         if number > 0 and time.perf_counter() > deadline:
             break
         if problem.conflicts is None or not keep_apart(problem, table, plan, evaluation):
-            target -= 1.01 * over + 2 * edge * budget
+            counted = evaluation.realized_cost - float((unshared(problem, plan, evaluation) * problem.call_price).sum())
+            target = min(target - 1.01 * over, counted) - 2 * edge * budget  # the same plan must not come back
     return found
 
 

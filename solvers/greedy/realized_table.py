@@ -194,15 +194,19 @@ def closest(relaxer: Relaxer, states: IntArray, price: float, size: int) -> IntA
     return np.sort(query[heads][np.argsort(second, kind="stable")[: 2 * size]])
 
 
+def unshared(problem: Problem, plan: IntArray, found: Evaluation) -> IntArray:
+    """Return the calls of each group and state that only conflicts make a plan send: (groups, S)."""
+    counts = np.bincount(problem.group_codes * problem.n_states + plan, minlength=found.calls.size)
+    return found.calls - -(-counts.reshape(found.calls.shape) // problem.state_batch_size)
+
+
 def keep_apart(problem: Problem, table: Looked, plan: IntArray, found: Evaluation) -> bool:
     """Forbid states to conflicting queries where a plan needs more calls than its queries fill; False if none can be.
 
     The search counts calls as if queries could share any. Of two queries that conflict in such a group and state, the
     one that loses less in its next best state has to stay out of it.
     """
-    codes, width = problem.group_codes, problem.n_states
-    counts = np.bincount(codes * width + plan, minlength=found.calls.size).reshape(found.calls.shape)
-    crowded = found.calls > -(-counts // problem.state_batch_size)
+    codes, crowded = problem.group_codes, unshared(problem, plan, found) > 0
     place = np.full(problem.n_queries, -1)
     place[table.rows] = np.arange(len(table.rows))
     one, other = problem.conflicts.T if problem.conflicts is not None else np.empty((2, 0), dtype=np.int64)

@@ -94,7 +94,10 @@ def test_an_honest_reader_finds_as_many_slots_as_there_are_queries(form, texts, 
     else:
         output = json.dumps({f"A{number}": answer for (number, _), answer in zip(slots, said, strict=True)})
     for tolerant in (False, True):
-        assert read(output, queries, form, tolerant) == tuple(said)
+        for i, (found, answer) in enumerate(zip(read(output, queries, form, tolerant), said, strict=True), start=1):
+            # what the text of any query holds may be copied from there, and then is no answer
+            forged = any(f"A{i}: {answer}" in text for text in texts)
+            assert found == answer or (forged and found is None)
 
 
 @FORMS

@@ -199,7 +199,7 @@ def test_where_what_would_be_enough_is_not_found_what_is_needed_is_said(cost, mo
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [((0,), "budget is 0"), ((1.0, "free"), "cost is 'free'"), ((1.0, "realized", 0), "time_limit is 0")],
+    [((-1.0,), "budget is -1"), ((1.0, "free"), "cost is 'free'"), ((1.0, "realized", 0), "time_limit is 0")],
 )
 def test_bad_arguments_are_named(arguments, words):
     with pytest.raises(InputError, match=words):

@@ -82,6 +82,7 @@ def test_other_entries_run_in_threads_too(work):
 
 
 def test_highs_of_other_code_in_the_same_thread_neither_disturbs_nor_is_disturbed():
+    highspy.Highs.resetGlobalScheduler(True)  # of tests that ran HiGHS in this thread
     for theirs, ours in ((2, 1), (2, 3), (2, None)):
         assert by_the_user(theirs)
         assert solve(PROBLEM, BUDGET, "highs", threads=ours).status == "optimal"
