@@ -13,7 +13,7 @@ from robatch.proxies.execution.meter import Charge
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.replay import replay
 from robatch.proxies.execution.run import journal_path, prepare
-from robatch.proxies.execution.sending import Sending
+from robatch.proxies.execution.sending import PLANNED_AGAIN, Sending
 from robatch.proxies.execution.state import Execution
 
 
@@ -48,14 +48,12 @@ def preview(
     state = Execution.begin(routed)
     if output is not None and journal_path(output).exists():
         replay(state, journal_path(output))
-        if state.flying:
-            state.apply({"event": "lost"})
-    event = sending.limits(state)
-    if event is not None:
-        state.apply(event)
     dispatcher = Dispatcher(routed, queries, state)
-    if state.extended:
-        state.apply({"event": "continued"})
+    kinds = set[str]()
+    for event in sending.resumption(state):
+        state.apply(event)
+        kinds.add(event["event"])
+    if not kinds.isdisjoint(PLANNED_AGAIN):
         state.apply(dispatcher.replan())
     rows: dict[int, dict[str, Any]] = {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import get_args
 
@@ -16,6 +16,7 @@ from robatch.proxies.execution.state import Execution
 from robatch.proxies.tasks.first_calls import MOST_UNREAD
 
 ROUNDING = 1e-12  # relative, of sums of USD
+PLANNED_AGAIN = ("continued", "back")  # events of a resumption after which the rest is planned again
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,21 @@ class Sending:
         number("max_wait", self.max_wait)
         number("max_unread", self.max_unread, most=1.0)
         whole("concurrency", self.concurrency, 1)
+
+    def resumption(self, state: Execution) -> Iterator[Event]:
+        """Yield the events by which an execution goes on, each once the one before it was taken in."""
+        limits = self.limits(state)
+        if limits is not None:
+            yield limits
+        if state.flying:
+            yield {"event": "lost"}
+        if state.extended:
+            yield {"event": "continued"}
+        unread = state.final.unread() if self.retry_unread else []
+        if unread:
+            yield {"event": "retry", "queries": unread}
+        if state.out and not state.finished:
+            yield {"event": "back"}
 
     def limits(self, state: Execution) -> Event | None:
         """Return the event that lets an execution spend what is asked for, None where nothing changes.

@@ -17,7 +17,7 @@ from robatch.proxies.execution.health import Health
 from robatch.proxies.execution.outlook import TooMuchLoss, last_states, outlook
 from robatch.proxies.execution.received import received
 from robatch.proxies.execution.replay import JOURNAL_VERSION, replay
-from robatch.proxies.execution.sending import Sending
+from robatch.proxies.execution.sending import PLANNED_AGAIN, Sending
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.journal import Journal
 from robatch.proxies.tasks.first_calls import FirstCalls
@@ -58,32 +58,18 @@ class Session:
         if over is None:
             begin = {"event": "begin", "version": JOURNAL_VERSION, "plan": self.routed.sha256}
             self.journal.append([begin | {"budget": self.routed.plan.budget}])
-        self._set_limits()
-        if self.state.flying:
-            self._record({"event": "lost"})
-        over = over or ()
-        continues = self.state.extended
-        if continues:
-            self._record({"event": "continued"})
-        unread = self.state.final.unread() if self.sending.retry_unread else []
-        if unread:
-            self._record({"event": "retry", "queries": unread})
-        returns = bool(self.state.out) and not self.state.finished
-        if returns:
-            self._record({"event": "back"})
-        if continues or unread:
+        over, kinds = over or (), set[str]()
+        for event in self.sending.resumption(self.state):
+            self._record(event)
+            kinds.add(event["event"])
+        asks_again = not kinds.isdisjoint(("continued", "retry"))
+        if asks_again:
             over = [query for query in over if query in self.state.final]
         self.answers.restore(over)
-        if continues or returns:
+        if not kinds.isdisjoint(PLANNED_AGAIN):
             self._replan()
-        if continues or unread:
+        if asks_again:
             self._tell_rest()
-
-    def _set_limits(self) -> None:
-        """Write down what this run may spend and how it charges, where that is not as before."""
-        event = self.sending.limits(self.state)
-        if event is not None:
-            self._record(event)
 
     def _replan(self) -> None:
         """Plan the rest again, if that does not lose more of what was predicted than is allowed."""

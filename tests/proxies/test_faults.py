@@ -275,17 +275,22 @@ def test_a_profile_measures_the_other_models_and_says_which_failed(tmp_path):
         assert len(profile(tmp_path / "c.toml", tmp_path / "m.parquet").table) == 12
 
 
+def measured(folder, server, rows, sizes):
+    """Profile the small model."""
+    make_queries(folder / "q.jsonl", rows)
+    (folder / "c.toml").write_text(
+        f'[[tasks]]\nname = "sort"\nfile = "q.jsonl"\n[run]\nbatch_sizes = {sizes}\nmax_wait = 0\n[[models]]\n'
+        f'name = "small"\nserver = "{server.url}"\nmodel = "small"\nprice_in = 1.0\nprice_out = 4.0\n'
+        "context_window = 4096\n",
+        encoding="utf-8",
+    )
+    return profile(folder / "c.toml", folder / "m.parquet")
+
+
 @pytest.mark.parametrize("case", ["no choices", "500", "400", "no text"])
 def test_a_profile_records_a_call_that_fails_alone(tmp_path, case):
     with Faulty(POISON[case][0]) as server:
-        make_queries(tmp_path / "q.jsonl", 6)
-        (tmp_path / "c.toml").write_text(
-            '[[tasks]]\nname = "sort"\nfile = "q.jsonl"\n[run]\nbatch_sizes = [1]\nmax_wait = 0\n[[models]]\n'
-            f'name = "small"\nserver = "{server.url}"\nmodel = "small"\nprice_in = 1.0\nprice_out = 4.0\n'
-            "context_window = 4096\n",
-            encoding="utf-8",
-        )
-        made = profile(tmp_path / "c.toml", tmp_path / "m.parquet")
+        made = measured(tmp_path, server, 6, [1])
     assert isinstance(made, Measurements)
     (row,) = (row for row in made.table.to_pylist() if row["error"])
     assert row["query_id"] == "q3"
@@ -298,14 +303,7 @@ def test_a_profile_records_a_call_that_fails_alone(tmp_path, case):
 @pytest.mark.parametrize("case", ["no choices", "500", "400", "no text", "filtered", "a refusal"])
 def test_a_profile_does_not_blame_batches_for_a_query_that_fails_alone(tmp_path, case):
     with Faulty(POISON[case][0]) as server:
-        make_queries(tmp_path / "q.jsonl", 12)
-        (tmp_path / "c.toml").write_text(
-            '[[tasks]]\nname = "sort"\nfile = "q.jsonl"\n[run]\nbatch_sizes = [1, 4]\nmax_wait = 0\n[[models]]\n'
-            f'name = "small"\nserver = "{server.url}"\nmodel = "small"\nprice_in = 1.0\nprice_out = 4.0\n'
-            "context_window = 4096\n",
-            encoding="utf-8",
-        )
-        made = profile(tmp_path / "c.toml", tmp_path / "m.parquet")
+        made = measured(tmp_path, server, 12, [1, 4])
     rows = made.table.to_pylist()
     assert [(row["query_id"], row["batch_size"]) for row in rows if not row["parsed"]] == [("q3", 1), ("q3", 4)]
     assert all((row["score"] == 1.0) == (row["query_id"] != "q3") for row in rows)
