@@ -16,7 +16,7 @@ import numpy as np
 
 from robatch.instances.arrays import Array, BoolArray, FloatArray, IntArray
 from robatch.solvers.greedy import call_tree_kernels as kernels
-from robatch.solvers.greedy.call_tree_kernels import BOX, CELL, FAR, NODE, NOW, PAIR, QUERY, WAY, Core, Tree, records
+from robatch.solvers.greedy.call_tree_kernels import BOX, CELL, FAR, NODE, NOW, PAIR, QUERY, Core, Tree, records
 from robatch.solvers.greedy.leaf_move_kernels import MOVE, RANK, Pool, improve
 from robatch.solvers.greedy.leaf_search_kernels import search
 from robatch.solvers.greedy.realized_table import Table
@@ -153,7 +153,7 @@ class CallTree:
         queries, options = _queries(part, code * len(used), np.searchsorted(used, states[rows]))
         open_pairs = records(part.shape, PAIR)
         open_pairs["utility"], open_pairs["own"] = table.utility[np.ix_(rows, used)], table.own[np.ix_(rows, used)]
-        open_pairs["value"] = -1e100
+        value = np.full(part.shape, -FAR)
         cells = _cells(held[np.ix_(groups, used)], table.size[used], table.price[used], queries, options)
         constant = table.fixed_utility + float(table.utility[rest, states[rest]].sum())
         spent = table.fixed_own + float(table.own[rest, states[rest]].sum())
@@ -168,8 +168,12 @@ class CallTree:
             np.empty((slots, len(rows)), dtype=np.int16),
         )
         tree.nodes["order"] = np.arange(slots)
-        ways, spare = records((len(cells), len(used)), WAY), np.zeros((2, len(used)), dtype=np.int64)
-        core = Core(queries, options, open_pairs, cells, ways, spare, asked.now(constant, spent, top))
+        loss, mover = np.empty((len(cells), len(used))), np.empty((len(cells), len(used)), dtype=np.int64)
+        spare = np.zeros((3, len(used)), dtype=np.int64)
+        core = Core(
+            queries, options, open_pairs, value, cells, np.empty(len(cells)), loss, mover, spare[:2], spare[2],
+            asked.now(constant, spent, top),
+        )  # fmt: skip
         pool = Pool(records(POOL, MOVE), records(POOL, RANK))
         best, within, above = np.zeros((3, len(rows)), dtype=np.int64)
         return cls(states, rows, used, core, tree, pool, best, within, above, asked.price)
@@ -182,7 +186,7 @@ class CallTree:
     def grow(self, limits: Limits) -> Grown:
         """Grow the tree to its proof or to a limit."""
         core, tree, now = self.core, self.tree, self.core.now
-        solved = kernels.solve(self.price, -1, core)
+        solved = kernels.solve(self.price, -1, False, core)
         if len(self.rows) == 0 or solved == 0:  # one plan, or none
             if solved == 1 and now["budget"][0] >= 0.0:
                 self.offer(float(now["fixed"][0]), self.best)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import config
 
-from robatch.instances.arrays import Array
+from robatch.instances.arrays import Array, FloatArray, IntArray
 from robatch.instances.compilation import njit
 
 FAR = 1e300
@@ -32,17 +32,14 @@ QUERY = np.dtype([(name, np.int64) for name in ("state", "first", "begin", "end"
 
 CELL = np.dtype(
     [(name, np.int64) for name in ("fixed", "places", "low", "high", "calls", "count", "head", "following")]
-    + [(name, np.float64) for name in ("price", "unit", "distance", "leave", "rate")]
+    + [(name, np.float64) for name in ("price", "unit", "leave", "rate")]
 )
 """Queries that cannot move; batch size, or how many queries could be here if that is less; the box at hand; the leaf's
 calls; queries; the first that can move; next state on the way to a place. USD of a call; what a place in a further call
-costs, in utility; least loss of moving on to a place; what leaving gains; what a place is worth in a leaf."""
+costs, in utility; what leaving gains; what a place is worth in a leaf."""
 
-PAIR = np.dtype([(name, np.float64) for name in ("utility", "own", "value")])
-"""Utility, token cost in USD, and utility less price times that, of a query in a state."""
-
-WAY = np.dtype([("loss", np.float64), ("query", np.int64)])
-"""Least loss of moving a query from a cell to another state, and that query, -1 for none."""
+PAIR = np.dtype([(name, np.float64) for name in ("utility", "own")])
+"""Utility and token cost in USD of a query in a state."""
 
 NOW = np.dtype(
     [(name, np.float64) for name in ("budget", "fixed", "tolerance", "floor", "least_price", "first_curve", "steepest")]
@@ -76,9 +73,13 @@ class Core(NamedTuple):
     queries: Array  # of QUERY: (M,)
     options: Array  # states of the candidates: (P,)
     pairs: Array  # of PAIR: (M, S)
+    value: FloatArray  # utility less price times token cost: (M, S)
     cells: Array  # of CELL, those of each group in a row: (groups * S,)
-    ways: Array  # of WAY: (groups * S, S)
-    spare: Array  # work space: (2, S)
+    distance: FloatArray  # least loss of moving a query of a cell on to a place: (groups * S,)
+    loss: FloatArray  # least loss of moving a query from a cell to another state: (groups * S, S)
+    mover: IntArray  # and that query, -1 for none: (groups * S, S)
+    spare: IntArray  # work space: (2, S)
+    lost: IntArray  # work space: (S,)
     now: Array  # of NOW: (1,)
 
 
@@ -91,21 +92,35 @@ class Tree(NamedTuple):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def lay(price: float, core: Core) -> None:
-    """Set up values, lists, arcs and sums of the assignment at hand at a price."""
-    queries, options, pairs = core.queries, core.options, core.pairs
-    cells, ways, now = core.cells, core.ways, core.now[0]
+def lay(price: float, solved: bool, core: Core) -> None:
+    """Set up values, lists, arcs and sums of the assignment at hand at a price.
+
+    Where it was `solved` at another price, queries move at once between cells that have neither too many nor too few.
+    """
+    queries, options, pairs, value = core.queries, core.options, core.pairs, core.value
+    cells, loss, mover, now = core.cells, core.loss, core.mover, core.now[0]
     width = pairs.shape[1]
     for c in range(cells.size):
-        cells[c].count = cells[c].fixed
-        cells[c].head = -1
+        n, size = cells[c].count, cells[c].places
+        cells[c].following = solved and cells[c].low * size < n < cells[c].high * size
+        cells[c].count, cells[c].head = cells[c].fixed, -1
         cells[c].unit = price * cells[c].price / cells[c].places
         for t in range(width):
-            ways[c, t].loss, ways[c, t].query = FAR, -1
+            loss[c, t], mover[c, t] = FAR, -1
     utility, own = 0.0, 0.0
     for i in range(queries.size - 1, -1, -1):
-        s = queries[i].state
-        c = queries[i].first + s
+        s, base = queries[i].state, queries[i].first
+        for z in range(queries[i].begin, queries[i].end):
+            t = options[z]
+            value[i, t] = pairs[i, t].utility - price * pairs[i, t].own
+        if cells[base + s].following > 0:
+            most = value[i, s] - cells[base + s].unit + NOISE
+            for z in range(queries[i].begin, queries[i].end):
+                t = options[z]
+                if cells[base + t].following > 0 and value[i, t] - cells[base + t].unit > most:
+                    most, s = value[i, t] - cells[base + t].unit, t
+            queries[i].state = s
+        c = base + s
         utility += pairs[i, s].utility
         own += pairs[i, s].own
         cells[c].count += 1
@@ -113,21 +128,19 @@ def lay(price: float, core: Core) -> None:
         queries[i].after, queries[i].before, cells[c].head = first, -1, i
         if first >= 0:
             queries[first].before = i
-        here = pairs[i, s].utility - price * pairs[i, s].own
+        here = value[i, s]
         for z in range(queries[i].begin, queries[i].end):
             t = options[z]
-            value = pairs[i, t].utility - price * pairs[i, t].own
-            pairs[i, t].value = value
-            if t != s and here - value < ways[c, t].loss:
-                ways[c, t].loss, ways[c, t].query = here - value, i
+            if t != s and here - value[i, t] < loss[c, t]:
+                loss[c, t], mover[c, t] = here - value[i, t], i
     now.utility, now.own = utility, own
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def move(i: int, t: int, core: Core) -> None:
     """Move a query to a state, and keep lists, arcs and sums."""
-    queries, options, pairs = core.queries, core.options, core.pairs
-    cells, ways, now = core.cells, core.ways, core.now[0]
+    queries, options, pairs, value = core.queries, core.options, core.pairs, core.value
+    cells, loss, mover, lost, now = core.cells, core.loss, core.mover, core.lost, core.now[0]
     s, base = queries[i].state, queries[i].first
     c, d = base + s, base + t
     now.utility += pairs[i, t].utility - pairs[i, s].utility
@@ -145,86 +158,97 @@ def move(i: int, t: int, core: Core) -> None:
         queries[first].before = i
     cells[c].count -= 1
     cells[d].count += 1
-    here = pairs[i, t].value
-    lost = False
+    here = value[i, t]
+    found = 0
     for z in range(queries[i].begin, queries[i].end):
         y = options[z]
-        loss = here - pairs[i, y].value
-        if y != t and loss < ways[d, y].loss:
-            ways[d, y].loss, ways[d, y].query = loss, i
-        if ways[c, y].query == i:
-            ways[c, y].loss, ways[c, y].query, lost = FAR, -2, True
-    if not lost:
+        if y != t and here - value[i, y] < loss[d, y]:
+            loss[d, y], mover[d, y] = here - value[i, y], i
+        if mover[c, y] == i:
+            loss[c, y], mover[c, y], lost[found] = FAR, -1, y
+            found += 1
+    if found == 0:
         return
     now.work += SCAN_WORK * (cells[c].count - cells[c].fixed)
     j = cells[c].head
     while j >= 0:
-        here = pairs[j, s].value
-        for z in range(queries[j].begin, queries[j].end):
-            y = options[z]
-            loss = here - pairs[j, y].value
-            if y != s and loss < ways[c, y].loss:  # else the least loss is known already
-                ways[c, y].loss, ways[c, y].query = loss, j
+        here = value[j, s]
+        for x in range(found):
+            y = lost[x]
+            if here - value[j, y] < loss[c, y]:
+                loss[c, y], mover[c, y] = here - value[j, y], j
         j = queries[j].after
 
 
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"nnan", "nsz"})
+def least(loss: FloatArray, distance: FloatArray) -> float:
+    """Return the least sum of a loss and a distance: (S,) each."""
+    found = FAR
+    for t in range(loss.size):
+        found = min(found, loss[t] + distance[t])
+    return found
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def relax(base: int, width: int, core: Core) -> bool:
-    """Relax the distances of a group's cells over the arcs; False if there is a negative cycle."""
-    cells, ways, spare, now = core.cells, core.ways, core.spare, core.now[0]
-    rows, columns = 0, 0
+def relax(base: int, width: int, core: Core) -> int:
+    """Relax the distances of a group's cells over the arcs; return a state on a negative cycle, -1 if there is none."""
+    cells, loss, distance, spare, now = core.cells, core.loss, core.distance, core.spare, core.now[0]
+    rows = 0
     for s in range(width):
-        occupied = cells[base + s].count > cells[base + s].fixed
-        if occupied:
+        if cells[base + s].count > cells[base + s].fixed:
             spare[0, rows] = s
             rows += 1
-        if occupied or cells[base + s].distance < FAR:
-            spare[1, columns] = s
-            columns += 1
-    for _ in range(rows + 2):
+    here = distance[base : base + width]
+    for number in range(width + 2):
         changed = False
-        now.work += PATH_WORK * rows * columns
+        now.work += PATH_WORK * rows * width
         for x in range(rows):
-            c = base + spare[0, x]
-            least, to = cells[c].distance - NOISE, -1
-            for y in range(columns):
-                t = spare[1, y]
-                way = ways[c, t].loss + cells[base + t].distance
-                if way < least:
-                    least, to = way, t
-            if to >= 0:
-                cells[c].distance, cells[c].following, changed = least, to, True
+            s = spare[0, x]
+            found = least(loss[base + s], here)
+            if found < here[s] - NOISE:
+                t = 0
+                while loss[base + s, t] + here[t] > found:
+                    t += 1
+                here[s], cells[base + s].following, changed = found, t, True
         if not changed:
-            return True
-    return False
+            return -1
+        if number > 1:
+            s = around(base, width, core)
+            if s >= 0:
+                return int(s)
+    return -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def around(base: int, width: int, core: Core) -> int:
+    """Return a state on a cycle of cells that follow each other, -1 if there is none."""
+    cells, spare = core.cells, core.spare
+    for s in range(width):
+        spare[1, s] = 0
+    for first in range(width):
+        s = first
+        while s >= 0 and spare[1, s] == 0:
+            spare[1, s] = first + 1
+            s = cells[base + s].following
+        if s >= 0 and spare[1, s] == first + 1:
+            return s
+    return -1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def cancel(base: int, width: int, core: Core) -> bool:
     """Cancel negative cycles of a group's arcs until its assignment is best for the counts of its cells."""
-    queries, cells, ways, spare = core.queries, core.cells, core.ways, core.spare
+    queries, cells, mover, distance, spare = core.queries, core.cells, core.mover, core.distance, core.spare
     for _ in range(20 * queries.size + 100):
         for s in range(width):
-            cells[base + s].distance, cells[base + s].following = 0.0, -1
-        if relax(base, width, core):
-            return True
-        for s in range(width):
-            spare[0, s] = 0
-        at = -1
-        for first in range(width):
-            s = first
-            while s >= 0 and spare[0, s] == 0:
-                spare[0, s] = first + 1
-                s = cells[base + s].following
-            if s >= 0 and spare[0, s] == first + 1:
-                at = s
-                break
+            distance[base + s], cells[base + s].following = 0.0, -1
+        at = relax(base, width, core)
         if at < 0:
             return True
         length, s = 0, at
         while length == 0 or s != at:  # who moves, before anyone does
             t = cells[base + s].following
-            spare[0, length], spare[1, length] = ways[base + s, t].query, t
+            spare[0, length], spare[1, length] = mover[base + s, t], t
             s, length = t, length + 1
         for x in range(length):
             move(spare[0, x], spare[1, x], core)
@@ -237,25 +261,25 @@ def settle(base: int, width: int, core: Core) -> int:
 
     Returns 1 if they are, 0 if the box has no room for them, -1 if rounding stood in the way.
     """
-    queries, cells, ways = core.queries, core.cells, core.ways
+    queries, cells, mover, distance = core.queries, core.cells, core.mover, core.distance
     repaired = False
     for _ in range(6 * queries.size + 100):
         for c in range(base, base + width):
             n, size = cells[c].count, cells[c].places
-            least, most = cells[c].low * size, cells[c].high * size
-            cells[c].distance = 0.0 if n < least else cells[c].unit if n < most else FAR
-            cells[c].leave = CROWDED if n > most else cells[c].unit if n > least else 0.0
+            low, high = cells[c].low * size, cells[c].high * size
+            distance[c] = 0.0 if n < low else cells[c].unit if n < high else FAR
+            cells[c].leave = CROWDED if n > high else cells[c].unit if n > low else 0.0
             cells[c].following = -1
-        if not relax(base, width, core):
+        if relax(base, width, core) >= 0:
             if repaired or not cancel(base, width, core):
                 return -1
             repaired = True
             continue
         chosen, gain = -1, NOISE
         for c in range(base, base + width):
-            occupied = cells[c].count > cells[c].fixed and cells[c].distance < FAR
-            if occupied and cells[c].leave - cells[c].distance > gain:
-                chosen, gain = c, cells[c].leave - cells[c].distance
+            occupied = cells[c].count > cells[c].fixed and distance[c] < FAR
+            if occupied and cells[c].leave - distance[c] > gain:
+                chosen, gain = c, cells[c].leave - distance[c]
         if chosen < 0:
             for c in range(base, base + width):
                 if cells[c].count > cells[c].high * cells[c].places:
@@ -264,7 +288,7 @@ def settle(base: int, width: int, core: Core) -> int:
         length = 0
         while cells[chosen].following >= 0:
             t = cells[chosen].following
-            i = ways[chosen, t].query
+            i = mover[chosen, t]
             length += 1
             if length > width or i < 0:
                 return -1
@@ -274,14 +298,14 @@ def settle(base: int, width: int, core: Core) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def solve(price: float, same: int, core: Core) -> int:
+def solve(price: float, same: int, solved: bool, core: Core) -> int:
     """Solve the box at hand at a price, from the assignment at hand; return as `settle` does.
 
-    `same` is the only group of which anything but the assignment changed, -1 if the price did.
+    `same` is the only group of which anything but the assignment changed, -1 if the price did; `solved` as for `lay`.
     """
     pairs, cells = core.pairs, core.cells
     width = pairs.shape[1]
-    lay(price, core)
+    lay(price, solved, core)
     for g in range(cells.size // width):
         if same >= 0 and g != same:
             continue
@@ -371,7 +395,7 @@ def expand(  # long: one child after another
         for change in range(now.changes + 1):
             now.work += work
             other = price if change == 0 else at * (1.0 + min(max(now.curve * over, -MOST_CHANGE), MOST_RISE))
-            solved = solve(other, group if change == 0 else -1, core)
+            solved = solve(other, group if change == 0 else -1, change > 0, core)
             if solved < 1:
                 result = solved if change == 0 else result
                 break
@@ -465,7 +489,7 @@ def grow(core: Core, tree: Tree, most_boxes: int, most_work: float) -> tuple[int
 @njit(cache=True, nogil=True, error_model="numpy")
 def price_places(base: int, width: int, core: Core) -> None:
     """Write what a place in each cell of a group is worth at the assignment at hand, which is best for its counts."""
-    cells, ways, spare = core.cells, core.ways, core.spare
+    cells, loss, spare = core.cells, core.loss, core.spare
     for c in range(base, base + width):
         cells[c].rate = 0.0 if cells[c].count < cells[c].high * cells[c].places else FAR
     for closed in range(2):  # ways to free places; then among cells that have none
@@ -473,7 +497,7 @@ def price_places(base: int, width: int, core: Core) -> None:
             changed = False
             for c in range(base, base + width):
                 for t in range(width):
-                    way = ways[c, t].loss + cells[base + t].rate
+                    way = loss[c, t] + cells[base + t].rate
                     if way < cells[c].rate - NOISE:
                         cells[c].rate, changed = way, True
             if not changed:
@@ -486,8 +510,8 @@ def price_places(base: int, width: int, core: Core) -> None:
     raised = 0.0  # which a place in those must be worth, so that it does not pay to move there
     for c in range(base, base + width):
         for t in range(width):
-            if spare[1, t] and not spare[1, c - base] and cells[c].rate < FAR and ways[c, t].loss < FAR:
-                raised = max(raised, cells[c].rate - ways[c, t].loss - cells[base + t].rate)
+            if spare[1, t] and not spare[1, c - base] and cells[c].rate < FAR and loss[c, t] < FAR:
+                raised = max(raised, cells[c].rate - loss[c, t] - cells[base + t].rate)
         if spare[1, c - base]:
             raised = max(raised, -cells[c].rate)
     for c in range(base, base + width):
@@ -524,7 +548,7 @@ def reprice(  # long: a secant search
     for step in range(steps):
         for c in range(cells.size):
             cells[c].low = cells[c].high = cells[c].calls
-        if solve(price, -1, core) < 1:  # whatever places cost: none is open
+        if solve(price, -1, False, core) < 1:  # whatever places cost: none is open
             return
         bound = now.fixed + price * (now.budget - paid) + now.utility - price * now.own
         bound += NOISE * (queries.size + 1)

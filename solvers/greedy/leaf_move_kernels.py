@@ -71,13 +71,13 @@ def ranked(ranks: Array, length: int) -> None:
 @njit(cache=True, nogil=True, error_model="numpy")
 def ready(price: float, core: Core) -> float:
     """Set up values, lists, sums and what a place is worth at a price; return the bill."""
-    queries, options, pairs = core.queries, core.options, core.pairs
-    cells, ways, now = core.cells, core.ways, core.now[0]
+    queries, options, pairs, value = core.queries, core.options, core.pairs, core.value
+    cells, losses, distance, now = core.cells, core.loss, core.distance, core.now[0]
     width = pairs.shape[1]
     for c in range(cells.size):
-        cells[c].count, cells[c].head, cells[c].distance = cells[c].fixed, -1, 0.0
+        cells[c].count, cells[c].head, distance[c] = cells[c].fixed, -1, 0.0
         for t in range(width):
-            ways[c, t].loss = FAR
+            losses[c, t] = FAR
     utility, bill = 0.0, 0.0
     for i in range(queries.size - 1, -1, -1):
         s = queries[i].state
@@ -89,18 +89,17 @@ def ready(price: float, core: Core) -> float:
         here = pairs[i, s].utility - price * pairs[i, s].own
         for z in range(queries[i].begin, queries[i].end):
             t = options[z]
-            value = pairs[i, t].utility - price * pairs[i, t].own
-            pairs[i, t].value = value
+            value[i, t] = pairs[i, t].utility - price * pairs[i, t].own
             if t != s:
-                ways[c, t].loss = min(ways[c, t].loss, here - value)
+                losses[c, t] = min(losses[c, t], here - value[i, t])
     for _ in range(width + 2):
         changed = False
         for c in range(cells.size):
             base = c - c % width
             for t in range(width):
-                way = ways[c, t].loss + cells[base + t].distance
-                if way < cells[c].distance - LEAST:
-                    cells[c].distance, changed = way, True
+                way = losses[c, t] + distance[base + t]
+                if way < distance[c] - LEAST:
+                    distance[c], changed = way, True
         if not changed:
             break
     for c in range(cells.size):
@@ -129,6 +128,7 @@ def collect(  # long: singles and swaps
     """
     moves, ranks = pool.moves, pool.ranks
     queries, options, pairs, cells = core.queries, core.options, core.pairs, core.cells
+    value, distance = core.value, core.distance
     width, found, limit = pairs.shape[1], 0, moves.size
     for i in range(queries.size):
         queries[i].before = 0
@@ -144,7 +144,7 @@ def collect(  # long: singles and swaps
             if kind != ANY and opens > 0.0:
                 continue
             usd = pairs[i, t].own - pairs[i, s].own + opens - ends
-            loss = pairs[i, s].value - pairs[i, t].value + price * (opens - ends)
+            loss = value[i, s] - value[i, t] + price * (opens - ends)
             if useful(kind, usd, loss, price, room, most):
                 moves[found].usd, moves[found].loss = usd, loss
                 moves[found].query, moves[found].to, moves[found].other = i, t, -1
@@ -158,11 +158,11 @@ def collect(  # long: singles and swaps
                 c, d = base + s, base + t
                 if cells[c].head < 0 or cells[d].head < 0 or (kind == SAVE and cells[c].price + cells[d].price == 0.0):
                     continue
-                apart = cells[d].distance - cells[c].distance
+                apart = distance[d] - distance[c]
                 others = 0
                 j = cells[d].head
                 while j >= 0:
-                    loss = pairs[j, t].value - pairs[j, s].value - apart
+                    loss = value[j, t] - value[j, s] - apart
                     if loss < least:
                         ranks[others].order, ranks[others].key = j, loss
                         others += 1
@@ -171,7 +171,7 @@ def collect(  # long: singles and swaps
                     j = queries[j].after
                 i = cells[c].head if others > 0 else -1
                 while i >= 0 and found < limit:
-                    mine = pairs[i, s].value - pairs[i, t].value + apart
+                    mine = value[i, s] - value[i, t] + apart
                     for x in range(others if mine < least else 0):
                         j, loss = ranks[x].order, mine + ranks[x].key
                         usd = pairs[i, t].own - pairs[i, s].own + pairs[j, s].own - pairs[j, t].own

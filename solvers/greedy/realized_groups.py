@@ -73,7 +73,7 @@ class Group:
         core.queries["state"] = self.first
         core.cells["low"] = -(-core.cells["fixed"] // core.cells["places"])
         core.cells["high"] = self.high
-        if kernels.solve(price, -1, core) < 1:
+        if kernels.solve(price, -1, False, core) < 1:
             return math.inf, best
         self.first = core.queries["state"].copy()
         kernels.judge(price, core)

@@ -84,7 +84,7 @@ def test_a_box_of_fixed_calls_is_the_best_transportation(groups, ties):
             calls = -(-cells["fixed"] // cells["places"]) + rng.integers(0, 4, len(cells))
             cells["low"] = cells["high"] = calls
             before = core.queries["state"].copy()
-            done = kernels.solve(price, -1, core)
+            done = kernels.solve(price, -1, False, core)
             places = np.minimum(calls * cells["places"] - cells["fixed"], len(base))
             columns = np.repeat(np.arange(len(cells)), places)
             value = np.full((len(base), len(cells)), NEVER)
@@ -110,13 +110,39 @@ def test_a_box_of_fixed_calls_is_the_best_transportation(groups, ties):
             assert (counts <= calls * cells["places"]).all()
             for c, t in itertools.product(range(len(cells)), range(len(tree.used))):  # ways are kept up to date
                 inside = np.flatnonzero(base + states == c)
-                losses = [
-                    core.pairs["value"][i, states[i]] - core.pairs["value"][i, t] for i in inside if part[i, t] >= 0.0
-                ]
+                losses = [core.value[i, states[i]] - core.value[i, t] for i in inside if part[i, t] >= 0.0]
                 true = min(losses, default=kernels.FAR) if c % len(tree.used) != t else kernels.FAR
-                assert core.ways["loss"][c, t] == true
+                assert core.loss[c, t] == true
     assert settled > 150
     assert failed > 50
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_a_box_solved_at_one_price_is_solved_at_another_as_from_the_start(groups, ties):
+    rng = np.random.default_rng(19)
+    solved = 0
+    for _ in range(100):
+        room = Room(rng, most=40, groups=groups, ties=ties)
+        tree = room.tree(1.0)
+        core, cells = tree.core, tree.core.cells
+        cells["low"] = -(-cells["fixed"] // cells["places"]) + rng.integers(0, 2, len(cells))
+        cells["high"] = cells["low"] + rng.integers(0, 6, len(cells))
+        first = core.queries["state"].copy()
+        if kernels.solve(room.price, -1, False, core) < 1:
+            continue
+        solved += 1
+        for price in room.price * np.array([1.3, 0.7, 0.9]):
+            assert kernels.solve(price, -1, True, core) == 1
+            kernels.judge(price, core)
+            warm, states = core.now["bound"][0], core.queries["state"].copy()
+            core.queries["state"] = first
+            assert kernels.solve(price, -1, False, core) == 1
+            kernels.judge(price, core)
+            assert warm == pytest.approx(core.now["bound"][0], abs=1e-9)
+            core.queries["state"] = states
+            assert kernels.solve(price, -1, False, core) == 1
+    assert solved > 50
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -134,7 +160,7 @@ def test_boxes_and_leaves_bound_all_that_they_hold(groups):
             continue
         kept = [one for one in every if one[1] <= budget]
         for price in (room.price, 3.0 * room.price):
-            if kernels.solve(price, -1, core) == 1:
+            if kernels.solve(price, -1, False, core) == 1:
                 kernels.judge(price, core)
                 assert core.now["bound"][0] >= max((one[0] for one in kept), default=-1.0) - 1e-12
         calls = np.maximum(cells["low"], -(-cells["count"] // cells["places"]))
