@@ -18,7 +18,7 @@ _IN_WORDS = re.compile(
     r"((?:\d{1,9}(?:\.\d+)?\s?(?:ms|milliseconds?|h|hours?|m|min|minutes?|s|secs?|seconds?)(?![a-z])\s?)+)"
 )
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_FIRST_WAIT, _LAST_WAIT = 0.5, 8.0  # seconds between tries where the server asks for nothing
+FIRST_WAIT, LAST_WAIT = 0.5, 8.0  # seconds between tries where the server asks for nothing
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def wait_before(asked: float | None, retries: int, most: float = MAX_WAIT) -> Wa
     """Return the wait before a try that follows `retries` others: the seconds asked for, at most `most`."""
     if asked is not None:
         return Wait(min(asked, most), asked)
-    grown = min(_LAST_WAIT, _FIRST_WAIT * 2.0 ** min(retries, 10)) * (1.0 - 0.25 * random.random())
+    grown = min(LAST_WAIT, FIRST_WAIT * 2.0 ** min(retries, 10)) * (1.0 - 0.25 * random.random())
     return Wait(min(grown, most))
 
 
