@@ -80,10 +80,15 @@ def test_budgets_at_the_cost_of_a_plan_to_the_last_bit(solver, cost):
                 assert plan.utility == pytest.approx(best.utility, rel=1e-9)
 
 
-@pytest.mark.parametrize("solver", MIP)
-def test_an_initial_plan_is_not_lost(hard, solver):
+@pytest.fixture(scope="module")
+def start(hard):
     problem, budget = hard
-    start = solve(problem, budget, "highs", cost="realized", time_limit=3)
+    return solve(problem, budget, "highs", cost="realized", time_limit=3)
+
+
+@pytest.mark.parametrize("solver", MIP)
+def test_an_initial_plan_is_not_lost(hard, start, solver):
+    problem, budget = hard
     plan = solve(problem, budget, solver, cost="realized", time_limit=1, initial_plan=start)
     assert plan.utility >= start.utility * (1 - 1e-12)
 
