@@ -32,7 +32,7 @@ def with_limits() -> None:
     problem = problem.replace(constraints=Constraints(max_queries={problem.models[0].name: 3}))
     for cost in ("amortized", "realized"):
         solved(problem, "greedy", cost)
-    explain(problem, problem.budget_at(0.1))
+    explain(problem, problem.budget_at(0.1), cost="amortized")
 
 
 def at_least_cost() -> None:

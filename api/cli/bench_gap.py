@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 @click.option("--fractions", type=NUMBERS, help="Budget fractions, such as 0.1,0.3.")
 @click.option("--solvers", type=NAMES, help="Solvers, such as greedy,highs.")
 @click.option(
-    "--cost", "costs", type=cost_choice, multiple=True, default=("amortized",), show_default=True,
-    help="Cost held against the budget. May be given twice.",
+    "--cost", "costs", type=cost_choice, multiple=True,
+    help="Cost held against the budget. May be given twice. Without it: realized for instances of your own, amortized, "
+    "the paper's, for those that are compared without --instance and --table.",
 )  # fmt: skip
 @time_limit_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of generated instances and solvers.")
@@ -58,7 +59,7 @@ def gap(  # wide: one parameter for each option
     folder holds results.csv, gap.png, runtime.png and report.html.
 
     \b
-    robatch bench gap --quick
+    robatch bench gap --quick --cost amortized
     robatch bench gap --instance measured --instance realistic:10000 --cost amortized --cost realized
     """
     from robatch.bench.gap.benchmark import gap_benchmark
@@ -67,7 +68,9 @@ def gap(  # wide: one parameter for each option
 
     preset = quick_preset() if quick else default_preset()
     check_folder(output)
-    named = instances or (() if table else preset.instances)
+    own = bool(instances) or table is not None
+    named = instances if own else preset.instances
+    costs = costs or (("realized",) if own else preset.costs)
     problems, sources = _instances(named, seed, table, table_settings)
     report(
         lambda: gap_benchmark(

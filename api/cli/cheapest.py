@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     help="greedy, exact, highs, cpsat, scip, cbc or pulp-highs; auto: exact under amortized cost, greedy under "
     "realized cost.",
 )  # fmt: skip
-@support.cost_option("Cost to make least.")
+@click.option("--cost", type=support.cost_choice, default="amortized", show_default=True, help="Cost to make least.")
 @support.search_options("Relative gap in cost")
 @support.output_option("Parquet file to write the plan to.")
 @support.json_option

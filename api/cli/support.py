@@ -56,7 +56,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 def cost_option(text: str) -> Option:
     """Return the option that names a cost model."""
-    return click.option("--cost", type=cost_choice, default="amortized", show_default=True, help=text)
+    return click.option("--cost", type=cost_choice, default="realized", show_default=True, help=text)
 
 
 def output_option(text: str, **settings: Any) -> Option:

@@ -89,7 +89,7 @@ class Small:
     make: Callable[[int], Problem]
     dtype: npt.DTypeLike | None
     solver: str
-    cost: Cost = "amortized"
+    cost: Cost
     threads: int | None = None
     seed: int = 0
     time_limit: float | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from robatch.bench.common.presets import installed
 from robatch.instances.families import FAMILIES
+from robatch.solvers.plan.plan import Cost
 
 ALL = (
     "greedy", "exact", "pareto", "highs", "cpsat", "scip", "cbc", "pulp-highs", "lp", "router-only", "batch-only",
@@ -14,12 +15,16 @@ ALL = (
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings of a gap benchmark, see `gap_benchmark`; instances as `parse_instance` reads them."""
+    """Settings of a gap benchmark, see `gap_benchmark`; instances as `parse_instance` reads them.
+
+    Both presets compare schedulers on the paper's problem, whose cost is amortized.
+    """
 
     instances: tuple[str, ...]
     fractions: tuple[float, ...]
     solvers: tuple[str, ...]
     time_limit: float
+    costs: tuple[Cost, ...]
 
 
 def quick_preset() -> Preset:
@@ -32,6 +37,7 @@ def quick_preset() -> Preset:
         fractions=(0.1, 0.3, 0.7),
         solvers=("greedy", "exact", "pareto", "highs", "cpsat", "router-only", "batch-only"),
         time_limit=1.5,
+        costs=("amortized",),
     )
 
 
@@ -42,4 +48,5 @@ def default_preset() -> Preset:
         fractions=(0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9),
         solvers=installed(ALL),
         time_limit=30.0,
+        costs=("amortized",),
     )

@@ -28,6 +28,7 @@ def small_series(series: Series, queries: int, solver: str, seed: int) -> Small:
         lambda few: series.problem(min(few, queries), seed),
         None if series.form == "factored" else series.dtype,
         solver,
+        "amortized",
         threads=series.threads,
         seed=seed,
     )
@@ -108,7 +109,7 @@ class CellProblem:
 
     def _solve(self, solver: str) -> Plan:
         limit, seed = self._settings["time_limit"], self._settings["seed"]
-        return solve(self.problem, self.budget, solver, time_limit=limit, seed=seed, threads=self._threads)
+        return solve(self.problem, self.budget, solver, "amortized", time_limit=limit, seed=seed, threads=self._threads)
 
     def _enough(self, plan: Plan, runtimes: list[float]) -> bool:
         """Whether a solver ran often enough, or long enough."""

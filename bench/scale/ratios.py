@@ -118,7 +118,7 @@ def _warm_up(seed: int) -> float:
 
 def _solve(problem: Problem, solver: str = "exact", time_limit: float | None = None, threads: int | None = 1) -> Plan:
     budget = problem.budget_at(FRACTION)
-    return uncompiled(lambda: solve(problem, budget, solver, time_limit=time_limit, threads=threads))[0]
+    return uncompiled(lambda: solve(problem, budget, solver, "amortized", time_limit=time_limit, threads=threads))[0]
 
 
 def _times(run: Callable[[], float], unit: Callable[[], float], runs: int = RUNS) -> float:
@@ -148,7 +148,7 @@ def _large(series: Series, queries: int, seed: int) -> Iterator[Ratio]:
             return _solve(problem, solver, threads=threads).runtime
 
         def call(solver: str = solver) -> float:
-            return uncompiled(partial(solve, problem, budget, solver, threads=1))[1]
+            return uncompiled(partial(solve, problem, budget, solver, "amortized", threads=1))[1]
 
         work = f"`{solver}`, {series.form}, {queries:,} x {problem.n_states}"
         yield _bounded(work, "max", _times(alone, one_max), most)
@@ -181,7 +181,7 @@ def _small(seed: int) -> Iterator[Ratio]:
     for queries, most in ((50, 0.0005), (1_000, 0.004)):
         problem = Series().problem(queries, seed)
         budget = problem.budget_at(FRACTION)
-        call = partial(solve, problem, budget, "exact", threads=1)
+        call = partial(solve, problem, budget, "exact", "amortized", threads=1)
         call()
         value = median(_wall(call) for _ in range(20 * RUNS))
         yield Ratio(f"`exact`, {queries:,} queries, one call", "s", value, f"<= {most * 1e3:g} ms", value <= most)
@@ -251,7 +251,7 @@ def _table(table: Problem, time_limit: float) -> Ratio:
     few = table.take(np.arange(min(300, table.n_queries)))
     _solve(few)
     plans = [
-        uncompiled(partial(solve, table, table.budget_at(f), "exact", time_limit=time_limit, threads=1))[0]
+        uncompiled(partial(solve, table, table.budget_at(f), "exact", "amortized", time_limit=time_limit, threads=1))[0]
         for f in TABLE_FRACTIONS
     ]
     total = sum(plan.runtime for plan in plans)

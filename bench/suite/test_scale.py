@@ -35,6 +35,6 @@ def test_solver(benchmark: Any, series: Series, solver: str) -> None:
     benchmark.group = series.title
     with heap_baseline.registered():
         plan = benchmark.pedantic(
-            solve, args=(problem, budget, solver), kwargs={"time_limit": 2.0}, rounds=3, warmup_rounds=1
+            solve, args=(problem, budget, solver, "amortized"), kwargs={"time_limit": 2.0}, rounds=3, warmup_rounds=1
         )
     assert plan.status in ("optimal", "feasible")

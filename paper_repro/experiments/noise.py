@@ -38,14 +38,14 @@ def compute(settings: Settings, cell: dict[str, Any]) -> Table:
     shape = (problem.n_queries, problem.n_models)
     moves = np.random.default_rng([seed, 1]).normal(size=shape)[:, problem.state_model]
     budgets = [problem.budget_at(fraction) for fraction in settings["fractions"]]
-    bounds = [robatch.solve(problem, budget, "exact").bound for budget in budgets]
+    bounds = [robatch.solve(problem, budget, "exact", "amortized").bound for budget in budgets]
     rows: Table = []
     for error in settings["errors"]:
         guess = problem.replace(utility=np.clip(truth + error * moves, 0, 1), base_utility=None, retention=None)
         for fraction, budget, bound in zip(settings["fractions"], budgets, bounds, strict=True):
             assert bound is not None
             for solver in settings["solvers"]:
-                plan = robatch.solve(guess, budget, solver, seed=seed)
+                plan = robatch.solve(guess, budget, solver, "amortized", seed=seed)
                 assert plan.assignment is not None
                 assert plan.utility is not None
                 true = problem.total_utility(plan.assignment)

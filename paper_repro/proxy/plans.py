@@ -50,7 +50,7 @@ def planned(guess: Problem, budgets: FloatArray) -> Solved:
             chosen.append(guess.cheapest_assignment)
             answered[place] = budget / guess.cheapest_budget
         else:
-            plan = robatch.solve(guess, float(budget), "exact")
+            plan = robatch.solve(guess, float(budget), "exact", "amortized")
             assert plan.assignment is not None
             chosen.append(plan.assignment)
             prices[place] = plan.shadow_price or 0.0

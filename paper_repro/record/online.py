@@ -49,7 +49,7 @@ Outcome = tuple[float, float, int]
 
 def optimum(problem: Problem, budget: float) -> tuple[float, float]:
     """Return the utility of the offline optimum under amortized cost, and its shadow price."""
-    best = solve(problem, budget, "exact", time_limit=600.0)
+    best = solve(problem, budget, "exact", "amortized", time_limit=600.0)
     if best.status != "optimal" or best.utility is None or best.shadow_price is None:
         raise SystemExit(f"the optimum of {problem.n_queries} queries was not found: {best.message}")
     return best.utility, best.shadow_price
@@ -196,7 +196,7 @@ def proxy_table(data: Recorded, copies: int = COPIES, fractions: Sequence[float]
     lines = []
     for fraction in fractions:
         budget = predicted.budget_at(fraction)
-        plan = solve(predicted, budget, "exact", time_limit=600.0)
+        plan = solve(predicted, budget, "exact", "amortized", time_limit=600.0)
         if plan.assignment is None:
             raise SystemExit(f"no plan keeps the budget: {plan.message}")
         reached = float(right[order, plan.assignment].mean())

@@ -55,7 +55,7 @@ def sample_price(sample: Problem, usd_per_query: float) -> float:
     budget = number("usd_per_query", usd_per_query, needed="a finite number above 0", above=True) * sample.n_queries
     if sample.constraints is not None:
         raise InputError("the sample has constraints: a shadow price needs a problem without them")
-    plan = solve(sample, max(budget, sample.budget_at(1e-3)), "greedy", threads=1)
+    plan = solve(sample, max(budget, sample.budget_at(1e-3)), "greedy", "amortized", threads=1)
     price = plan.shadow_price
     return price if price is not None and math.isfinite(price) else 0.0
 

@@ -109,7 +109,7 @@ class Frontier:
             self._relaxer.prices = price * (1 + BRACKET), price * (1 - BRACKET)
         from robatch.solvers.bounds.shared import Bounds
 
-        entry, request = asked(self.problem, budget, solver, **options)
+        entry, request = asked(self.problem, budget, solver, **{"cost": "amortized", **options})
         return answered(entry, replace(request, bounds=Bounds(self.problem, self._relaxer)))
 
     def to_frame(self) -> Any:

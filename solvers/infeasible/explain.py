@@ -99,7 +99,7 @@ class Explanation:
     message: str
 
 
-def explain(problem: Problem, budget: float, cost: Cost = "amortized", time_limit: float = 10.0) -> Explanation:
+def explain(problem: Problem, budget: float, cost: Cost = "realized", time_limit: float = 10.0) -> Explanation:
     """Say why no plan keeps the budget and the constraints.
 
     Parameters

@@ -15,7 +15,7 @@ from robatch.solvers.mip.formulation import build
 from robatch.solvers.plan.plan import Cost
 
 
-def export(problem: Problem, budget: float, path: str | os.PathLike[str], cost: Cost = "amortized") -> None:
+def export(problem: Problem, budget: float, path: str | os.PathLike[str], cost: Cost = "realized") -> None:
     """Write the program that the mixed-integer backends solve.
 
     Columns are ``x_<query>_<state>`` and ``y_<group>_<state>``; rows ``query_<i>``, ``calls_<group>_<state>``,

@@ -29,7 +29,7 @@ def plan(here: Path) -> Plan:
     problem = generate("realistic", queries=30, models=2, batch_sizes=(4,), seed=1)
     problem = problem.replace(query_ids=[f"q é {i}" for i in range(30)])
     problem.write("p.parquet")
-    made = solve(problem, problem.budget_at(0.4), "greedy")
+    made = solve(problem, problem.budget_at(0.4), "greedy", cost="amortized")
     made.write("plan.parquet")
     return made
 
@@ -118,8 +118,8 @@ def test_queries_without_ids_are_given_by_position(problem_without_ids: Problem)
 @pytest.fixture
 def problem_without_ids(here: Path) -> Problem:
     problem = generate("ties", queries=9, models=2, batch_sizes=(1, 4), seed=1)
-    solve(problem, problem.budget_at(0.4), "greedy").write("plain.parquet")
-    solve(problem, problem.cheapest_budget / 2, "greedy").write("none.parquet")
+    solve(problem, problem.budget_at(0.4), "greedy", cost="amortized").write("plain.parquet")
+    solve(problem, problem.cheapest_budget / 2, "greedy", cost="amortized").write("none.parquet")
     problem.write("other.parquet")
     return problem
 

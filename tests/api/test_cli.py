@@ -87,7 +87,7 @@ def test_solve_for_people(problem: Problem) -> None:
 
 
 def test_solve_with_every_option(problem: Problem) -> None:
-    solve(problem, problem.budget_at(0.5)).write("start.parquet")
+    solve(problem, problem.budget_at(0.5), cost="amortized").write("start.parquet")
     arguments = ["--solver", "highs", "--time-limit", 5, "--gap", 0.01, "--seed", 1, "--threads", 1]
     done = robatch(
         "solve", "p.parquet", "--budget-fraction", 0.5, *arguments, "--initial", "start.parquet",
@@ -197,7 +197,7 @@ def test_an_infeasible_budget(problem: Problem) -> None:
 
 
 def test_a_lie(problem: Problem) -> None:
-    solve(problem, problem.budget_at(0.5)).write("plan.parquet")
+    solve(problem, problem.budget_at(0.5), cost="amortized").write("plan.parquet")
     table = pq.read_table("plan.parquet")
     meta = json.loads(table.schema.metadata[KEY])
     meta["utility"] += 1
@@ -208,7 +208,7 @@ def test_a_lie(problem: Problem) -> None:
 
 def test_a_plan_of_another_problem(problem: Problem) -> None:
     generate("ties", queries=12, models=3).write("other.parquet")
-    solve(problem, problem.budget_at(0.5)).write("plan.parquet")
+    solve(problem, problem.budget_at(0.5), cost="amortized").write("plan.parquet")
     refused(["verify", "other.parquet", "plan.parquet"], "made for another one", code=1)
 
 
@@ -267,7 +267,7 @@ def test_truncated_and_foreign_files(problem: Problem) -> None:
     Path("empty.parquet").write_bytes(b"")
     Path("text.parquet").write_text("no parquet")
     pq.write_table(pa.table({"a": [1]}), "foreign.parquet")
-    solve(problem, problem.budget_at(0.5)).write("plan.parquet")
+    solve(problem, problem.budget_at(0.5), cost="amortized").write("plan.parquet")
     for name in ("short", "empty", "text", "foreign", "plan"):
         refused(["solve", f"{name}.parquet", "--budget", 1, "-o", "out.parquet"], f"{name}.parquet")
     for name in ("short", "empty", "text", "foreign", "p"):
@@ -308,7 +308,7 @@ def test_bad_metadata_of_a_problem_file() -> None:
 
 
 def test_a_state_that_the_problem_does_not_have(problem: Problem) -> None:
-    solve(problem, problem.budget_at(0.5)).write("plan.parquet")
+    solve(problem, problem.budget_at(0.5), cost="amortized").write("plan.parquet")
     table = pq.read_table("plan.parquet")
     states = table["state"].to_numpy().copy()
     states[0] = 99

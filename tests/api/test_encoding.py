@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
     problem = problem.replace(models=models)
     for name in (NAME, "plain"):
         problem.write(folder / f"{name}.parquet")
-    robatch.solve(problem, problem.cheapest_budget * 1.5, "greedy").write(folder / "plan.parquet")
+    robatch.solve(problem, problem.cheapest_budget * 1.5, "greedy", cost="amortized").write(folder / "plan.parquet")
     return folder
 
 

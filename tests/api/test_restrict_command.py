@@ -93,7 +93,7 @@ def test_solve_and_verify_keep_what_was_asked():
     plan = robatch.Plan.read("plan.parquet")
     assert sum(made.states[s].model == LARGE for s in plan.assignment) <= 2
     assert run("verify", "out.parquet", "plan.parquet").exit_code == 0
-    free = run("solve", "p.parquet", "--budget-fraction", 1, "--solver", "highs", "-o", "free.parquet")
+    free = run("solve", "p.parquet", "--budget", 1000, "--solver", "highs", "-o", "free.parquet")
     assert free.exit_code == 0
     result = run("verify", "out.parquet", "free.parquet")
     assert result.exit_code == 1

@@ -87,7 +87,7 @@ def test_a_run_counts_without_compiling(
     monkeypatch: pytest.MonkeyPatch, compiled: Sequence[float], limit: Any, runs: int
 ) -> None:
     problem = generate("ties", 4)
-    plan = replace(solve(problem, problem.budget_at(0.5), "greedy"), runtime=50.0, limit=limit)
+    plan = replace(solve(problem, problem.budget_at(0.5), "greedy", cost="amortized"), runtime=50.0, limit=limit)
     left, clock = list(compiled), iter(range(0, 1000, 100))
 
     @contextmanager

@@ -74,7 +74,9 @@ def test_end_to_end(tiny: dict[str, Problem], tmp_path: Path) -> None:
 
 def test_page_is_self_contained(tiny: dict[str, Problem], tmp_path: Path) -> None:
     hostile = {"<script>alert(1)</script>": tiny["ties"]}
-    gap_benchmark(hostile, (0.3,), ("greedy",), output=tmp_path, sources={next(iter(hostile)): "a & b"})
+    gap_benchmark(
+        hostile, (0.3,), ("greedy",), output=tmp_path, sources={next(iter(hostile)): "a & b"}, costs=("amortized",)
+    )
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"https?://|//\w+\.", re.sub(r"base64,[A-Za-z0-9+/=]+", "", text))
     assert set(re.findall(r'(?:src|href)="(.{21})', text)) == {"data:image/png;base64"}
@@ -86,18 +88,18 @@ def test_page_is_self_contained(tiny: dict[str, Problem], tmp_path: Path) -> Non
 def test_rows_are_kept_for_the_same_instances_only(
     tiny: dict[str, Problem], tmp_path: Path, fake: dict[str, Any]
 ) -> None:
-    results = gap_benchmark(tiny, FRACTIONS, ("greedy", "fake"), output=tmp_path)
+    results = gap_benchmark(tiny, FRACTIONS, ("greedy", "fake"), output=tmp_path, costs=("amortized",))
     calls = fake["calls"]
-    assert gap_benchmark(tiny, FRACTIONS, ("greedy", "fake"), output=tmp_path) == results
+    assert gap_benchmark(tiny, FRACTIONS, ("greedy", "fake"), output=tmp_path, costs=("amortized",)) == results
     assert fake["calls"] == calls
     changed = {**tiny, "ties": generate("ties", queries=4, models=2, batch_sizes=(1, 4), seed=3)}
     with pytest.raises(InputError, match=r"instances\.ties\.sha256"):
-        gap_benchmark(changed, FRACTIONS, ("greedy", "fake"), output=tmp_path)
+        gap_benchmark(changed, FRACTIONS, ("greedy", "fake"), output=tmp_path, costs=("amortized",))
 
 
 def test_failures_are_recorded(tiny: dict[str, Problem], tmp_path: Path, fake: dict[str, Any]) -> None:
     fake["fail"] = RuntimeError("boom\nand more")
-    results = gap_benchmark(tiny, FRACTIONS, ("fake", "greedy"), output=tmp_path)
+    results = gap_benchmark(tiny, FRACTIONS, ("fake", "greedy"), output=tmp_path, costs=("amortized",))
     failed = [row for row in results.rows if row.solver == "fake"]
     assert {(row.status, row.message) for row in failed} == {("error", "RuntimeError: boom")}
     assert all(row.gap is not None for row in results.rows if row.solver == "greedy")
@@ -111,7 +113,7 @@ def test_a_plan_that_lies_is_a_failure(tiny: dict[str, Problem], fake: dict[str,
         return Answer(request.problem.best_assignment)
 
     register(Solver("fake", "over the budget", dear), replace=True)
-    results = gap_benchmark({"ties": problem}, (0.1,), ("fake",))
+    results = gap_benchmark({"ties": problem}, (0.1,), ("fake",), costs=("amortized",))
     assert results.rows[0].status == "error"
     assert "over its budget" in str(results.rows[0].message)
 
@@ -140,7 +142,7 @@ def test_bad_arguments(tiny: dict[str, Problem], tmp_path: Path, change: dict[st
 def test_results_are_written_whole_or_not_at_all(
     tiny: dict[str, Problem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    results = gap_benchmark(tiny, FRACTIONS, ("greedy",))
+    results = gap_benchmark(tiny, FRACTIONS, ("greedy",), costs=("amortized",))
     results.write(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr("robatch.bench.gap.plots.runtime_plot", lambda rows: 1 / 0)

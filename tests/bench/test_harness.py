@@ -64,7 +64,7 @@ class Counting(Benchmark[Row, Table]):
         return CELLS
 
     def small(self, key: Key) -> Small:
-        return Small("ties", lambda queries: generate("ties", min(queries, 4)), None, key[3])
+        return Small("ties", lambda queries: generate("ties", min(queries, 4)), None, key[3], "amortized")
 
     def measure(self, keys: Sequence[Key], rows: Mapping[Key, Row], working: Callable[[str], None]) -> Iterator[Row]:
         for key in keys:

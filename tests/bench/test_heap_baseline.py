@@ -42,7 +42,7 @@ def test_same_plan(family: str, fraction: float) -> None:
         budget = problem.budget_at(fraction)
         answer = heap_baseline.run(Request(problem, budget, "amortized"))
         assert answer.assignment is not None
-        pareto = solve(problem, budget, "pareto")
+        pareto = solve(problem, budget, "pareto", cost="amortized")
         np.testing.assert_array_equal(answer.assignment, pareto.assignment)
         if 0 < fraction < 1:
             np.testing.assert_array_equal(answer.assignment, simplest(problem, budget))
@@ -54,7 +54,7 @@ def test_windows_are_kept() -> None:
     problem = problem.replace(models=tight)
     assert not problem.all_allowed
     with heap_baseline.registered():
-        solve(problem, problem.budget_at(0.5), heap_baseline.NAME)  # is checked there
+        solve(problem, problem.budget_at(0.5), heap_baseline.NAME, cost="amortized")  # is checked there
 
 
 def test_too_many_queries(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +66,6 @@ def test_too_many_queries(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_registered_only_for_a_while() -> None:
     problem = generate("ties", queries=5)
     with heap_baseline.registered():
-        assert solve(problem, problem.budget_at(0.5), heap_baseline.NAME).solver == heap_baseline.NAME
+        assert solve(problem, problem.budget_at(0.5), heap_baseline.NAME, cost="amortized").solver == heap_baseline.NAME
     with pytest.raises(InputError, match="solver is 'python-heap'"):
-        solve(problem, problem.budget_at(0.5), heap_baseline.NAME)
+        solve(problem, problem.budget_at(0.5), heap_baseline.NAME, cost="amortized")

@@ -201,7 +201,7 @@ def test_reduced_budget_keeps_the_budget_and_beats_the_cheapest() -> None:
     budget = problem.budget_at(0.6)
     with registered(reduced_budget.SOLVER):
         plan = solve(problem, budget, reduced_budget.NAME, "realized")
-    greedy = solve(problem, budget, "greedy")
+    greedy = solve(problem, budget, "greedy", cost="amortized")
     assert greedy.realized_cost is not None
     assert greedy.realized_cost > budget  # there is something to repair
     assert plan.realized_cost is not None
@@ -215,7 +215,7 @@ def test_reduced_budget_leaves_a_plan_that_fits_alone() -> None:
     problem = generate("ties", queries=10, models=2, batch_sizes=(1,), seed=1)  # one batch size: the costs are the same
     with registered(reduced_budget.SOLVER):
         plan = solve(problem, problem.budget_at(0.5), reduced_budget.NAME, "realized")
-    assert plan.utility == solve(problem, problem.budget_at(0.5), "greedy").utility
+    assert plan.utility == solve(problem, problem.budget_at(0.5), "greedy", cost="amortized").utility
 
 
 def test_results_need_no_command(tiny: list[Instance]) -> None:

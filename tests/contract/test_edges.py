@@ -41,7 +41,7 @@ def test_budget_of_the_dearest_plan_buys_the_greatest_utility(solver, cost):
 @pytest.mark.parametrize("solver", [name for name in PLANNERS if name not in ("best", "batch-only", "router-only")])
 def test_budget_of_exactly_the_cheapest_plan_is_enough(solver):
     problem = tiny()
-    plan = solve(problem, problem.cheapest_budget, solver)
+    plan = solve(problem, problem.cheapest_budget, solver, cost="amortized")
     assert plan.amortized_cost <= problem.cheapest_budget
     assert plan.status in ("optimal", "feasible")
 
@@ -49,7 +49,7 @@ def test_budget_of_exactly_the_cheapest_plan_is_enough(solver):
 @pytest.mark.parametrize("solver", [entry.name for entry in solvers()])
 def test_one_float_below_the_cheapest_plan_is_infeasible(solver):
     problem = tiny()
-    plan = solve(problem, math.nextafter(problem.cheapest_budget, 0), solver)
+    plan = solve(problem, math.nextafter(problem.cheapest_budget, 0), solver, cost="amortized")
     assert plan.status == "infeasible"
     assert plan.assignment is None
     assert plan.utility is None
@@ -59,7 +59,7 @@ def test_one_float_below_the_cheapest_plan_is_infeasible(solver):
 
 def test_too_small_a_budget_says_by_how_much():
     problem = tiny()
-    plan = solve(problem, problem.cheapest_budget / 2, "greedy")
+    plan = solve(problem, problem.cheapest_budget / 2, "greedy", cost="amortized")
     assert f"{problem.cheapest_budget / 2:.3g} USD below the cheapest plan" in plan.message
 
 
@@ -97,7 +97,7 @@ def test_one_state(solver):
 @pytest.mark.parametrize("solver", PLANNERS)
 def test_free_models(solver):
     problem = Problem([Model("free", 0, 0, 100, batch_sizes=(1, 2))], [10] * 3, [1] * 3, utility=[[1.0, 0.5]] * 3)
-    plan = solve(problem, 1e-6, solver)
+    plan = solve(problem, 1e-6, solver, cost="amortized")
     assert plan.utility == 3.0
     assert plan.amortized_cost == 0.0
 
@@ -178,7 +178,7 @@ def test_bad_arguments_are_named(argument, value):
 
 def test_gap_stops_early_and_says_so():
     problem = generate("strongly-correlated", queries=60, models=3, batch_sizes=(1, 2), seed=1)
-    plan = solve(problem, problem.budget_at(0.4), "highs", gap=0.2)
+    plan = solve(problem, problem.budget_at(0.4), "highs", gap=0.2, cost="amortized")
     assert plan.gap <= 0.2
     assert (plan.status, plan.limit) in (("feasible", "gap"), ("optimal", None))
 
@@ -187,7 +187,10 @@ def test_gap_stops_early_and_says_so():
 def test_same_seed_same_plan(solver):
     problem = generate("ties", queries=80, models=3, batch_sizes=(1, 4), seed=3)
     budget = problem.budget_at(0.3)
-    plans = [solve(problem, budget, solver, seed=7, threads=threads, time_limit=20) for threads in (1, 1, 2)]
+    plans = [
+        solve(problem, budget, solver, seed=7, threads=threads, time_limit=20, cost="amortized")
+        for threads in (1, 1, 2)
+    ]
     if solver == "highs":
         assert len({plan.utility for plan in plans}) == 1
     else:
@@ -208,7 +211,7 @@ def test_a_plan_goes_to_a_file_and_back(tmp_path):
 
 def test_a_missing_plan_goes_to_a_file_and_back(tmp_path):
     problem = tiny()
-    plan = solve(problem, problem.cheapest_budget / 2)
+    plan = solve(problem, problem.cheapest_budget / 2, cost="amortized")
     plan.write(tmp_path / "plan.parquet")
     back = Plan.read(tmp_path / "plan.parquet")
     assert back.summary() == plan.summary()

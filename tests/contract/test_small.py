@@ -63,7 +63,9 @@ def test_exact_solvers_equal_brute_force(family, solver, cost):
 def test_without_a_gap_the_exact_solver_equals_brute_force(family):
     for seed in SEEDS:
         problem, budget = case(family, seed)
-        check_optimal(problem, optimum(family, seed, "amortized"), solve(problem, budget, "exact", gap=0.0))
+        check_optimal(
+            problem, optimum(family, seed, "amortized"), solve(problem, budget, "exact", gap=0.0, cost="amortized")
+        )
 
 
 def must_find(problem: Problem, budget: float, solver: str, cost: str) -> bool | None:

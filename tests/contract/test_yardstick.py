@@ -17,7 +17,10 @@ EASY = sorted(set(FAMILIES) - {"adversarial", "strongly-correlated", "subset-sum
 def test_every_backend_agrees(backend, family, queries, fraction):
     problem = generate(family, queries=queries, models=3, batch_sizes=(1, 4), seed=queries)
     budget = max(problem.budget_at(fraction), 1e-9)
-    exact, other = solve(problem, budget, "exact"), solve(problem, budget, backend, time_limit=30)
+    exact, other = (
+        solve(problem, budget, "exact", cost="amortized"),
+        solve(problem, budget, backend, time_limit=30, cost="amortized"),
+    )
     verify(problem, exact)
     assert exact.status == other.status == "optimal"
     assert exact.utility == pytest.approx(other.utility, rel=1e-9)
@@ -28,7 +31,10 @@ def test_every_backend_agrees(backend, family, queries, fraction):
 def test_no_backend_contradicts_it_where_proofs_are_hard(backend, family):
     problem = generate(family, queries=40, models=3, batch_sizes=(1, 4), seed=2)
     budget = problem.budget_at(0.4)
-    exact, other = solve(problem, budget, "exact"), solve(problem, budget, backend, time_limit=1)
+    exact, other = (
+        solve(problem, budget, "exact", cost="amortized"),
+        solve(problem, budget, backend, time_limit=1, cost="amortized"),
+    )
     assert exact.status == "optimal"
     assert other.utility <= exact.utility * (1 + 1e-9)
     assert other.bound is None or other.bound >= exact.utility * (1 - 1e-9)

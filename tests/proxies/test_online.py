@@ -59,7 +59,7 @@ def test_decisions_are_the_argmax_among_allowed_states(family):
     problem = generate(family, 60, seed=1)
     models = [model.replace(context_window=int(model.shared_tokens) + 6000) for model in problem.models]
     problem = problem.replace(models=models)
-    price = solve(problem, problem.budget_at(0.4), "exact").shadow_price
+    price = solve(problem, problem.budget_at(0.4), "exact", cost="amortized").shadow_price
     router = OnlineRouter(models, price)
     score = problem.utilities() - price * problem.amortized_costs()
     score[~problem.allowed()] = -np.inf
@@ -76,11 +76,11 @@ def test_decisions_are_the_argmax_among_allowed_states(family):
 def test_the_offline_price_gives_the_offline_optimum_up_to_one_query():
     for seed in range(5):
         problem = generate("uncorrelated", 300, seed=seed)
-        best = solve(problem, problem.budget_at(0.4), "exact")
+        best = solve(problem, problem.budget_at(0.4), "exact", cost="amortized")
         router = OnlineRouter(problem.models, best.shadow_price)
         states, _ = stream(router, problem, np.random.default_rng(seed).permutation(300))
         spent = problem.amortized_cost(states)
-        same = solve(problem, spent * (1 + 1e-9), "exact")
+        same = solve(problem, spent * (1 + 1e-9), "exact", cost="amortized")
         assert worth(problem, states) >= same.utility - 1e-6
         assert abs(spent - best.budget) <= 2 * np.ptp(problem.amortized_costs(), axis=1).max()
 
@@ -239,7 +239,7 @@ def test_many_groups_are_not_reckoned_with_full_calls(groups):
     n = 3000
     problem = generate("realistic", n, seed=5)
     budget = problem.budget_at(0.3)
-    best = solve(problem, budget, "greedy").utility
+    best = solve(problem, budget, "greedy", cost="amortized").utility
     rng = np.random.default_rng(0)
     router = OnlineRouter(problem.models, budget=budget, horizon=n)
     states, _ = stream(router, problem, rng.permutation(n), groups=rng.integers(0, groups, n))
@@ -264,7 +264,7 @@ def test_regret_a_query_falls_as_the_horizon_grows():
         for seed in range(4):
             problem = generate("realistic", n, seed=seed)
             budget = problem.budget_at(0.3)
-            best = solve(problem, budget, "greedy").bound
+            best = solve(problem, budget, "greedy", cost="amortized").bound
             router = OnlineRouter(problem.models, budget=budget, horizon=n)
             states, _ = stream(router, problem, np.random.default_rng(seed).permutation(n))
             lost.append((best - worth(problem, states)) / n)
@@ -277,7 +277,7 @@ def test_pacing_mends_a_price_that_is_far_off_and_spends_the_budget():
     n = 3000
     problem = generate("realistic", n, seed=2)
     budget = problem.budget_at(0.3)
-    best = solve(problem, budget, "greedy")
+    best = solve(problem, budget, "greedy", cost="amortized")
     rows = np.random.default_rng(0).permutation(n)
     for factor in (0.05, 20.0):
         router = OnlineRouter(problem.models, factor * best.shadow_price, budget=budget, horizon=n)
@@ -312,7 +312,7 @@ def test_a_horizon_in_seconds_paces_like_one_in_queries():
     n = 2000
     problem = generate("realistic", n, seed=4)
     budget = problem.budget_at(0.3)
-    best = solve(problem, budget, "greedy").utility
+    best = solve(problem, budget, "greedy", cost="amortized").utility
     router = OnlineRouter(problem.models, budget=budget, horizon=n * 0.5, unit="seconds")
     states, _ = stream(router, problem, np.random.default_rng(0).permutation(n), gap=0.5)
     assert worth(problem, states) >= 0.98 * best
@@ -324,7 +324,7 @@ def test_queries_that_come_close_together_do_not_starve_the_rest(burst):
     n = 3000
     problem = generate("realistic", n, seed=4)
     budget = problem.budget_at(0.3)
-    best = solve(problem, budget, "greedy").utility
+    best = solve(problem, budget, "greedy", cost="amortized").utility
     rng = np.random.default_rng(1)
     times = np.concatenate([np.arange(burst) * 1e-6, 1e-3 + np.cumsum(rng.exponential(1.0, n - burst))])
     router = OnlineRouter(problem.models, budget=budget, horizon=float(times[-1]), unit="seconds")
@@ -343,7 +343,7 @@ def test_the_price_of_a_sample_is_near_that_of_the_stream():
     problem = generate("realistic", 4000, seed=6)
     budget = problem.budget_at(0.3)
     rows = np.random.default_rng(0).choice(4000, 1000, replace=False)
-    price = solve(problem, budget, "greedy").shadow_price
+    price = solve(problem, budget, "greedy", cost="amortized").shadow_price
     assert sample_price(problem.take(rows), budget / 4000) == pytest.approx(price, rel=0.3)
     assert sample_price(problem, 1e-12) > price
     assert sample_price(problem, 2 * problem.dearest_budget / 4000) == pytest.approx(0.0, abs=1e-9)

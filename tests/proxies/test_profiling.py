@@ -95,7 +95,7 @@ def test_rows_say_what_happened(config, tmp_path, engines):
     assert share[1] == pytest.approx(100 * 0.5 / (120 * 0.5 + 5 * 1.0))
     problem = measurements.to_problem()
     assert problem.utilities().sum() == sum(row["score"] for row in rows)
-    plan = solve(problem, problem.dearest_budget, "highs")
+    plan = solve(problem, problem.dearest_budget, "highs", cost="amortized")
     verify(problem, plan)
     assert Measurements.read(tmp_path / "m.parquet").table.equals(measurements.table)
 

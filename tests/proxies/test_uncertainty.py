@@ -37,7 +37,7 @@ def trial(seed: int, calibration: str) -> list[bool]:
     hits = []
     for part in (0.03, 0.1, 0.3, 0.6):
         budget = problem.cheapest_budget + part * (problem.dearest_budget - problem.cheapest_budget)
-        plan = solve(problem, budget, solver="greedy")
+        plan = solve(problem, budget, solver="greedy", cost="amortized")
         chosen = np.asarray(plan.assignment)
         total = proxy.predict_total(new, chosen, level=0.9)
         hits.append(total.low <= outcome[np.arange(120), chosen].sum() <= total.high)

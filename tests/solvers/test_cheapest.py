@@ -129,10 +129,10 @@ def test_greedy_brackets_the_optimum_and_solve_agrees(family, dtype):
         assert best.cost <= greedy.cost * (1 + 1e-12)
         if best.cost == 0.0:
             continue
-        again = solve(problem, best.cost)
+        again = solve(problem, best.cost, cost="amortized")
         assert again.utility >= target * (1 - 1e-12)
         below = best.cost * (1 - 2e-9)
-        less = solve(problem, below, gap=0.0)
+        less = solve(problem, below, gap=0.0, cost="amortized")
         assert less.status == "infeasible" or less.bound < target or best.cost <= problem.cheapest_budget
 
 

@@ -45,7 +45,7 @@ def test_who_keeps_what():
 @pytest.mark.parametrize("kind", KINDS)
 def test_frontier_and_sensitivity_refuse_constraints(kind):
     problem = limited_by(kind)
-    plan = solve(problem.replace(constraints=None), 1.0, "greedy")
+    plan = solve(problem.replace(constraints=None), 1.0, "greedy", cost="amortized")
     with pytest.raises(InputError, match=f"the frontier cannot keep {kind}"):
         frontier(problem)
     with pytest.raises(InputError, match=f"sensitivity cannot keep {kind}"):
@@ -69,9 +69,9 @@ def test_a_third_party_says_what_it_keeps(monkeypatch):
     monkeypatch.setattr(registry, "_solvers", dict(registry._solvers))
     run = registry.get("highs").load()
     register(Solver("mine", "only queries", run, constraints=frozenset({"max_queries"})))
-    assert solve(limited_by("max_queries"), 1.0, "mine").status == "optimal"
+    assert solve(limited_by("max_queries"), 1.0, "mine", cost="amortized").status == "optimal"
     with pytest.raises(InputError, match="'mine' cannot keep max_cost"):
-        solve(limited_by("max_cost"), 1.0, "mine")
+        solve(limited_by("max_cost"), 1.0, "mine", cost="amortized")
 
 
 def test_excess_is_relative_to_the_limit():

@@ -341,18 +341,18 @@ def test_limits_far_out_of_scale(limit):
             if plans[-1].utility is not None:
                 assert [plan.utility for plan in plans] == pytest.approx([plans[-1].utility] * 6, rel=1e-9)
     small = problem.replace(constraints=Constraints(min_group_utility={"a": min(limit, 1.0)}))
-    statuses = {solve(small, 1.0, solver).status for solver in (*BACKENDS, "brute-force")}
+    statuses = {solve(small, 1.0, solver, cost="amortized").status for solver in (*BACKENDS, "brute-force")}
     assert statuses == ({"infeasible"} if limit == 1e300 else {"optimal"})
 
 
 def test_an_initial_plan_that_breaks_a_constraint_is_no_plan():
     problem = generate("uncorrelated", queries=5, models=2, batch_sizes=(1, 2), seed=4)
     budget = problem.dearest_budget
-    free = solve(problem, budget, "highs")
+    free = solve(problem, budget, "highs", cost="amortized")
     name = problem.states[int(free.assignment[0])].model
     limited = problem.replace(constraints=Constraints(max_queries={name: 0}))
     for solver in BACKENDS:
-        plan = solve(limited, max(budget, limited.cheapest_budget * 10), solver, initial_plan=free)
+        plan = solve(limited, max(budget, limited.cheapest_budget * 10), solver, initial_plan=free, cost="amortized")
         assert plan.status == "optimal"
         assert {problem.states[s].model for s in plan.assignment}.isdisjoint({name})
 

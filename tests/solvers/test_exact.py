@@ -20,7 +20,7 @@ EXACT = ({"gap": 0.0}, {})
 
 def exact(problem, budget, **options):
     """Solve, and check all that a plan says."""
-    plan = solve(problem, budget, "exact", **options)
+    plan = solve(problem, budget, "exact", "amortized", **options)
     found = verify(problem, plan)
     assert all(type(count) is int and count >= 0 for count in plan.statistics.values())
     if plan.assignment is not None:
@@ -64,12 +64,14 @@ def check_to_rounding(problem, fraction):
     """As far as float64 can tell plans apart where the budget is worth very much more than a query."""
     budget = problem.cheapest_budget + fraction * (problem.dearest_budget - problem.cheapest_budget)
     budget = max(budget, 1e-12)
-    best = solve(problem, budget, "brute-force")
+    best = solve(problem, budget, "brute-force", cost="amortized")
     for options in EXACT:
         plan = exact(problem, budget, **options)
         rounding = 1e-9 * best.utility + 1e-12 + 1e-13 * plan.shadow_price * budget
         if plan.limit is not None:  # sums of any numbers cannot be told from a budget that they miss by a hair
-            less, more = (solve(problem, budget * (1 + hair), "brute-force") for hair in (-1e-11, 1e-11))
+            less, more = (
+                solve(problem, budget * (1 + hair), "brute-force", cost="amortized") for hair in (-1e-11, 1e-11)
+            )
             assert plan.limit == "other"
             assert (less.utility or 0.0) - rounding <= plan.utility <= plan.bound <= more.utility + rounding
             continue
@@ -99,7 +101,7 @@ def test_equals_highs(family):
         for seed in range(1 if family in HARD else 3):
             problem = generate(family, n, 3, (1, 4), seed)
             budget = max(problem.budget_at(fraction), 1e-12)
-            other = solve(problem, budget, "highs", threads=1, time_limit=1 if family in HARD else 20)
+            other = solve(problem, budget, "highs", threads=1, time_limit=1 if family in HARD else 20, cost="amortized")
             plan = exact(problem, budget, gap=0.0)
             assert plan.status == "optimal"
             assert plan.bound >= other.utility * (1 - 1e-12)
@@ -127,7 +129,7 @@ def test_budgets_of_exactly_the_cheapest_and_the_dearest_plan(family):
             math.nextafter(high, math.inf),
         ):
             if budget > 0:
-                check_optimal(problem, budget, solve(problem, budget, "brute-force"), gap=0.0)
+                check_optimal(problem, budget, solve(problem, budget, "brute-force", cost="amortized"), gap=0.0)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
@@ -169,7 +171,7 @@ def test_a_million_identical_queries_are_proven(fraction):
     problem, few = alike(1_000_000), alike(7)
     plan = exact(problem, problem.budget_at(fraction))
     assert plan.status == "optimal"
-    share = solve(few, few.budget_at(fraction), "brute-force").utility / 7
+    share = solve(few, few.budget_at(fraction), "brute-force", cost="amortized").utility / 7
     assert plan.utility >= share * 1_000_000 * (1 - 1e-9)
     assert len(np.unique(plan.assignment)) <= 4
 
@@ -197,7 +199,7 @@ def test_a_time_limit_leaves_a_plan_and_a_bound():
     assert plan.status == "feasible"
     assert plan.limit == "time"
     assert plan.gap < 0.01
-    assert plan.utility >= solve(problem, plan.budget, "greedy").utility * (1 - 1e-12)
+    assert plan.utility >= solve(problem, plan.budget, "greedy", cost="amortized").utility * (1 - 1e-12)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
@@ -251,7 +253,7 @@ def test_fractional_tokens_between_whole_units_of_cost():
         if case % 3 == 0:  # exactly what some plan costs
             budget = problem.amortized_cost(rng.integers(0, 2, n))
         if budget > 0:
-            check_optimal(problem, budget, solve(problem, budget, "brute-force"), gap=0.0)
+            check_optimal(problem, budget, solve(problem, budget, "brute-force", cost="amortized"), gap=0.0)
 
 
 def test_a_hair_below_the_dearest_plan_loses_one_step_only():
@@ -259,5 +261,5 @@ def test_a_hair_below_the_dearest_plan_loses_one_step_only():
     plan = exact(problem, math.nextafter(problem.dearest_budget, 0))
     assert plan.status == "optimal"
     assert plan.utility == problem.total_utility(problem.best_assignment) - 1
-    greedy = solve(problem, math.nextafter(problem.dearest_budget, 0), "greedy")
+    greedy = solve(problem, math.nextafter(problem.dearest_budget, 0), "greedy", cost="amortized")
     assert greedy.utility >= plan.utility - 1

@@ -113,7 +113,7 @@ def test_the_sentence_names_limits_and_what_would_be_enough(cost):
 
 
 def test_a_limit_that_no_plan_keeps_stands_alone():
-    found = explain(small(min_group_utility={"a": 0.95}), 1.0)
+    found = explain(small(min_group_utility={"a": 0.95}), 1.0, cost="amortized")
     assert [(clash.kind, clash.label, clash.limit, clash.enough) for clash in found.clashes] == [
         ("min_group_utility", "a", 0.95, pytest.approx(0.9, rel=1e-12))
     ]
@@ -136,15 +136,17 @@ def test_a_budget_is_explained_too(cost):
 def test_without_constraints_the_message_is_that_of_the_budget():
     problem = small()
     assert problem.constraints is None
-    plan = solve(problem, problem.cheapest_budget / 2, "highs")
+    plan = solve(problem, problem.cheapest_budget / 2, "highs", cost="amortized")
     assert "USD below the cheapest plan" in plan.message
-    assert explain(problem, 1.0).feasible
-    assert [clash.kind for clash in explain(problem, problem.cheapest_budget / 2).clashes] == ["budget"]
+    assert explain(problem, 1.0, cost="amortized").feasible
+    assert [clash.kind for clash in explain(problem, problem.cheapest_budget / 2, cost="amortized").clashes] == [
+        "budget"
+    ]
 
 
 def test_calls_that_conflicts_need_are_explained():
     problem = small(max_calls={"large": 1, "small": 1}).replace(groups=None)
-    assert explain(problem, 1.0).feasible
+    assert explain(problem, 1.0, cost="amortized").feasible
     for cost in COSTS:  # the first query needs a call of its own, and the others two
         found = explain(problem.replace(conflicts=[(0, 1), (0, 2), (0, 3)]), 1.0, cost)
         assert found.message == (
@@ -155,20 +157,20 @@ def test_calls_that_conflicts_need_are_explained():
 
 def test_what_time_and_size_leave_open_is_said(monkeypatch):
     problem = small(max_queries={"large": 0, "small": 1})
-    found = explain(problem, 1.0, time_limit=1e-9)
+    found = explain(problem, 1.0, time_limit=1e-9, cost="amortized")
     assert (found.feasible, found.clashes, found.smallest) == (None, (), False)
     assert "not decided in 1e-09 s" in found.message
     assert "was not found in time" in str(Clash("max_queries", "large", 3))
     monkeypatch.setattr(explaining, "MAX_CANDIDATES", 3)
-    assert "too large" in explain(problem, 1.0).message
-    assert solve(problem, 1.0, "highs").status == "infeasible"
+    assert "too large" in explain(problem, 1.0, cost="amortized").message
+    assert solve(problem, 1.0, "highs", cost="amortized").status == "infeasible"
 
 
 def test_where_the_smallest_set_takes_too_long_a_larger_one_is_named(monkeypatch):
     problem = small(max_queries={"large": 0, "small": 1}, max_cost={"large": 1.0})
     monkeypatch.setattr(clashes.Search, "prices", lambda search: search.limits)
     monkeypatch.setattr(clashes, "SUBSET_SHARE", 0.0)
-    found = explain(problem, 1.0)
+    found = explain(problem, 1.0, cost="amortized")
     assert found.feasible is False
     assert not found.smallest
     assert len(found.clashes) == 4

@@ -151,7 +151,9 @@ def test_forced_paths_equal_every_plan_there_is(block, monkeypatch):
         gap, threads = float(rng.choice([0.0, 1e-9, 0.1])), int(rng.choice([1, 2]))
         with monkeypatch.context() as patch:
             limited = force(patch, rng)
-            plans = [solve(problem, budget, name, gap=gap, threads=threads) for name in ("exact", "greedy")]
+            plans = [
+                solve(problem, budget, name, gap=gap, threads=threads, cost="amortized") for name in ("exact", "greedy")
+            ]
             curves = [frontier.frontier(problem, resolution=resolution) for resolution in (0.0, 1e-3)]
         least = 0.0 if least is None else least
         for plan in plans:
@@ -175,7 +177,7 @@ def test_fractions_of_tokens_are_paid_from_fractions_of_a_unit():
         models=models, input_tokens=[[2.25], [3.5]], output_tokens=[[0.0], [0.0]], utility=[[0.1, 0.5], [0.1, 0.9]]
     )
     for budget in (9.25e-6, 9.3e-6, 9.99e-6):  # both queries in b cost 11.5e-6, the second one 9.25e-6
-        plan = solve(problem, budget, "exact")
+        plan = solve(problem, budget, "exact", cost="amortized")
         assert plan.status == "optimal"
         assert plan.utility == pytest.approx(1.0)
 
@@ -192,7 +194,7 @@ def test_a_branch_may_spend_the_whole_budget(monkeypatch):
         output_tokens=np.zeros((3, 1)),
         utility=[[0.0, 0.9], [0.0, 0.65], [0.0, 0.2]],
     )
-    plan = solve(problem, 1.0, "exact", gap=0.0)
+    plan = solve(problem, 1.0, "exact", gap=0.0, cost="amortized")
     assert plan.utility == 0.9
     assert plan.status == "optimal"
 
@@ -236,7 +238,7 @@ def test_the_greatest_budget_there_is():
         models=[Model("a", 1, 0, batch_sizes=(1,))], input_tokens=[[1.0]], output_tokens=[[1.0]], utility=[[0.5]]
     )
     for solver in ("exact", "greedy"):
-        assert solve(problem, float(np.finfo(np.float64).max), solver).status == "optimal"
+        assert solve(problem, float(np.finfo(np.float64).max), solver, cost="amortized").status == "optimal"
 
 
 def test_a_binned_frontier_says_how_far_infinite_slopes_put_it_off():

@@ -131,7 +131,7 @@ def test_utility_is_the_bound_of_greedy(family, queries):
     problem = generate(family, queries, models=3, batch_sizes=(1, 2, 8), seed=1)
     curve = frontier(problem, resolution=0)
     for budget in inner_budgets(problem, 25):
-        plan = solve(problem, budget, "greedy")
+        plan = solve(problem, budget, "greedy", cost="amortized")
         assert curve.utility(budget) == pytest.approx(plan.bound, rel=1e-9)
 
 
@@ -191,18 +191,18 @@ def test_plans_are_those_of_solve(family, resolution):
     problem = generate(family, 300, models=3, batch_sizes=(1, 2, 8), seed=4)
     curve = frontier(problem, resolution)
     for budget in inner_budgets(problem, 5):
-        assert curve.plan(budget).utility == solve(problem, budget, "greedy").utility
+        assert curve.plan(budget).utility == solve(problem, budget, "greedy", cost="amortized").utility
         assert curve.plan(budget).solver == "greedy"
         exact = curve.plan(budget, "exact")
         assert (exact.solver, exact.budget) == ("exact", budget)
-        assert exact.utility == pytest.approx(solve(problem, budget, "exact").utility, rel=2e-9)
+        assert exact.utility == pytest.approx(solve(problem, budget, "exact", cost="amortized").utility, rel=2e-9)
 
 
 def test_plans_of_a_problem_whose_steps_are_not_all_sorted():
     problem = generate("realistic", 5000, seed=6)
     for curve in (frontier(problem, resolution=0), frontier(problem, resolution=1e-3)):
         for budget in inner_budgets(problem, 4):
-            cold, plan = solve(problem, budget, "greedy"), curve.plan(budget)
+            cold, plan = solve(problem, budget, "greedy", cost="amortized"), curve.plan(budget)
             assert plan.bound == pytest.approx(cold.bound, rel=1e-12)
             assert plan.bound - 1.0 <= plan.utility <= plan.bound  # greedy lacks less than one query's utility
             exact = curve.plan(budget, "exact", gap=0.0001)
@@ -220,7 +220,7 @@ def test_one_frontier_makes_many_plans_without_another_look_at_the_problem(monke
         assert plan.amortized_cost <= budget
         assert plan.bound == pytest.approx(curve.utility(budget), rel=1e-9)
     with pytest.raises(TypeError):
-        solve(problem, budget, "greedy")  # it does look
+        solve(problem, budget, "greedy", cost="amortized")  # it does look
 
 
 @pytest.mark.parametrize("resolution", [0, 1e-6])

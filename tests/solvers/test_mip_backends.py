@@ -45,8 +45,8 @@ def test_a_time_limit_gives_the_incumbent_and_a_true_bound(hard, solver):
 def test_backends_agree_on_a_hundred_queries(solver):
     problem = generate("realistic", queries=100, models=3, batch_sizes=(1, 2, 8), seed=5)
     budget = problem.budget_at(0.3)
-    plan = solve(problem, budget, solver, time_limit=60)
-    reference = solve(problem, budget, "scip" if solver == "highs" else "highs", time_limit=60)
+    plan = solve(problem, budget, solver, time_limit=60, cost="amortized")
+    reference = solve(problem, budget, "scip" if solver == "highs" else "highs", time_limit=60, cost="amortized")
     assert plan.status == reference.status == "optimal"
     assert plan.utility == pytest.approx(reference.utility, rel=2e-9)
 
@@ -56,9 +56,9 @@ def test_backends_agree_on_a_hundred_queries(solver):
 def test_a_requested_gap_is_no_proof(solver, progress):
     problem = generate("realistic", queries=60, models=3, batch_sizes=(1, 2, 4), seed=1)
     budget = problem.budget_at(0.3)
-    optimum = solve(problem, budget, "highs").utility
+    optimum = solve(problem, budget, "highs", cost="amortized").utility
     start = problem.cheapest_assignment
-    plan = solve(problem, budget, solver, gap=0.3, progress=progress, initial_plan=start)
+    plan = solve(problem, budget, solver, gap=0.3, progress=progress, initial_plan=start, cost="amortized")
     assert plan.bound is None or plan.bound >= optimum * (1 - 1e-9)
     assert plan.status == "feasible" or plan.utility == pytest.approx(optimum, rel=2e-9)
 
@@ -104,8 +104,10 @@ def test_the_linear_relaxation_bounds_every_plan(cost):
         assert bound.status == "no_solution"
         assert bound.bound >= exact.utility
         if cost == "amortized":
-            assert bound.bound == pytest.approx(solve(problem, budget, "greedy").bound, rel=1e-9)
-            assert bound.shadow_price == pytest.approx(solve(problem, budget, "greedy").shadow_price, rel=1e-6)
+            assert bound.bound == pytest.approx(solve(problem, budget, "greedy", cost="amortized").bound, rel=1e-9)
+            assert bound.shadow_price == pytest.approx(
+                solve(problem, budget, "greedy", cost="amortized").shadow_price, rel=1e-6
+            )
 
 
 def test_any_duals_give_a_bound():
@@ -144,11 +146,11 @@ def test_an_exported_model_has_the_same_optimum(tmp_path, suffix, cost):
 def test_export_refuses_other_endings_and_places(tmp_path):
     problem = generate("uncorrelated", queries=3, models=2, batch_sizes=(1,), seed=0)
     with pytest.raises(InputError, match=r"ending in \.mps or \.lp"):
-        export(problem, 1.0, tmp_path / "model.txt")
+        export(problem, 1.0, tmp_path / "model.txt", cost="amortized")
     with pytest.raises(InputError, match="cannot write"):
-        export(problem, 1.0, tmp_path / "none" / "model.mps")
+        export(problem, 1.0, tmp_path / "none" / "model.mps", cost="amortized")
     with pytest.raises(InputError, match="budget is nan"):
-        export(problem, math.nan, tmp_path / "model.mps")
+        export(problem, math.nan, tmp_path / "model.mps", cost="amortized")
 
 
 def test_least_realized_cost_is_the_least():
@@ -194,14 +196,14 @@ def test_number_of_threads_may_change_between_solves():
     problem = generate("uncorrelated", queries=8, models=2, batch_sizes=(1, 4), seed=3)
     budget = problem.budget_at(0.4)
     asked = [("highs", 1), ("pulp-highs", 2), ("pulp-highs", None), ("highs", 2), ("pulp-highs", 1)]
-    plans = [solve(problem, budget, name, threads=threads) for name, threads in asked]
+    plans = [solve(problem, budget, name, threads=threads, cost="amortized") for name, threads in asked]
     assert {plan.status for plan in plans} == {"optimal"}
 
 
 @pytest.mark.parametrize("solver", MIP)
 def test_a_gap_of_one_asks_for_any_plan(solver):
     problem = generate("uncorrelated", queries=8, models=2, batch_sizes=(1, 4), seed=3)
-    plan = solve(problem, problem.budget_at(0.4), solver, gap=1.0)
+    plan = solve(problem, problem.budget_at(0.4), solver, gap=1.0, cost="amortized")
     assert plan.status in ("feasible", "optimal")
 
 
@@ -211,6 +213,6 @@ def test_utilities_that_differ_in_the_ninth_digit_are_solved_to_a_proof(solver):
         problem = generate("uncorrelated", queries=5, models=2, batch_sizes=(1, 4), seed=seed)
         problem = problem.replace(utility=0.5 + 1e-8 * problem.utilities())
         budget = problem.budget_at(0.4)
-        plan = solve(problem, budget, solver)
+        plan = solve(problem, budget, solver, cost="amortized")
         assert plan.status == "optimal", (seed, plan)
-        assert plan.utility == pytest.approx(solve(problem, budget, "brute-force").utility, rel=1e-9)
+        assert plan.utility == pytest.approx(solve(problem, budget, "brute-force", cost="amortized").utility, rel=1e-9)

@@ -50,7 +50,7 @@ def test_plans_keep_the_budget_and_stay_below_the_bound(family, solver, cost):
                     assert "found to keep" in plan.message or "keeps the budget" in plan.message
                     continue
                 assert some.cost(plan.assignment, cost) <= budget
-                best = solve(some, budget, "exact")  # no plan bills less than its amortized cost
+                best = solve(some, budget, "exact", cost="amortized")  # no plan bills less than its amortized cost
                 assert plan.utility <= best.bound * (1 + 1e-12)
                 assert twin.utility == pytest.approx(plan.utility, rel=1e-6)
 
@@ -119,5 +119,5 @@ def test_costs_that_differ_by_query_leave_the_cheapest_plan():
     models = [Model("in", 10, 0, 0, batch_sizes=(1,)), Model("out", 0, 10, 0, batch_sizes=(1,))]
     problem = Problem(models, [1, 100], [100, 1], utility=[[0.5, 0.9]] * 2)
     for solver in PEERS:  # neither state serves both within the budget
-        plan = solve(problem, problem.cheapest_budget, solver)
+        plan = solve(problem, problem.cheapest_budget, solver, cost="amortized")
         assert plan.assignment.tolist() == [0, 1]

@@ -61,7 +61,7 @@ def test_no_other_lambda_within_the_budget_is_better(family):
         for some in states:
             if problem.amortized_cost(some) <= budget:
                 best = max(best, utilities[rows, some].sum())
-        plan = solve(problem, budget, "tradeoff")
+        plan = solve(problem, budget, "tradeoff", cost="amortized")
         assert plan.utility >= best * (1 - 1e-9)
         if family in UNTIED and family != "strongly-correlated":  # there, many slopes differ by rounding alone
             assert plan.utility == pytest.approx(best, rel=1e-9)
@@ -103,7 +103,7 @@ def test_threshold_is_the_best_pair_and_prefix(family):
                 states[order[:length]] = strong[order[:length]]
                 if problem.amortized_cost(states) <= budget:
                     best = max(best, utilities[rows, states].sum())
-        plan = solve(problem, budget, "threshold")
+        plan = solve(problem, budget, "threshold", cost="amortized")
         assert plan.utility == pytest.approx(best, rel=1e-9)
 
 
@@ -111,7 +111,7 @@ def test_threshold_is_the_best_pair_and_prefix(family):
 def test_hull_mix_sends_a_share_of_queries_to_the_dearer_state(family):
     for problem, budget in problems(family, queries=60):
         plans = uniform_plans(problem, budget)
-        plan = solve(problem, budget, "hull-mix", seed=3)
+        plan = solve(problem, budget, "hull-mix", seed=3, cost="amortized")
         below = [p for p in plans if p[0] <= budget * (1 + 1e-12)]
         low, high = below[-1], (plans[len(below)] if len(below) < len(plans) else below[-1])
         share = (budget - low[0]) / (high[0] - low[0]) if high[0] > low[0] else 0.0
@@ -126,9 +126,13 @@ def test_hull_mix_lies_on_the_line_on_average():
     budget = problem.budget_at(0.4)
     plans = uniform_plans(problem, budget)
     line = np.interp(budget, [p[0] for p in plans], [p[1] for p in plans])
-    found = [solve(problem, budget, "hull-mix", seed=seed).utility for seed in range(20)]
+    found = [solve(problem, budget, "hull-mix", seed=seed, cost="amortized").utility for seed in range(20)]
     assert np.mean(found) == pytest.approx(line, rel=0.005)
-    assert line < solve(problem, budget, "threshold").utility < solve(problem, budget, "exact").utility
+    assert (
+        line
+        < solve(problem, budget, "threshold", cost="amortized").utility
+        < solve(problem, budget, "exact", cost="amortized").utility
+    )
 
 
 def naive_rebuild(chosen, room, points, at):
@@ -174,17 +178,22 @@ def test_rebuilding_equals_the_naive_search(family):
 def test_rounds_end_at_the_time_limit_and_say_so():
     problem = generate("realistic", queries=2000, models=3, batch_sizes=(1, 4), seed=1)
     budget = problem.budget_at(0.3)
-    whole, short = solve(problem, budget, "destroy-rebuild"), solve(problem, budget, "destroy-rebuild", time_limit=1e-9)
+    whole, short = (
+        solve(problem, budget, "destroy-rebuild", cost="amortized"),
+        solve(problem, budget, "destroy-rebuild", time_limit=1e-9, cost="amortized"),
+    )
     assert (whole.limit, whole.statistics["rounds"]) == (None, 200)
     assert short.limit == "time"
     assert short.utility < whole.utility
-    assert whole.utility >= 0.999 * solve(problem, budget).utility
+    assert whole.utility >= 0.999 * solve(problem, budget, cost="amortized").utility
 
 
 @pytest.mark.parametrize("family", UNTIED)
 def test_one_window_is_solved_to_the_optimum(family):
     for problem, budget in problems(family, queries=12):
-        assert solve(problem, budget, "window-ilp").utility == pytest.approx(solve(problem, budget).utility, rel=1e-9)
+        assert solve(problem, budget, "window-ilp", cost="amortized").utility == pytest.approx(
+            solve(problem, budget, cost="amortized").utility, rel=1e-9
+        )
 
 
 @pytest.mark.parametrize("backend", ["exact", "highs", "cpsat"])
@@ -197,14 +206,14 @@ def test_windows_hand_on_what_they_leave(monkeypatch, backend):
         part, left, utility = (budget - problem.cheapest_budget) / 4, 0.0, 0.0
         for begin in range(0, 35, 10):
             window = problem.take(np.arange(begin, min(begin + 10, 35)))
-            best = solve(window, window.cheapest_budget + part + left, "highs")
+            best = solve(window, window.cheapest_budget + part + left, "highs", cost="amortized")
             left += part - (best.amortized_cost - window.cheapest_budget)
             utility += best.utility
-        plan = solve(problem, budget, "window-ilp-10")
+        plan = solve(problem, budget, "window-ilp-10", cost="amortized")
         verify(problem, plan)
         assert plan.statistics["windows"] == 4
         assert plan.utility == pytest.approx(utility, rel=1e-6 if backend == "cpsat" else 1e-9)
-        late = solve(problem, budget, "window-ilp-10", time_limit=1e-9)
+        late = solve(problem, budget, "window-ilp-10", time_limit=1e-9, cost="amortized")
         assert late.limit == "time"
         assert late.utility == problem.total_utility(problem.cheapest_assignment)
 
@@ -232,7 +241,7 @@ def naive_online(problem, budget, seed):
     room = budget - least.sum()
     part = room / n
     sample = problem.take(order[:count])
-    price = solve(sample, sample.cheapest_budget + part * count, "greedy").shadow_price
+    price = solve(sample, sample.cheapest_budget + part * count, "greedy", cost="amortized").shadow_price
     states = np.empty(n, dtype=np.int64)
     for place, i in enumerate(order):
         weight, most = (0.0, part) if place < count else (price, room)
@@ -247,7 +256,7 @@ def test_online_equals_the_naive_queue(family):
     for problem, budget in problems(family, queries=90):
         if budget in (problem.cheapest_budget, problem.dearest_budget):
             continue  # where rounding decides what fits
-        plan = solve(problem, budget, "online-duals", seed=2)
+        plan = solve(problem, budget, "online-duals", seed=2, cost="amortized")
         assert np.array_equal(plan.assignment, naive_online(problem, budget, 2))
 
 
@@ -258,7 +267,9 @@ def test_online_decisions_do_not_know_the_future():
     changed = np.array(problem.utility)
     changed[order[200:]] = changed[order[200:]][:, ::-1]
     budget = problem.budget_at(0.3)
-    plans = [solve(some, budget, "online-duals") for some in (problem, problem.replace(utility=changed))]
+    plans = [
+        solve(some, budget, "online-duals", cost="amortized") for some in (problem, problem.replace(utility=changed))
+    ]
     same = plans[0].assignment == plans[1].assignment
     assert same[order[:200]].all()
     assert not same.all()

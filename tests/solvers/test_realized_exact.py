@@ -273,4 +273,4 @@ def test_without_shared_prompts_it_is_the_amortized_problem(poor, monkeypatch):
         problem = problem.replace(models=[model.replace(shared_tokens=0.0) for model in problem.models])
         budget = problem.budget_at(0.5)
         plan = solve(problem, budget, "exact", cost="realized")
-        assert agree(problem, plan, solve(problem, budget, "exact"))
+        assert agree(problem, plan, solve(problem, budget, "exact", cost="amortized"))

@@ -72,7 +72,7 @@ def made_plan(problem, states, **fields):
     for s, state in enumerate(problem.states):
         for group in set(groups.tolist()):
             realized += -(-np.sum((states == s) & (groups == group)) // state.batch_size) * prompt[0, s]
-    cheap = solve(problem, problem.cheapest_budget + 1.0, "cheapest")
+    cheap = solve(problem, problem.cheapest_budget + 1.0, "cheapest", cost="amortized")
     figures = {
         "assignment": states,
         "utility": float(utility[rows, states].sum()),
@@ -139,7 +139,7 @@ def test_the_cheapest_plan_decides_what_is_infeasible(seed):
     least = float(np.where(fits > 0, own + share, np.inf).min(axis=1).sum())
     if least == 0.0:
         return
-    plan = solve(problem, least / 2)
+    plan = solve(problem, least / 2, cost="amortized")
     assert plan.status == "infeasible"
     verify(problem, dataclasses.replace(plan, budget=least * (1 - 1e-11)))
     with pytest.raises(VerificationError, match="called infeasible, but a plan costs"):
@@ -177,7 +177,7 @@ def test_a_bound_that_knows_of_whole_calls_is_below_the_rederived_one():
 
 def test_a_bound_that_its_price_does_not_prove_is_found():
     problem = generate("realistic", queries=40, models=3, seed=1)
-    plan = solve(problem, problem.budget_at(0.3), "greedy")
+    plan = solve(problem, problem.budget_at(0.3), "greedy", cost="amortized")
     loose = plan.shadow_price * 2  # any price proves some bound
     other = dataclasses.replace(plan, shadow_price=loose, bound=naive_dual(problem, plan.budget, loose))
     assert verify(problem, other).dual_bound == pytest.approx(other.bound, rel=1e-13)
@@ -188,7 +188,7 @@ def test_a_bound_that_its_price_does_not_prove_is_found():
 def test_prices_of_next_to_nothing():
     models = [Model("a", 1e-303, 0), Model("b", 2e-303, 0)]
     problem = Problem(models, [1], [0], utility=[[0.1] * 6 + [0.9] * 6])
-    plan = solve(problem, 1.0, "best")
+    plan = solve(problem, 1.0, "best", cost="amortized")
     bounds = [
         verify(problem, dataclasses.replace(plan, shadow_price=price)).dual_bound for price in (0.0, 1e300, math.inf)
     ]

@@ -92,7 +92,7 @@ def problems(family):
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_greedy_bound_is_the_linear_relaxation(family):
     for problem, budget in problems(family):
-        plan = solve(problem, budget, "greedy")
+        plan = solve(problem, budget, "greedy", cost="amortized")
         assert plan.bound == pytest.approx(linear_bound(problem, budget), rel=1e-9, abs=1e-12)
         assert plan.shadow_price is not None
         assert plan.shadow_price >= 0
@@ -101,7 +101,7 @@ def test_greedy_bound_is_the_linear_relaxation(family):
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_greedy_bound_follows_from_its_shadow_price(family):
     for problem, budget in problems(family):
-        plan = solve(problem, budget, "greedy")
+        plan = solve(problem, budget, "greedy", cost="amortized")
         price = plan.shadow_price
         scores = np.where(problem.allowed(), problem.utilities() - price * problem.amortized_costs(), -np.inf)
         dual = scores.max(axis=1).sum() + price * budget
@@ -111,7 +111,7 @@ def test_greedy_bound_follows_from_its_shadow_price(family):
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_greedy_loses_at_most_one_step(family):
     for problem, budget in problems(family):
-        plan = solve(problem, budget, "greedy")
+        plan = solve(problem, budget, "greedy", cost="amortized")
         steps = [np.diff([p[1] for p in hull(frontier(problem, query))]) for query in range(problem.n_queries)]
         largest = max((step.max() for step in steps if len(step)), default=0.0)
         assert plan.utility >= plan.bound - largest - 1e-9
@@ -124,14 +124,14 @@ TIED = {"ties", "subset-sum", "adversarial"}
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - TIED))
 def test_pareto_equals_the_naive_heap(family):
     for problem, budget in problems(family):
-        plan = solve(problem, budget, "pareto")
+        plan = solve(problem, budget, "pareto", cost="amortized")
         assert np.array_equal(plan.assignment, naive_pareto(problem, budget))
 
 
 @pytest.mark.parametrize("family", sorted(TIED))
 def test_pareto_comes_near_the_naive_heap_among_ties(family):
     for problem, budget in problems(family):
-        plan = solve(problem, budget, "pareto")
+        plan = solve(problem, budget, "pareto", cost="amortized")
         assert plan.utility == pytest.approx(problem.total_utility(naive_pareto(problem, budget)), rel=0.1)
 
 
@@ -153,16 +153,19 @@ def test_factored_and_dense_give_the_same_plan():
     dense = factored.replace(utility=factored.utilities(), base_utility=None, retention=None)
     budget = factored.budget_at(0.3)
     for solver in ("greedy", "pareto"):
-        assert np.array_equal(solve(factored, budget, solver).assignment, solve(dense, budget, solver).assignment)
+        assert np.array_equal(
+            solve(factored, budget, solver, cost="amortized").assignment,
+            solve(dense, budget, solver, cost="amortized").assignment,
+        )
 
 
 def test_router_only_never_batches_and_batch_only_never_mixes():
     problem = generate("realistic", queries=200, seed=4)
     budget = problem.dearest_budget
-    routed = solve(problem, budget, "router-only")
+    routed = solve(problem, budget, "router-only", cost="amortized")
     assert {problem.states[state].batch_size for state in routed.assignment} == {1}
     assert len(set(routed.assignment.tolist())) > 1
-    batched = solve(problem, budget, "batch-only")
+    batched = solve(problem, budget, "batch-only", cost="amortized")
     assert len(set(batched.assignment.tolist())) == 1
 
 
@@ -174,7 +177,7 @@ def test_router_only_keeps_realized_budgets_without_batching():
 
 def test_upgrades_that_cost_next_to_nothing_are_taken():
     models = [Model("a", 1e-303, 0), Model("b", 2e-303, 0)]
-    plan = solve(Problem(models, [1], [0], utility=[[0.1] * 6 + [0.9] * 6]), 1.0, "greedy")
+    plan = solve(Problem(models, [1], [0], utility=[[0.1] * 6 + [0.9] * 6]), 1.0, "greedy", cost="amortized")
     assert plan.utility == pytest.approx(0.9)
 
 
@@ -182,7 +185,10 @@ def test_upgrades_that_cost_next_to_nothing_are_taken():
 def test_realized_plans_use_most_of_the_budget(solver):
     problem = generate("realistic", queries=2000, seed=1)
     budget = problem.budget_at(0.3)
-    amortized, realized = solve(problem, budget, solver), solve(problem, budget, solver, cost="realized")
+    amortized, realized = (
+        solve(problem, budget, solver, cost="amortized"),
+        solve(problem, budget, solver, cost="realized"),
+    )
     assert realized.realized_cost <= budget
     assert realized.realized_cost >= 0.97 * budget
     assert realized.utility >= 0.98 * amortized.utility

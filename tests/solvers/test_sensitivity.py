@@ -37,7 +37,7 @@ def test_margins_and_next_states(family, dtype, windows, solver):
     problem = made(family, dtype, windows and family == "realistic")
     rows = np.arange(problem.n_queries)
     for fraction in (0.1, 0.5, 1.0):
-        plan = solve(problem, problem.budget_at(fraction), solver)
+        plan = solve(problem, problem.budget_at(fraction), solver, cost="amortized")
         found = sensitivity(problem, plan)
         assert found.shadow_price == plan.shadow_price
         worth = worths(problem, plan.shadow_price)
@@ -51,7 +51,7 @@ def test_margins_and_next_states(family, dtype, windows, solver):
 @pytest.mark.parametrize("part", [0.999, 1.001])
 def test_margins_foretell_changes(part):
     problem = made("realistic").replace(utility=made("realistic").utilities(), base_utility=None, retention=None)
-    plan = solve(problem, problem.budget_at(0.5), "exact")
+    plan = solve(problem, problem.budget_at(0.5), "exact", cost="amortized")
     found = sensitivity(problem, plan)
     falls = problem.utility.copy()
     rows = np.flatnonzero((found.margin > 1e-9) & (found.margin * 1.001 < falls.min(axis=1)))
@@ -71,7 +71,7 @@ def test_margins_foretell_changes(part):
 
 def test_margins_are_negative_only_for_states_that_are_not_the_best():
     problem = made("weakly-correlated")
-    plan = solve(problem, problem.budget_at(0.5), "greedy")
+    plan = solve(problem, problem.budget_at(0.5), "greedy", cost="amortized")
     found = sensitivity(problem, plan)
     assert (found.margin > 0).any()
     changed = plan.assignment.copy()
@@ -84,17 +84,17 @@ def test_margins_are_negative_only_for_states_that_are_not_the_best():
 
 def test_queries_with_one_state_have_no_next_one():
     problem = Problem([Model("a", 1, 1, batch_sizes=(1,))], [10, 20], [1, 2], utility=[[0.5], [0.25]])
-    found = sensitivity(problem, solve(problem, 1.0, "greedy"))
+    found = sensitivity(problem, solve(problem, 1.0, "greedy", cost="amortized"))
     assert (found.margin.tolist(), found.next_state.tolist()) == ([np.inf, np.inf], [-1, -1])
     model = Model("a", 1, 1, context_window=100, batch_sizes=(1, 8))
     problem = Problem([model], [10, 90], [1, 2], utility=[[0.75, 0.5], [0.5, 0.25]])
-    found = sensitivity(problem, solve(problem, 1.0, "greedy"))
+    found = sensitivity(problem, solve(problem, 1.0, "greedy", cost="amortized"))
     assert (found.margin.tolist(), found.next_state.tolist()) == ([0.25, np.inf], [1, -1])
 
 
 def test_threads_change_nothing():
     problem = generate("realistic", 70_000, models=2, batch_sizes=(1, 8), seed=0)
-    plan = solve(problem, problem.budget_at(0.4), "greedy")
+    plan = solve(problem, problem.budget_at(0.4), "greedy", cost="amortized")
     one, *others = (sensitivity(problem, plan, threads) for threads in (1, 2, 3))
     for other in others:
         assert np.array_equal(one.margin, other.margin)
@@ -104,10 +104,10 @@ def test_threads_change_nothing():
 def test_plans_that_say_too_little_are_refused():
     problem = made("realistic")
     budget = problem.budget_at(0.5)
-    plan = solve(problem, budget, "greedy")
+    plan = solve(problem, budget, "greedy", cost="amortized")
     for bad in (
-        solve(problem, budget, "cheapest"),
-        solve(problem, problem.cheapest_budget / 2, "greedy"),
+        solve(problem, budget, "cheapest", cost="amortized"),
+        solve(problem, problem.cheapest_budget / 2, "greedy", cost="amortized"),
         replace(plan, shadow_price=None),
         replace(plan, shadow_price=np.inf),
         replace(plan, shadow_price=np.nan),
@@ -120,7 +120,7 @@ def test_plans_that_say_too_little_are_refused():
 
 def test_plans_of_other_problems_are_refused():
     problem = made("realistic").replace(query_ids=range(60))
-    plan = solve(problem, problem.budget_at(0.5), "greedy")
+    plan = solve(problem, problem.budget_at(0.5), "greedy", cost="amortized")
     renamed = problem.replace(models=[model.replace(name=model.name + "!") for model in problem.models])
     for other in (renamed, problem.take(np.arange(60)[::-1]), problem.replace(query_ids=None)):
         with pytest.raises(InputError, match="made for another one"):
@@ -133,6 +133,6 @@ def test_plans_of_other_problems_are_refused():
 @pytest.mark.parametrize("value", ["x", 0, 2.5, True, 5000])
 def test_bad_threads(value):
     problem = made("ties")
-    plan = solve(problem, problem.budget_at(0.5), "greedy")
+    plan = solve(problem, problem.budget_at(0.5), "greedy", cost="amortized")
     with pytest.raises(InputError, match=re.escape(f"threads is {value!r}: a whole number")):
         sensitivity(problem, plan, threads=value)

@@ -69,8 +69,8 @@ def test_other_entries_run_in_threads_too(work):
             found = cheapest(PROBLEM, mean=0.5, solver="highs", threads=threads)
             return found.status, found.cost, found.bound
         if work == "explain":
-            return explain(PROBLEM, PROBLEM.cheapest_budget / 2).message
-        plan = solve(PROBLEM, BUDGET, "highs", threads=threads)
+            return explain(PROBLEM, PROBLEM.cheapest_budget / 2, cost="amortized").message
+        plan = solve(PROBLEM, BUDGET, "highs", threads=threads, cost="amortized")
         return plan.status, plan.utility, plan.bound
 
     if work == "joblib":
@@ -85,8 +85,8 @@ def test_highs_of_other_code_in_the_same_thread_neither_disturbs_nor_is_disturbe
     highspy.Highs.resetGlobalScheduler(True)  # of tests that ran HiGHS in this thread
     for theirs, ours in ((2, 1), (2, 3), (2, None)):
         assert by_the_user(theirs)
-        assert solve(PROBLEM, BUDGET, "highs", threads=ours).status == "optimal"
-        assert solve(PROBLEM, BUDGET, "pulp-highs", threads=ours).status == "optimal"
+        assert solve(PROBLEM, BUDGET, "highs", threads=ours, cost="amortized").status == "optimal"
+        assert solve(PROBLEM, BUDGET, "pulp-highs", threads=ours, cost="amortized").status == "optimal"
     assert by_the_user(2)
     highspy.Highs.resetGlobalScheduler(True)
 
@@ -101,19 +101,21 @@ def test_a_process_that_is_forked_after_a_solve_solves_too(solver):
 
 
 def test_a_process_that_is_forked_while_scip_runs_waits_for_nobody():
-    before = solve(PROBLEM, BUDGET, "scip", threads=1)
+    before = solve(PROBLEM, BUDGET, "scip", threads=1, cost="amortized")
     with scip._several_threads, multiprocessing.get_context("fork").Pool(1) as pool:
-        same([before, pool.apply_async(solve, (PROBLEM, BUDGET, "scip"), {"threads": 2}).get(SECONDS)])
+        same([before, pool.apply_async(solve, (PROBLEM, BUDGET, "scip", "amortized"), {"threads": 2}).get(SECONDS)])
 
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn", "executor", "joblib", "in-a-thread", "after-the-user"])
 def test_other_ways_to_processes(method):
-    before = solve(PROBLEM, BUDGET, "highs", threads=2)
+    before = solve(PROBLEM, BUDGET, "highs", threads=2, cost="amortized")
     if method == "joblib":
-        found = joblib.Parallel(1, backend="multiprocessing")([joblib.delayed(solve)(PROBLEM, BUDGET, "highs")])[0]
+        found = joblib.Parallel(1, backend="multiprocessing")(
+            [joblib.delayed(solve)(PROBLEM, BUDGET, "highs", "amortized")]
+        )[0]
     elif method == "executor":
         with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
-            found = pool.submit(solve, PROBLEM, BUDGET, "highs", threads=3).result(SECONDS)
+            found = pool.submit(solve, PROBLEM, BUDGET, "highs", "amortized", threads=3).result(SECONDS)
     elif method == "in-a-thread":  # while the thread that forks, and another one, have each run HiGHS
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(by_the_user, 2).result(SECONDS)
@@ -127,7 +129,7 @@ def test_other_ways_to_processes(method):
 
 def in_process(method):
     with multiprocessing.get_context(method).Pool(1) as pool:
-        return pool.apply_async(solve, (PROBLEM, BUDGET, "highs"), {"threads": 2}).get(SECONDS)
+        return pool.apply_async(solve, (PROBLEM, BUDGET, "highs", "amortized"), {"threads": 2}).get(SECONDS)
 
 
 @pytest.mark.parametrize("solver", ["highs", "pulp-highs"])
@@ -139,7 +141,7 @@ def test_a_run_that_highs_refuses_is_not_called_one_that_ran_out_of_time(solver,
         return highspy.HighsStatus.kError
 
     monkeypatch.setattr(highspy.Highs, "run", refused)
-    plan = solve(PROBLEM, BUDGET, solver, time_limit=60.0)
+    plan = solve(PROBLEM, BUDGET, solver, time_limit=60.0, cost="amortized")
     assert ran
     assert (plan.status, plan.limit) == ("feasible", "other")
     assert "HiGHS stopped with status" in plan.message
@@ -151,7 +153,7 @@ def test_an_end_of_scip_without_a_reason_leaves_the_plan_that_is_known(error, mo
         raise error
 
     monkeypatch.setattr(scip.mathopt, "solve", ended)
-    plan = solve(PROBLEM, BUDGET, "scip", threads=2)
+    plan = solve(PROBLEM, BUDGET, "scip", threads=2, cost="amortized")
     assert (plan.status, plan.limit) == ("feasible", "other")
     assert "SCIP stopped without an answer: " in plan.message
     assert "\n" not in plan.message

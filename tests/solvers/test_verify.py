@@ -59,13 +59,13 @@ def test_true_plans_pass(cost):
     ],
 )
 def test_lies_are_found(change, complaint):
-    plan = dataclasses.replace(solve(PROBLEM, BUDGET, "highs"), **change)
+    plan = dataclasses.replace(solve(PROBLEM, BUDGET, "highs", cost="amortized"), **change)
     with pytest.raises(VerificationError, match=complaint):
         verify(PROBLEM, plan)
 
 
 def test_infeasible_is_not_believed_where_a_plan_exists():
-    plan = solve(PROBLEM, PROBLEM.cheapest_budget / 2)
+    plan = solve(PROBLEM, PROBLEM.cheapest_budget / 2, cost="amortized")
     verify(PROBLEM, plan)
     with pytest.raises(VerificationError, match="called infeasible, but a plan costs"):
         verify(PROBLEM, dataclasses.replace(plan, budget=PROBLEM.cheapest_budget * 1.1))
@@ -89,7 +89,7 @@ def test_a_file_whose_rows_were_changed_is_refused(tmp_path):
     import pyarrow.parquet as pq
 
     path = tmp_path / "plan.parquet"
-    solve(PROBLEM, BUDGET, "greedy").write(path)
+    solve(PROBLEM, BUDGET, "greedy", cost="amortized").write(path)
     table = pq.read_table(path)
     for column in ("model", "batch_size", "call"):
         values = table[column].to_pylist()
@@ -110,7 +110,7 @@ def test_a_file_whose_rows_were_changed_is_refused(tmp_path):
     ],
 )
 def test_illegal_calls_are_found(spoil, complaint, monkeypatch):
-    plan = solve(PROBLEM, BUDGET, "greedy")
+    plan = solve(PROBLEM, BUDGET, "greedy", cost="amortized")
     calls = spoil(plan.calls())
     monkeypatch.setattr(Plan, "calls", lambda _: calls)
     with pytest.raises(VerificationError, match=complaint):
@@ -119,7 +119,7 @@ def test_illegal_calls_are_found(spoil, complaint, monkeypatch):
 
 def test_a_call_of_another_group_or_no_state_is_found(monkeypatch):
     problem = PROBLEM.replace(models=[model.replace(context_window=None) for model in PROBLEM.models])
-    plan = solve(problem, BUDGET, "cheapest")
+    plan = solve(problem, BUDGET, "cheapest", cost="amortized")
     a, b = plan.calls()
     assert a.state == b.state == State("small", 4)
     mixed = [Call(a.state, np.array([0, 2])), Call(b.state, np.array([1, 3]))]
@@ -131,7 +131,7 @@ def test_a_call_of_another_group_or_no_state_is_found(monkeypatch):
 
 
 def test_group_numbers_that_are_not_the_groups_are_not_believed():
-    plan = solve(PROBLEM, BUDGET, "cheapest")  # batches of four that are not full
+    plan = solve(PROBLEM, BUDGET, "cheapest", cost="amortized")  # batches of four that are not full
     assert plan.realized_cost > plan.amortized_cost
     for codes in ([0, 0, 0, 0], [0, 1, 2, 3], [0, 1, 0, 1], [0, 0, -1, -1], [7, 7, 8, 8]):
         lie = dataclasses.replace(plan, group_codes=np.array(codes))
@@ -142,14 +142,14 @@ def test_group_numbers_that_are_not_the_groups_are_not_believed():
 
 
 def test_a_budget_that_does_not_bind_has_a_price_of_nothing():
-    plan = solve(PROBLEM, PROBLEM.dearest_budget * 2, "greedy")
+    plan = solve(PROBLEM, PROBLEM.dearest_budget * 2, "greedy", cost="amortized")
     assert plan.shadow_price == 0
     assert verify(PROBLEM, plan).dual_bound == pytest.approx(PROBLEM.utilities().max(axis=1).sum(), rel=1e-15)
 
 
 @pytest.mark.parametrize("price", [math.inf, 1e300, 1e15])
 def test_a_price_that_rounding_blurs_proves_nothing(price):
-    plan = dataclasses.replace(solve(PROBLEM, PROBLEM.cheapest_budget, "greedy"), shadow_price=price)
+    plan = dataclasses.replace(solve(PROBLEM, PROBLEM.cheapest_budget, "greedy", cost="amortized"), shadow_price=price)
     assert verify(PROBLEM, plan).dual_bound is None
 
 

@@ -29,7 +29,9 @@ COSTS = ["amortized", "realized"]
 
 def plan_of(problem, states, cost="amortized", **changes):
     """Return a plan that says the truth about an assignment, whatever the problem asks."""
-    made = solve(problem.replace(constraints=None, forbidden=None, window_margin=0.0), 1.0, "cheapest")
+    made = solve(
+        problem.replace(constraints=None, forbidden=None, window_margin=0.0), 1.0, "cheapest", cost="amortized"
+    )
     found = problem.replace(constraints=None, forbidden=None, window_margin=0.0).evaluate(states)
     fields = {
         "assignment": states, "utility": found.utility, "amortized_cost": found.amortized_cost,
@@ -152,7 +154,7 @@ def test_infeasible_is_believed_where_the_cheapest_plan_breaks_a_constraint(cost
 
 
 def test_the_cheapest_state_of_a_query_is_not_a_forbidden_one():
-    plan = solve(PROBLEM, PROBLEM.cheapest_budget / 2)
+    plan = solve(PROBLEM, PROBLEM.cheapest_budget / 2, cost="amortized")
     limited = PROBLEM.restrict(forbidden=[(i, ("small", b)) for i in range(4) for b in (1, 4)])
     verify(limited, dataclasses.replace(plan, budget=limited.cheapest_budget * 0.99))
     with pytest.raises(VerificationError, match="called infeasible, but a plan costs"):
@@ -168,8 +170,8 @@ def test_bounds_of_a_shadow_price_count_allowed_pairs_only(dtype):
     for held in (problem, problem.replace(utility=problem.utilities(), base_utility=None, retention=None)):
         limited = held.replace(forbidden=mask)
         for solver in ("exact", "greedy", "highs"):
-            plan = solve(limited, limited.budget_at(0.4), solver)
+            plan = solve(limited, limited.budget_at(0.4), solver, cost="amortized")
             found = verify(limited, plan)
             if plan.shadow_price is not None:
                 assert plan.utility <= found.dual_bound * (1 + 1e-9)
-                assert found.dual_bound < verify(held, solve(held, plan.budget, "greedy")).dual_bound
+                assert found.dual_bound < verify(held, solve(held, plan.budget, "greedy", cost="amortized")).dual_bound

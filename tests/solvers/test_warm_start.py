@@ -87,9 +87,9 @@ def requests() -> Iterator[list[Request]]:
 @pytest.mark.parametrize("change", CHANGES)
 def test_states_are_taken_over_by_id(requests: list[Request], change: str) -> None:
     problem = made(400)
-    plan = solve(problem, problem.budget_at(0.6), "greedy")
+    plan = solve(problem, problem.budget_at(0.6), "greedy", cost="amortized")
     new = CHANGES[change](problem)
-    solve(new, new.budget_at(0.5), "spy", initial_plan=plan)
+    solve(new, new.budget_at(0.5), "spy", initial_plan=plan, cost="amortized")
     (request,) = requests
     assert request.price == plan.shadow_price
     if change == "other states":
@@ -107,24 +107,24 @@ def test_states_are_taken_over_by_id(requests: list[Request], change: str) -> No
 
 def test_plans_without_ids_need_as_many_queries(requests: list[Request]) -> None:
     problem = nameless(made(50))
-    plan = solve(problem, problem.budget_at(0.6), "greedy")
+    plan = solve(problem, problem.budget_at(0.6), "greedy", cost="amortized")
     fewer = problem.take(np.arange(40))
-    solve(fewer, fewer.budget_at(0.5), "spy", initial_plan=plan)
-    solve(made(50), problem.budget_at(0.5), "spy", initial_plan=plan)
+    solve(fewer, fewer.budget_at(0.5), "spy", initial_plan=plan, cost="amortized")
+    solve(made(50), problem.budget_at(0.5), "spy", initial_plan=plan, cost="amortized")
     assert [request.initial is None for request in requests] == [True, False]
 
 
 def test_numbers_and_texts_are_different_ids(requests: list[Request]) -> None:
     numbers, texts = (made(50).replace(query_ids=[kind(i) for i in range(50)]) for kind in (int, str))
-    plan = solve(numbers, numbers.budget_at(0.6), "greedy")
-    solve(texts, texts.budget_at(0.5), "spy", initial_plan=plan)
+    plan = solve(numbers, numbers.budget_at(0.6), "greedy", cost="amortized")
+    solve(texts, texts.budget_at(0.5), "spy", initial_plan=plan, cost="amortized")
     assert np.array_equal(requests[0].initial, texts.cheapest_assignment)
 
 
 def test_a_plan_that_is_none_gives_nothing(requests: list[Request]) -> None:
     problem = made(50)
-    nothing = solve(problem, problem.cheapest_budget / 2, "greedy")
-    solve(problem, problem.budget_at(0.5), "spy", initial_plan=nothing)
+    nothing = solve(problem, problem.cheapest_budget / 2, "greedy", cost="amortized")
+    solve(problem, problem.budget_at(0.5), "spy", initial_plan=nothing, cost="amortized")
     assert (requests[0].initial, requests[0].price) == (None, None)
 
 
@@ -134,10 +134,13 @@ def test_the_result_is_that_of_a_cold_start(change: str, rows: int) -> None:
     problem = made(rows)
     new = CHANGES[change](problem)
     for solver in ("greedy", "exact"):
-        plan = solve(problem, problem.budget_at(0.31), solver)
+        plan = solve(problem, problem.budget_at(0.31), solver, cost="amortized")
         for fraction in (0.3, 0.9, 0.02):
             budget = new.budget_at(fraction)
-            cold, warm = solve(new, budget, solver), solve(new, budget, solver, initial_plan=plan)
+            cold, warm = (
+                solve(new, budget, solver, cost="amortized"),
+                solve(new, budget, solver, initial_plan=plan, cost="amortized"),
+            )
             assert warm.shadow_price == pytest.approx(cold.shadow_price, rel=1e-9)
             if solver == "exact":
                 assert (warm.status, cold.status) == ("optimal", "optimal")
@@ -152,9 +155,9 @@ def test_the_result_is_that_of_a_cold_start(change: str, rows: int) -> None:
 def test_a_wrong_shadow_price_changes_nothing(price: float | None) -> None:
     problem = made()
     budget = problem.budget_at(0.3)
-    cold = solve(problem, budget, "exact")
-    plan = replace(solve(problem, budget, "cheapest"), shadow_price=price)
-    warm = solve(problem, budget, "exact", initial_plan=plan)
+    cold = solve(problem, budget, "exact", cost="amortized")
+    plan = replace(solve(problem, budget, "cheapest", cost="amortized"), shadow_price=price)
+    warm = solve(problem, budget, "exact", initial_plan=plan, cost="amortized")
     assert warm.status == "optimal"
     assert warm.utility == pytest.approx(cold.utility, rel=1e-9)
     assert warm.shadow_price == cold.shadow_price
@@ -177,25 +180,25 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float, float]]:
 @pytest.mark.parametrize("solver", ["greedy", "exact"])
 def test_a_near_shadow_price_saves_the_sample(solver: str, passes: list[tuple[int, float, float]]) -> None:
     problem = made()
-    plan = solve(problem, problem.budget_at(0.3), solver)
+    plan = solve(problem, problem.budget_at(0.3), solver, cost="amortized")
     assert passes[0][0] < ROWS  # the sample
     assert passes[1][0] == ROWS
     passes.clear()
-    solve(removed(problem), removed(problem).budget_at(0.3), solver, initial_plan=plan)
+    solve(removed(problem), removed(problem).budget_at(0.3), solver, initial_plan=plan, cost="amortized")
     rows, high, low = passes[0]
     assert rows == ROWS * 9 // 10
     assert 0.9 * plan.shadow_price < low < plan.shadow_price < high < 1.1 * plan.shadow_price
     passes.clear()
-    warm = solve(problem, problem.budget_at(0.301), "greedy", initial_plan=plan)
+    warm = solve(problem, problem.budget_at(0.301), "greedy", initial_plan=plan, cost="amortized")
     assert [rows for rows, _, _ in passes] == [ROWS]  # one look at every query is enough
     assert warm.shadow_price != plan.shadow_price
 
 
 def test_a_far_shadow_price_is_left_behind(passes: list[tuple[int, float, float]]) -> None:
     problem = made()
-    plan = solve(problem, problem.budget_at(0.05), "greedy")
+    plan = solve(problem, problem.budget_at(0.05), "greedy", cost="amortized")
     passes.clear()
-    warm = solve(problem, problem.budget_at(0.9), "greedy", initial_plan=plan)
+    warm = solve(problem, problem.budget_at(0.9), "greedy", initial_plan=plan, cost="amortized")
     assert len(passes) > 1
     assert {rows for rows, _, _ in passes} == {ROWS}
     assert warm.shadow_price < plan.shadow_price / 2
@@ -205,21 +208,21 @@ def test_a_far_shadow_price_is_left_behind(passes: list[tuple[int, float, float]
 def test_initial_assignments(solver: str) -> None:
     problem = made(500)
     budget = problem.budget_at(0.4)
-    cold = solve(problem, budget, solver)
+    cold = solve(problem, budget, solver, cost="amortized")
     for start in (cold.assignment, cold.assignment.tolist(), problem.cheapest_assignment, problem.best_assignment):
-        warm = solve(problem, budget, solver, initial_plan=start)
+        warm = solve(problem, budget, solver, initial_plan=start, cost="amortized")
         assert warm.utility == pytest.approx(cold.utility, rel=1e-9)
     for bad in (cold.assignment[1:], np.full(500, 99), cold.assignment + 0.5):
         with pytest.raises(InputError, match="assignment"):
-            solve(problem, budget, solver, initial_plan=bad)
+            solve(problem, budget, solver, initial_plan=bad, cost="amortized")
 
 
 def test_exact_begins_with_an_assignment_that_is_better_than_greedy() -> None:
     problem = generate("adversarial", 40, models=2, batch_sizes=(1, 2), seed=1)
     budget = problem.budget_at(0.7)
-    best = solve(problem, budget, "exact")
-    cold = solve(problem, budget, "exact", gap=1.0)
+    best = solve(problem, budget, "exact", cost="amortized")
+    cold = solve(problem, budget, "exact", gap=1.0, cost="amortized")
     assert cold.utility < 0.9 * best.utility
     for start in (best, best.assignment):
-        warm = solve(problem, budget, "exact", gap=1.0, initial_plan=start)
+        warm = solve(problem, budget, "exact", gap=1.0, initial_plan=start, cost="amortized")
         assert warm.utility == best.utility
