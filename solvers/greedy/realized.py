@@ -124,7 +124,7 @@ def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: 
     grades, close = grade(relaxer.flat), max(CLOSE * request.gap, LEAST_CLOSE)
     deadline = deadline_in(request.time_limit)
     if problem.n_groups > 1 and not large:
-        found = joined(request, table, relaxation, max(price, LOW_PRICE * average), found)
+        found = joined(request, table, relaxation, price or LOW_PRICE * average, found)
         enough = found.assignment is not None and problem.n_groups > MAX_TREE_GROUPS
         if enough or found.bound < 0.0 or found.proven(CLOSE * request.gap):
             return found
@@ -132,7 +132,7 @@ def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: 
     target = budget * (1 + edge)
     for number in range(MAX_FITS if problem.conflicts is None else MAX_FITS_WITH_CONFLICTS):
         losses = Losses.of(table, budget * (1 + edge), price, states[table.rows])
-        search = Search(table, losses, max(price, LOW_PRICE * average), grades, close)
+        search = Search(table, losses, price or LOW_PRICE * average, grades, close)
         grown = search.run(found, target, effort, deadline)
         if number == 0 and not large:
             found = found.bounded(lower_to_grade(relaxer.flat, grown.bound) if grades[0] > 0.0 else grown.bound)
