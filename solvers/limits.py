@@ -56,6 +56,11 @@ def entries(problem: Problem) -> list[Entry]:
     ]
 
 
+def one_cost(problem: Problem) -> bool:
+    """Whether both cost models are the same: no state has a shared prompt that several queries could share."""
+    return not ((problem.call_price > 0.0) & (problem.state_batch_size > 1)).any()
+
+
 def needs(problem: Problem, cost: Cost) -> list[str]:
     """Return what a solver must be able to keep beside the budget: kinds of constraints, and ``"conflicts"``.
 

@@ -16,7 +16,7 @@ from robatch.instances.errors import InputError, MissingExtraError
 from robatch.instances.problem import Problem
 from robatch.instances.problem_costs import Evaluation
 from robatch.instances.scalars import number, whole
-from robatch.solvers.limits import KINDS, needs
+from robatch.solvers.limits import KINDS, needs, one_cost
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import Cost, Limit
 
@@ -48,6 +48,8 @@ class Request:
         A shadow price that is thought to be near, in utility per USD, or None.
     bounds
         The problem's relaxations, where another part of the same solve has made them already, or None.
+    effort
+        Times the usual work of a search that could go on for ever; 1 for solvers without one.
     """
 
     problem: Problem
@@ -61,9 +63,10 @@ class Request:
     progress: bool = False
     price: float | None = None
     bounds: Bounds | None = None
+    effort: float = 1.0
 
     @classmethod
-    def checked(
+    def checked(  # wide: one parameter per option
         cls,
         problem: Problem,
         budget: float,
@@ -72,6 +75,7 @@ class Request:
         gap: float = 0.0,
         seed: int = 0,
         threads: int | None = None,
+        effort: float = 1.0,
     ) -> Request:
         """Return a request whose arguments are checked, but for the budget.
 
@@ -87,7 +91,8 @@ class Request:
             time_limit = number("time_limit", time_limit, most=1e9, needed="a number of seconds above 0", above=True)
         seed = whole("seed", seed, most=2**63 - 1)
         threads = None if threads is None else whole("threads", threads, 1, most=1024)
-        return cls(problem, budget, cost, time_limit, gap, seed, threads)
+        effort = number("effort", effort, 1.0, MOST_EFFORT)
+        return cls(problem, budget, cost, time_limit, gap, seed, threads, effort=effort)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +167,8 @@ class Solver:
     constraints
         The kinds of `Constraints` that it keeps, and ``"conflicts"`` if it counts the calls that conflicting queries
         need when calls are billed. What a problem says of single pairs, every solver keeps.
+    effort
+        The cost models under which it searches longer for a greater `Request.effort`, without `Constraints`.
     """
 
     name: str
@@ -173,6 +180,7 @@ class Solver:
     module: str | None = None
     extra: str | None = None
     constraints: frozenset[str] = frozenset()
+    effort: tuple[Cost, ...] = ()
 
     @property
     def installed(self) -> bool:
@@ -203,10 +211,15 @@ class Solver:
 
 
 AUTO: dict[Cost, str] = {"amortized": "exact", "realized": "greedy"}
-"""What ``"auto"`` stands for, where no constraint couples queries."""
+"""What ``"auto"`` stands for, where no constraint couples queries and the two cost models differ."""
 
 AUTO_COUPLED = "greedy"
-"""What it stands for otherwise."""
+"""What it stands for where constraints couple queries."""
+
+AUTO_EFFORT, AUTO_QUERIES = 10.0, 200
+"""Times the effort that ``"auto"`` asks for under realized cost, and queries up to which it does."""
+
+MOST_EFFORT = 1e9
 
 COUPLED = frozenset({*KINDS, "conflicts"})
 """All that `Solver.constraints` can name."""
@@ -269,11 +282,32 @@ def chosen(name: str, problem: Problem, cost: Cost) -> Solver:
         If there is none of that name, or it cannot keep a budget of that cost or one of the problem's constraints.
     """
     asked = needs(problem, cost)
-    entry = get((AUTO_COUPLED if asked else AUTO[cost]) if name == "auto" else name)
+    if name == "auto":
+        name = AUTO_COUPLED if asked else AUTO["amortized" if one_cost(problem) else cost]
+    entry = get(name)
     if cost not in entry.costs:
-        raise InputError(f"solver {entry.name!r} cannot keep a budget of {cost} cost: it can only do {entry.costs}")
+        able = " or ".join(f"cost={one!r}" for one in entry.costs)
+        raise InputError(
+            f"cost is {cost!r}: solver {entry.name!r} cannot keep a budget of {cost} cost, {able} is needed"
+        )
     check_constraints(f"solver {entry.name!r}", entry.constraints, asked, cost)
     return entry
+
+
+def check_effort(effort: float, entry: Solver, problem: Problem, cost: Cost) -> None:
+    """Refuse an effort where the solver has no search that more of it prolongs.
+
+    Raises
+    ------
+    InputError
+        If it is not 1 for such a solver.
+    """
+    if effort == 1.0 or (cost in entry.effort and problem.constraints is None):
+        return
+    can = [one.name for one in solvers() if cost in one.effort and problem.constraints is None]
+    where = f"under {cost} cost" if problem.constraints is None else "with constraints"
+    others = f", {' and '.join(can)} take more" if can else ""
+    raise InputError(f"effort is {effort:g}: solver {entry.name!r} takes only 1 {where}{others}")
 
 
 def check_constraints(who: str, able: frozenset[str], asked: list[str], cost: Cost) -> None:

@@ -16,10 +16,10 @@ from robatch.instances.problem import Problem
 from robatch.instances.scalars import number
 from robatch.solvers.check.verify import verify
 from robatch.solvers.infeasible.explain import explain
-from robatch.solvers.infeasible.least_cost import budget_message
+from robatch.solvers.infeasible.least_cost import budget_message, least_billed
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Plan, Status, ids_of
-from robatch.solvers.registry import Answer, Request, Solver, chosen
+from robatch.solvers.registry import AUTO_EFFORT, AUTO_QUERIES, Answer, Request, Solver, check_effort, chosen
 
 UTILITY_ROUNDING = 1e-11  # by which a solver's sum of utilities, at most 1 a query, may differ from the problem's
 EXPLAIN_SECONDS = 10.0  # at most, to find how far too small a budget is
@@ -36,6 +36,7 @@ def solve(  # wide: one parameter per option
     threads: int | None = None,
     initial_plan: Plan | npt.ArrayLike | None = None,
     progress: bool = False,
+    effort: float = 1.0,
 ) -> Plan:
     """Choose a model and a batch size for every query: most utility within the budget.
 
@@ -46,13 +47,16 @@ def solve(  # wide: one parameter per option
     budget
         USD, finite; with 0, only states that cost nothing are chosen.
     solver
-        A name from `solvers()`, or ``"auto"``: ``exact`` under amortized cost, ``greedy`` under realized cost and where
-        constraints couple queries.
+        A name from `solvers()`, or ``"auto"``: under realized cost ``greedy``, with ten times the effort up to 200
+        queries; where it finds no plan, a mixed-integer program of at most 50,000 queries times states looks for the
+        cheapest one for up to 10 s, and says if there is none. Under amortized cost, and where no prompt can be
+        shared, ``exact``; where constraints couple queries, ``greedy``.
     cost
-        The cost model that keeps the budget: ``"amortized"`` (every call counted as full) or ``"realized"``
-        (what is billed: each started call pays the whole shared prompt).
+        The cost model that keeps the budget: ``"realized"`` (what is billed: each started call pays the whole shared
+        prompt) or ``"amortized"`` (the paper's: every call counted as full).
     time_limit
-        Seconds after which the best plan so far is returned with its bound; None for no limit.
+        Seconds after which the best plan so far is returned with its bound; None for no limit. It ends searches and
+        prolongs none: ``greedy`` also ends at the work that `effort` allows it.
     gap
         Relative gap at which the solver may stop, from 0 to 1; 0 for the rounding of float64.
     seed
@@ -65,6 +69,10 @@ def solve(  # wide: one parameter per option
         by their ids are taken over, and ``greedy`` and ``exact`` look for the new shadow price near its own.
     progress
         Whether the solver shows what it does.
+    effort
+        Times the usual work after which ``greedy`` under realized cost gives up its proof, at least 1; ``exact`` under
+        realized cost begins with 40 times as much. All other searches go on until they end by themselves or by the
+        limits above: there only 1 is allowed.
 
     Returns
     -------
@@ -79,8 +87,9 @@ def solve(  # wide: one parameter per option
     MissingExtraError
         If the solver's package is not installed.
     """
-    limits: Limits = {"time_limit": time_limit, "gap": gap, "seed": seed, "threads": threads}
-    return answered(*asked(problem, budget, solver, cost, initial_plan, progress, **limits))
+    limits: Limits = {"time_limit": time_limit, "gap": gap, "seed": seed, "threads": threads, "effort": effort}
+    entry, request = asked(problem, budget, solver, cost, initial_plan, progress, **limits)
+    return answered(entry, request, decided=solver == "auto")
 
 
 class Limits(TypedDict, total=False):
@@ -90,6 +99,7 @@ class Limits(TypedDict, total=False):
     gap: float
     seed: int
     threads: int | None
+    effort: float
 
 
 def asked(
@@ -105,6 +115,9 @@ def asked(
     limits.setdefault("gap", OPTIMAL_GAP)
     request = Request.checked(problem, budget, cost, **limits)
     entry = chosen(solver, problem, cost)
+    check_effort(request.effort, entry, problem, cost)
+    if solver == "auto" and cost == "realized" and problem.n_queries <= AUTO_QUERIES:
+        request = replace(request, effort=AUTO_EFFORT * request.effort)
     budget = number("budget", budget, needed="a finite number of USD of at least 0")
     initial = taken_over(problem, initial_plan) if isinstance(initial_plan, Plan) else initial_plan
     states = None if initial is None else problem.check_assignment(initial)
@@ -112,14 +125,19 @@ def asked(
     return entry, replace(request, budget=budget, initial=states, progress=progress, price=price)
 
 
-def answered(entry: Solver, request: Request) -> Plan:
-    """Run a solver; return the plan that it found, evaluated, explained where there is none, and checked."""
+def answered(entry: Solver, request: Request, decided: bool = False) -> Plan:
+    """Run a solver; return the plan that it found, evaluated, explained where there is none, and checked.
+
+    Where it finds none under realized cost, and that is to be `decided`, a program looks for the cheapest plan.
+    """
     run = entry.load()
     begin = time.perf_counter()
     hopeless = request.budget < request.problem.cheapest_budget  # no plan is cheaper under either cost model
     answer = (
         Answer(infeasible=True) if hopeless else run(request) if request.budget > 0.0 else _of_no_cost(run, request)
     )
+    if decided and answer.assignment is None and not answer.infeasible:
+        answer = _decided(request, answer, begin)
     seconds = time.perf_counter() - begin
     plan = plan_of(request, entry, _explained(request, entry, answer), seconds)
     verify(request.problem, plan, calls=False)  # the calls follow from the assignment by packing
@@ -207,6 +225,20 @@ def plan_of(request: Request, entry: Solver, answer: Answer, seconds: float) -> 
         statistics=answer.statistics,
         **ids_of(request.problem),
     )
+
+
+def _decided(request: Request, answer: Answer, begin: float) -> Answer:
+    """Return an answer without a plan with the cheapest plan as billed, or with the proof that it is too dear."""
+    problem, limit = request.problem, request.time_limit
+    left = EXPLAIN_SECONDS if limit is None else min(EXPLAIN_SECONDS, begin + limit - time.perf_counter())
+    if request.cost == "amortized" or problem.constraints is not None or left <= 0.0:
+        return answer
+    states, proven = least_billed(problem, left)
+    found = problem.evaluate(states)
+    if found.realized_cost <= request.budget:
+        message = "the search found no plan: this is the cheapest one that a mixed-integer program found"
+        return replace(answer, assignment=states, evaluation=found, limit=None, message=message)
+    return replace(answer, infeasible=proven and request.budget < found.realized_cost * (1 - OPTIMAL_GAP))
 
 
 def _explained(request: Request, entry: Solver, answer: Answer) -> Answer:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("queries", type=FILE)
 @click.option("--proxy", type=FILE, required=True, help="The proxy that predicts utilities and tokens.")
 @click.option("--features", help="What the proxy was fitted with, where texts are sent to an endpoint or a model.")
-@click.option("--budget", type=float, help="USD, realized.")
+@click.option("--budget", type=float, help="USD, held against realized cost, what is billed.")
 @click.option(
     "--budget-fraction",
     type=float,

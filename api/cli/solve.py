@@ -18,14 +18,20 @@ if TYPE_CHECKING:
 @click.argument("problem")
 @click.option("--budget", type=float, help="USD.")
 @click.option(
-    "--budget-fraction", type=float, help="Budget between the cheapest (0) and the dearest (1) that make sense."
+    "--budget-fraction",
+    type=float,
+    help="Budget between the cheapest (0) and the dearest (1) that make sense, as if every call were full.",
 )
 @click.option(
     "--solver", default="auto", show_default=True,
-    help="A name of `robatch solvers`; auto: exact under amortized cost, greedy for realized cost and constraints.",
+    help="A name of `robatch solvers`; auto: greedy for realized cost and constraints, exact under amortized cost.",
 )  # fmt: skip
-@support.cost_option("Cost held against the budget.")
+@support.cost_option("Cost held against the budget: realized, what is billed, or amortized, every call full.")
 @support.search_options("Relative gap")
+@click.option(
+    "--effort", type=float, default=1.0, show_default=True,
+    help="Times the usual work of greedy and exact under realized cost, before they give up a proof.",
+)  # fmt: skip
 @click.option("--initial", type=support.FILE, help="Plan to start from.")
 @support.output_option("Parquet file to write the plan to.")
 @click.option("--write-model", type=support.FILE, help="MPS or LP file to write the mathematical model to.")
@@ -93,11 +99,12 @@ def show_plan(plan: Plan, output: Path | None) -> None:
             "amortized cost": f"{plan.amortized_cost:.6g} USD",
             "realized cost": f"{plan.realized_cost:.6g} USD{over}",
         }
-    figures = {
+    figures: dict[str, str | None] = {
         "status": plan.status + (f" (limit: {plan.limit})" if plan.limit else ""),
         "utility": wording.utility(plan.utility),
         "bound": None if plan.bound is None else f"{wording.utility(plan.bound)}{proof}",
         "budget": f"{plan.budget:.6g} USD, {plan.cost} cost",
         **costs,
+        "note": plan.message,
     }
     support.show_figures(figures, plan, plan.shadow_price, plan.runtime, output)

@@ -14,7 +14,8 @@ FILES = ("ratios.csv", "ratios.md")
 UNITS = """\
 *pass*: the time of one pass over the dense utilities by a compiled loop on one thread that finds the greatest utility
 of every query. *max*: the same by a loop that finds the greatest of all, each step of which waits for the one before.
-Times are medians, of the solver alone unless "call" says that evaluation and check are in them too.
+Times are medians, of the solver alone unless "call" says that evaluation and check are in them too. Problems are solved
+under amortized cost, unless a row says realized.
 """
 
 

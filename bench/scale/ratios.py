@@ -29,6 +29,7 @@ from robatch.instances.problem import Problem
 from robatch.instances.scalars import whole
 from robatch.solvers.analysis.frontier import frontier
 from robatch.solvers.plan.plan import Plan
+from robatch.solvers.registry import AUTO
 from robatch.solvers.solve import solve
 
 TARGETS: dict[str, dict[str, float]] = {"dense": {"greedy": 4, "exact": 6}, "factored": {"greedy": 4, "exact": 2}}
@@ -41,7 +42,10 @@ RUNS = 9
 HARD = ("ties", "strongly-correlated", "subset-sum")
 MIP = ("highs", "scip", "cpsat", "cbc")
 TABLE_FRACTIONS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9)
-FIRST_CALL = "import robatch; p = robatch.generate('realistic', queries=100); robatch.solve(p, p.budget_at(0.3))"
+FIRST_CALL = (
+    "import sys, robatch; p = robatch.generate('realistic', queries=100); "
+    "robatch.solve(p, p.budget_at(0.3), cost=sys.argv[1])"
+)
 
 
 def measure_ratios(
@@ -189,15 +193,17 @@ def _small(seed: int) -> Iterator[Ratio]:
 
 def _cold() -> Iterator[Ratio]:
     """Measure a whole process, imports included, with nothing compiled and again with all of it."""
-    with tempfile.TemporaryDirectory() as folder:
-        for when in ("after installation", "of a process"):
-            begin = time.perf_counter()
-            done = subprocess.run(
-                [sys.executable, "-c", FIRST_CALL], env={**os.environ, "NUMBA_CACHE_DIR": folder},
-                stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=600,
-            )  # fmt: skip
-            value = None if done.returncode else time.perf_counter() - begin
-            yield Ratio(f"`exact`, 100 queries, first call {when}, imports included", "s", value)
+    for cost, solver in AUTO.items():
+        with tempfile.TemporaryDirectory() as folder:
+            for when in ("after installation", "of a process"):
+                begin = time.perf_counter()
+                done = subprocess.run(
+                    [sys.executable, "-c", FIRST_CALL, cost], env={**os.environ, "NUMBA_CACHE_DIR": folder},
+                    stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=600,
+                )  # fmt: skip
+                value = None if done.returncode else time.perf_counter() - begin
+                work = f"`{solver}`, {cost} cost, 100 queries, first call {when}, imports included"
+                yield Ratio(work, "s", value)
 
 
 def _against_mip(queries: int, runs: int, time_limit: float, seed: int) -> Ratio:

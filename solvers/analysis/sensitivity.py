@@ -25,7 +25,7 @@ class Sensitivity:
     shadow_price
         Utility that the next dollar buys.
     margin
-        Utility by which each query's state is better than its next best one, its cost counted at the shadow
+        Utility by which each query's state is better than its next best one, its amortized cost counted at the shadow
         price: (N,). Its utility may fall, or that of any other state rise, by less, and the state stays the
         best for the query; inf where it has no other. Below 0 for the few queries whose state is not the best
         at that price, but fills the budget.
@@ -44,7 +44,8 @@ def sensitivity(problem: Problem, plan: Plan, threads: int | None = None) -> Sen
     Parameters
     ----------
     problem, plan
-        A problem, and a plan of it that has a shadow price: from ``exact`` or ``greedy``.
+        A problem, and a plan of it that has a shadow price: from ``exact`` or ``greedy``, under either cost model. The
+        price is that of the linear relaxation, in which calls are as full as they can be.
     threads
         Threads to use; None for as many as there are cores.
 

@@ -26,6 +26,7 @@ from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.bounds.threads import over_chunks
 from robatch.solvers.exact.core import Core
 from robatch.solvers.exact.node import Base, Node
+from robatch.solvers.limits import one_cost
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Answer, Request
 from robatch.solvers.search_limits import Work
@@ -39,8 +40,7 @@ LEFT, LOWER = 0.5, 0.05  # of the distance from plan to bound: what branching ma
 
 def run(request: Request) -> Answer:
     """Return a plan that is proven best to the requested gap, or the best one found and its bound."""
-    prompts = (request.problem.call_price > 0.0) & (request.problem.state_batch_size > 1)
-    if request.cost == "realized" and prompts.any():  # otherwise both cost models are the same
+    if request.cost == "realized" and not one_cost(request.problem):
         from robatch.solvers.exact import realized  # here, as it loads HiGHS
 
         return realized.run(request)

@@ -27,7 +27,7 @@ from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Answer, Request
 from robatch.solvers.search_limits import Work, deadline_in
 
-EFFORT = 40.0  # of the scheduler, before HiGHS is asked
+EFFORT = 40.0  # times that asked for: of the scheduler, before HiGHS is asked
 SCHEDULER_TIME = 0.5  # of the time limit, at most
 FIRST_CUT = 4  # the first core leaves out candidates that lose more than the distance from plan to bound over this
 CALLS_FIRST_CANDIDATES = 4_000  # candidates from which the calls are found first
@@ -40,7 +40,8 @@ def run(request: Request) -> Answer:
     """Return a plan that is proven best as billed, to the requested gap, or the best one found and its bound."""
     request = Bounds.carried(request)
     problem, limit, deadline = request.problem, request.time_limit, deadline_in(request.time_limit)
-    answer = schedule(replace(request, time_limit=None if limit is None else SCHEDULER_TIME * limit), EFFORT)
+    scheduled = None if limit is None else SCHEDULER_TIME * limit
+    answer = schedule(replace(request, time_limit=scheduled, effort=EFFORT * request.effort))
     if limit is not None:
         request = replace(request, time_limit=max(deadline - time.perf_counter(), 1e-9))
     if answer.infeasible or answer.bound is None:

@@ -65,11 +65,11 @@ def first_plan(request: Request, relaxer: Relaxer, relaxation: Relaxation) -> In
     return found
 
 
-def run(request: Request, effort: float = 1.0) -> Answer:
+def run(request: Request) -> Answer:
     """Schedule under realized cost: relaxation, first plans, a tree over call counts.
 
     The bound is the lower one of the relaxation's, in which each query pays its share of a call that is as full as it
-    can be, and the tree's. More than one `effort` buys another, larger tree where the proof is still open.
+    can be, and the tree's. More effort than 1 buys another, larger tree where the proof is still open.
     """
     budget, bounds = request.budget, Bounds.of(request)
     relaxer, relaxation = bounds.tightened, bounds.realized(budget)
@@ -77,8 +77,10 @@ def run(request: Request, effort: float = 1.0) -> Answer:
         return Answer(infeasible=True)
     price = relaxation.price
     found = first_plan(request, relaxer, relaxation)
+    if request.initial is not None:
+        found = found.evaluated(request.initial, request.problem.evaluate(request.initial), "realized", budget)
     if not found.proven(CLOSE * request.gap):
-        found = searched(request, relaxer, relaxation, found, effort)
+        found = searched(request, relaxer, relaxation, found)
         if found.bound < 0.0:  # no utility is
             return Answer(infeasible=True)
         if found.assignment is None:
@@ -110,7 +112,7 @@ def joined(request: Request, table: Table, relaxation: Relaxation, price: float,
     return found.evaluated(mix.states, problem.evaluate(mix.states), "realized", budget)
 
 
-def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: Incumbent, effort: float) -> Incumbent:
+def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: Incumbent) -> Incumbent:
     """Return the incumbent after a search with a budget that is larger by rounding; and with less, where that counts.
 
     Calls are counted as if any queries of a group could share them. So with conflicts, there may be more.
@@ -133,7 +135,7 @@ def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: 
     for number in range(MAX_FITS if problem.conflicts is None else MAX_FITS_WITH_CONFLICTS):
         losses = Losses.of(table, budget * (1 + edge), price, states[table.rows])
         search = Search(table, losses, price or LOW_PRICE * average, grades, close)
-        grown = search.run(found, target, effort, deadline)
+        grown = search.run(found, target, request.effort, deadline)
         if number == 0 and not large:
             found = found.bounded(lower_to_grade(relaxer.flat, grown.bound) if grades[0] > 0.0 else grown.bound)
         if grown.states is None:

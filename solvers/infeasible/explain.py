@@ -109,7 +109,7 @@ def explain(problem: Problem, budget: float, cost: Cost = "realized", time_limit
     budget
         USD, at least 0 and finite.
     cost
-        The cost model that counts USD.
+        The cost model that counts USD: ``"realized"``, what is billed, or ``"amortized"``, every call counted as full.
     time_limit
         Seconds after which what is known then is said.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.problem import Problem
 from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost
@@ -36,10 +37,16 @@ def least_realized_cost(problem: Problem, time_limit: float = 10.0) -> tuple[flo
     tuple of float and bool
         The realized cost of a plan that exists, and whether no plan bills less (to a relative 1e-9).
     """
+    states, proven = least_billed(problem, time_limit)
+    return problem.realized_cost(states), proven
+
+
+def least_billed(problem: Problem, time_limit: float) -> tuple[IntArray, bool]:
+    """Return the assignment (N,) of least known bill, and whether none bills less, found within some seconds."""
     assignment = cheapest_realized_assignment(problem)
     least = problem.realized_cost(assignment)
     if problem.n_queries * problem.n_states > MOST_SEARCHED:
-        return least, least <= problem.cheapest_budget * (1 + 1e-12)
+        return assignment, least <= problem.cheapest_budget * (1 + 1e-12)
     from robatch.solvers.mip import build  # here, as these load numba and HiGHS
     from robatch.solvers.mip.cut_loop import PROOF
     from robatch.solvers.mip.highs import run_once
@@ -48,7 +55,8 @@ def least_realized_cost(problem: Problem, time_limit: float = 10.0) -> tuple[flo
     request = Request(problem, math.inf, "realized", time_limit, gap=PROOF)
     outcome = run_once(model, request, model.to_values(assignment))
     if outcome.values is not None:
-        least = min(least, problem.realized_cost(model.to_assignment(outcome.values)))
-    if outcome.bound is None:
-        return least, False
-    return least, least + outcome.bound / model.objective_scale <= OPTIMAL_GAP * least
+        other = model.to_assignment(outcome.values)
+        if problem.realized_cost(other) < least:
+            assignment, least = other, problem.realized_cost(other)
+    proven = outcome.bound is not None and least + outcome.bound / model.objective_scale <= OPTIMAL_GAP * least
+    return assignment, proven

@@ -34,7 +34,7 @@ def export(problem: Problem, budget: float, path: str | os.PathLike[str], cost: 
     path
         A file ending in ``.mps`` or ``.lp``, which names the format.
     cost
-        The cost model.
+        The cost model: ``"realized"``, what is billed, or ``"amortized"``, every call counted as full.
 
     Raises
     ------

@@ -81,9 +81,20 @@ def test_the_whole_way() -> None:
 
 
 def test_solve_for_people(problem: Problem) -> None:
-    done = robatch("solve", "p.parquet", "--budget", problem.budget_at(0.5), "--cost", "realized")
+    done = robatch("solve", "p.parquet", "--budget", problem.budget_at(0.5))
     assert done.exit_code == 0, done.output
-    assert "realized cost" in done.stdout
+    assert f"{problem.budget_at(0.5):.6g} USD, realized cost" in done.stdout
+    assert "over the budget" not in done.stdout
+
+
+def test_solve_by_either_cost_and_with_more_effort(problem: Problem) -> None:
+    solved = ["solve", "p.parquet", "--budget", problem.budget_at(0.5), "--json"]
+    for options, cost in (([], "realized"), (["--cost", "amortized"], "amortized"), (["--effort", 2], "realized")):
+        done = robatch(*solved, *options)
+        assert done.exit_code == 0, done.output
+        figures = json.loads(done.stdout)
+        assert figures["cost"] == cost
+        assert figures[f"{cost}_cost"] <= figures["budget"]
 
 
 def test_solve_with_every_option(problem: Problem) -> None:
@@ -172,7 +183,15 @@ def test_bench_gap_on_a_table() -> None:
     table = ["--table", "t.csv", "--prices", "prices.csv", "--shared-tokens", 100]
     done = robatch("bench", "gap", *table, "--solvers", "greedy", "--fractions", 0.5, "-o", "out", "--json")
     assert done.exit_code == 0, done.output
-    assert [row["instance"] for row in json.loads(done.stdout)["rows"]] == ["t"]
+    assert [(row["instance"], row["cost"]) for row in json.loads(done.stdout)["rows"]] == [("t", "realized")]
+
+
+def test_bench_gap_compares_on_the_paper_s_problem_unless_told_otherwise() -> None:
+    quick = ["bench", "gap", "--quick", "--solvers", "greedy", "--fractions", 0.5, "--json"]
+    for options, cost in (([], "amortized"), (["--cost", "realized"], "realized")):
+        done = robatch(*quick, *options, "-o", cost)
+        assert done.exit_code == 0, done.output
+        assert {row["cost"] for row in json.loads(done.stdout)["rows"]} == {cost}
 
 
 def test_solvers_and_version() -> None:
@@ -476,6 +495,16 @@ def test_a_closed_pipe_is_quiet() -> None:
         (["generate", "--batch-sizes", "1,1000000000000000000000", "-o", "a.parquet"], "batch_sizes"),
         (["solve", "measured", "--budget-fraction", "0.3", "--threads", "99999999999"], "threads is 99999999999"),
         (["solve", "measured", "--budget-fraction", "0.3", "--time-limit", "1e15"], "time_limit is 1"),
+        (["solve", "measured", "--budget-fraction", "0.3", "--effort", "0.5"], "effort is 0.5"),
+        (
+            ["solve", "measured", "--budget-fraction", "0.3", "--effort", "2", "--solver", "highs"],
+            "'highs' takes only 1",
+        ),
+        (
+            ["solve", "measured", "--budget-fraction", "0.3", "--effort", "2", "--cost", "amortized"],
+            "'exact' takes only 1",
+        ),
+        (["solve", "measured", "--budget-fraction", "0.3", "--cost", "paid"], "paid"),
         (["solve", "measured", "--budget-fraction", "0.3", "--solver", "none", "--write-model", "m.mps"], "'none'"),
         (["solve", ".", "--budget", "1"], "directory"),
         (["bench", "gap", "--instance", "x" * 300, "-o", "out"], "x" * 40),

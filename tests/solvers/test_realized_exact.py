@@ -203,9 +203,9 @@ def test_gaps_and_limits_are_told():
 def test_scheduler_and_program_share_the_time_limit(poor, monkeypatch):
     asked, schedule, search = [], realized_exact.schedule, realized_exact.Search
 
-    def scheduled(request, effort):
+    def scheduled(request):
         asked.append(request.time_limit)
-        return schedule(request, effort)
+        return schedule(request)
 
     def searched(request, found):
         asked.append(request.time_limit)
@@ -224,8 +224,8 @@ def test_a_search_that_is_cut_short_keeps_the_bound_of_the_scheduler(monkeypatch
     problem, schedule = generate("realistic", queries=40, models=3, batch_sizes=(1, 4), seed=0), realized_exact.schedule
     bounds = []
 
-    def finds_nothing(request, effort):
-        answer = schedule(request, effort)
+    def finds_nothing(request):
+        answer = schedule(request)
         bounds.append(answer.bound)
         return dataclasses.replace(answer, assignment=None)
 
