@@ -16,7 +16,7 @@ from robatch.instances.errors import InputError, MissingExtraError
 from robatch.instances.problem import Problem
 from robatch.instances.problem_costs import Evaluation
 from robatch.instances.scalars import number, whole
-from robatch.solvers.limits import KINDS, needs, one_cost
+from robatch.solvers.limits import KINDS
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import Cost, Limit
 
@@ -210,15 +210,6 @@ class Solver:
         return run
 
 
-AUTO: dict[Cost, str] = {"amortized": "exact", "realized": "greedy"}
-"""What ``"auto"`` stands for, where no constraint couples queries and the two cost models differ."""
-
-AUTO_COUPLED = "greedy"
-"""What it stands for where constraints couple queries."""
-
-AUTO_EFFORT, AUTO_QUERIES = 10.0, 200
-"""Times the effort that ``"auto"`` asks for under realized cost, and queries up to which it does."""
-
 MOST_EFFORT = 1e9
 
 COUPLED = frozenset({*KINDS, "conflicts"})
@@ -271,43 +262,6 @@ def get(name: str) -> Solver:
         return _solvers[name]
     except KeyError:
         raise InputError(f"solver is {name!r}: known solvers are auto, {', '.join(sorted(_solvers))}") from None
-
-
-def chosen(name: str, problem: Problem, cost: Cost) -> Solver:
-    """Return the solver of a name, or the one that ``"auto"`` stands for, if it can do what is asked.
-
-    Raises
-    ------
-    InputError
-        If there is none of that name, or it cannot keep a budget of that cost or one of the problem's constraints.
-    """
-    asked = needs(problem, cost)
-    if name == "auto":
-        name = AUTO_COUPLED if asked else AUTO["amortized" if one_cost(problem) else cost]
-    entry = get(name)
-    if cost not in entry.costs:
-        able = " or ".join(f"cost={one!r}" for one in entry.costs)
-        raise InputError(
-            f"cost is {cost!r}: solver {entry.name!r} cannot keep a budget of {cost} cost, {able} is needed"
-        )
-    check_constraints(f"solver {entry.name!r}", entry.constraints, asked, cost)
-    return entry
-
-
-def check_effort(effort: float, entry: Solver, problem: Problem, cost: Cost) -> None:
-    """Refuse an effort where the solver has no search that more of it prolongs.
-
-    Raises
-    ------
-    InputError
-        If it is not 1 for such a solver.
-    """
-    if effort == 1.0 or (cost in entry.effort and problem.constraints is None):
-        return
-    can = [one.name for one in solvers() if cost in one.effort and problem.constraints is None]
-    where = f"under {cost} cost" if problem.constraints is None else "with constraints"
-    others = f", {' and '.join(can)} take more" if can else ""
-    raise InputError(f"effort is {effort:g}: solver {entry.name!r} takes only 1 {where}{others}")
 
 
 def check_constraints(who: str, able: frozenset[str], asked: list[str], cost: Cost) -> None:

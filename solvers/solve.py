@@ -15,11 +15,12 @@ from robatch.instances.arrays import IntArray
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number
 from robatch.solvers.check.verify import verify
+from robatch.solvers.choice import chosen, effort_of
 from robatch.solvers.infeasible.explain import explain
 from robatch.solvers.infeasible.least_cost import budget_message, least_billed
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Plan, Status, ids_of
-from robatch.solvers.registry import AUTO_EFFORT, AUTO_QUERIES, Answer, Request, Solver, check_effort, chosen
+from robatch.solvers.registry import Answer, Request, Solver
 
 UTILITY_ROUNDING = 1e-11  # by which a solver's sum of utilities, at most 1 a query, may differ from the problem's
 EXPLAIN_SECONDS = 10.0  # at most, to find how far too small a budget is
@@ -115,14 +116,12 @@ def asked(
     limits.setdefault("gap", OPTIMAL_GAP)
     request = Request.checked(problem, budget, cost, **limits)
     entry = chosen(solver, problem, cost)
-    check_effort(request.effort, entry, problem, cost)
-    if solver == "auto" and cost == "realized" and problem.n_queries <= AUTO_QUERIES:
-        request = replace(request, effort=AUTO_EFFORT * request.effort)
+    effort = effort_of(solver, entry, request)
     budget = number("budget", budget, needed="a finite number of USD of at least 0")
     initial = taken_over(problem, initial_plan) if isinstance(initial_plan, Plan) else initial_plan
     states = None if initial is None else problem.check_assignment(initial)
     price = initial_plan.shadow_price if isinstance(initial_plan, Plan) else None
-    return entry, replace(request, budget=budget, initial=states, progress=progress, price=price)
+    return entry, replace(request, budget=budget, initial=states, progress=progress, price=price, effort=effort)
 
 
 def answered(entry: Solver, request: Request, decided: bool = False) -> Plan:

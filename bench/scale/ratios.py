@@ -28,8 +28,8 @@ from robatch.instances.display import wording
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import whole
 from robatch.solvers.analysis.frontier import frontier
+from robatch.solvers.choice import AUTO
 from robatch.solvers.plan.plan import Plan
-from robatch.solvers.registry import AUTO
 from robatch.solvers.solve import solve
 
 TARGETS: dict[str, dict[str, float]] = {"dense": {"greedy": 4, "exact": 6}, "factored": {"greedy": 4, "exact": 2}}

@@ -12,8 +12,9 @@ from robatch.instances.problem import Problem
 from robatch.solvers.builtin import BACKENDS
 from robatch.solvers.cheapest.targets import reachable, target_utility
 from robatch.solvers.check.verify_cheapest import verify_cheapest
+from robatch.solvers.choice import AUTO
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status
-from robatch.solvers.registry import AUTO, Answer, Request, get
+from robatch.solvers.registry import Answer, Request, get
 from robatch.solvers.solve import plan_of
 
 PROGRAMS = tuple(one.name for one in BACKENDS)  # to which a least utility can be added

@@ -14,7 +14,7 @@ from tests.house.structure import LONG, MANY, ROOT, circles, functions, imports,
 ORDER = {
     "": ("instances", "solvers", "proxies", "bench", "api", "paper_repro"),
     "solvers": (
-        "plan", "limits", "search_limits", "registry", "builtin", "check", "bounds", "greedy", "mip",
+        "plan", "limits", "search_limits", "registry", ("builtin", "choice"), "check", "bounds", "greedy", "mip",
         ("exact", "infeasible", "reference"), "solve", ("analysis", "cheapest"),
     ),
     "proxies": (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robatch.instances import Constraints, InputError, generate
-from robatch.solvers import Solver, frontier, register, registry, sensitivity, solve, solvers, verify
+from robatch.solvers import Solver, choice, frontier, register, registry, sensitivity, solve, solvers, verify
 from robatch.solvers.limits import excess, needs
 
 COSTS = ["amortized", "realized"]
@@ -57,11 +57,11 @@ def test_frontier_and_sensitivity_refuse_constraints(kind):
 
 def test_what_auto_stands_for():
     free = limited_by("max_calls").replace(constraints=None)
-    assert registry.chosen("auto", free, "amortized").name == "exact"
-    assert registry.chosen("auto", free.replace(conflicts=[(0, 1)]), "amortized").name == "exact"
+    assert choice.chosen("auto", free, "amortized").name == "exact"
+    assert choice.chosen("auto", free.replace(conflicts=[(0, 1)]), "amortized").name == "exact"
     for kind in KINDS:
         for cost in COSTS:
-            assert registry.chosen("auto", limited_by(kind), cost).name == "greedy"
+            assert choice.chosen("auto", limited_by(kind), cost).name == "greedy"
             assert needs(limited_by(kind), cost) == [kind]
 
 

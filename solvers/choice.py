@@ -1,0 +1,57 @@
+"""Which solver is asked, and how hard it searches: what ``"auto"`` stands for, and what a solver cannot do."""
+
+from __future__ import annotations
+
+from robatch.instances.errors import InputError
+from robatch.instances.problem import Problem
+from robatch.solvers.limits import needs, one_cost
+from robatch.solvers.plan.plan import Cost
+from robatch.solvers.registry import Request, Solver, check_constraints, get, solvers
+
+AUTO: dict[Cost, str] = {"amortized": "exact", "realized": "greedy"}
+"""What ``"auto"`` stands for, where no constraint couples queries and the two cost models differ."""
+
+AUTO_COUPLED = "greedy"
+"""What it stands for where constraints couple queries."""
+
+AUTO_EFFORT, AUTO_QUERIES = 10.0, 200
+"""Times the effort that ``"auto"`` asks for under realized cost, and queries up to which it does."""
+
+
+def chosen(name: str, problem: Problem, cost: Cost) -> Solver:
+    """Return the solver of a name, or the one that ``"auto"`` stands for, if it can do what is asked.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name, or it cannot keep a budget of that cost or one of the problem's constraints.
+    """
+    asked = needs(problem, cost)
+    if name == "auto":
+        name = AUTO_COUPLED if asked else AUTO["amortized" if one_cost(problem) else cost]
+    entry = get(name)
+    if cost not in entry.costs:
+        able = " or ".join(f"cost={one!r}" for one in entry.costs)
+        raise InputError(
+            f"cost is {cost!r}: solver {entry.name!r} cannot keep a budget of {cost} cost, {able} is needed"
+        )
+    check_constraints(f"solver {entry.name!r}", entry.constraints, asked, cost)
+    return entry
+
+
+def effort_of(name: str, entry: Solver, request: Request) -> float:
+    """Return the effort of a request to the solver of a name.
+
+    Raises
+    ------
+    InputError
+        If it is not 1 for a solver that has no search which more effort prolongs.
+    """
+    effort, cost, problem = request.effort, request.cost, request.problem
+    if effort != 1.0 and (cost not in entry.effort or problem.constraints is not None):
+        can = [one.name for one in solvers() if cost in one.effort and problem.constraints is None]
+        where = f"under {cost} cost" if problem.constraints is None else "with constraints"
+        others = f", {' and '.join(can)} take more" if can else ""
+        raise InputError(f"effort is {effort:g}: solver {entry.name!r} takes only 1 {where}{others}")
+    more = name == "auto" and cost == "realized" and problem.n_queries <= AUTO_QUERIES
+    return AUTO_EFFORT * effort if more else effort
