@@ -249,7 +249,7 @@ def seat(begins: Array, starts: Array, others: Array, sizes: Array, queries: Arr
         low, high, size = begins[c], begins[c + 1], sizes[c]
         n = high - low
         order = low + np.argsort(-(starts[low + 1 : high + 1] - starts[low:high]), kind="mergesort")
-        cell = Cell(order, np.argsort(order), low, size, starts, others)
+        cell = Cell(order, np.argsort(order, kind="mergesort"), low, size, starts, others)
         best = first_fit(order, starts, others, size, call, np.empty(n, dtype=np.int64))
         least = fewest = -(-queries[c] // size)
         if best > least and method > 0:

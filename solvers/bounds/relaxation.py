@@ -145,7 +145,7 @@ def find_steps(flat: Flat, high: float, low: float, threads: int = 1) -> Steps:
 
 def falling(values: FloatArray) -> IntArray:
     """Return the order of falling values, ties in the order in which they stand: fast where there are none."""
-    order = np.argsort(-values)
+    order = np.argsort(-values)  # any kind: without ties there is one order
     ranked = values[order]
     return np.argsort(-values, kind="stable") if (ranked[1:] == ranked[:-1]).any() else order
 

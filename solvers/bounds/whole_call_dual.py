@@ -65,7 +65,7 @@ def send(
                     found += 1
             if found == 0:
                 continue
-            order = np.argsort(key[:found])
+            order = np.argsort(key[:found], kind="mergesort")
             best, total, number = 0.0, 0.0, 0
             for n in range(found):
                 if n % size[s] == 0:
@@ -267,7 +267,7 @@ class Fixing:
     @classmethod
     def of(cls, candidates: Candidates, linear_bound: float, price: float, dual: Dual) -> Fixing:
         """Return what the dual of whole calls, and the linear relaxation's bound and price, say of each candidate."""
-        place = np.argsort(candidates.order)
+        place = np.argsort(candidates.order, kind="stable")
         linear = candidates.linear_reduced_cost(price)[place]
         return cls(dual.bound, candidates.reduced_cost(dual)[place], linear_bound, linear)
 

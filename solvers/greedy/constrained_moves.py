@@ -389,7 +389,7 @@ def exchange(query: Array, state: Array, checks: int, flat: Flat, sides: Sides, 
         _, u_a = pair(query[m], tally.states[query[m]], flat)
         _, u_s = pair(query[m], state[m], flat)
         gain[m] = u_s - u_a if state[m] != tally.states[query[m]] else -np.inf
-    order = np.argsort(-gain)
+    order = np.argsort(-gain, kind="mergesort")
     done, left = 0, checks
     fixed = np.zeros(tally.states.size, dtype=np.bool_)  # moved: its gains above are those of its old state
     for a in range(order.size):

@@ -82,6 +82,29 @@ def test_kernels_call_only_their_own_file(path: Path) -> None:
     assert foreign_calls(path.read_text(encoding="utf-8")) == []
 
 
+def unstable_orders(text: str) -> list[int]:
+    """Return the lines of calls of ``argsort`` that do not say how ties are ordered."""
+    lines = text.splitlines()
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", None) == "argsort"
+        and not any(keyword.arg == "kind" for keyword in node.keywords)
+        and "# any kind" not in lines[node.lineno - 1]
+    ]
+
+
+def test_ties_have_an_order() -> None:
+    """Without a kind, NumPy and Numba order more than 15 equal keys differently, and by version and processor."""
+    paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert [path for path in paths if unstable_orders(path.read_text(encoding="utf-8"))] == []
+    assert unstable_orders("a.argsort()\nnp.argsort(a)\nnp.argsort(a, kind='stable')\na.argsort()  # any kind") == [
+        1,
+        2,
+    ]
+
+
 def test_there_are_kernels() -> None:
     assert len(kernel_files()) > 12
 

@@ -242,3 +242,13 @@ def test_pairs_are_those_of_the_problem():
         full = problem.call_price / problem.state_batch_size
         assert (pairs.share >= full * (1 - EDGE)).all()
         assert (pairs.share <= problem.call_price * (1 + EDGE)).all()
+
+
+@pytest.mark.parametrize("count", [15, 20, 43, 203])
+def test_of_equal_queries_the_first_are_sent(count):
+    utility = np.full((count, 1), 0.5)
+    answered, none = np.zeros(count, dtype=np.int64), np.zeros(count)
+    some = 8 * (count // 8)  # the rest do not pay for a call
+    send(np.array([0, count]), utility, 0 * utility, np.array([3.9]), np.array([8]), 1.0, none, answered)
+    assert answered[:some].all()
+    assert not answered[some:].any()
