@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from robatch.instances.arrays import FloatArray, IntArray
-from robatch.instances.errors import InputError, require
+from robatch.instances.errors import InputError
 from robatch.proxies.engines.address import check_base_url
-
-_BUCKETS = 2**18
-_ENDPOINT_BATCH = 64  # texts a request
+from robatch.proxies.utility.embeddings import from_endpoint, from_sentence_transformers
+from robatch.proxies.utility.texts import KeptNgrams, looks, texts_with, weighted_ngrams
 
 
 class HashedTfidf(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -33,55 +30,32 @@ class HashedTfidf(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
 
     def fit(self, X: Sequence[str], y: Any = None) -> HashedTfidf:  # noqa: N803
         """Learn which n-grams are frequent enough, and how rare each is."""
-        _, found, _ = _ngrams(X)
-        texts, seen = len(X), np.bincount(found)
+        texts, seen = len(X), texts_with(X)
         columns = np.flatnonzero(seen >= (2 if texts >= 20 else 1))
         if len(columns) > self.max_features:
             order = np.argsort(-seen[columns], kind="stable")[: self.max_features]
             columns = np.sort(columns[order])
         self.columns_ = columns
         self.idf_ = np.log((1.0 + texts) / (1.0 + seen[columns])) + 1.0
+        _KEPT.pop(self, None)
         return self
 
-    def transform(self, X: Sequence[str]) -> Any:  # noqa: N803
-        """Return a sparse array of unit rows: (N, F)."""
-        rows, found, counts = _ngrams(X)
-        place = np.searchsorted(self.columns_, found)
-        known = place < len(self.columns_)
-        known[known] = self.columns_[place[known]] == found[known]
-        rows, place = rows[known], place[known]
-        values = (1.0 + np.log(counts[known])) * self.idf_[place]
-        norms = np.sqrt(np.bincount(rows, weights=values**2, minlength=len(X)))
-        return sp.csr_array((values / norms[rows], (rows, place)), shape=(len(X), len(self.columns_)))
+    def transform(self, X: Sequence[str], beside: FloatArray | None = None) -> Any:  # noqa: N803
+        """Return a sparse array of unit rows, (N, F), with the columns of `beside` after them: (N, F + E)."""
+        kept = _KEPT.get(self)
+        if kept is None:
+            kept = _KEPT[self] = KeptNgrams.of(self.columns_, self.idf_)
+        more = np.zeros((len(X), 0)) if beside is None else beside
+        rows, columns, values = weighted_ngrams(X, kept, more)
+        return sp.csr_array((values, columns, rows), shape=(len(X), len(kept.idf) + more.shape[1]))
 
 
-_HASHERS = tuple(
-    HashingVectorizer(n_features=_BUCKETS, ngram_range=grams, analyzer=kind, norm=None, alternate_sign=False)
-    for kind, grams in (("word", (1, 2)), ("char_wb", (3, 4)))
-)
-
-
-def _ngrams(texts: Sequence[str]) -> tuple[IntArray, IntArray, FloatArray]:
-    """Return text, hash and count of each n-gram that a text holds."""
-    parts = [hasher.transform(texts) for hasher in _HASHERS]
-    rows = [np.repeat(np.arange(len(texts)), np.diff(part.indptr)) for part in parts]
-    hashes = [part.indices.astype(np.int64) + i * _BUCKETS for i, part in enumerate(parts)]
-    return np.concatenate(rows), np.concatenate(hashes), np.concatenate([part.data for part in parts])
+_KEPT: WeakKeyDictionary[HashedTfidf, KeptNgrams] = WeakKeyDictionary()  # made anew rather than read from files
 
 
 def surface(texts: Sequence[str]) -> FloatArray:
     """Count what a text looks like: logarithms of characters, words, digits, other signs and lines: (N, 5)."""
-    rows = [
-        (
-            len(text),
-            len(text.split()),
-            sum(letter.isdigit() for letter in text),
-            sum(not letter.isalnum() and not letter.isspace() for letter in text),
-            text.count("\n"),
-        )
-        for text in texts
-    ]
-    return np.log1p(np.array(rows, dtype=np.float64).reshape(len(rows), 5))
+    return np.asarray(np.log1p(looks(texts)), dtype=np.float64)
 
 
 class Features(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -144,7 +118,7 @@ class Features(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
     def transform(self, X: Any) -> Any:  # noqa: N803
         """Return the features of queries: (N, F)."""
         raw = self._raw(X)
-        if raw.shape[1] != self.n_features_:
+        if self.source != "tfidf" and raw.shape[1] != self.n_features_:
             raise InputError(f"X has {raw.shape[1]} features: the proxy was fitted with {self.n_features_}")
         return self._finish(raw, X, self.reduction_)
 
@@ -153,27 +127,30 @@ class Features(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             return _numbers("X", X)
         texts = as_texts(X)
         if self.source == "tfidf":
-            return self.tfidf_.transform(texts)  # type: ignore[union-attr]  # set by fit_transform
+            return self.tfidf_.transform(texts, None if self.dense else self._counts(texts))  # type: ignore[union-attr]
         if callable(self.source):
             found = self.source(texts)
         elif self.source.startswith("endpoint:"):
-            found = _from_endpoint(self.source, texts)
+            found = from_endpoint(self.source, texts)
         else:
-            found = _from_sentence_transformers(self.source, texts)
+            found = from_sentence_transformers(self.source, texts)
         raw = _numbers("what features returned", found)
         if raw.shape[0] != len(texts):
             raise InputError(f"features returned {raw.shape[0]} rows for {len(texts)} texts: one each is needed")
         return raw
 
+    def _counts(self, texts: Sequence[str]) -> FloatArray:
+        # Few columns beside thousands: kept small so that the ridge treats them alike.
+        scaler: Any = self.scaler_
+        return np.asarray(0.3 * np.clip((surface(texts) - scaler.mean_) / scaler.scale_, -4.0, 4.0), dtype=np.float64)
+
     def _finish(self, raw: Any, X: Any, reduction: TruncatedSVD | None) -> Any:  # noqa: N803
         scaler: Any = self.scaler_
         if self.source == "tfidf":
-            # The counts are few columns beside thousands: kept small so that the ridge treats them alike.
-            counts = 0.3 * np.clip((surface(as_texts(X)) - scaler.mean_) / scaler.scale_, -4.0, 4.0)
             if not self.dense:
-                return sp.csr_array(sp.hstack([raw, sp.csr_array(counts)], format="csr"))
+                return raw
             reduced = np.zeros((raw.shape[0], 0)) if reduction is None else raw @ reduction.components_.T
-            return np.hstack([reduced, counts])
+            return np.hstack([reduced, self._counts(as_texts(X))])
         if reduction is not None:
             return reduction.transform(raw)
         scaled = scaler.transform(raw)
@@ -235,6 +212,8 @@ def as_texts(X: Any) -> list[str]:  # noqa: N803
     if isinstance(X, str):
         raise InputError("X is one text: a sequence of texts is needed")
     texts = list(X)
+    if set(map(type, texts)) == {str}:
+        return texts
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"X[{i}] is of type {type(text).__name__}: texts are needed, or features='given'")
@@ -258,34 +237,3 @@ def _numbers(name: str, X: Any) -> Any:  # noqa: N803
     if not finite:
         raise InputError(f"{name} holds values that are not finite numbers")
     return array
-
-
-def _from_sentence_transformers(source: str, texts: Sequence[str]) -> Any:
-    return _encoder(source).encode(list(texts), show_progress_bar=False)
-
-
-@lru_cache(maxsize=1)
-def _encoder(source: str) -> Any:
-    """Load a model once: it takes seconds."""
-    module = require("sentence_transformers", "embeddings", f"features={source!r}")
-    make: Callable[..., Any] = module.SentenceTransformer
-    return make(source.partition(":")[2])
-
-
-def _from_endpoint(source: str, texts: Sequence[str]) -> FloatArray:
-    openai = require("openai", "server", f"features={source!r}")
-    url, _, model = source.partition(":")[2].rpartition("#")
-    # A server of one's own needs no key, but the client insists on one.
-    client = openai.OpenAI(base_url=url, api_key=os.environ.get("OPENAI_API_KEY") or "none", max_retries=3)
-    rows: list[Any] = []
-    try:
-        for start in range(0, len(texts), _ENDPOINT_BATCH):
-            answer = client.embeddings.create(
-                model=model, input=list(texts[start : start + _ENDPOINT_BATCH]), encoding_format="float"
-            )
-            rows += [item.embedding for item in sorted(answer.data, key=lambda item: item.index)]
-    except openai.OpenAIError as error:
-        raise InputError(f"the embeddings endpoint {url!r} did not answer: {type(error).__name__}") from error
-    finally:
-        client.close()
-    return np.array(rows, dtype=np.float64)
