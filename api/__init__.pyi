@@ -9,12 +9,15 @@ from .instances import InputWarning as InputWarning
 from .instances import Knapsack as Knapsack
 from .instances import MissingExtraError as MissingExtraError
 from .instances import Model as Model
+from .instances import PriceEntry as PriceEntry
+from .instances import PriceTable as PriceTable
 from .instances import Problem as Problem
 from .instances import State as State
 from .instances import from_knapsack as from_knapsack
 from .instances import from_table as from_table
 from .instances import generate as generate
 from .instances import load as load
+from .instances import price_table as price_table
 from .instances import read as read
 from .proxies import Measurements as Measurements
 from .proxies import profile as profile

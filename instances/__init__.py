@@ -6,6 +6,9 @@ from robatch.instances.errors import InputError, InputWarning, MissingExtraError
 from robatch.instances.families import FAMILIES, generate
 from robatch.instances.knapsack import Knapsack, from_knapsack
 from robatch.instances.model import Model, State
+from robatch.instances.prices.entry import PriceEntry
+from robatch.instances.prices.sources import price_table
+from robatch.instances.prices.table import PriceTable
 from robatch.instances.problem import Problem
 from robatch.instances.problem_file import read
 from robatch.instances.tables import from_table
@@ -19,11 +22,14 @@ __all__ = [
     "Knapsack",
     "MissingExtraError",
     "Model",
+    "PriceEntry",
+    "PriceTable",
     "Problem",
     "State",
     "from_knapsack",
     "from_table",
     "generate",
     "load",
+    "price_table",
     "read",
 ]

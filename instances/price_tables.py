@@ -6,6 +6,7 @@ What is missing, not allowed or not readable raises an `InputError` that names i
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +19,10 @@ from robatch.instances.arrow_tables import Table, table_or_mapping
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model, warn_of_units
 from robatch.instances.number_text import NUMBER, SHARE, SIZE, TOKENS, USD
+from robatch.instances.prices.entry import PriceEntry
+from robatch.instances.prices.own_table import ABOVE
+from robatch.instances.prices.sources import SOURCES, foreign_table, price_table
+from robatch.instances.prices.table import PriceTable
 from robatch.instances.scalars import number, repeated, shown, whole
 
 OTHERS = "*"  # name of the degradation curve of all models that have none of their own
@@ -29,7 +34,7 @@ MOST_NAMED = 5  # models or fields that a message names
 class Prices:
     """A price table whose values are read for the models that are wanted, and how messages name it."""
 
-    source: Table | Mapping[Any, Any]
+    source: Table | Mapping[Any, Any] | PriceTable
     name: str
     models: list[str]
 
@@ -38,15 +43,32 @@ class Prices:
         """Take the prices that `price_models` takes."""
         if isinstance(prices, cls):
             return prices
+        if isinstance(prices, PriceTable) or (isinstance(prices, str) and prices in SOURCES):
+            return cls._by_name(price_table(prices))
         source, where = table_or_mapping(prices, "the price table")
         if isinstance(source, Mapping):
-            return cls(source, where, [str(name) for name in source])
+            foreign = foreign_table(source, os.fspath(prices) if isinstance(prices, str | os.PathLike) else None)
+            return cls._by_name(foreign) if foreign else cls(source, where, [str(name) for name in source])
+        if source.has(ABOVE) or (source.has("pricing") and source.has("id")):
+            return cls._by_name(price_table(prices))
         for column in ("model", "price_in", "price_out"):
             source.require(column)
         return cls(source, where, _names(source))
 
+    @classmethod
+    def _by_name(cls, table: PriceTable) -> Prices:
+        return cls(table, table.source, [entry.name for entry in table.entries])
+
+    def entries(self, names: Sequence[str]) -> list[PriceEntry]:
+        """Return what a table of prices by name says of some models; nothing of a table with a row for each model."""
+        return [self.source.find(name) for name in names] if isinstance(self.source, PriceTable) else []
+
     def rows(self, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """Return the fields of each model that is known; what is missing is NaN in tables and absent in objects."""
+        if isinstance(self.source, PriceTable):
+            fields = ("price_in", "price_out", "context_window")
+            found = zip(names, self.entries(names), strict=True)
+            return {name: {field: getattr(entry, field) for field in fields} for name, entry in found}
         if isinstance(self.source, Mapping):
             given = {str(name): row for name, row in self.source.items()}
             return {name: _price_row(given[name], name, self.name) for name in names if name in given}
@@ -54,18 +76,18 @@ class Prices:
         if twice is not None:
             raise InputError(f"{self.name} holds model {twice!r} twice: one row a model is needed")
         kept = np.isin(self.models, names)
-        found = [model for model, wanted in zip(self.models, kept, strict=True) if wanted]
+        here = [model for model, wanted in zip(self.models, kept, strict=True) if wanted]
         table = self.source.where(kept)
 
         def row_name(row: int) -> str:
-            return f"the row of model {found[row]!r}"
+            return f"the row of model {here[row]!r}"
 
         columns = {
             field: table.numbers(field, quantity, row_name, gaps=True).tolist()
             for field, quantity in _QUANTITIES.items()
             if table.has(field)
         }
-        return {name: {field: values[i] for field, values in columns.items()} for i, name in enumerate(found)}
+        return {name: {field: values[i] for field, values in columns.items()} for i, name in enumerate(here)}
 
 
 def price_models(
@@ -82,7 +104,9 @@ def price_models(
         A table with the columns ``model``, ``price_in``, ``price_out`` (USD per million tokens) and, if
         wanted, ``shared_tokens`` and ``context_window``; the path of a CSV, Parquet, JSON or JSONL file with such
         a table; a mapping (in a JSON file: an object) from names to these fields, or to
-        (price_in, price_out); or `Prices`. Other columns and other models are ignored.
+        (price_in, price_out); a source of prices by name, as `robatch.instances.prices.price_table` reads it
+        (``"bundled"``, ``"litellm"``, LiteLLM's or OpenRouter's JSON, ...); or `Prices`. Other columns and other
+        models are ignored.
     names
         The models wanted, in this order.
     batch_sizes

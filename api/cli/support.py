@@ -79,6 +79,12 @@ def threads_option(text: str = "Number of threads.") -> Option:
     return click.option("--threads", type=int, help=text)
 
 
+def prices_option(text: str) -> Option:
+    """Return the option that names a source of prices by name."""
+    more = "bundled, litellm, genai-prices, or a file (see robatch prices --help)."
+    return click.option("--prices", metavar="SOURCE", help=f"{text} SOURCE is {more}")
+
+
 def search_options(gap: str) -> Option:
     """Return the options that limit a search: time, gap, seed and threads."""
     text = f"{gap} at which the solver may stop; 0 for the rounding of float64."
@@ -251,8 +257,8 @@ def show_figures(
         click.echo(f"\nwritten to {output}")
 
 
-def show_problem(problem: Problem, path: Path, as_json: bool) -> None:
-    """Say what was written."""
+def show_problem(problem: Problem, path: Path, as_json: bool, **more: Any) -> None:
+    """Say what was written, in JSON with `more`."""
     facts = {
         "path": str(path),
         "queries": problem.n_queries,
@@ -261,6 +267,7 @@ def show_problem(problem: Problem, path: Path, as_json: bool) -> None:
         "groups": problem.n_groups,
         "cheapest_budget": problem.cheapest_budget,
         "dearest_budget": problem.dearest_budget,
+        **more,
     }
     if as_json:
         print_json(facts)

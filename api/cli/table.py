@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,11 @@ import click
 from click.core import ParameterSource
 
 from robatch.cli import support
+from robatch.cli.prices import unbilled
 from robatch.instances.errors import InputError
 
 if TYPE_CHECKING:
+    from robatch.instances.prices import PriceEntry
     from robatch.instances.problem import Problem
 
 
@@ -31,7 +34,12 @@ class NumberOrColumn(support.ParamType):
 NUMBER_OR_COLUMN = NumberOrColumn()
 
 table_options = support.add_options(
-    click.option("--prices", type=support.FILE, help="Table with model, price_in and price_out (USD per million)."),
+    click.option(
+        "--prices",
+        type=support.FILE,
+        help="Table with model, price_in and price_out (USD per million), or a source of prices by name, as robatch "
+        "prices has them; by default the bundled one.",
+    ),
     click.option(
         "--degradation", type=support.FILE, help="Table with model (* for all others), batch_size and retention."
     ),
@@ -68,11 +76,23 @@ table_options = support.add_options(
 
 def read_routing_table(path: Path, prices: Path | None, model_column: str, **options: Any) -> Problem:
     """Make a problem of a routing table and the options of `table_options`."""
+    return priced_table(path, prices, model_column, **options)[0]
+
+
+def priced_table(
+    path: Path, prices: Path | None, model_column: str, **options: Any
+) -> tuple[Problem, list[PriceEntry]]:
+    """Make the same problem, and return the prices of its models that were found by name."""
+    from robatch.instances.price_tables import Prices
+    from robatch.instances.prices import SOURCES, price_table
     from robatch.instances.tables import from_table
 
     if prices is None:
-        raise InputError("a routing table needs prices: give --prices")
-    return from_table(path, prices, model=model_column, **options)
+        given = Prices.of(replace(price_table(), source="the bundled price table, without --prices,"))
+    else:
+        given = Prices.of(str(prices) if str(prices) in SOURCES else prices)
+    problem = from_table(path, given, model=model_column, **options)
+    return problem, given.entries([model.name for model in problem.models])
 
 
 @click.command("import", short_help="Make a problem of a routing table or of measurements.")
@@ -88,6 +108,8 @@ def import_table(
 
     A table is long (a row for each query and model) or wide (a column of scores for each MODEL, and one named
     MODEL|total_cost in USD, or tokens). It is a CSV, TSV, Parquet, JSON or JSONL file; so are prices and degradation.
+    Prices may also be found by the names of the models: --prices bundled, litellm, genai-prices, or LiteLLM's or
+    OpenRouter's JSON.
     Measurements know their prices and batch sizes: at most --task is needed.
 
     \b
@@ -98,6 +120,7 @@ def import_table(
     for given in (table, prices, options["degradation"]):
         if given is not None and given.exists() and output.exists() and output.samefile(given):
             raise InputError(f"-o is {str(output)!r}, which is read here: another file is needed")
+    found: list[PriceEntry] = []
     if _holds_measurements(table):
         source = click.get_current_context().get_parameter_source
         if any(source(name) is ParameterSource.COMMANDLINE for name in ("prices", *options)):
@@ -108,9 +131,15 @@ def import_table(
     else:
         if task is not None:
             raise InputError(f"--task belongs to measurements, and {str(table)!r} is a routing table")
-        problem = read_routing_table(table, prices, **options)
+        problem, found = priced_table(table, prices, **options)
     problem.write(output)
-    support.show_problem(problem, output, as_json)
+    support.show_problem(problem, output, as_json, prices=[entry.to_dict() for entry in found])
+    if found and not as_json:
+        for origin in dict.fromkeys(f"{entry.source}, {entry.date or 'undated'}" for entry in found):
+            click.echo(f"prices: {origin}")
+        left = unbilled(entry.unbilled for entry in found)
+        if left:
+            click.echo(left)
 
 
 def _holds_measurements(path: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-LEFT = ("model", "task")
+LEFT = ("model", "task", "provider", "source")
 """Titles of columns whose texts begin at the left; numbers end at the right."""
 
 

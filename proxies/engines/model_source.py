@@ -50,6 +50,9 @@ class ModelSource:
         The environment variable that holds the server's API key. The key itself is never stored.
     request
         How its server is asked, as `RequestSettings` has it: only keys that differ from the defaults.
+    prices
+        Where its prices are from, if they were found by a name: `robatch.instances.prices.PriceEntry.to_dict`, with
+        the name, the table and the date, and what plans do not count yet. None where they were given as numbers.
     """
 
     name: str
@@ -65,6 +68,7 @@ class ModelSource:
     engine: Mapping[str, Any] = field(default_factory=dict)
     api_key_env: str = "OPENAI_API_KEY"
     request: Mapping[str, Any] = field(default_factory=dict)
+    prices: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         who = f"of model {self.name!r}"
@@ -85,6 +89,8 @@ class ModelSource:
         if not isinstance(self.engine, Mapping):
             raise InputError(f"engine {who} is {self.engine!r}: a table is needed")
         check_no_secret(self.engine, f"engine {who}")
+        if self.prices is not None and not isinstance(self.prices, Mapping):
+            raise InputError(f"prices {who} are {self.prices!r}: a record of where they are from is needed")
         object.__setattr__(self, "request", self.request_settings.to_dict())
 
     @property

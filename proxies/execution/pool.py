@@ -17,6 +17,7 @@ from robatch.proxies.engines.address import MODELS_FOLDER, find_model, is_hub_na
 from robatch.proxies.engines.engine import Engine, EngineFailure
 from robatch.proxies.engines.model_source import ModelSource, check_text, open_engine
 from robatch.proxies.engines.waits import MAX_WAIT, Wait
+from robatch.proxies.price_lookup import PriceLookup
 from robatch.proxies.toml_table import load_toml
 
 CONNECT_TIMEOUT = 10.0  # seconds to wait for a connection to a server
@@ -100,6 +101,7 @@ class PoolModel(ModelSource):
 
 
 _FIELDS = tuple(item.name for item in fields(PoolModel))
+_KEYS = (*(name for name in _FIELDS if name != "prices"), "priced_as")  # of a pool file: prices are recorded, not given
 
 
 def pool_model(record: Mapping[str, Any]) -> PoolModel:
@@ -132,7 +134,8 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[P
     """Change models by a TOML file with [[models]] tables: `name`, and the fields that change.
 
     A relative model path in the file starts from its own folder. A `server` takes the place of a `path`, and the other
-    way about. Models that it does not name stay as they are.
+    way about. Models that it does not name stay as they are. With the key ``prices`` above the tables, the source of
+    prices by name, models that it names without prices are priced anew.
 
     Raises
     ------
@@ -141,13 +144,15 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[P
     """
     name = str(path)
     changed = {model.name: model for model in pool}
-    for row in _rows(path):
+    rows, source = _read(path)
+    lookup = None if source is None else PriceLookup(source, Path(path).resolve().parent)
+    for row in rows:
         which = row.get("name")
         if not isinstance(which, str) or which not in changed:
             raise InputError(f"the pool {name!r} names model {which!r}: one of {list(changed)} is needed")
         for key in row:
-            if key not in (*_FIELDS, "batch_sizes", "size"):
-                raise InputError(f"the pool {name!r}: key {key!r} is not known: the keys are {', '.join(_FIELDS)}")
+            if key not in (*_KEYS, "batch_sizes", "size"):
+                raise InputError(f"the pool {name!r}: key {key!r} is not known: the keys are {', '.join(_KEYS)}")
         for key, kind in (("engine", dict), ("request", dict), ("structured", bool), ("path", str), ("sha256", str)):
             if key in row and not isinstance(row[key], kind):
                 words = {dict: "a table", bool: "true or false", str: "a text"}[kind]
@@ -155,6 +160,8 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[P
         if "server" in row and "path" in row:
             raise InputError(f"the pool {name!r}: model {which!r} has both 'server' and 'path', one is needed")
         values = changed[which].to_dict() | {key: value for key, value in row.items() if key in _FIELDS}
+        if "price_in" in row or "price_out" in row:
+            values["prices"] = None
         if "server" in row:
             values["path"] = None
         if "path" in row:
@@ -164,17 +171,36 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[P
             if "sha256" not in row and find_model(values["path"], Path()) is None and is_hub_name(values["path"]):
                 values["sha256"] = None  # the user's choice; what the hub gives is not known before
         changed[which] = pool_model(values)
+        if (lookup is not None or "priced_as" in row) and not {"price_in", "price_out"} & row.keys():
+            changed[which] = priced(changed[which], lookup or PriceLookup(), row.get("priced_as"))
     warn_of_units((model for model in changed.values() if model not in pool), f"the pool {name!r}")
     return tuple(changed.values())
 
 
 def named_fields(path: str | os.PathLike[str]) -> dict[str, frozenset[str]]:
     """Return the fields that a pool file that `override` has read names, by model."""
-    return {row["name"]: frozenset(row) for row in _rows(path)}
+    return {row["name"]: frozenset(row) for row in _read(path)[0]}
 
 
-def _rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    rows = load_toml(path, "pool").get("models")
+def priced(model: PoolModel, lookup: PriceLookup, name: str | None = None) -> PoolModel:
+    """Return a model at the prices of its name: the given one, that of its last prices, or its server's or our own.
+
+    Raises
+    ------
+    InputError
+        If none of them has a price.
+    """
+    known = None if model.prices is None else model.prices.get("name")
+    found = lookup.find([name] if name else [one for one in (model.model, model.name, known) if isinstance(one, str)])
+    return replace(model, price_in=found.price_in, price_out=found.price_out, prices=found.to_dict())
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the tables of models of a pool file, and its source of prices."""
+    table = load_toml(path, "pool")
+    rows, source = table.get("models"), table.get("prices")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"the pool {str(path)!r} has no [[models]] tables")
-    return rows
+    if source is not None and not isinstance(source, str):
+        raise InputError(f"the pool {str(path)!r}: prices is {source!r}: a source of prices, as a text, is needed")
+    return rows, source

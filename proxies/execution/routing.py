@@ -15,6 +15,7 @@ from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.proxies.execution.plan import RoutedPlan, check_models, file_sha256
 from robatch.proxies.execution.pool import override, pool_model
+from robatch.proxies.execution.prices import reprice
 from robatch.proxies.tasks.prompts import Template
 from robatch.proxies.tasks.queries import Query, read_queries
 from robatch.proxies.tasks.recorded import check_askable
@@ -52,6 +53,7 @@ def route(  # wide: one parameter for each choice of the command
     policy: Policy = "order",
     similarity: Any = None,
     pool: str | os.PathLike[str] | None = None,
+    prices: str | None = None,
 ) -> RoutedPlan:
     """Predict every query's utility and tokens, choose its state within the budget, and form the calls.
 
@@ -77,6 +79,9 @@ def route(  # wide: one parameter for each choice of the command
         Which queries of a state share a call: as of `robatch.Plan.calls`. Lengths are the predicted input tokens.
     pool
         A TOML file with [[models]] that changes models: address, key variable, prices, ...
+    prices
+        A source of prices by name, as `robatch.instances.prices.price_table` takes it, in place of those of the
+        measurements; prices that `pool` states stay.
 
     Raises
     ------
@@ -95,6 +100,8 @@ def route(  # wide: one parameter for each choice of the command
     problem, mean = _problem(proxy, items, robust)
     known = tuple(pool_model(record) for record in facts.models)
     models = known if pool is None else override(known, pool)
+    if prices is not None:
+        models = reprice(models, prices, None if pool is None else Path(pool))
     check_models(models, problem)
     problem = problem.replace(
         models=[

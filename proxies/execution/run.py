@@ -15,6 +15,7 @@ from robatch.proxies.execution.answers_file import AnswersFile
 from robatch.proxies.execution.meter import Charge
 from robatch.proxies.execution.outlook import Outlook
 from robatch.proxies.execution.plan import RoutedPlan
+from robatch.proxies.execution.prices import MAX_PRICE_AGE, warn_of_age
 from robatch.proxies.execution.report import ExecutionReport, report
 from robatch.proxies.execution.sending import Sending
 from robatch.proxies.execution.session import Session
@@ -60,6 +61,7 @@ def execute(  # wide: one parameter for each option
     on_note: Callable[[str], None] | None = None,
     retry_unread: bool = False,
     max_unread: float = MOST_UNREAD,
+    max_price_age: float | None = MAX_PRICE_AGE,
 ) -> ExecutionReport:
     """Send a plan's calls to its models, within its budget, and write the answers as they come.
 
@@ -108,6 +110,8 @@ def execute(  # wide: one parameter for each option
     max_unread
         The part of a model's first calls that may be unread: with surely more, also of single queries, the run stops.
         1 never stops.
+    max_price_age
+        Days beyond which prices that were found by name are called old, with an `InputWarning`; None for never.
 
     Raises
     ------
@@ -140,6 +144,7 @@ def execute(  # wide: one parameter for each option
         max_unread=max_unread,
     )  # fmt: skip
     routed, queries, grade = prepare(plan, output, key_variables, grader)
+    warn_of_age(routed.pool, max_price_age)
     target = Path(output)
     with ExitStack() as stack:
         journal = Journal(journal_path(target), '{"event": "begin"', JOURNAL_SYNC_EVERY)

@@ -80,7 +80,10 @@ class ProfileConfig:
 
 
 def read_config(
-    path: str | os.PathLike[str], pool: str | os.PathLike[str] | None = None, allow_missing: bool = False
+    path: str | os.PathLike[str],
+    pool: str | os.PathLike[str] | None = None,
+    allow_missing: bool = False,
+    prices: str | None = None,
 ) -> ProfileConfig:
     """Read a run's TOML configuration; relative paths in it start from its own folder.
 
@@ -97,6 +100,9 @@ def read_config(
         Relative model paths start from this file's folder.
     allow_missing
         Whether to take models whose folder is not on this machine, for an estimate; `ProfileConfig.missing` names them.
+    prices
+        The source of the prices of models that have none, as `robatch.instances.prices.price_table` takes it, in place
+        of the one that the file with the models names.
 
     Raises
     ------
@@ -111,9 +117,10 @@ def read_config(
         with _naming(path):
             _, _, sizes = _run(table)
         with _naming(pool):
-            models = read_models(TomlTable(rows, "", ("models",)), sizes, Path(pool).resolve().parent, allow_missing)
+            top = TomlTable(rows, "", ("models", "prices"))
+            models = read_models(top, sizes, Path(pool).resolve().parent, allow_missing, prices)
     with _naming(path):
-        return parse_config(table, Path(path).resolve().parent, models, allow_missing)
+        return parse_config(table, Path(path).resolve().parent, models, allow_missing, prices)
 
 
 def refuse_missing(config: ProfileConfig, what: str) -> None:
@@ -131,17 +138,18 @@ def parse_config(
     folder: Path,
     models: Sequence[tuple[ModelConfig, ModelSize | None]] | None = None,
     allow_missing: bool = False,
+    prices: str | None = None,
 ) -> ProfileConfig:
     """Check a configuration given as nested tables; relative paths start from `folder`.
 
-    `models`, with their sizes as far as known, take the place of the tables of models. `allow_missing` is as in
-    `read_config`.
+    `models`, with their sizes as far as known, take the place of the tables of models. `allow_missing` and `prices` are
+    as in `read_config`.
     """
     top, run, sizes = _run(table)
     if models is None:
         if "models" not in table:
             raise InputError("key 'models' is missing: [[models]] tables here, or a pool file with them, are needed")
-        models = read_models(top, sizes, folder, allow_missing)
+        models = read_models(top, sizes, folder, allow_missing, prices)
     tasks = tuple(read_task(row, f"tasks[{i}].", folder) for i, row in enumerate(tables(top, "tasks")))
     _check_structures(models, tasks)
     measured = sorted({size for model, _ in models for size in model.batch_sizes})
@@ -188,6 +196,6 @@ def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
 
 def _run(table: Mapping[str, Any]) -> tuple[TomlTable, TomlTable, tuple[int, ...]]:
     """Give the whole table, its table of run settings, and the batch sizes of models that name none."""
-    top = TomlTable(table, "", ("models", "tasks", "run"))
+    top = TomlTable(table, "", ("models", "tasks", "run", "prices"))
     run = TomlTable(top.get("run", dict, default={}), "run.", RUN_KEYS)
     return top, run, read_batch_sizes(run.get("batch_sizes", list, default=[1, 2, 4, 8, 16]), "run.batch_sizes")

@@ -12,6 +12,7 @@ from robatch.instances.model import warn_of_units
 from robatch.proxies.engines.address import MODELS_FOLDER, check_base_url, check_no_secret, find_model, is_hub_name
 from robatch.proxies.engines.model_source import TEMPLATE_ARGUMENTS, ModelSource
 from robatch.proxies.engines.request_settings import RequestSettings
+from robatch.proxies.price_lookup import PriceLookup
 from robatch.proxies.profiling.gpu_memory import ModelSize, read_size
 from robatch.proxies.toml_table import PRICE, TEXT, Check, TomlTable, tables
 
@@ -22,6 +23,7 @@ MODEL_KEYS = (
     "model",
     "price_in",
     "price_out",
+    "priced_as",
     "context_window",
     "batch_sizes",
     "chat",
@@ -63,12 +65,13 @@ class ModelConfig(ModelSource):
 
 
 def read_models(
-    top: TomlTable, sizes: tuple[int, ...], folder: Path, allow_missing: bool = False
+    top: TomlTable, sizes: tuple[int, ...], folder: Path, allow_missing: bool = False, prices: str | None = None
 ) -> tuple[tuple[ModelConfig, ModelSize | None], ...]:
     """Check the [[models]] tables of `top`; each model comes with its size, None where its table has none.
 
     `sizes` are the batch sizes of models that name none; relative paths start from `folder`, which a model's path may
-    be missing in if `allow_missing`.
+    be missing in if `allow_missing`. Models without prices are priced by their names: from `prices`, or else from the
+    source that `top` names, or else from the bundled table.
 
     Raises
     ------
@@ -76,9 +79,11 @@ def read_models(
         If anything in a table is missing, unknown or out of range, or a name occurs twice.
     """
     models: list[tuple[ModelConfig, ModelSize | None]] = []
+    named = top.get("prices", str, TEXT, default=None)
+    lookup = PriceLookup(prices, Path()) if prices is not None else PriceLookup(named, folder)
     for i, row in enumerate(tables(top, "models")):
         where = f"models[{i}]."
-        model = _model(row, where, sizes, folder, allow_missing)
+        model = _model(row, where, sizes, folder, allow_missing, lookup)
         if any(model.name == other.name for other, _ in models):
             raise InputError(f"model name {model.name!r} occurs twice: names are unique")
         given = TomlTable(row, where, MODEL_KEYS).get("size", dict, default=None)
@@ -101,7 +106,7 @@ def is_missing(model: ModelConfig) -> bool:
 
 
 def _model(
-    row: Mapping[str, Any], where: str, sizes: tuple[int, ...], folder: Path, allow_missing: bool
+    row: Mapping[str, Any], where: str, sizes: tuple[int, ...], folder: Path, allow_missing: bool, lookup: PriceLookup
 ) -> ModelConfig:
     table = TomlTable(row, where, MODEL_KEYS)
     if ("path" in row) == ("server" in row):
@@ -124,10 +129,13 @@ def _model(
     RequestSettings.from_dict(request, f"{where}request.")
     chat = table.get("chat", bool, default=True)
     _check_engine(engine, f"{where}engine", chat, server is not None)
+    name = table.get("name", str, _NAME)
+    price_in, price_out, prices = _prices(table, model or name, name, lookup)
     return ModelConfig(
-        name=table.get("name", str, _NAME),
-        price_in=table.get("price_in", float, PRICE),
-        price_out=table.get("price_out", float, PRICE),
+        name=name,
+        price_in=price_in,
+        price_out=price_out,
+        prices=prices,
         context_window=table.get("context_window", int, _WINDOW),
         batch_sizes=sizes if own is None else read_batch_sizes(own, f"{where}batch_sizes"),
         path=path,
@@ -140,6 +148,22 @@ def _model(
         api_key_env=table.get("api_key_env", str, TEXT, default="OPENAI_API_KEY"),
         request=request,
     )
+
+
+def _prices(
+    table: TomlTable, served: str, name: str, lookup: PriceLookup
+) -> tuple[float, float, dict[str, Any] | None]:
+    """Return the prices of a model, as they are given, or by its name with the record of where they are from."""
+    alias = table.get("priced_as", str, TEXT, default=None)
+    if alias is not None:
+        for key in ("price_in", "price_out"):
+            if key in table.table:
+                raise InputError(f"key '{table.where}priced_as' is for a model without prices, and this one has {key}")
+    if alias is None and ("price_in" in table.table or "price_out" in table.table):
+        return table.get("price_in", float, PRICE), table.get("price_out", float, PRICE), None
+    names = (alias,) if alias is not None else (served, name)
+    found = lookup.find(names, f"keys '{table.where}price_in' and '{table.where}price_out' are missing")
+    return found.price_in, found.price_out, found.to_dict()
 
 
 def _check_engine(engine: Mapping[str, Any], where: str, chat: bool, on_server: bool) -> None:

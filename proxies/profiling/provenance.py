@@ -106,6 +106,7 @@ def provenance(
                 "name": model.name,
                 "price_in": model.price_in,
                 "price_out": model.price_out,
+                **({} if model.prices is None else {"prices": dict(model.prices)}),
                 "context_window": model.context_window,
                 "batch_sizes": list(model.batch_sizes),
                 "chat": model.chat,

@@ -18,7 +18,7 @@ ORDER = {
         ("exact", "infeasible", "reference"), "solve", ("analysis", "cheapest"),
     ),
     "proxies": (
-        ("journal", "toml_table"), "engines", "tasks", ("profiling", "utility"), "execution", "online",
+        ("journal", "price_lookup", "toml_table"), "engines", "tasks", ("profiling", "utility"), "execution", "online",
     ),
     "bench": ("common", ("gap", "scale", "realized")),
 }  # fmt: skip

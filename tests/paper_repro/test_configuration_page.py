@@ -30,7 +30,7 @@ TABLES = {
     "`[[models]]`": MODEL_KEYS,
     "`request`": REQUEST_KEYS,
     "`size`": SIZE_KEYS,
-    POOL: (*pool._FIELDS, "batch_sizes", "size"),
+    POOL: (*pool._KEYS, "batch_sizes", "size"),
     "Query files": QUERY_FIELDS,
 }
 
