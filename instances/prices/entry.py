@@ -129,6 +129,7 @@ class PriceEntry:  # the fields are also the columns of our own tables
             "unit": UNIT,
             "tiers": [asdict(tier) for tier in self.tiers],
             "notes": list(self.notes),
+            "unbilled": list(self.unbilled),
         }
 
 

@@ -156,7 +156,7 @@ class RoutedPlan:
 
     def with_pool(self, path: str | os.PathLike[str]) -> RoutedPlan:
         """Return a copy whose models are changed by a pool file; prices stay those of the plan."""
-        pool = override(self.pool, path)
+        pool = override(self.pool, path, by_name=False)
         for old, new in zip(self.pool, pool, strict=True):
             if (old.price_in, old.price_out) != (new.price_in, new.price_out):
                 raise InputError(f"the pool {str(path)!r} changes the prices of model {old.name!r}: route again")

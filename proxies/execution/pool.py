@@ -130,12 +130,12 @@ def pool_model(record: Mapping[str, Any]) -> PoolModel:
         raise InputError(f"model {record.get('name')!r} of the pool is not whole: {error}") from None
 
 
-def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[PoolModel, ...]:
+def override(pool: Sequence[PoolModel], path: str | os.PathLike[str], by_name: bool = True) -> tuple[PoolModel, ...]:
     """Change models by a TOML file with [[models]] tables: `name`, and the fields that change.
 
     A relative model path in the file starts from its own folder. A `server` takes the place of a `path`, and the other
     way about. Models that it does not name stay as they are. With the key ``prices`` above the tables, the source of
-    prices by name, models that it names without prices are priced anew.
+    prices by name, models that it names without prices are priced anew, unless `by_name` is False.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str]) -> tuple[P
             if "sha256" not in row and find_model(values["path"], Path()) is None and is_hub_name(values["path"]):
                 values["sha256"] = None  # the user's choice; what the hub gives is not known before
         changed[which] = pool_model(values)
-        if (lookup is not None or "priced_as" in row) and not {"price_in", "price_out"} & row.keys():
+        if by_name and (lookup is not None or "priced_as" in row) and not {"price_in", "price_out"} & row.keys():
             changed[which] = priced(changed[which], lookup or PriceLookup(), row.get("priced_as"))
     warn_of_units((model for model in changed.values() if model not in pool), f"the pool {name!r}")
     return tuple(changed.values())

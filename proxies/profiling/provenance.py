@@ -33,7 +33,7 @@ def config_hash(config: ProfileConfig, identities: Mapping[str, Any]) -> str:
     models = []
     for model in config.models:
         entry = asdict(model)
-        for name in ("price_in", "price_out", "path", "local", "server", "api_key_env"):
+        for name in ("price_in", "price_out", "prices", "path", "local", "server", "api_key_env"):
             del entry[name]
         if not entry["request"]:  # as it was before there were any
             del entry["request"]
