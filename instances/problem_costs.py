@@ -152,7 +152,9 @@ class ProblemCosts(ProblemArrays):
         return self.amortized_cost(self.best_assignment)
 
     def budget_at(self, fraction: float) -> float:
-        """Return the budget in USD at a fraction between the cheapest (0) and the dearest (1).
+        """Return the budget in USD at a fraction between the cheapest (0) and the dearest (1), as if calls were full.
+
+        Few queries may bill more than a budget near the cheapest one: `solve` then says by how much it is too small.
 
         Raises
         ------

@@ -273,4 +273,5 @@ def show_problem(problem: Problem, path: Path, as_json: bool, **more: Any) -> No
         print_json(facts)
         return
     click.echo(f"{path}: {problem.n_queries:,} queries, {problem.n_models} models, {problem.n_states} states")
-    click.echo(f"budgets that make sense: {problem.cheapest_budget:.6g} to {problem.dearest_budget:.6g} USD")
+    low, high = problem.cheapest_budget, problem.dearest_budget
+    click.echo(f"budgets that make sense, as if every call were full: {low:.6g} to {high:.6g} USD")
