@@ -58,6 +58,7 @@ def prices(
     robatch prices gpt-4o-mini --source litellm --source genai-prices --source openrouter.json
     robatch prices --search qwen
     """
+    from robatch.instances.model import warn_of_units
     from robatch.instances.prices import price_table
     from robatch.instances.prices.own_table import write_own
 
@@ -80,6 +81,7 @@ def prices(
         print_json(_as_json(tables, asked, entries, bool(models)))
         return
     if entries:
+        warn_of_units(entries, _names(tables))
         _show(entries)
         for line in [line for one in asked for line in (*one["missing"], *one["differences"])]:
             click.echo(line)
@@ -103,7 +105,7 @@ def _ask(name: str, tables: Sequence[PriceTable]) -> dict[str, Any]:
 
 
 def _differences(name: str, entries: Sequence[PriceEntry]) -> Iterable[str]:
-    """Yield a sentence for each price that several tables state, and not the same."""
+    """Yield a sentence for each price that several tables state, and for tiers, where they are not the same."""
     stated: dict[str, dict[str, float]] = {}
     for entry in entries:
         prices = {**entry.rates.stated(), **{f"batch {key}": one for key, one in entry.batch.stated().items()}}
@@ -115,6 +117,9 @@ def _differences(name: str, entries: Sequence[PriceEntry]) -> Iterable[str]:
         if len(set(by_source.values())) > 1:
             told = ", ".join(f"{price:g} in {source}" for source, price in by_source.items())
             yield f"{name}: {field} is {told}"
+    tiers = {entry.source: ", ".join(f"{tier.above:,}" for tier in entry.tiers) or "none" for entry in entries}
+    if len(set(tiers.values())) > 1:
+        yield f"{name}: tiers above {'; '.join(f'{text} in {source}' for source, text in tiers.items())}"
 
 
 def _to_write(asked: Sequence[Mapping[str, Any]]) -> Iterable[PriceEntry]:

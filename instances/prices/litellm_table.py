@@ -173,7 +173,7 @@ def _start(given: Any, owner: str) -> int:
 def _notes(row: Mapping[str, Any]) -> list[str]:
     notes = []
     if isinstance(row.get("deprecation_date"), str):
-        notes.append(f"its provider ends it on {row['deprecation_date']}")
+        notes.append(f"the day that its provider names for its end: {row['deprecation_date']}")
     if row.get("off_peak_pricing"):
         notes.append("cheaper at some hours, which the table lists: these are the prices of all others")
     if row.get("input_cost_per_token") == 0 == row.get("output_cost_per_token"):

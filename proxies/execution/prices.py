@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from robatch.instances.errors import InputError, InputWarning
+from robatch.instances.model import warn_of_units
 from robatch.instances.prices.entry import age
 from robatch.proxies.execution.pool import PoolModel, named_fields, priced
 from robatch.proxies.price_lookup import PriceLookup
@@ -26,10 +27,12 @@ def reprice(pool: Sequence[PoolModel], source: str, given: str | Path | None = N
     """
     lookup = PriceLookup(source)
     named = {} if given is None else named_fields(given)
-    return tuple(
+    made = tuple(
         model if {"price_in", "price_out"} & named.get(model.name, frozenset()) else priced(model, lookup)
         for model in pool
     )
+    warn_of_units(made, f"the prices {source!r}")
+    return made
 
 
 def warn_of_age(pool: Sequence[PoolModel], most: float | None, today: date | None = None) -> None:

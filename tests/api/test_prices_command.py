@@ -57,6 +57,13 @@ def test_what_two_tables_say_of_a_model() -> None:
     assert told["sources"][0]["left_out"] == {"image_generation": 1}
 
 
+def test_tiers_that_differ_and_units_that_look_wrong_are_told() -> None:
+    Path("other.csv").write_text("model,above,price_in,price_out\nlong,,1,4\nlong,199999,2,4\ntoken,,1e-6,4e-6\n")
+    told = answered("prices", "long", "--source", "list.json", "--source", "other.csv")
+    assert "long: tiers above 200,000 in LiteLLM's table 'list.json'; 199,999 in the price table 'other.csv'" in told
+    assert "looks like USD per token" in " ".join(robatch("prices", "token", "--source", "other.csv").stderr.split())
+
+
 def test_what_is_not_billed_is_said() -> None:
     told = answered("prices", "long", "--source", "list.json")
     assert "above 200,000" in told

@@ -160,7 +160,7 @@ def test_litellm_aliases_and_notes() -> None:
     alias = table.find("latest")
     assert alias.bill == table.find("m").bill
     assert alias.cache_min_tokens == 1024
-    assert [note.split()[0] for note in alias.notes] == ["its", "cheaper", "an"]
+    assert [note.split()[0] for note in alias.notes] == ["the", "cheaper", "an"]
 
 
 @pytest.mark.parametrize(
