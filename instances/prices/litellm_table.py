@@ -37,8 +37,11 @@ _RATES = {
     "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
     "output_cost_per_reasoning_token": "reasoning",
 }
-_PRICE = re.compile(rf"({'|'.join(_RATES)})(?:_above_(\d+)([km])_tokens)?(_batches)?")
-_SCALE = {"k": 1_000, "m": 1_000_000}
+_PRICE = re.compile(rf"({'|'.join(_RATES)})(?:_above_(\d+)([km]?)_tokens)?(_batches)?")
+_SCALE = {"": 1, "k": 1_000, "m": 1_000_000}
+
+_FROM = ("xai",)
+"""Providers that bill the prices above a threshold from the threshold on."""
 
 _Found = dict[tuple[int, bool], dict[str, float]]  # prices by threshold, and whether of the batch API
 
@@ -141,7 +144,7 @@ def _entry(name: str, row: Any, where: str) -> PriceEntry | LeftOut:
 
 
 def _prices(values: Values) -> _Found:
-    """Return the prices of an entry by threshold and kind; a list of tiers fills what the fields leave open."""
+    """Return the prices of an entry by threshold and kind; those of a list of tiers go before the fields."""
     found: _Found = {}
     for field in values.fields:
         match = _PRICE.fullmatch(field)
@@ -149,6 +152,7 @@ def _prices(values: Values) -> _Found:
         if match is None or price is None:
             continue
         above = int(match[2]) * _SCALE[match[3]] if match[2] else 0
+        above -= bool(above) and values.fields.get("litellm_provider") in _FROM
         of = found.setdefault((above, bool(match[4])), {})
         if match[1] != "input_cost_per_token_cache_hit" or "cache_read" not in of:
             of[_RATES[match[1]]] = price
@@ -159,7 +163,7 @@ def _prices(values: Values) -> _Found:
             raise InputError(f"{owner} is {shown(tier)}: an object with a range and prices is needed")
         above = _start(tier.get("range"), owner)
         for (_, batch), prices in _prices(Values({**tier, "tiered_pricing": None}, owner)).items():
-            found[above, batch] = prices | found.get((above, batch), {})
+            found[above, batch] = found.get((above, batch), {}) | prices
     return found
 
 

@@ -91,6 +91,8 @@ def test_litellm_prices(fields: dict[str, Any], rates: Rates, batch: Rates) -> N
             },
             (PriceTier(32_000, Rates(2)),),
         ),
+        ({"input_cost_per_token_above_900_tokens": 2e-6}, (PriceTier(900, Rates(2)),)),
+        ({"input_cost_per_token_above_1k_tokens": 2e-6, "litellm_provider": "xai"}, (PriceTier(999, Rates(2)),)),
         ({"tiered_pricing": [{"input_cost_per_token": 1e-6}]}, None),
         ({"tiered_pricing": ["high"]}, None),
     ],
