@@ -14,11 +14,14 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from robatch.bench.common import machine
 from robatch.bench.realized import two_builds_worker
+from robatch.instances.files import write_text
 from robatch.solvers import solve
 
 FAMILIES = ("realistic", "ties", "uncorrelated", "strongly-correlated", "adversarial")
@@ -34,7 +37,7 @@ class Build:
             [*command, "-P", two_builds_worker.__file__, solver],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        self.answer()  # all is compiled
+        self.commit: str = self.answer()  # when all is compiled
 
     def ask(self, task: dict[str, Any]) -> Any:
         """Return what it found at each budget."""
@@ -122,25 +125,38 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1, help="runs of each cell, of which the fastest counts")
     parser.add_argument("--time-limit", type=float, help="seconds of each run; none without it")
     parser.add_argument("--prove", type=float, default=0.0, help="seconds for `exact` where neither build proved")
-    parser.add_argument("-o", "--output", type=Path, help="a JSON file for all answers")
+    parser.add_argument("-o", "--output", type=Path, help="a folder for the table and all answers")
     given = parser.parse_args()
     builds = [Build(shlex.split(given.before), given.solver), Build([sys.executable], given.solver)]
     record: list[dict[str, Any]] = []
+    lines = [HEAD]
     print(HEAD, flush=True)
-    for queries in given.sizes:
-        for family in given.families:
-            rows: list[Row] = []
-            for seed in given.seeds:
-                task = {"family": family, "queries": queries, "seed": seed, "groups": given.groups}
-                task |= {"fractions": given.fractions, "repeats": given.repeats, "time_limit": given.time_limit}
-                answers = list(zip(*(build.ask(task) for build in builds), strict=True))
-                open_ = any("optimal" not in (one[2] for one in pair) for pair in answers)
-                proof = proofs(task, given.prove) if given.prove and open_ else [None] * len(answers)
-                rows += [row_of(pair, third) for pair, third in zip(answers, proof, strict=True)]
-                record.append({**task, "answers": answers, "exact": proof})
-            print(line_of(family, queries, rows), flush=True)
-            if given.output is not None:
-                given.output.write_text(json.dumps(record), encoding="utf-8")
+    for queries, family in product(given.sizes, given.families):
+        rows: list[Row] = []
+        for seed in given.seeds:
+            task = {"family": family, "queries": queries, "seed": seed, "groups": given.groups}
+            task |= {"fractions": given.fractions, "repeats": given.repeats, "time_limit": given.time_limit}
+            answers = list(zip(*(build.ask(task) for build in builds), strict=True))
+            open_ = any("optimal" not in (one[2] for one in pair) for pair in answers)
+            proof = proofs(task, given.prove) if given.prove and open_ else [None] * len(answers)
+            rows += [row_of(pair, third) for pair, third in zip(answers, proof, strict=True)]
+            record.append({**task, "answers": answers, "exact": proof})
+        lines.append(line_of(family, queries, rows))
+        print(lines[-1], flush=True)
+        if given.output is not None:
+            given.output.mkdir(parents=True, exist_ok=True)
+            write_text(given.output / "answers.json", json.dumps(record))
+            write_text(given.output / "builds.md", "\n".join([*about(builds, given.solver), "", *lines]) + "\n")
+
+
+def about(builds: Sequence[Build], solver: str) -> list[str]:
+    """Return what a recorded table says of itself."""
+    found, options = machine.describe(), shlex.join(sys.argv[2:])
+    return [
+        f"- Machine: {found['cpu']}, {found['cores']} cores, {found['system'].split()[0]}; {found['python']}; CPU time",
+        f"- Solver: {solver}; before: {builds[0].commit}, now: {builds[1].commit}",
+        f"- Command: `python -m robatch.bench.realized.two_builds PYTHON_OF_BEFORE {options}`",
+    ]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import Any
 
+from robatch.bench.common.machine import commit
 from robatch.instances import Problem, generate
 from robatch.solvers import solve
 
@@ -23,7 +24,7 @@ def main() -> None:
     solver = sys.argv[1]
     for queries in (30, 300, 3000):  # what is compiled differs by size
         run({**WARMING, "queries": queries, "fractions": [0.1, 0.5]}, solver if queries < 1000 else "greedy", 1)
-    print(json.dumps("ready"), flush=True)
+    print(json.dumps(commit() or "of no commit"), flush=True)
     for line in sys.stdin:
         task = json.loads(line)
         print(json.dumps(run(task, solver, task["repeats"])), flush=True)

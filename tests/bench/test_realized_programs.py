@@ -27,12 +27,15 @@ def run(monkeypatch: pytest.MonkeyPatch, module: object, *arguments: str) -> int
 def test_a_build_beside_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    out = tmp_path / "record.json"
+    out = tmp_path / "out"
     options = ["--sizes", "4,6", "--families", "realistic,ties", "--seeds", "1", "--prove", "5", "-o", str(out)]
     assert run(monkeypatch, two_builds, sys.executable, *options) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| realistic", "| ties"))]
     assert len(lines) == 4
-    record = json.loads(out.read_text())
+    record = json.loads((out / "answers.json").read_text())
+    page = (out / "builds.md").read_text()
+    assert all(line in page for line in lines)
+    assert "two_builds PYTHON_OF_BEFORE --sizes 4,6" in page
     assert [task["queries"] for task in record] == [4, 4, 6, 6]
     for task in record:
         for before, now in task["answers"]:  # the same build finds the same
