@@ -61,7 +61,8 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     prices
         USD per million tokens, see `robatch.instances.price_tables.price_models`: a table, a path or
         a mapping from model to ``price_in``, ``price_out`` and optional ``shared_tokens`` and
-        ``context_window``. Every model of the table needs a price; prices of other models are ignored.
+        ``context_window``, or a source of prices by name such as ``"bundled"``. Every model of the table
+        needs a price; prices of other models are ignored.
     degradation
         What each model keeps of its score at each batch size, see
         `robatch.instances.price_tables.retentions`; None for no loss.

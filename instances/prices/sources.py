@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from robatch.instances.errors import InputError
+from robatch.instances.files import read_text
 from robatch.instances.prices import genai_table, litellm_table
 from robatch.instances.prices.entry import PriceEntry
 from robatch.instances.prices.openrouter_table import listed_models, read_openrouter
@@ -63,7 +65,7 @@ def price_table(source: Any = BUNDLED) -> PriceTable:
     if path is not None:
         if not os.path.isfile(path):
             raise InputError(f"cannot read the prices {path!r}: it is neither a file nor one of {', '.join(SOURCES)}")
-        value = read_json(path, "the prices") if Path(path).suffix.lower() == ".json" else path
+        value = _parsed(path) if Path(path).suffix.lower() == ".json" else path
     foreign = foreign_table(value, path, _written(path) if path else None)
     if foreign is not None:
         return foreign
@@ -72,6 +74,18 @@ def price_table(source: Any = BUNDLED) -> PriceTable:
     name = "the price table"
     entries = read_own(value, name if path is None or value is path else f"{name} {path!r}")
     return _own(entries, name if path is None else f"{name} {Path(path).name!r}", _written(path) if path else None)
+
+
+def _parsed(path: str) -> Any:
+    """Return the value of a JSON file; in a table of others a name may stand twice, and the last one counts."""
+    try:
+        return read_json(path, "the prices")
+    except InputError:
+        with suppress(ValueError, RecursionError):
+            value = json.loads(read_text(path, "the prices"))
+            if litellm_table.is_litellm(value) or listed_models(value) is not None:
+                return value
+        raise
 
 
 def foreign_table(value: Any, path: str | None = None, day: str | None = None) -> PriceTable | None:

@@ -152,6 +152,15 @@ def test_a_complaint_names_field_value_and_what_is_allowed() -> None:
     assert why == "input_cost_per_token of 'm' in LiteLLM's table is 2.5: at most 0.01 USD per token is needed"
 
 
+def test_a_name_that_stands_twice_is_the_last_one(tmp_path: Path) -> None:
+    path, row = tmp_path / "twice.json", json.dumps(CHAT)
+    path.write_text(f'{{"m": {row.replace("1e-06", "3e-06")}, "m": {row}}}')
+    assert price_table(path).find("m").price_in == 1
+    path.write_text('{"m": {"price_in": 1, "price_out": 2}, "m": {"price_in": 2, "price_out": 2}}')
+    with pytest.raises(InputError, match="'m' stands twice"):
+        price_table(path)
+
+
 def test_litellm_aliases_and_notes() -> None:
     row = CHAT | {
         "deprecation_date": "2027-01-31",
