@@ -35,7 +35,7 @@ class Cell(NamedTuple):
     others: Array
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _open(after: Array, call: int) -> int:
     """Return the first call from `call` on that is not full, and shorten the way to it."""
     found = call
@@ -46,7 +46,7 @@ def _open(after: Array, call: int) -> int:
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def first_fit(nodes: Array, starts: Array, others: Array, size: int, node_call: Array, call: Array) -> int:
     """Put each query into the first call that is not full and has no query in conflict with it; return the calls.
 
@@ -87,7 +87,7 @@ def first_fit(nodes: Array, starts: Array, others: Array, size: int, node_call: 
     return used
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _by_saturation(cell: Cell, spread: int, node_call: Array) -> int:
     """Put the nodes of a cell in calls by DSATUR, next the one whose conflicts are in most calls; return the calls.
 
@@ -141,7 +141,7 @@ def _by_saturation(cell: Cell, spread: int, node_call: Array) -> int:
     return used
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _clique(cell: Cell) -> int:
     """Return the size of a clique of a cell's conflicts, grown from the queries of most conflicts."""
     order, rank, low, _, starts, others = cell
@@ -164,7 +164,7 @@ def _clique(cell: Cell) -> int:
     return best
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _next(left: int, n: int, used: int, size: int, conflicts: Array, members: Array, held: Array) -> int:
     """Return the node left that fits the fewest calls, the one of more conflicts (the lower) among equals."""
     best, most = -1, -1
@@ -180,7 +180,7 @@ def _next(left: int, n: int, used: int, size: int, conflicts: Array, members: Ar
     return best
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _search(cell: Cell, least: int, best: int, steps: int, call: Array) -> int:
     """Branch and bound for fewer calls than `best`, down to `least`; write them if found, and return how many."""
     order, rank, low, size, starts, others = cell

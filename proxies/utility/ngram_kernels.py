@@ -29,7 +29,7 @@ _BIT = np.zeros(64, dtype=np.int64)  # the number of the only bit of a word, by 
 _BIT[[(0x03F79D71B4CB0A89 << bit) % 2**64 >> 58 for bit in range(64)]] = np.arange(64)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _code(data: Array, at: int) -> tuple[np.int64, int]:
     """Return the code point that begins at a byte of valid UTF-8, and its bytes."""
     first = np.int64(data[at])
@@ -72,14 +72,14 @@ def look(data: Array, starts: Array, classes: Array, counts: Array) -> None:
         counts[i, 4] = lines
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _mixed(block: np.uint32) -> np.uint32:
     block = np.uint32(block * _C1)
     block = np.uint32(np.uint32(block << _U15) | (block >> _U17))
     return np.uint32(block * _C2)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _stirred(state: np.uint32, block: np.uint32) -> np.uint32:
     """Take four bytes into the state of a hash."""
     state = np.uint32(state ^ _mixed(block))
@@ -87,7 +87,7 @@ def _stirred(state: np.uint32, block: np.uint32) -> np.uint32:
     return np.uint32(np.uint32(state * _FIVE) + _ADDED)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _bucket(state: np.uint32, size: int) -> np.int64:
     """Finish a hash of so many bytes: the last bits of its absolute value."""
     state = np.uint32(state ^ np.uint32(size))
@@ -99,7 +99,7 @@ def _bucket(state: np.uint32, size: int) -> np.int64:
     return np.int64(state & _MASK)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _hashed(data: Array, begin: int, end: int) -> np.int64:
     """Return the bucket of some bytes."""
     state = np.uint32(0)
@@ -119,7 +119,7 @@ def _hashed(data: Array, begin: int, end: int) -> np.int64:
     return np.int64(_bucket(state, end - begin))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _seen(bucket: int, place: Array, times: Array, held: Array) -> None:
     """Count an n-gram where it has a column."""
     column = place[bucket]
@@ -128,7 +128,7 @@ def _seen(bucket: int, place: Array, times: Array, held: Array) -> None:
         held[column >> 6] |= _ONE << np.uint64(column & 63)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _count_words(
     data: Array, begin: int, end: int, classes: Array, buffer: Array, place: Array, times: Array, held: Array
 ) -> None:
@@ -161,7 +161,7 @@ def _count_words(
         filled += 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _count_characters(
     data: Array, begin: int, end: int, classes: Array, buffer: Array, place: Array, times: Array, held: Array
 ) -> None:

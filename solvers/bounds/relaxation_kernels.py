@@ -31,7 +31,7 @@ GUARD = 8  # the screen's bracket is wider than the one asked for, by one part i
 SAFE = 1e24  # prices beyond are not screened: float32 keeps few digits of prices per token below 1e-38 USD
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def lanes(count: int) -> Array:
     """Return zeros of float32 that begin where a vector register does."""
     pool = np.zeros(count + 16, dtype=np.float32)
@@ -39,7 +39,7 @@ def lanes(count: int) -> Array:
     return pool[skip : skip + count]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def new_tile(flat: Flat) -> tuple[Array, Array, Array, Array, Array, Array]:
     """Return space in float32 for a tile of rows, and what its screen needs to know of the states.
 
@@ -57,7 +57,7 @@ def new_tile(flat: Flat) -> tuple[Array, Array, Array, Array, Array, Array]:
     return lanes(2 * TILE), own, utility, lanes(4 * TILE), kept, flat.share.astype(np.float32)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def load_tile(  # wide: to read the fields of tuples costs a tenth of this
     plain: bool, least: float, tokens: Array, owns: Array, utility: Array,
     dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array,
@@ -110,7 +110,7 @@ def load_tile(  # wide: to read the fields of tuples costs a tenth of this
     return False
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"}, inner=True)
 def screen(  # wide: to read the fields of tuples costs a tenth of this
     high: float, low: float, plain: bool, state_model: Array, shares: Array, factors: Array, owns: Array,
     utilities: Array, found: Array,
@@ -140,7 +140,7 @@ def screen(  # wide: to read the fields of tuples costs a tenth of this
             found[REACH + r] = profit if profit > found[REACH + r] else found[REACH + r]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"}, inner=True)
 def screen_two(
     price: float, plain: bool, state_model: Array, shares: Array, factors: Array, owns: Array, utilities: Array,
     found: Array,
@@ -160,7 +160,7 @@ def screen_two(
             found[SECOND + r] = lower if lower > found[SECOND + r] else found[SECOND + r]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def by_state(prices: Array, state_model: Array) -> Array:
     """Return the prices of each state, (2, S), from those of each model."""
     found = np.empty((2, state_model.size))
@@ -169,7 +169,7 @@ def by_state(prices: Array, state_model: Array) -> Array:
     return found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def load_row(  # wide: to read a field of a tuple costs as much as a state, and this is called for every query
     i: int, paid: Array, cost: Array, utility: Array,
     dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array,
@@ -212,7 +212,7 @@ def row_of(i: int, flat: Flat) -> tuple[Array, Array]:
     return cost, utility
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def hull(order: Array, cost: Array, utility: Array, corner: Array) -> int:
     """Write the corners of a row's concave hull, from its cheapest state to its best; return how many.
 
@@ -239,7 +239,7 @@ def hull(order: Array, cost: Array, utility: Array, corner: Array) -> int:
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def ascend(high: float, low: float, cost: Array, utility: Array, corner: Array) -> int:
     """Write the corners of a row's concave hull from its best state at a high price to that at a low price.
 
@@ -279,7 +279,7 @@ def ascend(high: float, low: float, cost: Array, utility: Array, corner: Array) 
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def add(total: Array, value: float) -> None:
     """Add to a sum that carries its own rounding error along: total[0] + total[1] (Neumaier, 1974)."""
     new = total[0] + value
@@ -290,7 +290,7 @@ def add(total: Array, value: float) -> None:
     total[0] = new
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def grown(
     query: Array, state: Array, key: Array, extra: Array, gain: Array
 ) -> tuple[Array, Array, Array, Array, Array]:
@@ -299,7 +299,7 @@ def grown(
     return query, state, key, np.append(extra, extra), np.append(gain, gain)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def decide(  # wide: to read the fields of tuples costs a tenth of this
     below: float, found: Array, paid: Array, states: Array, undecided: Array,
     dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, state_model: Array, share: Array,
@@ -411,7 +411,7 @@ def steps(  # long: views, helpers and columns as separate arrays, since fields 
     return query[:count], state[:count], key[:count], extra[:count], gain[:count], sums
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def climb(cost: Array, utility: Array, at: Array) -> bool:
     """Find the steepest step of each lane, from where it is; return whether there is one.
 
@@ -433,7 +433,7 @@ def climb(cost: Array, utility: Array, at: Array) -> bool:
     return some > 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def load_all(  # wide: to read the fields of tuples costs a tenth of this
     own: Array, cost: Array, utility: Array, at: Array,
     dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array,

@@ -37,7 +37,7 @@ class Raw(NamedTuple):
     sizes: Array  # batch size of each state: (S,)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def plus(total: float, error: float, value: float) -> tuple[float, float]:
     """Add a value to a sum, and what rounding cuts off to the sum's error (Knuth's TwoSum)."""
     new = total + value
@@ -45,7 +45,7 @@ def plus(total: float, error: float, value: float) -> tuple[float, float]:
     return new, error + ((total - (new - part)) + (value - part))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def tables(raw: Raw) -> tuple[Array, Array, Array]:
     """Return each state's model, and the cost of the shared prompt for a call and for a query of a full call."""
     models, sizes = raw.models, raw.sizes
@@ -61,7 +61,7 @@ def tables(raw: Raw) -> tuple[Array, Array, Array]:
     return owner, prompt, share
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def query_in(i: int, k: int, s: int, raw: Raw) -> tuple[float, float, float]:
     """Return one query's utility and own cost in a state, and the tokens of a full call of queries like it."""
     dense, base, retention, inputs, outputs, models, sizes = raw
@@ -117,7 +117,7 @@ def recount(states: Array, groups: Array, n_groups: int, raw: Raw) -> tuple[int,
     return -1, utility + utility_error, own, amortized, realized
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def compare(  # wide: one number of a state each
     utility: Array, kept: float, prompt: float, size: float, limit: float,
     price: float, share: float, added: float, lane: Array,

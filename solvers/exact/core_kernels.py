@@ -79,7 +79,7 @@ class Step(NamedTuple):
     utility: float
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def classes(
     query: Array, state: Array, reduced: Array, cost: Array, utility: Array
 ) -> tuple[Array, Array, Array, Array, Array, Array, Array, float, float]:
@@ -136,7 +136,7 @@ def classes(
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def merge(here: int, size: int, there: int, other_size: int, out: int, step: Step, lists: Lists, bounds: Bounds) -> int:
     """Merge list `here` with list `there`, in which every partial plan takes a step; drop dominated and hopeless ones.
 
@@ -172,7 +172,7 @@ def merge(here: int, size: int, there: int, other_size: int, out: int, step: Ste
     return kept
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def meet(slack: float, size_a: int, size_b: int, cost: Array, utility: Array) -> tuple[float, int, int]:
     """Return the greatest utility of a pair of partial plans within `slack` USD, and the pair."""
     best, best_a, best_b = -np.inf, -1, -1
@@ -187,7 +187,7 @@ def meet(slack: float, size_a: int, size_b: int, cost: Array, utility: Array) ->
     return best, best_a, best_b
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def spread(q: int, items: Items) -> tuple[float, float]:
     """Return the most and the least USD that a class can add to its base's."""
     most = least = 0.0
@@ -196,7 +196,7 @@ def spread(q: int, items: Items) -> tuple[float, float]:
     return most, least
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def store(side: int, here: int, size: int, lists: Lists, whole: Array) -> None:
     """Make a merged list one of the two lists, with a node for each item taken."""
     for a in range(size):

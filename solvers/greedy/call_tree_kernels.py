@@ -91,7 +91,7 @@ class Tree(NamedTuple):
     states: Array  # best assignment of each box: (slots, M)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def lay(price: float, solved: bool, core: Core) -> None:
     """Set up values, lists, arcs and sums of the assignment at hand at a price.
 
@@ -136,7 +136,7 @@ def lay(price: float, solved: bool, core: Core) -> None:
     now.utility, now.own = utility, own
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def move(i: int, t: int, core: Core) -> None:
     """Move a query to a state, and keep lists, arcs and sums."""
     queries, options, pairs, value = core.queries, core.options, core.pairs, core.value
@@ -180,7 +180,7 @@ def move(i: int, t: int, core: Core) -> None:
         j = queries[j].after
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"nnan", "nsz"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"nnan", "nsz"}, inner=True)
 def least(loss: FloatArray, distance: FloatArray) -> float:
     """Return the least sum of a loss and a distance: (S,) each."""
     found = FAR
@@ -189,7 +189,7 @@ def least(loss: FloatArray, distance: FloatArray) -> float:
     return found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def relax(base: int, width: int, core: Core) -> int:
     """Relax the distances of a group's cells over the arcs; return a state on a negative cycle, -1 if there is none."""
     cells, loss, distance, spare, now = core.cells, core.loss, core.distance, core.spare, core.now[0]
@@ -219,7 +219,7 @@ def relax(base: int, width: int, core: Core) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def around(base: int, width: int, core: Core) -> int:
     """Return a state on a cycle of cells that follow each other, -1 if there is none."""
     cells, spare = core.cells, core.spare
@@ -235,7 +235,7 @@ def around(base: int, width: int, core: Core) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def cancel(base: int, width: int, core: Core) -> bool:
     """Cancel negative cycles of a group's arcs until its assignment is best for the counts of its cells."""
     queries, cells, mover, distance, spare = core.queries, core.cells, core.mover, core.distance, core.spare
@@ -255,7 +255,7 @@ def cancel(base: int, width: int, core: Core) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def settle(base: int, width: int, core: Core) -> int:
     """Move a group's queries along cheapest paths until the places of the box are used best.
 
@@ -331,7 +331,7 @@ def judge(price: float, core: Core) -> None:
     now.bound, now.over = bound, bill - now.budget
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def penalty(over: float, price: float, curve: float) -> float:
     """Return what a bill that is off by some USD costs at least, where `curve` is the price's relative change a USD."""
     if over < 0.0 and -curve * over > 1.0:
@@ -426,7 +426,7 @@ def expand(  # long: one child after another
     return place if top == last else top
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def branching(slot: int, core: Core, tree: Tree, by_places: bool) -> int:
     """Return the cell to branch on, -1 if no call in part is paid in part; counts go to the cells."""
     queries, cells, boxes = core.queries, core.cells, tree.boxes
@@ -486,7 +486,7 @@ def grow(core: Core, tree: Tree, most_boxes: int, most_work: float) -> tuple[int
         return LEAF, place, cell
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def price_places(base: int, width: int, core: Core) -> None:
     """Write what a place in each cell of a group is worth at the assignment at hand, which is best for its counts."""
     cells, loss, spare = core.cells, core.loss, core.spare

@@ -59,7 +59,7 @@ class Moments(NamedTuple):
     inner: Array  # (groups, 2, 2)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def add(total: Array, value: float) -> None:
     """Add to a sum that carries its own rounding error along: total[0] + total[1] (Neumaier, 1974)."""
     new = total[0] + value
@@ -70,7 +70,7 @@ def add(total: Array, value: float) -> None:
     total[0] = new
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def new_space(flat: Flat) -> Space:
     """Return space for a query of a problem."""
     width, rows = flat.state_model.size, 1 + 3 * flat.prices.shape[1]
@@ -80,7 +80,7 @@ def new_space(flat: Flat) -> Space:
     return Space(cost, utility, profit, near, weight, place, np.zeros(4), np.zeros(rows), seen)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def profits(i: int, at: Multipliers, flat: Flat, sides: Sides, space: Space) -> tuple[int, int, int, float]:
     """Write USD, utility and reduced profit of query i in every state, profit -inf where it is not allowed.
 
@@ -117,7 +117,7 @@ def profits(i: int, at: Multipliers, flat: Flat, sides: Sides, space: Space) -> 
     return best, q, row, heavy
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def soften(best: int, temperature: float, space: Space) -> tuple[int, float]:
     """List the states that count at a temperature, with weights that sum to 1; return how many, and the sum before."""
     profit, near, weight = space.profit, space.near, space.weight
@@ -134,7 +134,7 @@ def soften(best: int, temperature: float, space: Space) -> tuple[int, float]:
     return count, total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def load_use(s: int, row: int, flat: Flat, sides: Sides, space: Space) -> None:
     """Write the rows of the constraints that a query uses in a state, and how much of each."""
     k, models, place, amount = flat.state_model[s], flat.prices.shape[1], space.place, space.amount
@@ -142,7 +142,7 @@ def load_use(s: int, row: int, flat: Flat, sides: Sides, space: Space) -> None:
     amount[0], amount[1], amount[2], amount[3] = space.cost[s], 1.0, sides.per[row, s], space.cost[s]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def covary(q: int, row: int, count: int, flat: Flat, sides: Sides, space: Space, sums: Moments) -> None:
     """Add the covariances of what a query uses in the states that count."""
     cost, utility, place, amount, mean = space.cost, space.utility, space.place, space.amount, space.mean

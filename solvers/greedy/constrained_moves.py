@@ -51,7 +51,7 @@ class Block(NamedTuple):
     loss: Array  # what each loses of its reduced profit
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def pair(i: int, s: int, flat: Flat) -> tuple[float, float]:
     """Return the token cost in USD of query i in state s, and its utility: `NOT_ALLOWED` where it is not allowed."""
     k = flat.state_model[s]
@@ -110,7 +110,7 @@ def count_up(flat: Flat, sides: Sides, tally: Tally) -> None:
             tally.totals[1] += 1.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def carry(use: Array, lost: Array, r: int, value: float) -> None:
     """Add to a row's sum and keep the rounding error (Neumaier, 1974)."""
     new = use[r] + value
@@ -118,7 +118,7 @@ def carry(use: Array, lost: Array, r: int, value: float) -> None:
     use[r] = new
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def touch(
     i: int, s: int, here: tuple[float, float], there: tuple[float, float], flat: Flat, sides: Sides, tally: Tally
 ) -> int:
@@ -158,7 +158,7 @@ def touch(
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def weigh(count: int, tally: Tally) -> tuple[float, float, int]:
     """Return what the touched rows cost at the multipliers, and the violation and violated rows that they add."""
     spent, worse, bad = 0.0, 0.0, 0
@@ -173,7 +173,7 @@ def weigh(count: int, tally: Tally) -> tuple[float, float, int]:
     return spent, worse, bad
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def move(i: int, s: int, flat: Flat, sides: Sides, tally: Tally) -> tuple[float, float]:
     """Move query i to state s; return its gain in reduced profit, and the violation that it adds."""
     here, there = pair(i, tally.states[i], flat), pair(i, s, flat)
@@ -222,7 +222,7 @@ def sweep(queries: Array, rho: float, flat: Flat, sides: Sides, tally: Tally) ->
     return moved
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def cells(queries: Array, sides: Sides, tally: Tally) -> tuple[Array, Array]:
     """Return queries by group and state, else in their order, and where each of these begins: (groups * S + 1,)."""
     groups, width = tally.counts.shape
@@ -239,14 +239,14 @@ def cells(queries: Array, sides: Sides, tally: Tally) -> tuple[Array, Array]:
     return order, start
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def row_price(r: int, rho: float, tally: Tally) -> float:
     """Return a row's multiplier, and with a finite `rho` what more of it counts while it is violated."""
     over = rho < np.inf and tally.use[r] > tally.most[r]
     return float(tally.price[r] + (rho * tally.weight[r] if over else 0.0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def prices_of(g: int, rho: float, tally: Tally, sides: Sides, by_row: Array) -> Prices:
     """Return the prices that count for a group; those of the rows before the groups' are written to `by_row`."""
     for r in range(by_row.size):
@@ -258,7 +258,7 @@ def prices_of(g: int, rho: float, tally: Tally, sides: Sides, by_row: Array) -> 
     return Prices(heavy, dear, by_row)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def profits(queries: Array, prices: Prices, flat: Flat, sides: Sides, found: Array) -> None:
     """Write queries' reduced profits in states whose calls are paid for, -inf where not allowed: (queries, S)."""
     dense, base, retention, inputs, outputs, by_model, state_model, share, limit = flat
@@ -279,7 +279,7 @@ def profits(queries: Array, prices: Prices, flat: Flat, sides: Sides, found: Arr
                 found[j, s] = -np.inf
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def call_cost(s: int, prices: Prices, flat: Flat, sides: Sides) -> float:
     """Return what one more call of a state costs, in utility."""
     k, models = flat.state_model[s], flat.prices.shape[1]
@@ -287,7 +287,7 @@ def call_cost(s: int, prices: Prices, flat: Flat, sides: Sides) -> float:
     return float(prices.by_row[1 + models + k] + (dear * sides.call_price[s] if sides.realized else 0.0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def leave(members: Array, a: int, t: int, profit: Array, started: Array, block: Block) -> float:
     """Fill the block with the queries of state a that lose least by leaving it for state t; return what they lose.
 

@@ -19,7 +19,7 @@ class Cells(NamedTuple):
     needed: Array  # calls that conflicts need, 0 without any
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _utility(i: int, s: int, flat: Flat) -> float:
     """Return a query's utility in a state that its tokens fit."""
     if flat.dense.shape[0] > 0:
@@ -28,7 +28,7 @@ def _utility(i: int, s: int, flat: Flat) -> float:
     return min(np.float64(product), 1.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _sink(gains: Array, members: Array, low: int, place: int, size: int) -> None:
     """Move an entry of a heap, least gain first, down to where it belongs."""
     while True:
@@ -45,7 +45,7 @@ def _sink(gains: Array, members: Array, low: int, place: int, size: int) -> None
         place = child
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def _rise(gains: Array, members: Array, low: int, place: int) -> None:
     """Move the newest entry of a heap up to where it belongs."""
     while place > 0 and gains[low + place] < gains[low + (place - 1) // 2]:

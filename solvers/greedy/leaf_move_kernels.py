@@ -43,7 +43,7 @@ class Pool(NamedTuple):
     ranks: Array  # of RANK
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def ranked(ranks: Array, length: int) -> None:
     """Write the order of rising keys (heapsort, Williams, Communications of the ACM 7, 1964)."""
     for x in range(length):
@@ -68,7 +68,7 @@ def ranked(ranks: Array, length: int) -> None:
         ranks[root].order = item
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def ready(price: float, core: Core) -> float:
     """Set up values, lists, sums and what a place is worth at a price; return the bill."""
     queries, options, pairs, value = core.queries, core.options, core.pairs, core.value
@@ -108,7 +108,7 @@ def ready(price: float, core: Core) -> float:
     return bill
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def useful(kind: int, usd: float, loss: float, price: float, room: float, most: float) -> bool:
     """Whether a move is of the kind that is collected."""
     if kind == SAVE:
@@ -118,7 +118,7 @@ def useful(kind: int, usd: float, loss: float, price: float, room: float, most: 
     return loss < most
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def collect(  # long: singles and swaps
     kind: int, price: float, room: float, most: float, core: Core, pool: Pool
 ) -> int:
@@ -183,7 +183,7 @@ def collect(  # long: singles and swaps
     return found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def many(kind: int, price: float, room: float, found: int, core: Core, pool: Pool) -> int:
     """Make moves of the pool that do not touch each other, least loss per USD first; return how many.
 
@@ -220,7 +220,7 @@ def many(kind: int, price: float, room: float, found: int, core: Core, pool: Poo
     return made
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def apart(first: int, second: int, pool: Pool) -> bool:
     """Whether two moves do not touch each other, even if they open or end calls."""
     moves = pool.moves
@@ -228,7 +228,7 @@ def apart(first: int, second: int, pool: Pool) -> bool:
     return bool((j >= 0 or m >= 0) and i != k and i != m and j != k and (j < 0 or j != m))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def pair(price: float, room: float, found: int, core: Core, pool: Pool) -> float:
     """Make the move, or the pair of moves, of most utility that lands within the budget; return its gain, or -FAR."""
     moves, ranks = pool.moves, pool.ranks

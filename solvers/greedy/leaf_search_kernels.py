@@ -17,7 +17,7 @@ LEAST = 1e-12  # utility that a better assignment gains at least
 SLIGHT, EDGE = 1e-13, 1e-15  # what sums may err a query: utility, and relative to what the USD are worth
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def ranked(key: Array, order: Array, length: int) -> None:
     """Write the order of rising keys (insertion: they are few)."""
     for x in range(length):

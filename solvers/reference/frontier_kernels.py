@@ -13,7 +13,7 @@ from robatch.instances.compilation import njit
 from robatch.instances.kernels import Flat
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def fill_row(i: int, flat: Flat, state: Array, cost: Array, utility: Array) -> int:
     """Write the allowed states of query i with cost and utility to three buffers; return how many."""
     dense, base, retention, inputs, outputs = flat.dense, flat.base, flat.retention, flat.inputs, flat.outputs
@@ -36,7 +36,7 @@ def fill_row(i: int, flat: Flat, state: Array, cost: Array, utility: Array) -> i
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def sort_row(count: int, state: Array, cost: Array, utility: Array) -> None:
     """Sort a row by ascending cost, and by descending utility among equal costs (insertion sort)."""
     for a in range(1, count):
@@ -70,7 +70,7 @@ def frontiers(flat: Flat) -> tuple[Array, Array, Array, Array]:
     return first, states[: first[n]], costs[: first[n]], utilities[: first[n]]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def slope(j: int, costs: FloatArray, utilities: FloatArray) -> float:
     """Return utility per USD of a point over the one before it."""
     return float((utilities[j] - utilities[j - 1]) / (costs[j] - costs[j - 1]))
@@ -111,7 +111,7 @@ def climb_heap(budget: float, first: Array, costs: Array, utilities: Array) -> A
     return point
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def best_jump(here: int, end: int, slack: float, costs: Array, utilities: Array) -> tuple[int, float]:
     """Return the point after `here`, before `end`, of most utility per USD within the slack; -1 if there is none."""
     best, top = -1, -1.0
@@ -173,7 +173,7 @@ def rebuild(
     return left, gain
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def sift_down(heap: Array, key: Array, root: int, size: int) -> None:
     """Restore the heap below `root`: greatest key first, lowest number first among equals."""
     a = heap[root]
@@ -191,7 +191,7 @@ def sift_down(heap: Array, key: Array, root: int, size: int) -> None:
         heap[root] = a
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inner=True)
 def before(key: Array, a: int, b: int) -> bool:
     """Whether a comes out of the heap before b."""
     return bool(key[a] > key[b] or (key[a] == key[b] and a < b))
