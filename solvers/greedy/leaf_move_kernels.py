@@ -159,11 +159,18 @@ def collect(  # long: singles and swaps
                 if cells[c].head < 0 or cells[d].head < 0 or (kind == SAVE and cells[c].price + cells[d].price == 0.0):
                     continue
                 apart = distance[d] - distance[c]
-                others = 0
+                most_gain = FAR if kind != GAIN else -FAR  # in utility, of a query there; then of one back
+                i = cells[c].head if kind == GAIN else -1
+                while i >= 0:
+                    most_gain = max(most_gain, pairs[i, t].utility - pairs[i, s].utility)
+                    i = queries[i].after
+                others, other_gain = 0, -FAR
                 j = cells[d].head
                 while j >= 0:
                     loss = value[j, t] - value[j, s] - apart
-                    if loss < least:
+                    gain = pairs[j, s].utility - pairs[j, t].utility
+                    if loss < least and gain + most_gain > LEAST:
+                        other_gain = max(other_gain, gain)
                         ranks[others].order, ranks[others].key = j, loss
                         others += 1
                         if others == moves.size:
@@ -172,7 +179,8 @@ def collect(  # long: singles and swaps
                 i = cells[c].head if others > 0 else -1
                 while i >= 0 and found < limit:
                     mine = value[i, s] - value[i, t] + apart
-                    for x in range(others if mine < least else 0):
+                    gain = pairs[i, t].utility - pairs[i, s].utility + other_gain
+                    for x in range(others if mine < least and (kind != GAIN or gain > LEAST) else 0):
                         j, loss = ranks[x].order, mine + ranks[x].key
                         usd = pairs[i, t].own - pairs[i, s].own + pairs[j, s].own - pairs[j, t].own
                         if loss < least and found < limit and useful(kind, usd, loss, price, room, most):
