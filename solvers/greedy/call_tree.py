@@ -26,6 +26,7 @@ POOL = 3_000  # moves that are compared at a time
 MOST_MEMORY = 20_000_000  # numbers that open boxes may take
 OUTLIER, LEAST_PART, MOST_TIMES = 20.5, 0.05, 5.0  # steepness from which leaves teach it; range of a leaf's price
 LEAF_WORK = 100_000.0  # of a leaf, besides its moves and steps, in units of about a nanosecond
+WIDER = 5  # times the limits, where the gap is wide
 MORE_LEAVES, MORE_WORK, DEEP_WORK = 10, 5.0, 1.3  # times the limit: as long as there is no plan; for leaves left open
 
 
@@ -37,7 +38,15 @@ class Limits(NamedTuple):
     work: float  # units of about a nanosecond
     steps: int  # of the search of a leaf
     deep: int  # of leaves that are still open at the end, 0 for none
+    stall: float = math.inf  # units without a better plan, once there is one
+    wide: float = math.inf  # relative gap that is too wide to end at a limit: it is raised once
     deadline: float = math.inf  # of `time.perf_counter`
+
+    def raised(self) -> Limits:
+        """Return limits of a tree whose gap is wide."""
+        return self._replace(
+            boxes=WIDER * self.boxes, leaves=WIDER * self.leaves, work=WIDER * self.work, stall=math.inf, wide=math.inf
+        )
 
 
 class Asked(NamedTuple):
@@ -105,8 +114,8 @@ class CallTree:
         Assignments of the queries that can move: the best one, and two of a leaf: (M,).
     price
         Utility per USD to begin with.
-    improved
-        Whether a better plan was found than was known.
+    improved, progress
+        Whether a better plan was found than was known, and the work until the last one.
     leaves, ended
         Leaves by their calls; and those that hold no others, each with its box's bound.
     """
@@ -122,6 +131,7 @@ class CallTree:
     above: IntArray
     price: float
     improved: bool = False
+    progress: float = 0.0
     leaves: dict[bytes, Leaf] = field(default_factory=dict)
     ended: list[tuple[Leaf, float]] = field(default_factory=list)
 
@@ -183,6 +193,14 @@ class CallTree:
         """Utility of the best plan that is known."""
         return float(self.core.now["reached"][0])
 
+    @property
+    def bound(self) -> float:
+        """Utility that no plan exceeds."""
+        nodes, now = self.tree.nodes, self.core.now[0]
+        open_ = nodes["bound"][nodes["order"][: now["open"]]]
+        bounds = [min(leaf.bound, bound) for leaf, bound in self.ended]
+        return float(max([self.reached, now["lost"][0], *open_.tolist(), *bounds]))
+
     def grow(self, limits: Limits) -> Grown:
         """Grow the tree to its proof or to a limit."""
         core, tree, now = self.core, self.tree, self.core.now
@@ -198,24 +216,33 @@ class CallTree:
         now["open"] = now["made"] = 1
         now["floor"] = now["bound"] - self.price * core.cells["price"].max()
         while True:
-            none = self.reached == -FAR
-            why, place, cell = kernels.grow(core, tree, limits.boxes, limits.work * (MORE_WORK if none else 1.0))
-            if why != kernels.LEAF or time.perf_counter() > limits.deadline:
+            work = MORE_WORK * limits.work if self.reached == -FAR else min(limits.work, self.progress + limits.stall)
+            why, place, cell = kernels.grow(core, tree, limits.boxes, work)
+            if why == kernels.DONE or time.perf_counter() > limits.deadline:
                 break
-            slot, key = int(tree.nodes["order"][place]), core.cells["calls"].tobytes()
-            leaf = self.leaves.get(key)
-            if leaf is None:
-                if len(self.leaves) >= limits.leaves * (MORE_LEAVES if none else 1):
+            if why == kernels.LIMIT or not self.leave(place, cell, limits):
+                if limits.wide == math.inf or self.bound <= self.reached * (1 + limits.wide):
                     break
-                leaf = self.leaves[key] = self.close(slot, limits.steps)
-            if cell < 0:
-                self.ended.append((leaf, float(tree.nodes["bound"][slot])))
-                kernels.drop(place, core, tree)
-            else:
-                kernels.expand(place, cell, leaf.calls[cell], True, leaf.price, core, tree)
+                limits = limits.raised()
         if limits.deep > 0:
-            self.deepen(limits)
+            self.deepen(limits, work)
         return self.result()
+
+    def leave(self, place: int, cell: int, limits: Limits) -> bool:
+        """Close a leaf, and split its box if that holds others; False if there may be no more leaves."""
+        core, tree = self.core, self.tree
+        slot, key = int(tree.nodes["order"][place]), core.cells["calls"].tobytes()
+        leaf = self.leaves.get(key)
+        if leaf is None:
+            if len(self.leaves) >= limits.leaves * (MORE_LEAVES if self.reached == -FAR else 1):
+                return False
+            leaf = self.leaves[key] = self.close(slot, limits.steps)
+        if cell < 0:
+            self.ended.append((leaf, float(tree.nodes["bound"][slot])))
+            kernels.drop(place, core, tree)
+        else:
+            kernels.expand(place, cell, leaf.calls[cell], True, leaf.price, core, tree)
+        return True
 
     def close(self, slot: int, steps: int) -> Leaf:
         """Price a leaf, and find its best assignment or come close; the better plan is kept."""
@@ -255,27 +282,23 @@ class CallTree:
     def offer(self, utility: float, states: IntArray) -> None:
         """Keep an assignment if it is better."""
         if utility > self.reached:
-            self.core.now["reached"], self.improved = utility, True
+            self.core.now["reached"], self.improved, self.progress = utility, True, float(self.core.now["work"][0])
             self.best[:] = states
 
-    def deepen(self, limits: Limits) -> None:
+    def deepen(self, limits: Limits, work: float) -> None:
         """Search the leaves that were left open for longer, the one of highest bound first."""
         for leaf in sorted(self.leaves.values(), key=lambda one: -one.bound):
-            if self.core.now["work"][0] > DEEP_WORK * limits.work or time.perf_counter() > limits.deadline:
+            if self.core.now["work"][0] > DEEP_WORK * work or time.perf_counter() > limits.deadline:
                 return
             self.search(leaf, limits.deep)
 
     def result(self) -> Grown:
         """Return the best plan, if it is a new one, and the bound."""
-        nodes, now = self.tree.nodes, self.core.now[0]
-        open_ = nodes["bound"][nodes["order"][: now["open"]]]
-        bounds = [min(leaf.bound, bound) for leaf, bound in self.ended]
-        bound = max([self.reached, float(now["lost"]), *open_.tolist(), *bounds])
-        states = None
+        now, states = self.core.now[0], None
         if self.improved:
             states = self.states.copy()
             states[self.rows] = self.used[self.best]
-        return Grown(states, self.reached, bound, float(now["work"]), int(now["made"]), len(self.leaves))
+        return Grown(states, self.reached, self.bound, float(now["work"]), int(now["made"]), len(self.leaves))
 
 
 def _queries(part: BoolArray, base: IntArray, states: IntArray) -> tuple[Array, IntArray]:

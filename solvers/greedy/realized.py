@@ -38,9 +38,15 @@ MAX_TREE_GROUPS = 32  # groups up to which a tree over the calls of all follows
 MAX_ALL_PAIRS, PAIRS_PER_QUERY = 200_000, 8  # queries times states up to which groups look at all of them
 BOXES, LEAVES, STEPS, DEEP = 1_500, 100, 3_000, 60_000
 WORK, WORK_PER_QUERY, MANY, MOST_WORK, LARGE_WORK = 7e6, 1e4, 2_000, 15e6, 5e6
+STALL, STALL_PER_QUERY, WIDE = (
+    3e6,
+    1e3,
+    1e-3,
+)  # work without a better plan that ends a tree, but for a wide relative gap
 MOST_PAIRS, MOVERS = 8_000, 40  # in a tree, besides so many between any two states
+FIRST_MOVERS = 12  # in the first tree of many queries, besides half as many pairs
 MANY_LESS = 4  # times fewer pairs, and by the square of it fewer movers, of many queries
-FEW = 100  # queries up to which all pairs that a better plan may hold are searched
+FEW = 100  # queries up to which all pairs that a better plan may hold are searched, and to the limit
 SMALL = 30  # queries up to which a tree branches on what a call that is not full costs
 STEEP, MEDIUM = 50, 200  # queries up to which prices are thought to change steeply
 
@@ -180,7 +186,8 @@ class Search:
     def tree(self, chosen: Chosen, target: float, reached: float, limits: Limits) -> Grown:
         """Grow a tree over some pairs."""
         asked = Asked(target, self.price, reached, self.close, self.step, 2.0 / target, *self.style)
-        tree = CallTree.of(self.table, self.losses.best, chosen.pairs, asked, limits.boxes + 3)
+        boxes = limits.boxes if limits.wide == math.inf else limits.raised().boxes
+        tree = CallTree.of(self.table, self.losses.best, chosen.pairs, asked, boxes + 3)
         return tree.grow(limits)
 
     def run(self, found: Incumbent, target: float, effort: float, deadline: float) -> Grown:
@@ -192,16 +199,18 @@ class Search:
             work = LARGE_WORK
         less = 1 if self.count <= MANY else MANY_LESS
         pairs, movers = max(MOST_PAIRS // less, 1), max(MOVERS // less**2, 1)
+        stall = math.inf if self.count <= FEW else STALL + STALL_PER_QUERY * self.count
+        first = (pairs, movers) if self.count <= MEDIUM else (pairs // 2, min(movers, FIRST_MOVERS))
         stages = [
-            (pairs, Limits(FIRST_BOXES, FIRST_LEAVES, FIRST_WORK * work, STEPS, 0)),
-            (pairs, Limits(BOXES, LEAVES, work, STEPS, DEEP)),
+            (*first, Limits(FIRST_BOXES, FIRST_LEAVES, FIRST_WORK * work, STEPS, 0)),
+            (pairs, movers, Limits(BOXES, LEAVES, work, STEPS, DEEP, stall, WIDE)),
         ]
         if effort > 1.0:
             more = Limits(int(BOXES * effort), int(LEAVES * effort), work * effort, STEPS, int(DEEP * effort))
-            stages.append((int(pairs * effort), more))
+            stages.append((int(pairs * effort), movers, more))
         best: IntArray | None = None
         most = spare
-        for number, (most_pairs, limits) in enumerate(stages):
+        for number, (most_pairs, movers, limits) in enumerate(stages):
             chosen = self.losses.chosen(min(most, bound - reached), most_pairs, movers)
             grown = self.tree(chosen, target, reached, limits._replace(deadline=deadline))
             best, reached = best if grown.states is None else grown.states, max(reached, grown.utility)
