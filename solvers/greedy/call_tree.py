@@ -199,7 +199,7 @@ class CallTree:
         nodes, now = self.tree.nodes, self.core.now[0]
         open_ = nodes["bound"][nodes["order"][: now["open"]]]
         bounds = [min(leaf.bound, bound) for leaf, bound in self.ended]
-        return float(max([self.reached, now["lost"][0], *open_.tolist(), *bounds]))
+        return float(max([self.reached, now["lost"], *open_.tolist(), *bounds]))
 
     def grow(self, limits: Limits) -> Grown:
         """Grow the tree to its proof or to a limit."""
