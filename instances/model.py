@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, Protocol, Self
 
 from robatch.instances.errors import InputError, InputWarning
-from robatch.instances.scalars import batch_sizes, number, whole
+from robatch.instances.scalars import batch_sizes, number, shown, whole
 
 MOST = 1e12  # of prices and tokens: what is beyond is a mistake, and its products would overflow
 
@@ -57,6 +58,9 @@ class Model:
         Most tokens of one call (shared prompt, inputs and outputs together); None if unlimited.
     batch_sizes
         Allowed batch sizes, at least one; kept in ascending order.
+    priced
+        Where its prices are from, if they were found by a name: this name, the table and the day. Models that differ in
+        this alone are equal.
 
     Raises
     ------
@@ -70,6 +74,7 @@ class Model:
     shared_tokens: float = 0.0
     context_window: int | None = None
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    priced: str | None = dataclasses.field(default=None, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         name = self.name
@@ -81,12 +86,18 @@ class Model:
             needed = "a whole number of at least 1, or None,"
             window = whole(f"context_window of model {name!r}", self.context_window, 1, needed)
             object.__setattr__(self, "context_window", window)
+        if self.priced is not None and not isinstance(self.priced, str):
+            raise InputError(f"priced of model {name!r} is {shown(self.priced)}: a text, or None, is needed")
         object.__setattr__(self, "batch_sizes", batch_sizes(self.batch_sizes, f" of model {name!r}"))
 
     @property
     def call_price(self) -> float:
         """USD that every call pays for the shared prompt."""
         return self.price_in * self.shared_tokens * 1e-6
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name; ``priced``, which older files do not have, only where it says something."""
+        return {name: value for name, value in asdict(self).items() if name != "priced" or value is not None}
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed."""

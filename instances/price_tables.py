@@ -68,7 +68,10 @@ class Prices:
         if isinstance(self.source, PriceTable):
             fields = ("price_in", "price_out", "context_window")
             found = zip(names, self.entries(names), strict=True)
-            return {name: {field: getattr(entry, field) for field in fields} for name, entry in found}
+            return {
+                name: {field: getattr(entry, field) for field in fields} | {"priced": entry.origin}
+                for name, entry in found
+            }
         if isinstance(self.source, Mapping):
             given = {str(name): row for name, row in self.source.items()}
             return {name: _price_row(given[name], name, self.name) for name in names if name in given}
@@ -146,7 +149,8 @@ def price_models(
                 f"the shared prompt that every call pays once, or a column of that name in {where}"
             )
         window = _plain(row.get("context_window"))
-        models.append(Model(name, row["price_in"], row["price_out"], shared, window, tuple(batch_sizes)))
+        origin = row["priced"] if isinstance(given.source, PriceTable) else None
+        models.append(Model(name, row["price_in"], row["price_out"], shared, window, tuple(batch_sizes), priced=origin))
     warn_of_units(models, where)
     return models
 

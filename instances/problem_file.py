@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -51,7 +50,7 @@ def to_table(problem: Problem) -> tuple[Any, dict[str, Any]]:
     meta = {
         "kind": "problem",
         "version": VERSION,
-        "models": [asdict(model) for model in problem.models],
+        "models": [model.to_dict() for model in problem.models],
         "columns": widths,
         "retention": None if shared is None else shared[0].tolist(),
         "conflicts": None if problem.conflicts is None else problem.conflicts.tolist(),

@@ -207,10 +207,3 @@ def _show_sources(tables: Sequence[PriceTable], whole: bool) -> None:
 
 def _names(tables: Sequence[PriceTable]) -> str:
     return ", ".join(table.source for table in tables)
-
-
-def price_origin(record: Mapping[str, Any] | None) -> str | None:
-    """Return where the recorded prices of a model are from, as commands show it; None where they were given."""
-    if record is None:
-        return None
-    return f"{record.get('name')} in {record.get('source')}" + (f", {record['date']}" if record.get("date") else "")

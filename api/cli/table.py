@@ -135,8 +135,7 @@ def import_table(
     problem.write(output)
     support.show_problem(problem, output, as_json, prices=[entry.to_dict() for entry in found])
     if found and not as_json:
-        for origin in dict.fromkeys(f"{entry.source}, {entry.date or 'undated'}" for entry in found):
-            click.echo(f"prices: {origin}")
+        click.echo(f"prices: {'; '.join(entry.origin for entry in found)}")
         left = unbilled(entry.unbilled for entry in found)
         if left:
             click.echo(left)

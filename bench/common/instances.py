@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 from robatch.instances.bundled import BUNDLED, load
@@ -68,7 +67,7 @@ def sizes(problem: Problem) -> dict[str, int]:
 
 def fingerprint(problem: Problem) -> str:
     """Return a SHA-256 of everything in a problem."""
-    digest = hashlib.sha256(repr([asdict(model) for model in problem.models]).encode())
+    digest = hashlib.sha256(repr([model.replace(priced=None).to_dict() for model in problem.models]).encode())
     for name in ARRAYS:
         array = getattr(problem, name)
         digest.update(f"{name} {None if array is None else (array.shape, array.dtype.str)}".encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from typing import Any
@@ -107,6 +108,11 @@ class PriceEntry:  # the fields are also the columns of our own tables
         return self.rates.price_out
 
     @property
+    def origin(self) -> str:
+        """Its name, its table and the day, as plans and problems keep them."""
+        return f"{self.name} in {self.source}" + (f", {self.date}" if self.date else "")
+
+    @property
     def bill(self) -> tuple[Any, ...]:
         """All that a bill depends on: equal where two entries charge the same."""
         return self.rates, self.batch, self.tiers, self.call_fee or 0.0, self.cache_min_tokens
@@ -130,7 +136,15 @@ class PriceEntry:  # the fields are also the columns of our own tables
             "tiers": [asdict(tier) for tier in self.tiers],
             "notes": list(self.notes),
             "unbilled": list(self.unbilled),
+            "origin": self.origin,
         }
+
+
+def origin_of(model: Mapping[str, Any]) -> str | None:
+    """Return where the prices of a recorded model are from; None where they were given."""
+    prices = model.get("prices")
+    found = prices.get("origin") if isinstance(prices, Mapping) else None
+    return found if isinstance(found, str) else None
 
 
 def age(day: str, today: date | None = None) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 
 from robatch.instances.arrays import NOT_ALLOWED, FloatArray
 from robatch.instances.errors import InputError
+from robatch.instances.prices.entry import origin_of
 from robatch.instances.problem import Problem
 from robatch.proxies.execution.plan import RoutedPlan, check_models, file_sha256
 from robatch.proxies.execution.pool import override, pool_model
@@ -105,7 +106,12 @@ def route(  # wide: one parameter for each choice of the command
     check_models(models, problem)
     problem = problem.replace(
         models=[
-            old.replace(price_in=new.price_in, price_out=new.price_out, context_window=new.context_window)
+            old.replace(
+                price_in=new.price_in,
+                price_out=new.price_out,
+                context_window=new.context_window,
+                priced=origin_of({"prices": new.prices}),
+            )
             for old, new in zip(problem.models, models, strict=True)
         ]
     )

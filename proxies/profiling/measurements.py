@@ -210,6 +210,7 @@ class Measurements:
             a batch size), or a model answered no call with a query.
         """
         from robatch.instances.model import Model
+        from robatch.instances.prices.entry import origin_of
         from robatch.instances.problem import Problem
 
         task = self._one_task(task)
@@ -234,6 +235,7 @@ class Measurements:
                     shared_tokens=model["shared_tokens"][task],
                     context_window=model["context_window"],
                     batch_sizes=tuple(model["batch_sizes"]),
+                    priced=origin_of(model),
                 )
                 for model in models
             ),

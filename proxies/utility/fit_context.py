@@ -11,6 +11,7 @@ import numpy as np
 from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
+from robatch.instances.prices.entry import origin_of
 from robatch.proxies.tasks.queries import Query, query_ids
 from robatch.proxies.tasks.recorded import check_measured
 from robatch.proxies.utility.uncertainty import Answers
@@ -49,6 +50,7 @@ class FitContext:
                 shared_tokens=record["shared_tokens"][self.task["name"]],
                 context_window=record["context_window"],
                 batch_sizes=tuple(size for name, size in states if name == record["name"]),
+                priced=origin_of(record),
             )
             for record in self.models
         )

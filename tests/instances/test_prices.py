@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from robatch.instances import InputError, MissingExtraError, from_table
+from robatch.instances import InputError, MissingExtraError, from_table, read
 from robatch.instances.prices import PriceEntry, PriceTable, PriceTier, Rates, litellm_table, price_table
 from robatch.instances.prices.entry import RATES, age
 from robatch.instances.prices.genai_table import read_genai
@@ -265,8 +265,8 @@ def genai(*models: Any, seller: str = "maker") -> PriceTable:
     home = SimpleNamespace(id="maker", models=[], model_match=SimpleNamespace(is_match=lambda name: name == "m"))
     other = SimpleNamespace(id="other", models=[], model_match=None)
     (home if seller == "maker" else other).models = list(models)
-    read = read_genai(SimpleNamespace(providers=[other, home]), "genai", datetime(2026, 1, 31, 3, tzinfo=UTC))
-    return PriceTable.made(read[0], "genai", "2026-01-31", read[1])
+    found = read_genai(SimpleNamespace(providers=[other, home]), "genai", datetime(2026, 1, 31, 3, tzinfo=UTC))
+    return PriceTable.made(found[0], "genai", "2026-01-31", found[1])
 
 
 def tiered(base: float, *tiers: tuple[int, float]) -> Any:
@@ -502,6 +502,20 @@ def test_routing_tables_are_priced_by_name(prices: Any, tmp_path: Path) -> None:
     for source in (prices, path):
         model = from_table(TABLE, source, shared_tokens=5).models[0]
         assert (model.price_in, model.price_out, model.context_window) == (1, 4, 8192)
+        assert model.priced is not None
+
+
+def test_problems_keep_where_prices_are_from(tmp_path: Path) -> None:
+    problem = from_table(TABLE, {"m": CHAT}, shared_tokens=5)
+    assert problem.models[0].priced == "m in LiteLLM's table"
+    problem.write(tmp_path / "p.parquet")
+    back = read(tmp_path / "p.parquet")
+    assert back.models[0].priced == "m in LiteLLM's table"
+    given = problem.models[0].replace(priced=None)
+    assert given == problem.models[0]
+    assert "priced" not in given.to_dict()
+    with pytest.raises(InputError, match="priced of model 'm' is 3"):
+        given.replace(priced=3)
 
 
 def test_routing_tables_are_priced_by_sources() -> None:

@@ -152,6 +152,9 @@ def test_a_plan_is_made_for_prices_by_name_and_keeps_them() -> None:
     plain = route("q.jsonl", Proxy(URL), 1.0)
     made = route("q.jsonl", Proxy(URL), 1.0, prices="prices.csv")
     assert [(model.price_in, model.price_out) for model in made.problem.models] == [(1.0, 2.0), (3.0, 4.0)]
+    assert [model.priced for model in made.problem.models] == [
+        "small in a list, 2026-01-31", "org/large in a list, 2026-01-31"
+    ]  # fmt: skip
     assert made.planned_cost > plain.planned_cost
     made.write("plan.parquet")
     kept = [model.prices for model in RoutedPlan.read("plan.parquet").pool]
