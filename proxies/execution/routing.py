@@ -15,7 +15,7 @@ from robatch.instances.errors import InputError
 from robatch.instances.prices.entry import origin_of
 from robatch.instances.problem import Problem
 from robatch.proxies.execution.plan import RoutedPlan, check_models, file_sha256
-from robatch.proxies.execution.pool import override, pool_model
+from robatch.proxies.execution.pool import PoolModel, override, pool_model
 from robatch.proxies.execution.prices import reprice
 from robatch.proxies.tasks.prompts import Template
 from robatch.proxies.tasks.queries import Query, read_queries
@@ -104,17 +104,7 @@ def route(  # wide: one parameter for each choice of the command
     if prices is not None:
         models = reprice(models, prices, None if pool is None else Path(pool))
     check_models(models, problem)
-    problem = problem.replace(
-        models=[
-            old.replace(
-                price_in=new.price_in,
-                price_out=new.price_out,
-                context_window=new.context_window,
-                priced=origin_of({"prices": new.prices}),
-            )
-            for old, new in zip(problem.models, models, strict=True)
-        ]
-    )
+    problem = _at_prices(problem, models)
     usd = budget if budget is not None else problem.budget_at(budget_fraction or 0.0)
     plan = solve(problem, usd, solver, "realized", time_limit=time_limit, seed=seed)
     if plan.assignment is None:
@@ -137,6 +127,16 @@ def route(  # wide: one parameter for each choice of the command
         predicted=_predicted(proxy, items, problem, mean, plan),
         settings={"policy": policy, "seed": seed, "robust": robust, "solver": plan.solver, "task": task.get("name")},
     )
+
+
+def _at_prices(problem: Problem, pool: Sequence[PoolModel]) -> Problem:
+    """Return the problem at the prices and context windows of a pool."""
+    models = []
+    for old, new in zip(problem.models, pool, strict=True):
+        origin = origin_of({"prices": new.prices})
+        prices = {"price_in": new.price_in, "price_out": new.price_out, "priced": origin}
+        models.append(old.replace(context_window=new.context_window, **prices))
+    return problem.replace(models=models)
 
 
 def _loaded(proxy: Any, features: str | None) -> Any:
