@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from datetime import UTC, datetime, time
 from importlib.metadata import PathDistribution
@@ -159,6 +160,20 @@ def test_a_name_that_stands_twice_is_the_last_one(tmp_path: Path) -> None:
     path.write_text('{"m": {"price_in": 1, "price_out": 2}, "m": {"price_in": 2, "price_out": 2}}')
     with pytest.raises(InputError, match="'m' stands twice"):
         price_table(path)
+
+
+ODD = (None, True, 0, -1, "-1", "", "x", "1e999", [], {}, [1, 2], {"a": 1}, math.nan, 10**400, [{"range": [0, "x"]}])
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_odd_values_are_read_or_named(odd: Any) -> None:
+    fields = ("mode", "input_cost_per_token", "tiered_pricing", "supported_output_modalities", "max_input_tokens")
+    tables = [price_table({"m": CHAT | {field: odd}, "n": CHAT}) for field in fields]
+    tables += [openrouter(PAIR | {field: odd}, top_provider=odd) for field in ("prompt", "request", "overrides")]
+    for table in tables:
+        assert len(table.entries) + len(table.left_out) == (2 if table.source.startswith("LiteLLM") else 1)
+        json.dumps([entry.to_dict() for entry in table.entries], allow_nan=False)
+        assert all(len(left.why) < 300 for left in table.left_out.values())
 
 
 def test_litellm_aliases_and_notes() -> None:

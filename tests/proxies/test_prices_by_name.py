@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from robatch.cli import main
 from robatch.instances import InputError, InputWarning
 from robatch.instances.prices import price_table
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.pool import PoolModel, override, pool_model
 from robatch.proxies.execution.prices import reprice, warn_of_age
 from robatch.proxies.execution.routing import route
+from robatch.proxies.execution.run import execute
 from robatch.proxies.profiling.config import read_config
 from robatch.proxies.profiling.provenance import config_hash, identity, provenance
 from tests.proxies.llm_server import Proxy, make_queries
@@ -196,3 +199,13 @@ def test_a_date_that_is_none_is_refused() -> None:
         warn_of_age([PoolModel("m", 1.0, 1.0, server=URL, prices={"date": "soon"})], 0.0)
     with pytest.raises(InputError, match="prices of model 'm' are 3"):
         PoolModel("m", 1.0, 1.0, server=URL, prices=3)  # type: ignore[arg-type]
+
+
+def test_an_execution_warns_of_old_prices() -> None:
+    route("q.jsonl", Proxy(URL), 1.0, prices="prices.csv").write("plan.parquet")
+    with pytest.warns(InputWarning, match="are of 2026-01-31"), pytest.raises(InputError, match="cannot be reached"):
+        execute("plan.parquet", "answers.jsonl", max_price_age=0.0)
+    words = ["execute", "plan.parquet", "--dry-run", "--max-price-age"]
+    told = [CliRunner().invoke(main, [*words, days]) for days in ("0", "1e6")]
+    assert [one.exit_code for one in told] == [0, 0]
+    assert ["days old" in one.stderr for one in told] == [True, False]
