@@ -133,7 +133,7 @@ class Decomposition:
                 retention[columns] = curve.values
                 curves.append(curve)
         rough = cls(stack, floors, tuple(curves), retention, ())
-        product = rough._product(layout, base)
+        product = rough._product(layout, base, np.arange(len(layout.states)))
         calibrators: dict[int, Calibrator] = {}
         for k in range(len(layout.models)):
             columns = layout.model_columns(k)
@@ -150,17 +150,18 @@ class Decomposition:
         """Give the base utility of each query by estimator: (N, U)."""
         return _base(self.stack, scores)
 
-    def predict(self, layout: Layout, scores: FloatArray) -> FloatArray:
-        """Give the utility of each query in each state: (N, S), in [0, 1]."""
-        product = self._product(layout, self.base(scores))
-        for s, calibrator in enumerate(self.calibrators):
-            product[:, s] = calibrator(product[:, s])
+    def predict(self, layout: Layout, scores: FloatArray, columns: IntArray | None = None) -> FloatArray:
+        """Give the utility of each query in each state, or in some columns' states: (N, S), in [0, 1]."""
+        states = np.arange(len(layout.states)) if columns is None else columns
+        product = self._product(layout, self.base(scores), states)
+        for place, s in enumerate(states):
+            product[:, place] = self.calibrators[s](product[:, place])
         return np.clip(product, 0.0, 1.0)
 
-    def _product(self, layout: Layout, base: FloatArray) -> FloatArray:
-        floor = self.floors[layout.model]
-        product = base[:, layout.unit]
-        return product - np.maximum(product - floor, 0.0) * (1.0 - self.retention)
+    def _product(self, layout: Layout, base: FloatArray, states: IntArray) -> FloatArray:
+        product = base[:, layout.unit[states]]
+        lead = np.maximum(product - self.floors[layout.model[states]], 0.0)
+        return product - lead * (1.0 - self.retention[states])
 
 
 def _base(stack: FloatArray, scores: FloatArray) -> FloatArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,15 +17,15 @@ from robatch.instances.problem import Problem
 from robatch.instances.scalars import number
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.tasks.recorded import check_askable
+from robatch.proxies.utility.blocks import over_blocks
 from robatch.proxies.utility.decomposition import Decomposition, Layout
+from robatch.proxies.utility.estimator_parts import CLASSES
 from robatch.proxies.utility.estimators import estimator_scores
-from robatch.proxies.utility.features import Features, as_rows, n_rows
+from robatch.proxies.utility.features import Features, as_rows, as_texts
 from robatch.proxies.utility.fit_context import FitContext
 from robatch.proxies.utility.token_counts import TokenCounts, characters, text_features
 from robatch.proxies.utility.uncertainty import Total, Uncertainty
 from robatch.proxies.utility.validation import as_measured, validated
-
-_BLOCK = 16_384  # queries predicted at a time, so that features need little memory
 
 
 class QueryPredictions(NamedTuple):
@@ -66,11 +66,13 @@ class Predictor(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
     def predict(self, X: Any) -> FloatArray:  # noqa: N803
         """Predict the utility of each query in each state: (N, S), in [0, 1]."""
-        return np.concatenate([fitted for _, fitted in self._predicted(X)])
+        check_is_fitted(self)
+        return self._over(X, lambda part: self._seen(part)[1:], len(self.layout_.states))[0]
 
     def predict_base(self, X: Any) -> FloatArray:  # noqa: N803
         """Predict the base utility of each query by estimator, before retention and calibration: (N, K)."""
-        return np.concatenate([self.decomposition_.base(scores) for scores in self._scores(X)])
+        check_is_fitted(self)
+        return self._over(X, lambda part: (self.decomposition_.base(self._seen(part)[0]),), self.layout_.n_units)[0]
 
     def predict_lower(self, X: Any, level: float = 0.9) -> FloatArray:  # noqa: N803
         """Predict a lower bound of the utility of each query in each state: (N, S), in [0, 1].
@@ -86,7 +88,8 @@ class Predictor(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         """
         check_is_fitted(self)
         quantile = _quantile(level)
-        return np.concatenate([self._lower(scores, fitted, quantile) for scores, fitted in self._predicted(X)])
+        states = len(self.layout_.states)
+        return self._over(X, lambda part: (self._lower(*self._seen(part), quantile),), states)[0]
 
     def _lower(self, scores: FloatArray, fitted: FloatArray, quantile: float) -> FloatArray:
         shifted = fitted.copy()  # predicted with the score of each state's estimator less by its standard error
@@ -94,7 +97,7 @@ class Predictor(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             columns = self.layout_.columns(unit)
             lower = scores.copy()
             lower[:, unit] -= self.uncertainty_.score_error[columns[0]]
-            shifted[:, columns] = self.decomposition_.predict(self.layout_, lower)[:, columns]
+            shifted[:, columns] = self.decomposition_.predict(self.layout_, lower, columns)
         return np.clip(fitted - quantile * self.uncertainty_.standard_errors(fitted, shifted), 0.0, 1.0)
 
     def predict_total(self, X: Any, assignment: Any, level: float = 0.9, objective: Any = None) -> Total:  # noqa: N803
@@ -142,45 +145,51 @@ class Predictor(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
     def predict_output_tokens(self, X: Any) -> FloatArray:  # noqa: N803
         """Predict the output tokens of each query by model: (N, K)."""
+        predict = self._output_tokens()
+        if self._given():
+            X = validated(self, X, reset=False)  # noqa: N806
+        return predict(text_features(self.features, X))
+
+    def _output_tokens(self) -> TokenCounts:
         check_is_fitted(self)
         if self.output_tokens_ is None:
             raise InputError("output_tokens were not given to fit: the proxy cannot predict them")
-        if self._given():
-            X = validated(self, X, reset=False)  # noqa: N806
-        tokens = self.output_tokens_(text_features(self.features, X))
-        unknown = np.flatnonzero(np.isnan(tokens).any(axis=0))
+        unknown = np.flatnonzero(np.isnan(self.output_tokens_.intercept))
         if len(unknown):
             raise InputError(
                 f"no output tokens of model {self.layout_.models[unknown[0]]!r} were measured: "
                 "the proxy cannot predict what its answers cost"
             )
-        return tokens
+        return self.output_tokens_
 
     def predict_input_tokens(self, X: Any) -> FloatArray:  # noqa: N803
         """Predict the tokens of each query's own input by model, from its characters: (N, K)."""
+        return self._input_tokens()(characters(X)[:, None])
+
+    def _input_tokens(self) -> TokenCounts:
         check_is_fitted(self)
         if self.input_tokens_ is None:
             raise InputError("input_tokens were not given to fit: the proxy cannot predict them")
-        return self.input_tokens_(characters(X)[:, None])
+        return self.input_tokens_
 
     def score(self, X: Any, y: Any) -> float:  # noqa: N803
         """Return the negative Brier score over what was measured: 0 is perfect, more is better."""
         return -float(np.nanmean((as_measured(y) - self.predict(X)) ** 2))
 
-    def _predicted(self, X: Any) -> Iterator[tuple[FloatArray, FloatArray]]:  # noqa: N803
-        """Yield the scores (n, U) and the utilities (n, S) of the queries, block by block."""
-        for scores in self._scores(X):
-            yield scores, self.decomposition_.predict(self.layout_, scores)
+    def _over(self, X: Any, run: Callable[[Any], tuple[FloatArray, ...]], *widths: int) -> list[FloatArray]:  # noqa: N803
+        """Return what `run` finds in blocks of the queries: arrays (N, W), one for each of the widths."""
+        X = validated(self, X, reset=False) if self._given() else as_texts(as_rows(X))  # noqa: N806
+        # Only what is RoBatch's or scikit-learn's own is asked by several threads at once.
+        own = self.features in ("tfidf", "given") and all(
+            isinstance(one, float) or type(one) in CLASSES.values() for one in self.estimators_
+        )
+        return over_blocks(X, run, widths, None if own else 1)
 
-    def _scores(self, X: Any) -> Iterator[FloatArray]:  # noqa: N803
-        check_is_fitted(self)
-        X = validated(self, X, reset=False) if self._given() else as_rows(X)  # noqa: N806
-        rows = n_rows(X)
-        if rows == 0:
-            raise InputError("X is empty: at least one query is needed")
-        for start in range(0, rows, _BLOCK):
-            seen = self.features_.transform(X[start : start + _BLOCK])
-            yield np.column_stack([estimator_scores(estimator, seen) for estimator in self.estimators_])
+    def _seen(self, part: Any) -> tuple[FloatArray, FloatArray]:
+        """Return the scores (n, U) and the utilities (n, S) of a block of queries."""
+        features = self.features_.transform(part)
+        scores = np.column_stack([estimator_scores(estimator, features) for estimator in self.estimators_])
+        return scores, self.decomposition_.predict(self.layout_, scores)
 
     def _given(self) -> bool:
         return isinstance(self.features, str) and self.features == "given"
@@ -226,11 +235,17 @@ class Predictor(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         """
         texts = self.texts(queries)
         quantile = None if robust is None else _quantile(robust)
-        blocks = list(self._predicted(texts))
-        mean = utility = np.concatenate([fitted for _, fitted in blocks])
-        if quantile is not None:
-            utility = np.concatenate([self._lower(scores, fitted, quantile) for scores, fitted in blocks])
-        return QueryPredictions(mean, utility, self.predict_input_tokens(texts), self.predict_output_tokens(texts))
+        inputs, outputs = self._input_tokens(), self._output_tokens()
+
+        def look(part: list[str]) -> tuple[FloatArray, ...]:
+            scores, mean = self._seen(part)
+            planned = mean if quantile is None else self._lower(scores, mean, quantile)
+            tokens = inputs(characters(part)[:, None]), outputs(text_features(self.features, part))
+            return (*tokens, planned, mean)[: 3 if quantile is None else 4]
+
+        states, models = len(self.layout_.states), len(self.layout_.models)
+        found = self._over(texts, look, models, models, *[states] * (1 if quantile is None else 2))
+        return QueryPredictions(found[-1], found[2], *found[:2])
 
     def vectors(
         self, queries: Sequence[Query], robust: float | None = None

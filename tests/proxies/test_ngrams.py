@@ -12,9 +12,11 @@ import scipy.sparse as sp
 from sklearn.feature_extraction.text import HashingVectorizer
 
 from robatch.instances.errors import InputError
+from robatch.proxies.utility import blocks
 from robatch.proxies.utility.features import HashedTfidf, surface
 from robatch.proxies.utility.ngram_kernels import BUCKETS, DIGIT, SIGN, SPACE, WORD
 from robatch.proxies.utility.texts import KeptNgrams, character_classes
+from robatch.proxies.utility.utility_proxy import UtilityProxy
 
 HASHERS = tuple(
     HashingVectorizer(n_features=BUCKETS, ngram_range=grams, analyzer=kind, norm=None, alternate_sign=False)
@@ -163,3 +165,53 @@ def test_what_is_no_unicode_is_one_sentence(text: str) -> None:
 def test_columns_that_compiled_code_must_not_see_are_refused(hashes: np.ndarray, idf: np.ndarray) -> None:
     with pytest.raises(ValueError, match="n-gram"):
         KeptNgrams.of(hashes, idf)
+
+
+@pytest.fixture(scope="module")
+def proxies() -> dict[str, UtilityProxy]:
+    y = np.random.default_rng(0).integers(0, 2, (60, 4)).astype(float)
+    states = [(model, size) for model in "ab" for size in (1, 4)]
+    tokens = np.full((60, 2), 5.0)
+    given = {"input_tokens": tokens, "output_tokens": tokens}
+    texts = drawn("words", 60, seed=4)
+    return {name: UtilityProxy(states, router=name).fit(texts, y, **given) for name in ("logistic", "boosting")}
+
+
+@pytest.mark.parametrize("router", ["logistic", "boosting"])
+@pytest.mark.parametrize(("rows", "threads"), [(64, 1), (64, 3), (128, 2), (4096, 1)])
+def test_predictions_do_not_depend_on_blocks_threads_or_repeated_texts(
+    proxies: dict[str, UtilityProxy], monkeypatch: pytest.MonkeyPatch, router: str, rows: int, threads: int
+) -> None:
+    proxy = proxies[router]
+    texts = [*drawn("words", 200, seed=5), *EDGES]
+    once = [predict(texts) for predict in (proxy.predict, proxy.predict_lower, proxy.predict_base)]
+    assert np.array_equal(once[0][[0, 70, -1]], np.vstack([proxy.predict([texts[i]]) for i in (0, 70, -1)]))
+    order = np.random.default_rng(1).integers(0, len(texts), 500)
+    asked = [texts[i] for i in order]
+    monkeypatch.setattr(blocks, "_ROWS", rows)
+    monkeypatch.setattr(blocks, "thread_count", lambda _: threads)
+    for predict, alone in zip((proxy.predict, proxy.predict_lower, proxy.predict_base), once, strict=True):
+        assert np.array_equal(predict(asked), alone[order])
+
+
+def test_a_text_that_stands_twice_is_predicted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def lengths(texts: Sequence[str]) -> np.ndarray:
+        seen.extend(texts)
+        return np.array([[len(text), 1.0] for text in texts])
+
+    texts = drawn("words", 40, seed=6)
+    proxy = UtilityProxy(features=lengths).fit(texts, np.arange(40.0)[:, None] % 2)
+    seen.clear()
+    assert np.array_equal(proxy.predict(["b", "a", "b", "b"]), proxy.predict(["b", "a"])[[0, 1, 0, 0]])
+    assert seen == ["b", "a", "b", "a"]
+
+
+@pytest.mark.parametrize(("length", "rows"), [(1, 4096), (600, 3456), (10**5, 64)])
+def test_a_block_of_long_texts_has_few(length: int, rows: int) -> None:
+    given: list[int] = []
+    texts = [f"{i:04}".ljust(length) for i in range(5000 if length < 10**5 else 200)]
+    blocks.over_blocks(texts, lambda part: given.append(len(part)) or (np.ones((len(part), 1)),), [1], 1)
+    assert given[0] == rows
+    assert sum(given) == len(texts)
