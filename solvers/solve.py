@@ -72,8 +72,9 @@ def solve(  # wide: one parameter per option
         Whether the solver shows what it does.
     effort
         Times the usual work after which ``greedy`` under realized cost gives up its proof, at least 1; ``exact`` under
-        realized cost begins with 40 times as much. All other searches go on until they end by themselves or by the
-        limits above: there only 1 is allowed.
+        realized cost begins with 40 times as much. With a `time_limit` and an effort such as 1e6 they work for a proof
+        as long as that allows. All other searches go on until they end by themselves or by a limit: there only 1 is
+        allowed.
 
     Returns
     -------

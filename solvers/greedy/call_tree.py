@@ -27,6 +27,7 @@ MOST_MEMORY = 20_000_000  # numbers that open boxes may take
 OUTLIER, LEAST_PART, MOST_TIMES = 20.5, 0.05, 5.0  # steepness from which leaves teach it; range of a leaf's price
 LEAF_WORK = 100_000.0  # of a leaf, besides its moves and steps, in units of about a nanosecond
 WIDER = 5  # times the limits, where the gap is wide
+SLICE, STEP_SECONDS = 2e7, 15e-9  # work between two looks at the clock; about what a step of a leaf's search takes
 MORE_LEAVES, MORE_WORK, DEEP_WORK = 10, 5.0, 1.3  # times the limit: as long as there is no plan; for leaves left open
 
 
@@ -217,9 +218,12 @@ class CallTree:
         now["floor"] = now["bound"] - self.price * core.cells["price"].max()
         while True:
             work = MORE_WORK * limits.work if self.reached == -FAR else min(limits.work, self.progress + limits.stall)
-            why, place, cell = kernels.grow(core, tree, limits.boxes, work)
+            part = min(float(now["work"][0]) + SLICE, work)
+            why, place, cell = kernels.grow(core, tree, limits.boxes, part)
             if why == kernels.DONE or time.perf_counter() > limits.deadline:
                 break
+            if why == kernels.LIMIT and part < now["work"][0] <= work and now["made"][0] < limits.boxes:
+                continue
             if why == kernels.LIMIT or not self.leave(place, cell, limits):
                 if limits.wide == math.inf or self.bound <= self.reached * (1 + limits.wide):
                     break
@@ -288,9 +292,10 @@ class CallTree:
     def deepen(self, limits: Limits, work: float) -> None:
         """Search the leaves that were left open for longer, the one of highest bound first."""
         for leaf in sorted(self.leaves.values(), key=lambda one: -one.bound):
-            if self.core.now["work"][0] > DEEP_WORK * work or time.perf_counter() > limits.deadline:
+            left = limits.deadline - time.perf_counter()
+            if self.core.now["work"][0] > DEEP_WORK * work or left < 0.0:
                 return
-            self.search(leaf, limits.deep)
+            self.search(leaf, int(min(limits.deep, left / STEP_SECONDS)))
 
     def result(self) -> Grown:
         """Return the best plan, if it is a new one, and the bound."""

@@ -37,6 +37,7 @@ MAX_LAST_CALL_QUERIES = 100_000  # later, single last calls hardly matter
 MAX_TREE_GROUPS = 32  # groups up to which a tree over the calls of all follows
 MAX_ALL_PAIRS, PAIRS_PER_QUERY = 200_000, 8  # queries times states up to which groups look at all of them
 BOXES, LEAVES, STEPS, DEEP = 1_500, 100, 3_000, 60_000
+MOST_DEEPER = 1_000.0  # times, of a leaf: about a second
 WORK, WORK_PER_QUERY, MANY, MOST_WORK, LARGE_WORK = 7e6, 1e4, 2_000, 15e6, 5e6
 STALL, STALL_PER_QUERY, WIDE = (
     3e6,
@@ -81,7 +82,7 @@ def run(request: Request) -> Answer:
     relaxer, relaxation = bounds.tightened, bounds.realized(budget)
     if relaxation.steps.cost > budget * (1 + 1e-9):  # even if all calls were full
         return Answer(infeasible=True)
-    price = relaxation.price
+    price, deadline = relaxation.price, deadline_in(request.time_limit)
     found = first_plan(request, relaxer, relaxation)
     if request.initial is not None:
         found = found.evaluated(request.initial, request.problem.evaluate(request.initial), "realized", budget)
@@ -96,6 +97,8 @@ def run(request: Request) -> Answer:
     if found.evaluation is not None and found.assignment is not None and not enough:
         states, end = shrunk(request.problem, found.assignment, found.evaluation, budget)
         found = found.offered(states, end.utility, end.realized_cost, evaluation=end)
+    if time.perf_counter() > deadline and not found.proven(request.gap):
+        found = found.stopped("time")
     missing = "no plan was found that keeps the budget as billed; 'exact' can tell if one is"
     return Answer.of(found, missing, shadow_price=price)
 
@@ -206,7 +209,8 @@ class Search:
             (pairs, movers, Limits(BOXES, LEAVES, work, STEPS, DEEP, stall, WIDE)),
         ]
         if effort > 1.0:
-            more = Limits(int(BOXES * effort), int(LEAVES * effort), work * effort, STEPS, int(DEEP * effort))
+            deep = int(DEEP * min(effort, MOST_DEEPER))
+            more = Limits(int(BOXES * effort), int(LEAVES * effort), work * effort, STEPS, deep)
             stages.append((int(pairs * effort), movers, more))
         best: IntArray | None = None
         most = spare

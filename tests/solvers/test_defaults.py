@@ -214,6 +214,17 @@ def test_bad_efforts(effort: Any) -> None:
         solve(SMALL, 1.0, effort=effort)
 
 
+@pytest.mark.parametrize("change", [{}, {"groups": ["a", "b"] * 40}, {"conflicts": [(0, 1), (3, 4)]}])
+def test_a_time_limit_ends_the_search_and_is_named(change: dict[str, Any]) -> None:
+    problem = generate("strongly-correlated", queries=80, models=4, seed=1).replace(**change)
+    budget = problem.budget_at(0.3)
+    for effort in (1.0, 1e6):
+        plan = solve(problem, budget, effort=effort, time_limit=1e-6)
+        assert (plan.status, plan.limit) == ("feasible", "time")
+    done = solve(problem, budget, "greedy")
+    assert (done.status, done.limit) == ("feasible", None)  # at its share of work
+
+
 def gap(plan: Plan) -> float:
     return math.inf if plan.gap is None else plan.gap
 
