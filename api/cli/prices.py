@@ -207,3 +207,13 @@ def _show_sources(tables: Sequence[PriceTable], whole: bool) -> None:
 
 def _names(tables: Sequence[PriceTable]) -> str:
     return ", ".join(table.source for table in tables)
+
+
+def show_origins(records: Iterable[Mapping[str, Any] | None]) -> None:
+    """Print where prices that were found by name are from, and what of them plans do not count."""
+    found = [record for record in records if record is not None]
+    if found:
+        click.echo(f"prices: {'; '.join(str(record.get('origin')) for record in found)}")
+    left = unbilled(record.get("unbilled", ()) for record in found)
+    if left:
+        click.echo(left)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from robatch.cli.prices import show_origins
 from robatch.cli.support import FILE, check_file, json_option, keep_answers, prices_option, print_json, progress_wanted
 from robatch.cli.tables import show_table
 
@@ -69,9 +70,11 @@ def profile(
         found, memory = estimate.estimate(checked, output), estimate.estimate_memory(checked, gpu_memory)
         if as_json:
             more = {"gpu_memory_gib": [asdict(row) for row in memory], "missing_models": _missing(checked)}
-            print_json(estimate.as_json(found) | more)
+            by_name = {model.name: dict(model.prices) for model in checked.models if model.prices is not None}
+            print_json(estimate.as_json(found) | more | {"prices": by_name})
         else:
             _show_estimate(found, checked.precision is not None)
+            show_origins([model.prices for model in checked.models])
             _show_missing(_missing(checked))
             _show_too_long(found)
             _show_memory(memory, gpu_memory)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robatch.cli.prices import unbilled
+from robatch.cli.prices import show_origins
 from robatch.cli.support import FILE, check_outputs, json_option, prices_option, print_json, states_used
 from robatch.cli.tables import show_facts, with_interval
 
@@ -109,10 +109,6 @@ def _show(made: RoutedPlan, output: Path) -> None:
     utility = with_interval(made.predicted)
     if utility:
         facts.append(("predicted utility", f"{utility}, corrected for optimism"))
-    origins = dict.fromkeys(model.priced for model in made.problem.models if model.priced is not None)
-    facts += [("prices" if not place else "", origin) for place, origin in enumerate(origins)]
     show_facts(facts)
-    left = unbilled((model.prices or {}).get("unbilled", ()) for model in made.pool)
-    if left:
-        click.echo(left)
+    show_origins(model.prices for model in made.pool)
     show_plan(made.plan, output)

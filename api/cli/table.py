@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from robatch.cli import support
-from robatch.cli.prices import unbilled
+from robatch.cli.prices import show_origins
 from robatch.instances.errors import InputError
 
 if TYPE_CHECKING:
@@ -134,11 +134,8 @@ def import_table(
         problem, found = priced_table(table, prices, **options)
     problem.write(output)
     support.show_problem(problem, output, as_json, prices=[entry.to_dict() for entry in found])
-    if found and not as_json:
-        click.echo(f"prices: {'; '.join(entry.origin for entry in found)}")
-        left = unbilled(entry.unbilled for entry in found)
-        if left:
-            click.echo(left)
+    if not as_json:
+        show_origins(entry.to_dict() for entry in found)
 
 
 def _holds_measurements(path: Path) -> bool:

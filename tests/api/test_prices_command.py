@@ -113,3 +113,13 @@ def test_import_prices_by_name(prices: str | None) -> None:
     found = answered(*words, "--json")["prices"]
     assert [one["name"] for one in found] == ([] if prices == "own.csv" else [name])
     assert ("prices: " in answered(*words)) == (prices != "own.csv")
+
+
+def test_a_dry_run_of_a_profile_tells_where_prices_are_from() -> None:
+    model = 'name = "m"\nserver = "http://127.0.0.1:9/v1"\nmodel = "long"\ncontext_window = 999\n'
+    Path("c.toml").write_text(f'prices = "list.json"\n[[tasks]]\ngenerate = "support"\n[[models]]\n{model}')
+    told = answered("profile", "c.toml", "--dry-run")
+    assert "prices: long in LiteLLM's table 'list.json', " in told
+    assert "not yet billed: prices of cache, batch, tier" in told
+    told = answered("profile", "c.toml", "--dry-run", "--prices", "list.json", "--json")
+    assert told["prices"]["m"]["rates"]["price_in"] == 1.0
