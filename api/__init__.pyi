@@ -28,6 +28,7 @@ from .solvers import Cheapest as Cheapest
 from .solvers import Explanation as Explanation
 from .solvers import Frontier as Frontier
 from .solvers import Plan as Plan
+from .solvers import RealizedFrontier as RealizedFrontier
 from .solvers import Request as Request
 from .solvers import Sensitivity as Sensitivity
 from .solvers import Solver as Solver

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from robatch.solvers import builtin  # noqa: F401  # registers the solvers that come with it
-from robatch.solvers.analysis.frontier import Frontier, frontier
+from robatch.solvers.analysis.amortized_frontier import Frontier
+from robatch.solvers.analysis.frontier import frontier
+from robatch.solvers.analysis.realized_frontier import RealizedFrontier
 from robatch.solvers.analysis.sensitivity import Sensitivity, sensitivity
 from robatch.solvers.cheapest.cheapest import Cheapest, cheapest
 from robatch.solvers.check.raw import VerificationError
@@ -27,6 +29,7 @@ __all__ = [
     "Frontier",
     "Limit",
     "Plan",
+    "RealizedFrontier",
     "Request",
     "Sensitivity",
     "Solver",

@@ -51,7 +51,7 @@ def tasks() -> list[Callable[[], object]]:
         with_limits,
         lambda: solved(small("float32"), "exact", "amortized"),
         at_least_cost,
-        lambda: [frontier(small(), resolution=resolution) for resolution in (0.0, 0.01)],
+        lambda: [frontier(small(), resolution, cost="amortized") for resolution in (0.0, 0.01)],
         lambda: solved(small("float32"), "greedy", "realized"),
         lambda: [solved(small(), *one) for one in rest],
         lambda: [solved(small("float32"), *one) for one in rest],

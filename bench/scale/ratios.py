@@ -161,7 +161,7 @@ def _large(series: Series, queries: int, seed: int) -> Iterator[Ratio]:
         faster = _times(alone, partial(alone, 2))
         yield Ratio(f"{work}, two threads", "times faster", faster, ">= 1.7", faster >= 1.7)
     if series.form == "dense":
-        curve = partial(_wall, partial(frontier, problem, RESOLUTION, 1))
+        curve = partial(_wall, partial(frontier, problem, RESOLUTION, 1, cost="amortized"))
         work = f"whole frontier, dense, {queries:,}, error {RESOLUTION:g}"
         yield _bounded(work, "max", _times(curve, one_max, 5), 18)
         yield Ratio(work, "pass", _times(curve, one_pass, 5))

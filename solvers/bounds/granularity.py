@@ -11,6 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from robatch.instances.arrays import FloatArray
 from robatch.instances.kernels import Flat
 
 MOST_PARTS = 1_000  # grades finer than this are not looked for
@@ -22,11 +23,16 @@ BLOCK = 65_536
 
 def lower_to_grade(flat: Flat, bound: float) -> float:
     """Return the greatest utility not above `bound` that a plan can have, `bound` itself if there are no grades."""
+    return float(lower_to_grades(flat, np.array(bound)))
+
+
+def lower_to_grades(flat: Flat, bounds: FloatArray) -> FloatArray:
+    """Return the greatest utility that a plan can have not above each bound, the bounds if there are no grades."""
     found = _grades(flat)
     if found is None:
-        return bound
+        return bounds
     parts, error = found
-    return min(bound, (math.floor(bound * parts * (1 + BOUND_ROUNDING) + error) + error) / parts)
+    return np.minimum(bounds, (np.floor(bounds * parts * (1 + BOUND_ROUNDING) + error) + error) / parts)
 
 
 def grade(flat: Flat) -> tuple[float, float]:

@@ -26,6 +26,12 @@ def cheapest_realized_assignment(problem: Problem) -> IntArray:
     return chosen
 
 
+def ends_as_billed(problem: Problem) -> tuple[float, float]:
+    """Return the least USD that a plan is known to bill, and what the plan of greatest utility bills."""
+    best = problem.realized_cost(problem.best_assignment)
+    return min(problem.realized_cost(cheapest_realized_assignment(problem)), best), best
+
+
 def _cheapest_if_filled(problem: Problem, sizes: IntArray) -> IntArray:
     """Return each query's cheapest state when a call is shared by at most its group: (N,)."""
     states = np.empty(problem.n_queries, dtype=np.int64)

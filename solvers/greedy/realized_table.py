@@ -69,7 +69,11 @@ class Table:
     @classmethod
     def around(cls, problem: Problem, relaxer: Relaxer, states: IntArray, price: float, size: int) -> Table:
         """Return the table of about `size` queries that can move at little loss; the others keep their states (N,)."""
-        rows = closest(relaxer, states, price, size)
+        return cls.part(problem, relaxer, states, closest(relaxer, states, price, size))
+
+    @classmethod
+    def part(cls, problem: Problem, relaxer: Relaxer, states: IntArray, rows: IntArray) -> Table:
+        """Return the table of some queries; the others keep their states (N,)."""
         table, whole = cls.of(problem, relaxer, rows), problem.evaluate(states)
         others = np.ones(problem.n_queries, dtype=np.bool_)
         others[rows] = False

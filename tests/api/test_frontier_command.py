@@ -38,6 +38,11 @@ def robatch(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["frontier", *(str(argument) for argument in arguments)])
 
 
+def on_paper(*arguments: object) -> Result:
+    """Run it under amortized cost."""
+    return done(*arguments, "--cost", "amortized")
+
+
 def done(*arguments: object) -> Result:
     result = robatch(*arguments)
     assert result.exit_code == 0, result.output
@@ -48,44 +53,77 @@ def rows_of(text: str) -> list[dict[str, float]]:
     return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(io.StringIO(text))]
 
 
-def test_the_curve_is_written_as_csv(problem: Problem) -> None:
+def test_plans_as_billed_are_written_with_bounds(problem: Problem) -> None:
     result = done("p.parquet")
+    rows = rows_of(result.stdout)
+    curve = frontier(problem)
+    assert list(rows[0]) == ["budget", "utility", "bound", "gap", "shadow_price"]
+    assert [row["budget"] for row in rows] == curve.budgets.tolist()
+    assert [row["utility"] for row in rows] == curve.utilities.tolist()
+    assert [row["bound"] for row in rows] == pytest.approx(curve.bounds.tolist())
+    assert "200 budgets" in result.stderr
+    assert "as billed" in result.stderr
+    few = rows_of(done("p.parquet", "--points", 5, "--plot", "p.png", "-o", "few.csv") and Path("few.csv").read_text())
+    assert few[-1]["budget"] == problem.realized_cost(problem.best_assignment)
+    assert len(few) == 5
+    assert Path("p.png").read_bytes().startswith(PNG)
+
+
+def test_budgets_as_billed_and_optima(problem: Problem) -> None:
+    problem = problem.take(range(39))  # whose last calls are not full
+    problem.write("p.parquet")
+    given = [problem.budget_at(0.9), problem.budget_at(0.5), problem.cheapest_budget]
+    asked = ("p.parquet", "--budgets", ",".join(map(repr, given)))
+    found = json.loads(done(*asked, "--exact", "--time-limit", 60, "--json").stdout)
+    assert (found["cost"], found["budgets"]) == ("realized", 3)
+    assert [row["budget"] for row in found["rows"]] == given
+    for row in found["rows"][:2]:
+        assert row["utility"] <= row["optimum"] <= row["bound"]
+        assert row["gap"] <= 1e-6
+    assert found["rows"][2]["utility"] is None  # no plan bills as little as the cheapest one costs on paper
+    assert robatch("p.parquet", "--resolution", 0.1).stderr.startswith(
+        "Error: resolution is 0.1: it is for cost='amort"
+    )
+
+
+def test_the_curve_is_written_as_csv(problem: Problem) -> None:
+    result = on_paper("p.parquet")
     rows = rows_of(result.stdout)
     assert len(rows) == 101
     assert list(rows[0]) == ["budget", "utility", "shadow_price"]
     assert (rows[0]["budget"], rows[-1]["budget"]) == (problem.cheapest_budget, problem.dearest_budget)
-    curve = frontier(problem)
+    curve = frontier(problem, cost="amortized")
     for row in rows:
         assert row["utility"] == curve.utility(row["budget"])
         assert row["shadow_price"] == curve.shadow_price(row["budget"])
     assert f"{len(curve.budgets)} breakpoints" in result.stderr
     assert "error at most 0" in result.stderr
-    filed = done("p.parquet", "-o", "curve.csv")
+    filed = on_paper("p.parquet", "-o", "curve.csv")
     assert Path("curve.csv").read_text() == result.stdout
     assert "budget,utility" not in filed.stdout
     assert filed.stdout.endswith("written to curve.csv\n")
 
 
 def test_points_and_budgets(problem: Problem) -> None:
-    budgets = [row["budget"] for row in rows_of(done("p.parquet", "--points", 5).stdout)]
+    budgets = [row["budget"] for row in rows_of(on_paper("p.parquet", "--points", 5).stdout)]
     assert budgets == pytest.approx(np.linspace(problem.cheapest_budget, problem.dearest_budget, 5))
     given = [problem.budget_at(0.5), problem.budget_at(0.25), 10 * problem.dearest_budget, problem.cheapest_budget]
-    rows = rows_of(done("p.parquet", "--budgets", ",".join(map(repr, given))).stdout)
+    rows = rows_of(on_paper("p.parquet", "--budgets", ",".join(map(repr, given))).stdout)
     assert [row["budget"] for row in rows] == given
-    curve = frontier(problem)
+    curve = frontier(problem, cost="amortized")
     assert [row["utility"] for row in rows] == pytest.approx(curve.utility(given).tolist())
     assert [row["shadow_price"] for row in rows] == pytest.approx(curve.shadow_price(given).tolist())
     assert rows[2]["shadow_price"] == 0.0
 
 
 def test_json_and_resolution(problem: Problem) -> None:
-    curve = frontier(problem, resolution=0.01)
+    curve = frontier(problem, resolution=0.01, cost="amortized")
     assert curve.error > 0.0
-    found = json.loads(done("p.parquet", "--resolution", 0.01, "--points", 3, "--threads", 1, "--json").stdout)
+    found = json.loads(on_paper("p.parquet", "--resolution", 0.01, "--points", 3, "--threads", 1, "--json").stdout)
     assert (found["breakpoints"], found["error"]) == (len(curve.budgets), curve.error)
     assert [row["utility"] for row in found["rows"]] == [curve.utility(row["budget"]) for row in found["rows"]]
     assert len(found["rows"]) == 3
-    every = json.loads(done("p.parquet", "--resolution", 0, "--points", 3, "--json").stdout)
+    every = json.loads(on_paper("p.parquet", "--resolution", 0, "--points", 3, "--json").stdout)
     assert every["error"] == 0.0
     assert every["breakpoints"] > found["breakpoints"]
 
@@ -95,7 +133,7 @@ def test_exact_adds_what_is_proven(family: str) -> None:
     batch_sizes = (1,) if family == "from-knapsack" else (1, 4)
     made = generate(family, queries=40, models=2, batch_sizes=batch_sizes, seed=2)
     made.write("p.parquet")
-    rows = rows_of(done("p.parquet", "--points", 6, "--exact", "--time-limit", 60).stdout)
+    rows = rows_of(on_paper("p.parquet", "--points", 6, "--exact", "--time-limit", 60).stdout)
     assert list(rows[0]) == ["budget", "utility", "shadow_price", "optimum", "bound", "gap"]
     for row in rows:
         assert row["optimum"] <= row["utility"] * (1 + 1e-12)
@@ -109,7 +147,7 @@ def test_exact_adds_what_is_proven(family: str) -> None:
 def test_the_bundled_problem() -> None:
     budgets = [load("measured").budget_at(fraction) for fraction in (0.0, 0.5)]
     given = ",".join(map(repr, budgets))
-    found = json.loads(done("measured", "--budgets", given, "--exact", "--json").stdout)
+    found = json.loads(on_paper("measured", "--budgets", given, "--exact", "--json").stdout)
     assert [row["budget"] for row in found["rows"]] == budgets
     for row in found["rows"]:
         assert 0 < row["optimum"] <= row["utility"] * (1 + 1e-12)
@@ -117,9 +155,9 @@ def test_the_bundled_problem() -> None:
 
 
 def test_plots(problem: Problem) -> None:
-    result = done("p.parquet", "--plot", "plain.png", "-o", "curve.csv")
+    result = on_paper("p.parquet", "--plot", "plain.png", "-o", "curve.csv")
     assert "written to curve.csv\nwritten to plain.png\n" in result.stdout
-    done("p.parquet", "--plot", "proven.png", "--points", 5, "--exact")
+    on_paper("p.parquet", "--plot", "proven.png", "--points", 5, "--exact")
     plain, proven = Path("plain.png").read_bytes(), Path("proven.png").read_bytes()
     assert plain.startswith(PNG)
     assert proven.startswith(PNG)
@@ -131,7 +169,7 @@ def test_plots(problem: Problem) -> None:
 def test_one_state_and_models_that_cost_nothing(price: float) -> None:
     model = Model("a", price, price, batch_sizes=(1,))
     Problem([model], [10, 20], [1, 2], utility=[[0.5], [0.25]]).write("p.parquet")
-    found = json.loads(done("p.parquet", "--points", 2, "--exact", "--plot", "p.png", "--json").stdout)
+    found = json.loads(on_paper("p.parquet", "--points", 2, "--exact", "--plot", "p.png", "--json").stdout)
     assert found["breakpoints"] == 1
     for row in found["rows"]:
         assert row["budget"] == pytest.approx(33e-6 * price)
@@ -152,9 +190,11 @@ def test_one_state_and_models_that_cost_nothing(price: float) -> None:
         (["--points", "-5"], "points is -5: "),
         (["--points", "99999999999"], "points is 99999999999: "),
         (["--points", "nan"], "--points"),
-        (["--resolution", "nan"], "resolution is nan: "),
-        (["--resolution", "-0.1"], "resolution is -0.1: "),
-        (["--resolution", "2"], "resolution is 2.0: "),
+        (["--resolution", "nan", "--cost", "amortized"], "resolution is nan: "),
+        (["--resolution", "-0.1", "--cost", "amortized"], "resolution is -0.1: "),
+        (["--resolution", "2", "--cost", "amortized"], "resolution is 2.0: "),
+        (["--resolution", "0.1"], "resolution is 0.1: "),
+        (["--cost", "both"], "--cost"),
         (["--resolution", "x"], "--resolution"),
         (["--threads", "0"], "threads is 0: "),
         (["--exact", "--time-limit", "-1"], "time_limit is -1.0: "),

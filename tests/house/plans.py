@@ -156,7 +156,8 @@ def more_line(more: More) -> str:
             figures = " ".join(map(bits, (best.target, best.cost, best.bound, best.shadow_price)))
             return f"{name} | {best.status} {best.limit} {figures} {best.message} {_told(best.plan)}"
         if verb == "frontier":
-            return f"{name} | {_told(robatch.frontier(problem).plan(budget, case.solver, seed=case.seed))}"
+            curve = robatch.frontier(problem, cost="amortized")
+            return f"{name} | {_told(curve.plan(budget, case.solver, seed=case.seed))}"
         if verb == "warm":
             options["initial_plan"] = robatch.solve(problem, 0.9 * budget, "greedy", case.cost)  # type: ignore[arg-type]
         return f"{name} | {_told(robatch.solve(problem, budget, case.solver, case.cost, **options))}"  # type: ignore[arg-type]

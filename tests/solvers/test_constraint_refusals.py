@@ -47,11 +47,11 @@ def test_frontier_and_sensitivity_refuse_constraints(kind):
     problem = limited_by(kind)
     plan = solve(problem.replace(constraints=None), 1.0, "greedy", cost="amortized")
     with pytest.raises(InputError, match=f"the frontier cannot keep {kind}"):
-        frontier(problem)
+        frontier(problem, cost="amortized")
     with pytest.raises(InputError, match=f"sensitivity cannot keep {kind}"):
         sensitivity(problem, plan)
     free = problem.replace(constraints=None, conflicts=[(0, 1)])
-    assert len(frontier(free).budgets)
+    assert len(frontier(free, cost="amortized").budgets)
     assert len(sensitivity(free, plan).margin) == 4
 
 

@@ -13,7 +13,6 @@ from robatch.instances import Model, Problem
 from robatch.instances.kernels import flat
 from robatch.solvers import solve, verify
 
-# by full name: `robatch.solvers.analysis.frontier` is the function
 relaxation, threading, exact, core_kernels, core, core_search, frontier, relaxation_kernels = (
     importlib.import_module(f"robatch.solvers.{name}")
     for name in (
@@ -23,7 +22,7 @@ relaxation, threading, exact, core_kernels, core, core_search, frontier, relaxat
         "exact.core_kernels",
         "exact.core",
         "exact.core_search",
-        "analysis.frontier",
+        "analysis.amortized_frontier",
         "bounds.relaxation_kernels",
     )
 )
@@ -154,7 +153,7 @@ def test_forced_paths_equal_every_plan_there_is(block, monkeypatch):
             plans = [
                 solve(problem, budget, name, gap=gap, threads=threads, cost="amortized") for name in ("exact", "greedy")
             ]
-            curves = [frontier.frontier(problem, resolution=resolution) for resolution in (0.0, 1e-3)]
+            curves = [frontier.amortized_frontier(problem, resolution, 1) for resolution in (0.0, 1e-3)]
         least = 0.0 if least is None else least
         for plan in plans:
             verify(problem, plan)
@@ -250,7 +249,7 @@ def test_a_binned_frontier_says_how_far_infinite_slopes_put_it_off():
         output_tokens=np.zeros((20, 1)),
         utility=np.sort(rng.random((20, 3)), axis=1),
     )
-    curve, binned = (frontier.frontier(problem, resolution=resolution) for resolution in (0.0, 1e-3))
+    curve, binned = (frontier.amortized_frontier(problem, resolution, 1) for resolution in (0.0, 1e-3))
     scale = 2.0**1000  # interpolation would overflow
     above = curve.utilities - np.interp(curve.budgets * scale, binned.budgets * scale, binned.utilities)
     assert above.max() > 0.1

@@ -1,20 +1,23 @@
-"""The frontier against one merged from naive concave hulls, and against the plans that it makes."""
+"""The amortized frontier against one merged from naive concave hulls, and against the plans that it makes."""
 
 from __future__ import annotations
 
 import math
 import re
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from robatch import solvers
 from robatch.instances import InputError, Model, Problem, generate
-from robatch.solvers import frontier, solve
+from robatch.solvers import solve
 from robatch.solvers.bounds import relaxation_kernels
 from robatch.solvers.bounds.relaxation import DIRECT, sample
 
 FAMILIES = ("realistic", "uncorrelated", "weakly-correlated", "subset-sum", "ties", "adversarial")
+frontier = partial(solvers.frontier, cost="amortized")
 SPREAD = ("realistic", "uncorrelated", "weakly-correlated")  # families whose steps have many different slopes
 
 
@@ -80,6 +83,7 @@ def test_every_breakpoint_is_that_of_the_merged_hulls(form):
     assert (curve.shadow_prices[1:] <= curve.shadow_prices[:-1] * (1 + 1e-9)).all()
     at = np.concatenate([budgets[:-1], (budgets[1:] + budgets[:-1]) / 2, curve.budgets[:-1]])
     assert curve.utility(at) == pytest.approx(np.interp(at, budgets, utilities), rel=1e-9)
+    assert (curve.bound(at) >= np.interp(at, budgets, utilities)).all()
     wide = np.diff(budgets) > 1e-9 * budgets[-1]
     middles = ((budgets[1:] + budgets[:-1]) / 2)[wide]
     assert curve.shadow_price(middles) == pytest.approx(slopes[wide], rel=1e-9)
