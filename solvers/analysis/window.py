@@ -141,7 +141,7 @@ class Window:
         core.cells["low"] = -(-core.cells["fixed"] // core.cells["places"])
         core.cells["high"] = self.high
         tree.tree.nodes["order"] = np.arange(len(tree.tree.nodes))
-        tree.price, tree.improved = price, False
+        tree.price, tree.improved, tree.progress = price, False, 0.0
         tree.leaves.clear()
         tree.ended.clear()
 
