@@ -33,6 +33,7 @@ FIRST_BOXES, FIRST_LEAVES, FIRST_WORK = 300, 2, 5.0  # and times the work of the
 MAX_CANDIDATES, CORE_QUERIES = 1_000_000, 2_000  # queries times states up to which all are held; else queries that are
 EDGE_PER_QUERY = 2e-16  # relative, that a sum of costs errs a query
 MAX_FITS, MAX_FITS_WITH_CONFLICTS = 2, 16  # searches until a plan keeps the budget: at its very edge, or with conflicts
+MAX_FITS_WITHOUT_PLAN = 60  # searches with conflicts, as long as there is no plan at all
 MAX_LAST_CALL_QUERIES = 100_000  # later, single last calls hardly matter
 MAX_TREE_GROUPS = 32  # groups up to which a tree over the calls of all follows
 MAX_ALL_PAIRS, PAIRS_PER_QUERY = 200_000, 8  # queries times states up to which groups look at all of them
@@ -124,7 +125,8 @@ def joined(request: Request, table: Table, relaxation: Relaxation, price: float,
 def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: Incumbent) -> Incumbent:
     """Return the incumbent after a search with a budget that is larger by rounding; and with less, where that counts.
 
-    Calls are counted as if any queries of a group could share them. So with conflicts, there may be more.
+    Calls are counted as if any queries of a group could share them. So with conflicts, there may be more: then queries
+    are kept apart. Where that leaves no plan, the search begins anew, and others are kept apart, at random.
     """
     problem, budget = request.problem, request.budget
     average = relaxation.bound / budget
@@ -141,23 +143,29 @@ def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: 
             return found
     edge = min(EDGE, EDGE_PER_QUERY * (problem.n_queries + 16))
     target = budget * (1 + edge)
-    for number in range(MAX_FITS if problem.conflicts is None else MAX_FITS_WITH_CONFLICTS):
+    allowed, rng = table.utility.copy(), None
+    fits = MAX_FITS_WITHOUT_PLAN if found.assignment is None else MAX_FITS_WITH_CONFLICTS
+    for number in range(MAX_FITS if problem.conflicts is None else fits):
         losses = Losses.of(table, budget * (1 + edge), price, states[table.rows])
         search = Search(table, losses, price or LOW_PRICE * average, grades, close)
         grown = search.run(found, target, request.effort, deadline)
         if number == 0 and not large:
             found = found.bounded(lower_to_grade(relaxer.flat, grown.bound) if grades[0] > 0.0 else grown.bound)
-        if grown.states is None:
+        if number > 0 and time.perf_counter() > deadline:
             break
+        if grown.states is None:
+            if number == 0 or found.assignment is not None:
+                break
+            table.utility[:], target = allowed, budget * (1 + edge)
+            rng = rng or np.random.default_rng(problem.n_queries)
+            continue
         plan = states.copy()
         plan[table.rows] = grown.states
         evaluation = problem.evaluate(plan)
         over = evaluation.realized_cost - budget
         if over <= 0.0:
             return found.evaluated(plan, evaluation, "realized", budget)
-        if number > 0 and time.perf_counter() > deadline:
-            break
-        if problem.conflicts is None or not keep_apart(problem, table, plan, evaluation):
+        if problem.conflicts is None or not keep_apart(problem, table, plan, evaluation, rng):
             counted = evaluation.realized_cost - float((unshared(problem, plan, evaluation) * problem.call_price).sum())
             target = min(target - 1.01 * over, counted) - 2 * edge * budget  # the same plan must not come back
     return found

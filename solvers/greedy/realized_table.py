@@ -204,19 +204,23 @@ def unshared(problem: Problem, plan: IntArray, found: Evaluation) -> IntArray:
     return found.calls - -(-counts.reshape(found.calls.shape) // problem.state_batch_size)
 
 
-def keep_apart(problem: Problem, table: Looked, plan: IntArray, found: Evaluation) -> bool:
+def keep_apart(
+    problem: Problem, table: Looked, plan: IntArray, found: Evaluation, rng: np.random.Generator | None = None
+) -> bool:
     """Forbid states to conflicting queries where a plan needs more calls than its queries fill; False if none can be.
 
     The search counts calls as if queries could share any. Of two queries that conflict in such a group and state, the
-    one that loses less in its next best state has to stay out of it.
+    one that loses less in its next best state has to stay out of it; with `rng`, either, and of few pairs.
     """
     codes, crowded = problem.group_codes, unshared(problem, plan, found) > 0
     place = np.full(problem.n_queries, -1)
     place[table.rows] = np.arange(len(table.rows))
     one, other = problem.conflicts.T if problem.conflicts is not None else np.empty((2, 0), dtype=np.int64)
     together = (codes[one] == codes[other]) & (plan[one] == plan[other]) & crowded[codes[one], plan[one]]
-    changed = False
-    for edge in zip(one[together].tolist(), other[together].tolist(), strict=True):
+    edges, changed = np.stack([one[together], other[together]], axis=1), False
+    if rng is not None:
+        edges = rng.permuted(rng.permutation(edges)[: 1 + len(edges) // 4], axis=1)
+    for edge in edges.tolist():
         losses = []
         for query in edge:
             row, state = place[query], plan[query]
@@ -226,7 +230,7 @@ def keep_apart(problem: Problem, table: Looked, plan: IntArray, found: Evaluatio
             next_best = np.delete(table.utility[row], state).max(initial=-1.0)
             losses.append(table.utility[row, state] - next_best if next_best >= 0.0 else math.inf)
         if -math.inf not in losses and min(losses) < math.inf:
-            query = edge[losses.index(min(losses))]
+            query = edge[losses.index(min(losses) if rng is None or losses[0] == math.inf else losses[0])]
             table.utility[place[query], plan[query]] = NOT_ALLOWED
             changed = True
     return changed

@@ -471,6 +471,22 @@ def test_wrong_budgets_are_refused():
             solve(small(2), budget, "greedy", cost="realized")
 
 
+@pytest.mark.parametrize("queries", [[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1]])
+@pytest.mark.parametrize("models", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
+def test_queries_that_were_kept_apart_in_vain_do_not_hide_a_plan(queries, models):
+    tokens = np.array([[456, 417, 678], [482, 241, 438], [728, 868, 334]])[queries][:, models]
+    utility = np.array([[0.402, 0.513, 0.619], [0.547, 0.29, 0.514], [0.536, 0.746, 0.486]])[queries][:, models]
+    problem = Problem(
+        [Model(f"m{k}", 1.0, 1.0, 960.0, batch_sizes=(2,)) for k in range(3)],
+        np.zeros(3), tokens, utility=utility,
+        forbidden=np.array([[0, 0, 1], [0, 0, 1], [0, 1, 0]], dtype=bool)[queries][:, models],
+        conflicts=[(queries.index(0), queries.index(1)), (queries.index(1), queries.index(2))],
+    )  # fmt: skip
+    best = solve(problem, 0.003345, "brute-force", cost="realized")
+    assert best.assignment is not None
+    assert solve(problem, 0.003345, "greedy", cost="realized").assignment is not None
+
+
 @pytest.mark.parametrize("solver", ["greedy", "exact", "highs"])
 def test_conflicts_in_the_only_state(solver):
     model = Model("only", price_in=1, price_out=1, shared_tokens=100, batch_sizes=(3,))
