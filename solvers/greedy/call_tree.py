@@ -205,48 +205,44 @@ class CallTree:
     def grow(self, limits: Limits) -> Grown:
         """Grow the tree to its proof or to a limit."""
         core, tree, now = self.core, self.tree, self.core.now
-        solved = kernels.solve(self.price, -1, False, core)
-        if len(self.rows) == 0 or solved == 0:  # one plan, or none
-            if solved == 1 and now["budget"][0] >= 0.0:
+        if len(self.rows) == 0:  # one plan
+            if now["budget"][0] >= 0.0:
                 self.offer(float(now["fixed"][0]), self.best)
             return self.result()
-        if solved < 0:
-            return Grown(None, self.reached, math.inf)
-        kernels.judge(self.price, core)
-        kernels.keep(0, now["bound"][0], self.price, now["over"][0], core, tree)
-        now["open"] = now["made"] = 1
-        now["floor"] = now["bound"] - self.price * core.cells["price"].max()
+        after = first = (-1, -1, 0, self.price)
         while True:
             work = MORE_WORK * limits.work if self.reached == -FAR else min(limits.work, self.progress + limits.stall)
             part = min(float(now["work"][0]) + SLICE, work)
-            why, place, cell = kernels.grow(core, tree, limits.boxes, part)
-            if why == kernels.DONE or time.perf_counter() > limits.deadline:
+            why, place, cell = kernels.grow(*after, core, tree, limits.boxes, part)
+            after = first
+            if why == kernels.ROUNDED:
+                return Grown(None, self.reached, math.inf)
+            if why in (kernels.DONE, kernels.NO_ROOM) or time.perf_counter() > limits.deadline:
                 break
             if why == kernels.LIMIT and part < now["work"][0] <= work and now["made"][0] < limits.boxes:
                 continue
-            if why == kernels.LIMIT or not self.leave(place, cell, limits):
-                if limits.wide == math.inf or self.bound <= self.reached * (1 + limits.wide):
-                    break
+            leaf = None if why == kernels.LIMIT else self.leaf(place, cell, limits)
+            if leaf is not None:
+                after = (place, cell, 0 if cell < 0 else int(leaf.calls[cell]), leaf.price)
+            elif limits.wide == math.inf or self.bound <= self.reached * (1 + limits.wide):
+                break
+            else:
                 limits = limits.raised()
         if limits.deep > 0:
             self.deepen(limits, work)
         return self.result()
 
-    def leave(self, place: int, cell: int, limits: Limits) -> bool:
-        """Close a leaf, and split its box if that holds others; False if there may be no more leaves."""
-        core, tree = self.core, self.tree
-        slot, key = int(tree.nodes["order"][place]), core.cells["calls"].tobytes()
+    def leaf(self, place: int, cell: int, limits: Limits) -> Leaf | None:
+        """Return the leaf at a place, closed, which holds others but for `cell` -1; None if there may be no more."""
+        slot, key = int(self.tree.nodes["order"][place]), self.core.cells["calls"].tobytes()
         leaf = self.leaves.get(key)
         if leaf is None:
             if len(self.leaves) >= limits.leaves * (MORE_LEAVES if self.reached == -FAR else 1):
-                return False
+                return None
             leaf = self.leaves[key] = self.close(slot, limits.steps)
         if cell < 0:
-            self.ended.append((leaf, float(tree.nodes["bound"][slot])))
-            kernels.drop(place, core, tree)
-        else:
-            kernels.expand(place, cell, leaf.calls[cell], True, leaf.price, core, tree)
-        return True
+            self.ended.append((leaf, float(self.tree.nodes["bound"][slot])))
+        return leaf
 
     def close(self, slot: int, steps: int) -> Leaf:
         """Price a leaf, and find its best assignment or come close; the better plan is kept."""

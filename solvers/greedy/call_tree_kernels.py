@@ -22,7 +22,7 @@ FAR = 1e300
 CROWDED = 1e15  # what it is worth to leave a cell without room
 NOISE = 1e-13  # a shorter path is shorter by more than this
 PATH_WORK, SCAN_WORK = 2.0, 5.0  # units of about a nanosecond: of a path, a pair of states; of a query of a cell
-DONE, LEAF, LIMIT = 0, 1, 2  # why `grow` returns
+DONE, LEAF, LIMIT, NO_ROOM, ROUNDED = 0, 1, 2, 3, 4  # why `grow` returns
 REACHED, CURVE, WORK, LOST = 0, 1, 2, 3  # of `Tree.now`
 MOST_CHANGE, MOST_RISE = 0.8, 1.0  # of a price, relative, in one step
 
@@ -297,7 +297,7 @@ def settle(base: int, width: int, core: Core) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def solve(price: float, same: int, solved: bool, core: Core) -> int:
     """Solve the box at hand at a price, from the assignment at hand; return as `settle` does.
 
@@ -317,7 +317,7 @@ def solve(price: float, same: int, solved: bool, core: Core) -> int:
     return 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def judge(price: float, core: Core) -> None:
     """Write the bound that the box at hand has at a price, and by how many USD its bill exceeds the budget."""
     queries, cells, now = core.queries, core.cells, core.now[0]
@@ -339,7 +339,7 @@ def penalty(over: float, price: float, curve: float) -> float:
     return 0.5 * curve * price * over * over
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def keep(slot: int, bound: float, price: float, over: float, core: Core, tree: Tree) -> None:
     """Write the assignment and the box at hand into a slot."""
     queries, cells, nodes, boxes, now = core.queries, core.cells, tree.nodes, tree.boxes, core.now[0]
@@ -351,7 +351,7 @@ def keep(slot: int, bound: float, price: float, over: float, core: Core, tree: T
     nodes[slot].key = bound - penalty(over, price, now.curve)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def drop(place: int, core: Core, tree: Tree) -> None:
     """Close the box at a place of the order."""
     nodes, now = tree.nodes, core.now[0]
@@ -360,7 +360,7 @@ def drop(place: int, core: Core, tree: Tree) -> None:
     now.open = last
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def expand(  # long: one child after another
     place: int, cell: int, number: int, middle: bool, price: float, core: Core, tree: Tree
 ) -> int:
@@ -446,15 +446,52 @@ def branching(slot: int, core: Core, tree: Tree, by_places: bool) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def grow(core: Core, tree: Tree, most_boxes: int, most_work: float) -> tuple[int, int, int]:
+def grow(  # wide: a leaf, and limits
+    place: int, cell: int, number: int, price: float, core: Core, tree: Tree, most_boxes: int, most_work: float
+) -> tuple[int, int, int]:
     """Branch until a leaf is reached, in which every call that is paid is paid in full, or a limit.
 
-    Returns why it ended; the place of the leaf; and the dearest of its cells whose number of calls is still open, -1 if
-    there is none. The calls of the leaf go to the cells. A box's better child is next, else the box of best key.
+    A box's better child is next, else the box of best key. The first call solves the first box.
+
+    Parameters
+    ----------
+    place, cell, number
+        The leaf that was reached last, -1 for none; and its cell to branch on, into boxes of `number` calls, less, and
+        more, -1 for none.
+    price
+        At which those boxes, or the first one, are solved to begin with.
+    core, tree
+        The problem and the open boxes. The calls of the leaf that is reached go to the cells.
+    most_boxes, most_work
+        The limits.
+
+    Returns
+    -------
+    tuple
+        Why it ended; the place of the leaf; and the dearest of its cells whose number of calls is still open, -1 if
+        there is none.
     """
     cells, nodes, boxes, now = core.cells, tree.nodes, tree.boxes, core.now[0]
-    place = -1
+    if now.made == 0:
+        solved = solve(price, -1, False, core)
+        if solved < 1:
+            return NO_ROOM if solved == 0 else ROUNDED, -1, -1
+        judge(price, core)
+        keep(0, now.bound, price, now.over, core, tree)
+        now.open = now.made = 1
+        dearest = 0.0
+        for c in range(cells.size):
+            dearest = max(dearest, cells[c].price)
+        now.floor = now.bound - price * dearest
+    middle = cell >= 0
+    if place >= 0 and not middle:
+        drop(place, core, tree)
+        place = -1
     while True:
+        if cell >= 0:
+            place = expand(place, cell, number, middle, price, core, tree)
+            if middle:
+                place, middle = -1, False
         if place < 0:
             if now.open == 0:
                 return DONE, -1, -1
@@ -468,14 +505,13 @@ def grow(core: Core, tree: Tree, most_boxes: int, most_work: float) -> tuple[int
         if nodes[slot].bound <= now.reached + now.tolerance:
             now.lost = max(now.lost, nodes[slot].bound)
             drop(place, core, tree)
-            place = -1
+            place, cell = -1, -1
             continue
         if now.open + 3 > nodes.size:
             return LIMIT, -1, -1
         cell = branching(slot, core, tree, now.by_places)
         if cell >= 0:
-            number = cells[cell].count // cells[cell].places
-            place = expand(place, cell, number, False, nodes[slot].price, core, tree)
+            number, price = cells[cell].count // cells[cell].places, nodes[slot].price
             continue
         dearest = 0.0
         for c in range(cells.size):

@@ -73,23 +73,20 @@ class Group:
         core.queries["state"] = self.first
         core.cells["low"] = -(-core.cells["fixed"] // core.cells["places"])
         core.cells["high"] = self.high
-        if kernels.solve(price, -1, False, core) < 1:
+        tree.tree.nodes["order"] = np.arange(len(tree.tree.nodes))
+        why, place, _ = kernels.grow(-1, -1, 0, price, core, tree.tree, 0, math.inf)
+        if why in (kernels.NO_ROOM, kernels.ROUNDED):
             return math.inf, best
         self.first = core.queries["state"].copy()
-        kernels.judge(price, core)
-        kernels.keep(0, now["bound"][0], price, 0.0, core, tree.tree)
-        tree.tree.nodes["order"] = np.arange(len(tree.tree.nodes))
-        now["open"] = now["made"] = 1
         found = None
         while True:
-            why, place, _ = kernels.grow(core, tree.tree, boxes, math.inf)
+            why, place, _ = kernels.grow(place, -1, 0, price, core, tree.tree, boxes, math.inf)
             if why != kernels.LEAF:
                 break
             slot = tree.tree.nodes["order"][place]
             found = tree.tree.states[slot].astype(np.int64)
             now["reached"] = max(float(tree.tree.nodes["bound"][slot]) - 1e-12, float(now["reached"][0]))
             now["lost"] = max(float(tree.tree.nodes["bound"][slot]), float(now["lost"][0]))
-            kernels.drop(place, core, tree.tree)
         open_ = tree.tree.nodes["bound"][tree.tree.nodes["order"][: now["open"][0]]]
         bound = max(float(now["reached"][0]), float(now["lost"][0]), *open_.tolist(), -FAR)
         if found is not None:
