@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TypedDict, Unpack
 
 import numpy as np
@@ -133,11 +134,10 @@ def answered(entry: Solver, request: Request, decided: bool = False) -> Plan:
     run = entry.load()
     begin = time.perf_counter()
     hopeless = request.budget < request.problem.cheapest_budget  # no plan is cheaper under either cost model
-    answer = (
-        Answer(infeasible=True) if hopeless else run(request) if request.budget > 0.0 else _of_no_cost(run, request)
-    )
+    ask = run if request.budget > 0.0 else partial(_of_no_cost, run)
+    answer = Answer(infeasible=True) if hopeless else ask(request)
     if decided and answer.assignment is None and not answer.infeasible:
-        answer = _decided(request, answer, begin)
+        answer = _decided(ask, request, answer, begin)
     seconds = time.perf_counter() - begin
     plan = plan_of(request, entry, _explained(request, entry, answer), seconds)
     verify(request.problem, plan, calls=False)  # the calls follow from the assignment by packing
@@ -227,18 +227,28 @@ def plan_of(request: Request, entry: Solver, answer: Answer, seconds: float) -> 
     )
 
 
-def _decided(request: Request, answer: Answer, begin: float) -> Answer:
-    """Return an answer without a plan with the cheapest plan as billed, or with the proof that it is too dear."""
-    problem, limit = request.problem, request.time_limit
-    left = EXPLAIN_SECONDS if limit is None else min(EXPLAIN_SECONDS, begin + limit - time.perf_counter())
+def _decided(ask: Callable[[Request], Answer], request: Request, answer: Answer, begin: float) -> Answer:
+    """Return what is found from the cheapest plan as billed; or an answer without a plan, if that is too dear."""
+    problem, budget, limit = request.problem, request.budget, request.time_limit
+    end = math.inf if limit is None else begin + limit
+    left = min(EXPLAIN_SECONDS, end - time.perf_counter())
     if request.cost == "amortized" or problem.constraints is not None or left <= 0.0:
         return answer
     states, proven = least_billed(problem, left)
     found = problem.evaluate(states)
-    if found.realized_cost <= request.budget:
-        message = "the search found no plan: this is the cheapest one that a mixed-integer program found"
-        return replace(answer, assignment=states, evaluation=found, limit=None, message=message)
-    return replace(answer, infeasible=proven and request.budget < found.realized_cost * (1 - OPTIMAL_GAP))
+    least = found.realized_cost
+    if proven and budget < least * (1 - OPTIMAL_GAP):
+        message = budget_message(problem, budget, "realized", left, (least, True))
+        return replace(answer, infeasible=True, message=message)
+    if least > budget:
+        return answer
+    left = end - time.perf_counter()
+    again = replace(request, initial=states, time_limit=None if limit is None else max(left, 1e-9))
+    better = ask(again)
+    if better.assignment is not None:
+        return better
+    message = "the search found no plan: this is the cheapest one that a mixed-integer program found"
+    return replace(answer, assignment=states, evaluation=found, message=message)
 
 
 def _explained(request: Request, entry: Solver, answer: Answer) -> Answer:
@@ -246,7 +256,9 @@ def _explained(request: Request, entry: Solver, answer: Answer) -> Answer:
     problem, budget, cost = request.problem, request.budget, request.cost
     seconds = min(EXPLAIN_SECONDS, request.time_limit or EXPLAIN_SECONDS)
     if problem.constraints is None:
-        return replace(answer, message=budget_message(problem, budget, cost, seconds)) if answer.infeasible else answer
+        if not answer.infeasible or answer.message is not None:
+            return answer
+        return replace(answer, message=budget_message(problem, budget, cost, seconds))
     # a solver that found no plan and proves no optimum may have met a problem that has none
     missed = answer.assignment is None and answer.message is not None and entry.proves != "optimum"
     if not (answer.infeasible or missed):

@@ -13,11 +13,17 @@ from robatch.solvers.registry import Request
 MOST_SEARCHED = 50_000  # queries times states up to which the least realized cost is searched for
 
 
-def budget_message(problem: Problem, budget: float, cost: Cost, time_limit: float) -> str:
-    """Say by how much a budget in USD is too small and what the cheapest plan costs, found within some seconds."""
+def budget_message(
+    problem: Problem, budget: float, cost: Cost, time_limit: float, bill: tuple[float, bool] | None = None
+) -> str:
+    """Say by how much a budget in USD is too small and what the cheapest plan costs.
+
+    Under realized cost that is the `bill`, as `least_realized_cost` returns it, or else what is found within some
+    seconds.
+    """
     least, known = problem.cheapest_budget, "the cheapest plan, which costs"
     if cost == "realized":
-        least, proven = least_realized_cost(problem, time_limit)
+        least, proven = bill or least_realized_cost(problem, time_limit)
         known = "the cheapest plan, which bills" if proven else "the cheapest plan that was found, which bills"
     return f"budget {budget:.9g} USD is {least - budget:.3g} USD below {known} {least:.9g} USD ({cost} cost)"
 
