@@ -22,7 +22,7 @@ from robatch.solvers.greedy.leaf_search_kernels import search
 from robatch.solvers.greedy.realized_table import Table
 
 PRICES = 8  # at which a leaf is priced, at most
-POOL = 3_000  # moves that are compared at a time
+POOL = 1000  # moves that are compared at a time
 MOST_MEMORY = 20_000_000  # numbers that open boxes may take
 OUTLIER, LEAST_PART, MOST_TIMES = 20.5, 0.05, 5.0  # steepness from which leaves teach it; range of a leaf's price
 LEAF_WORK = 100_000.0  # of a leaf, besides its moves and steps, in units of about a nanosecond
