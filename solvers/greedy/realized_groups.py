@@ -26,6 +26,7 @@ WORK = 1e8  # units of about a nanosecond, of all trees at a price
 CLOSE_PRICES = 1e-3  # relative distance of two prices between which there is nothing to find
 LEAST_PRICE = 1e-9  # utility per USD, at which USD have no worth
 MOST_CHANGE = 4.0  # of a price in a step
+FEW_GROUPS, MOST_SUMS = 32, 400  # groups up to which sums of options are compared, and how many are kept
 
 
 @dataclass(slots=True)
@@ -78,22 +79,19 @@ class Group:
         if why in (kernels.NO_ROOM, kernels.ROUNDED):
             return math.inf, best
         self.first = core.queries["state"].copy()
-        found = None
         while True:
             why, place, _ = kernels.grow(place, -1, 0, price, core, tree.tree, boxes, math.inf)
             if why != kernels.LEAF:
                 break
             slot = tree.tree.nodes["order"][place]
-            found = tree.tree.states[slot].astype(np.int64)
+            states = tree.states.copy()
+            states[tree.rows] = tree.used[tree.tree.states[slot]]
+            self.options.append((*self.spent(states), states))
+            best = len(self.options) - 1
             now["reached"] = max(float(tree.tree.nodes["bound"][slot]) - 1e-12, float(now["reached"][0]))
             now["lost"] = max(float(tree.tree.nodes["bound"][slot]), float(now["lost"][0]))
         open_ = tree.tree.nodes["bound"][tree.tree.nodes["order"][: now["open"][0]]]
         bound = max(float(now["reached"][0]), float(now["lost"][0]), *open_.tolist(), -FAR)
-        if found is not None:
-            states = tree.states.copy()
-            states[tree.rows] = tree.used[found]
-            self.options.append((*self.spent(states), states))
-            best = len(self.options) - 1
         return bound, best
 
     @property
@@ -171,7 +169,27 @@ def mixed(  # wide: what is mixed, and the budget
     table: Table, groups: list[Group], kept: list[int], states: IntArray, pairs: BoolArray, budget: float,
     price: float, bound: float,
 ) -> IntArray:  # fmt: skip
-    """Take better options of groups, most utility per USD first, while they fit; then improve the mix by moves."""
+    """Mix what groups had: the best of few groups, else better options, most utility per USD first; then make moves."""
+    if len(groups) <= FEW_GROUPS:
+        kept = best_mix(groups, kept, budget)
+    else:
+        take_better(groups, kept, budget)
+    plan = states.copy()
+    for group, best in zip(groups, kept, strict=True):
+        plan[group.rows] = group.options[best][2]
+    pairs = pairs.copy()
+    pairs[np.arange(len(plan)), plan] = True
+    whole = CallTree.of(table, plan, pairs, Asked(budget, price, -math.inf, 0.0, 0.0, 2.0 / budget, 1.0, 0, True), 4)
+    top = -FAR
+    if len(whole.rows):
+        top = improve(price, bound, whole.core, whole.pool, whole.best, top)
+    if top > -FAR:
+        plan[whole.rows] = whole.used[whole.best]
+    return plan
+
+
+def take_better(groups: list[Group], kept: list[int], budget: float) -> None:
+    """Take better options of groups, most utility per USD first, while they fit."""
     left = budget - sum(group.options[best][1] for group, best in zip(groups, kept, strict=True))
     for _ in range(3):
         steps = []
@@ -189,15 +207,32 @@ def mixed(  # wide: what is mixed, and the budget
                 left -= more
         if not taken:
             break
-    plan = states.copy()
-    for group, best in zip(groups, kept, strict=True):
-        plan[group.rows] = group.options[best][2]
-    pairs = pairs.copy()
-    pairs[np.arange(len(plan)), plan] = True
-    whole = CallTree.of(table, plan, pairs, Asked(budget, price, -math.inf, 0.0, 0.0, 2.0 / budget, 1.0, 0, True), 4)
-    top = -FAR
-    if len(whole.rows):
-        top = improve(price, bound, whole.core, whole.pool, whole.best, top)
-    if top > -FAR:
-        plan[whole.rows] = whole.used[whole.best]
-    return plan
+
+
+def best_mix(groups: list[Group], kept: list[int], budget: float) -> list[int]:
+    """Return options of most utility within the budget: group by group, only sums that no cheaper one reaches go on.
+
+    Where there are too many sums, some are left out (Nemhauser and Ullmann, Management Science 15, 1969).
+    """
+    tables = [np.array([[utility, usd] for utility, usd, _ in group.options]) for group in groups]
+    least = [table[:, 1].min() for table in tables]
+    later = budget - (np.cumsum(least[::-1])[::-1] - least)  # what is left for the groups so far
+    sums, steps = np.zeros((1, 2)), []
+    for table, limit in zip(tables, later, strict=True):
+        both = (sums[:, None] + table).reshape(-1, 2)
+        fits = np.flatnonzero(both[:, 1] <= limit)
+        fits = fits[np.lexsort((-both[fits, 0], both[fits, 1]))]
+        best = np.maximum.accumulate(both[fits, 0])
+        front = fits[np.flatnonzero(np.diff(best, prepend=-math.inf) > 0.0)]
+        if len(front) == 0:  # but for rounding, what was kept fits
+            return kept
+        front = front[np.unique(np.linspace(0, len(front) - 1, MOST_SUMS).astype(np.int64))]
+        steps.append((front, len(table)))
+        sums = both[front]
+    chosen, at = [], len(sums) - 1
+    for front, width in reversed(steps):
+        at, option = divmod(int(front[at]), width)
+        chosen.append(option)
+    mix = chosen[::-1]
+    utility = [sum(group.options[one][0] for group, one in zip(groups, part, strict=True)) for part in (mix, kept)]
+    return mix if utility[0] > utility[1] else kept
