@@ -94,17 +94,19 @@ class Query:
     choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "choices", tuple(self.choices))
-        for name in ("id", "text", "answer"):
-            value = getattr(self, name)
-            if name == "answer" and value is None:
+        if type(self.choices) is not tuple:
+            object.__setattr__(self, "choices", tuple(self.choices))
+        for name, value in (("id", self.id), ("text", self.text), ("answer", self.answer)):
+            if value is None and name == "answer":
                 continue
             if not isinstance(value, str) or not value.strip():
                 raise InputError(f"{name} is {value!r}: a text that is not empty is needed")
             if not _is_unicode(value):
                 raise InputError(f"{name} is {value!r}: valid Unicode is needed")
         if self.kind == "choice":
-            _check_choices(self.choices)
+            if self.choices != _checked_last[0]:  # nearly always those of the query before
+                _check_choices(self.choices)
+                _checked_last[0] = self.choices
         elif self.kind not in ("number", "text"):
             raise InputError(f"kind is {self.kind!r}: 'choice', 'number' or 'text' is needed")
         elif self.choices:
@@ -223,7 +225,7 @@ def generate_task(name: str = "support", queries: int = 320, seed: int = 0) -> t
 
 def query_of(record: Any) -> Query:
     """Make a query of a line's object; InputError if a field is missing, unknown or wrong."""
-    if not isinstance(record, Mapping):
+    if not isinstance(record, dict | Mapping):  # the first is quick to tell
         raise InputError(f"{shown(record)} is not a JSON object with the fields {list(QUERY_FIELDS)}")
     for field in record:
         if field not in QUERY_FIELDS:
@@ -233,18 +235,18 @@ def query_of(record: Any) -> Query:
     for field in ("id", "text"):
         if field not in record and not (field == "text" and "question" in record):
             raise InputError(f"field {field!r} is missing")
-    choices = [] if record.get("choices") is None else record["choices"]
-    if not isinstance(choices, list):
+    choices, kind = record.get("choices"), record.get("kind")
+    if choices is not None and not isinstance(choices, list):
         raise InputError(f"choices is {choices!r}: a list of texts is needed")
     text = record["question"] if "question" in record else record["text"]
-    answer, given = _as_text(record.get("answer")), tuple(map(_as_text, choices))
-    return Query(
-        _as_text(record["id"]), text, answer, "choice" if record.get("kind") is None else record["kind"], given
-    )
+    given = tuple(map(_as_text, choices or ()))
+    return Query(_as_text(record["id"]), text, _as_text(record.get("answer")), "choice" if kind is None else kind, given)
 
 
 def _as_text(value: Any) -> Any:
     """Return a number as the text of its digits, and anything else as it is."""
+    if type(value) is str:
+        return value
     if isinstance(value, float) and math.isfinite(value):
         return str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f")
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -257,6 +259,9 @@ def _line(query: Query) -> str:
     if query.choices:
         record["choices"] = list(query.choices)
     return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+_checked_last: list[tuple[str, ...]] = [()]
 
 
 def _check_choices(choices: tuple[Any, ...]) -> None:
