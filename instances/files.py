@@ -90,6 +90,10 @@ def parse_json(text: str) -> Any:
         If it is not, with the reason in a few words.
     """
     try:
+        if text.startswith("{"):  # as most lines do, where nothing is to be skipped
+            value, end = _DECODER.raw_decode(text)
+            if end == len(text):
+                return value
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(error.msg if error.lineno == 1 else f"{error.msg} in line {error.lineno}") from None

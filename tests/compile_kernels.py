@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 from robatch.instances import Constraints, Problem, generate
+from robatch.proxies import UtilityProxy
 from robatch.solvers import cheapest, explain, frontier, solve, solvers, verify
 
 
@@ -41,6 +42,10 @@ def at_least_cost() -> None:
             cheapest(small(), mean=0.5, solver=solver, cost=cost)
 
 
+def predicted() -> None:
+    UtilityProxy(router="constant").fit(["one text", "another"], [[0.0], [1.0]])
+
+
 def tasks() -> list[Callable[[], object]]:
     """Return what compiles, the longest first."""
     rest = [(e.name, cost) for e in solvers() for cost in e.costs if e.name not in ("exact", "greedy")]
@@ -53,6 +58,7 @@ def tasks() -> list[Callable[[], object]]:
         at_least_cost,
         lambda: [frontier(small(), resolution, cost="amortized") for resolution in (0.0, 0.01)],
         lambda: solved(small("float32"), "greedy", "realized"),
+        predicted,
         lambda: [solved(small(), *one) for one in rest],
         lambda: [solved(small("float32"), *one) for one in rest],
         lambda: solved(generate("realistic", queries=6, models=2, seed=1, factored=True), "exact", "amortized"),

@@ -139,37 +139,41 @@ def read_queries(path: str | os.PathLike[str]) -> tuple[Query, ...]:
     """
     name = str(path)
     queries: list[Query] = []
-    seen: dict[str, str] = {}
-    for place, record in _records(read_text(path, "the queries"), name):
-        where = f"{name!r}, {place}"
+    seen: dict[str, int] = {}
+    unit, records = _records(read_text(path, "the queries"), name)
+    for number, record in records:
         try:
             query = query_of(record)
         except InputError as error:
-            raise InputError(f"{where}: {error}") from error
-        if query.id in seen:
-            raise InputError(f"{where}: id {query.id!r} is already that of {seen[query.id]}, ids are unique")
-        seen[query.id] = place
+            raise InputError(f"{name!r}, {unit} {number}: {error}") from error
+        first = seen.setdefault(query.id, number)
+        if first != number:
+            raise InputError(
+                f"{name!r}, {unit} {number}: id {query.id!r} is already that of {unit} {first}, ids are unique"
+            )
         queries.append(query)
     if not queries:
         raise InputError(f"{name!r} holds no query: at least one line is needed")
     return tuple(queries)
 
 
-def _records(text: str, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield where each record stands, and the record: of the lines that are not blank, or of one list of objects."""
+def _records(text: str, name: str) -> tuple[str, Iterable[tuple[int, Any]]]:
+    """Return what records are called, and each with its number: of the lines that are not blank, or of one list."""
     if text.lstrip().startswith("["):
         with suppress(ValueError):
             rows = parse_json(text)
             if all(isinstance(row, Mapping) for row in rows):
-                yield from ((f"entry {number}", row) for number, row in enumerate(rows, start=1))
-                return
+                return "entry", enumerate(rows, start=1)
+    return "line", _lines(text, name)
+
+
+def _lines(text: str, name: str) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
+        if line and not line.isspace():
             try:
-                record = parse_json(line)
+                yield number, parse_json(line)
             except ValueError as error:
                 raise InputError(f"{name!r}, line {number}: not a JSON object ({error})") from None
-            yield f"line {number}", record
 
 
 def write_queries(path: str | os.PathLike[str], queries: Iterable[Query]) -> None:
@@ -240,7 +244,9 @@ def query_of(record: Any) -> Query:
         raise InputError(f"choices is {choices!r}: a list of texts is needed")
     text = record["question"] if "question" in record else record["text"]
     given = tuple(map(_as_text, choices or ()))
-    return Query(_as_text(record["id"]), text, _as_text(record.get("answer")), "choice" if kind is None else kind, given)
+    return Query(
+        _as_text(record["id"]), text, _as_text(record.get("answer")), "choice" if kind is None else kind, given
+    )
 
 
 def _as_text(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
-from robatch.instances.arrays import FloatArray
+from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.proxies.utility.calibration import to_logit
 
@@ -136,3 +137,37 @@ def estimator_scores(fitted: Any, features: Any) -> FloatArray:
             raise InputError(f"router is {fitted!r}: it cannot predict: {error}") from error
         values = np.ravel(found)
     return to_logit(np.asarray(values, dtype=np.float64))
+
+
+def all_scores(estimators: Sequence[Any], features: Any) -> FloatArray:
+    """Return the logits of what several estimators predict of each query: (N, U), each as `estimator_scores` has it.
+
+    Where estimators of neighbours know the same queries, which is where all models were measured on all, the
+    neighbours are sought once.
+    """
+    known: list[tuple[KNeighborsRegressor, IntArray]] = []
+    columns = []
+    for fitted in estimators:
+        if not _finds_neighbours(fitted):
+            columns.append(estimator_scores(fitted, features))
+            continue
+        near = next((near for other, near in known if _same_neighbours(fitted, other)), None)
+        if near is None:
+            near = fitted.kneighbors(features, return_distance=False)
+            known.append((fitted, near))
+        columns.append(to_logit(np.mean(fitted._y[:, None][near], axis=1)[:, 0]))  # what its predict does
+    return np.column_stack(columns)
+
+
+def _finds_neighbours(fitted: Any) -> bool:
+    return (
+        type(fitted) is KNeighborsRegressor
+        and (fitted.weights, fitted.algorithm, fitted.metric, fitted.metric_params)
+        == ("uniform", "kd_tree", "minkowski", None)
+        and fitted._y.ndim == 1
+    )
+
+
+def _same_neighbours(one: KNeighborsRegressor, other: KNeighborsRegressor) -> bool:
+    alike = all(getattr(one, name) == getattr(other, name) for name in ("n_neighbors", "leaf_size", "p"))
+    return alike and np.array_equal(one._fit_X, other._fit_X)

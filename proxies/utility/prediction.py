@@ -20,7 +20,7 @@ from robatch.proxies.tasks.recorded import check_askable
 from robatch.proxies.utility.blocks import over_blocks
 from robatch.proxies.utility.decomposition import Decomposition, Layout
 from robatch.proxies.utility.estimator_parts import CLASSES
-from robatch.proxies.utility.estimators import estimator_scores
+from robatch.proxies.utility.estimators import all_scores
 from robatch.proxies.utility.features import Features, as_rows, as_texts
 from robatch.proxies.utility.fit_context import FitContext
 from robatch.proxies.utility.token_counts import TokenCounts, characters, text_features
@@ -187,8 +187,7 @@ class Predictor(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
     def _seen(self, part: Any) -> tuple[FloatArray, FloatArray]:
         """Return the scores (n, U) and the utilities (n, S) of a block of queries."""
-        features = self.features_.transform(part)
-        scores = np.column_stack([estimator_scores(estimator, features) for estimator in self.estimators_])
+        scores = all_scores(self.estimators_, self.features_.transform(part))
         return scores, self.decomposition_.predict(self.layout_, scores)
 
     def _given(self) -> bool:

@@ -23,7 +23,7 @@ from robatch.proxies.online.router import OnlineRouter
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.utility import file as proxy_file
 from robatch.proxies.utility.estimator_parts import from_parts, to_parts
-from robatch.proxies.utility.estimators import ESTIMATORS
+from robatch.proxies.utility.estimators import ESTIMATORS, all_scores, estimator_scores
 from robatch.proxies.utility.scaling import SCALINGS
 from robatch.proxies.utility.utility_proxy import UtilityProxy
 
@@ -180,6 +180,19 @@ def test_neighbours_do_not_depend_on_what_else_is_predicted() -> None:
     proxy = UtilityProxy(STATES, router="knn").fit(texts, draw(60, 1)[3])
     alone = np.vstack([proxy.predict([text]) for text in texts])
     assert np.array_equal(alone, proxy.predict(texts))
+
+
+def test_neighbours_that_are_sought_once_are_those_of_each_estimator() -> None:
+    rng = np.random.default_rng(0)
+    x, new = rng.integers(0, 3, (80, 6)).astype(float), rng.normal(size=(40, 6))  # many are equally near
+    fits = [(x, 9, "uniform"), (x, 9, "uniform"), (x[:70], 9, "uniform"), (x, 5, "uniform"), (x, 9, "distance")]
+    estimators: list[Any] = [
+        KNeighborsRegressor(count, algorithm="kd_tree", weights=weights).fit(rows, rng.random(len(rows)))
+        for rows, count, weights in fits
+    ]
+    estimators += [0.25, Ridge().fit(x, rng.random(80))]
+    alone = np.column_stack([estimator_scores(estimator, new) for estimator in estimators])
+    assert np.array_equal(all_scores(estimators, new), alone)
 
 
 def test_unknown_output_tokens_are_not_free() -> None:
