@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--solver", default="auto", show_default=True,
-    help="greedy, exact, highs, cpsat, scip, cbc or pulp-highs; auto: exact under amortized cost, greedy under "
-    "realized cost.",
+    help="greedy, exact, highs, cpsat, scip, cbc or pulp-highs; auto: greedy under realized cost, exact under "
+    "amortized cost.",
 )  # fmt: skip
-@click.option("--cost", type=support.cost_choice, default="amortized", show_default=True, help="Cost to make least.")
+@support.cost_option("Cost to make least.")
 @support.search_options("Relative gap in cost")
 @support.output_option("Parquet file to write the plan to.")
 @support.json_option
@@ -46,7 +46,7 @@ def cheapest(  # wide: one parameter per option
 
     \b
     robatch cheapest problem.parquet --of-best 0.95 -o plan.parquet
-    robatch cheapest measured --mean 0.7 --cost realized --solver highs --time-limit 10
+    robatch cheapest measured --mean 0.7 --solver highs --time-limit 10
     """
     from robatch.instances.errors import InputError
     from robatch.solvers.cheapest.cheapest import cheapest as find_cheapest

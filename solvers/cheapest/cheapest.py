@@ -12,7 +12,8 @@ from robatch.instances.problem import Problem
 from robatch.solvers.builtin import BACKENDS
 from robatch.solvers.cheapest.targets import reachable, target_utility
 from robatch.solvers.check.verify_cheapest import verify_cheapest
-from robatch.solvers.choice import AUTO
+from robatch.solvers.choice import AUTO, effort_of
+from robatch.solvers.limits import one_cost
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status
 from robatch.solvers.registry import Answer, Request, get
 from robatch.solvers.solve import plan_of
@@ -83,7 +84,7 @@ def cheapest(  # wide: one parameter per option
     mean: float | None = None,
     of_best: float | None = None,
     solver: str = "auto",
-    cost: Cost = "amortized",
+    cost: Cost = "realized",
     time_limit: float | None = None,
     gap: float = OPTIMAL_GAP,
     seed: int = 0,
@@ -100,14 +101,16 @@ def cheapest(  # wide: one parameter per option
         the utility of the best model. The best model is the one of greatest total utility when it alone answers all
         queries, each in the batch size that is best for the query among those allowed, whatever they cost.
     solver
-        ``"greedy"``: steps up the concave hulls by utility per USD until the target is reached, with the linear bound,
-        at any size. ``"exact"``: proven least cost; under amortized cost at any size, by root finding on the budget of
-        the solver of that name; under realized cost the program of ``"highs"``. ``"highs"``, ``"cpsat"``, ``"scip"``,
+        ``"greedy"``: under realized cost root finding on the budget, each of which the search over call counts proves
+        too small or shows a plan of, as far as its effort goes; under amortized cost steps up the concave hulls by
+        utility per USD, with the linear bound. ``"exact"``: proven least cost; under amortized cost at any size, by
+        root finding on the budget of the solver of that name; under realized cost as ``greedy`` with more effort, then
+        the program of ``"highs"``. ``"highs"``, ``"cpsat"``, ``"scip"``,
         ``"cbc"``, ``"pulp-highs"``: a mixed-integer program with a floor of utility, run by RoBatch's own backend even
-        where another solver is registered under its name. ``"auto"``: ``exact`` under amortized cost, ``greedy`` under
-        realized cost, ``highs`` where the problem has constraints.
+        where another solver is registered under its name. ``"auto"``: ``greedy`` under realized cost, with
+        more effort for up to 200 queries, ``exact`` under amortized cost, ``highs`` where the problem has constraints.
     cost
-        The cost model: ``"amortized"`` or ``"realized"``.
+        The cost model: ``"realized"``, what is billed, or ``"amortized"``, as if every call were full.
     time_limit
         Seconds after which the cheapest plan so far is returned with its bound; None for no limit.
     gap
@@ -133,15 +136,14 @@ def cheapest(  # wide: one parameter per option
     request = Request.checked(problem, math.inf, cost, time_limit, gap, seed, threads)
     name = _chosen(problem, solver, cost)
     # without a prompt that several queries share, both cost models are one
-    if not (problem.call_price * (problem.state_batch_size > 1)).any():
+    if one_cost(problem):
         request = replace(request, cost="amortized")
-    if name == "exact" and request.cost == "realized":
-        name = "highs"
     if problem.constraints is not None and name not in PROGRAMS:
         raise InputError(f"solver {name!r} cannot keep the problem's constraints: {', '.join(PROGRAMS)} can")
     asked = target_utility(problem, utility, mean, of_best)
     entry = get(name)
     entry.load()
+    request = replace(request, effort=effort_of(solver, entry, request))
     begin = time.perf_counter()
     target, why = reachable(problem, asked)
     if why is not None:
@@ -150,7 +152,7 @@ def cheapest(  # wide: one parameter per option
     from robatch.solvers.cheapest.find import find
     from robatch.solvers.cheapest.task import Task
 
-    task = Task.of(request, target, graded=name != "greedy")
+    task = Task.of(request, target, graded=name != "greedy" or request.cost == "realized")
     found, utility_bound = find(task, name)
     seconds, best = time.perf_counter() - begin, found.incumbent
     told = Cheapest(None, target, None, None, "no_solution", best.limit, task.price, seconds, name, found.message)
@@ -176,7 +178,8 @@ def cheapest(  # wide: one parameter per option
 
 def _chosen(problem: Problem, solver: str, cost: Cost) -> str:
     """Return the name of the solver that is asked for, or that ``"auto"`` stands for."""
-    name = ("highs" if problem.constraints is not None else AUTO[cost]) if solver == "auto" else solver
+    automatic = "highs" if problem.constraints is not None else AUTO["amortized" if one_cost(problem) else cost]
+    name = automatic if solver == "auto" else solver
     known = ("greedy", "exact", *PROGRAMS)
     if name not in known:
         raise InputError(f"solver is {solver!r}: the least cost of a utility is found by auto, {', '.join(known)}")

@@ -48,6 +48,8 @@ class Search:
         Utility that no plan within the budget of `states` exceeds; None if that was not asked.
     limit
         What stopped the search, None if nothing did.
+    coarse
+        Part of the distance between the ends that an open part has to leave at a side for that to be searched.
     missed
         USD of the cheapest plan seen that misses the target at the last digits only, and by how much; None if none did.
     """
@@ -63,6 +65,7 @@ class Search:
     bound: float | None = None
     limit: Limit | None = None
     missed: tuple[float, float] | None = None
+    coarse: float = 0.0
 
     def close(self, gap: float, seed: int, deadline: float) -> None:
         """Bring the ends together to a relative gap, until a time of `time.perf_counter` at most.
@@ -77,9 +80,10 @@ class Search:
         while self.high - self.low > width * self.high:
             is_open = open_low <= open_high
             left, right = self.low, self.high
-            if is_open and self.high - open_high > width * self.high:
+            side = max(width * self.high, self.coarse * (self.high - self.low))
+            if is_open and self.high - open_high > side:
                 left = open_high
-            elif is_open and open_low - self.low > width * self.high:
+            elif is_open and open_low - self.low > side:
                 right = open_low
             elif is_open:
                 self.limit = self.limit or "other"

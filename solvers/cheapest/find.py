@@ -12,11 +12,11 @@ from robatch.solvers.cheapest.exact import Search
 from robatch.solvers.cheapest.mip import solve_program
 from robatch.solvers.cheapest.realized import reaching_realized
 from robatch.solvers.cheapest.task import Task
+from robatch.solvers.exact.realized import EFFORT
 from robatch.solvers.mip import Found
 
 MAX_TAKEN_OVER, LONGEST = 20_000, 60.0  # queries times states, and seconds, of a program that takes over from `exact`
-MAX_SOLVES = 12  # budgets that the greedy scheduler tries under realized cost
-MAX_START_SOLVES, START_SHARE = 12, 0.25  # the same for the start of a program, and its part of the time limit
+START_SHARE = 0.25  # of the time limit: what the search for the start of a program may take
 
 
 def find(task: Task, name: str) -> tuple[Found, float]:
@@ -28,13 +28,13 @@ def find(task: Task, name: str) -> tuple[Found, float]:
         if name == "exact":
             return _exact(task, task.relaxed)
     elif greedy:
-        return Found(reaching_realized(task, MAX_SOLVES, 1.0)), math.inf
+        return Found(reaching_realized(task, 1.0, task.request.effort)), math.inf
     elif not coupled:
-        best = reaching_realized(task, MAX_START_SOLVES, START_SHARE)
+        best = reaching_realized(task, START_SHARE, EFFORT if name == "exact" else 1.0)
         task = replace(task, incumbent=best.stopped(None))
         if task.incumbent.proven(task.request.gap):
             return Found(task.incumbent), math.inf
-    return solve_program(task, name), math.inf
+    return solve_program(task, "highs" if name == "exact" else name), math.inf
 
 
 def _exact(task: Task, relaxed: Reach) -> tuple[Found, float]:

@@ -39,7 +39,7 @@ def test_json_is_what_the_function_returns(problem: Problem) -> None:
     for arguments, asked in (
         (("--of-best", 0.9), {"of_best": 0.9}),
         (("--mean", 0.6, "--solver", "greedy"), {"mean": 0.6, "solver": "greedy"}),
-        (("--utility", 24, "--cost", "realized", "--threads", 1), {"utility": 24.0, "cost": "realized"}),
+        (("--utility", 24, "--cost", "amortized", "--threads", 1), {"utility": 24.0, "cost": "amortized"}),
     ):
         found = json.loads(done("p.parquet", *arguments, "--json").stdout)
         expected = cheapest(problem, **asked).summary()  # type: ignore[arg-type]
@@ -51,7 +51,9 @@ def test_json_is_what_the_function_returns(problem: Problem) -> None:
 
 
 def test_the_plan_is_written_and_shown(problem: Problem) -> None:
-    result = done("p.parquet", "--of-best", 0.9, "-o", "plan.parquet")
+    billed = done("p.parquet", "--of-best", 0.9, "-o", "plan.parquet")
+    assert f"{Plan.read('plan.parquet').realized_cost:.9g} USD, realized cost" in billed.stdout
+    result = done("p.parquet", "--of-best", 0.9, "--cost", "amortized", "-o", "plan.parquet")
     plan = Plan.read("plan.parquet")
     verify(problem, plan)
     for words in ("status", "optimal", "target", "cost", "bound", "gap 0", "batch size", "written to plan.parquet"):
@@ -60,9 +62,10 @@ def test_the_plan_is_written_and_shown(problem: Problem) -> None:
 
 
 def test_the_bundled_problem_and_programs() -> None:
-    found = json.loads(done("measured", "--mean", 0.6, "--json").stdout)
+    asked = ("measured", "--mean", 0.6, "--cost", "amortized", "--json")
+    found = json.loads(done(*asked).stdout)
     assert found["status"] == "optimal"
-    program = json.loads(done("measured", "--mean", 0.6, "--solver", "highs", "--gap", 1e-6, "--json").stdout)
+    program = json.loads(done(*asked, "--solver", "highs", "--gap", 1e-6).stdout)
     assert program["cost"] == pytest.approx(found["cost"], rel=1e-6)
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
 
+from robatch import solvers
 from robatch.instances import FAMILIES, InputError, Model, Problem, generate
 from robatch.instances.constraints import Constraints
 from robatch.instances.kernels import flat
-from robatch.solvers import Cheapest, VerificationError, cheapest, register, solve, verify, verify_cheapest
+from robatch.solvers import Cheapest, VerificationError, register, solve, verify, verify_cheapest
 from robatch.solvers.bounds.granularity import raise_to_grade
 from robatch.solvers.bounds.relaxation import Relaxer, find_steps
 from robatch.solvers.bounds.target_relaxation import reach, reaching
-from robatch.solvers.cheapest import find
+from robatch.solvers.cheapest import realized
 from robatch.solvers.cheapest.exact import Search
 from robatch.solvers.cheapest.mip import worth_keeping
 from robatch.solvers.cheapest.targets import best_model
@@ -27,6 +28,7 @@ from robatch.solvers.registry import Answer, Solver, get
 from tests.problems import each_family
 
 COSTS = ("amortized", "realized")
+cheapest = partial(solvers.cheapest, cost="amortized")  # unless a test says otherwise
 PROGRAMS = ("highs", "cpsat", "scip", "cbc", "pulp-highs")
 
 
@@ -107,6 +109,10 @@ def test_tiny_problems_agree_with_enumeration(family, solver):
                 assert found.status == "optimal", (seed, cost, found)
                 assert found.cost <= least * (1 + 1e-9), (seed, cost, found)
                 assert found.limit is None
+        least = known["realized"]
+        found = checked(problem, utility=target, cost="realized")
+        assert found.status == "optimal", (seed, found)
+        assert found.cost == pytest.approx(least, rel=1e-9), (seed, found)
 
 
 # ---- greedy, optimum, and `solve`
@@ -150,12 +156,41 @@ def test_realized_cost(family):
     assert amortized.cost <= best.cost
 
 
-@pytest.mark.parametrize("solves", [1, 3, 6, 12])
+@pytest.mark.parametrize("solves", [0, 1, 3, 6])
 def test_a_tighter_bound_from_the_start_leaves_no_candidate_of_a_cheaper_plan_out(solves, monkeypatch):
-    monkeypatch.setattr(find, "MAX_START_SOLVES", solves)
+    monkeypatch.setattr(realized, "MAX_SOLVES", solves)
     problem = generate("uncorrelated", 8, 2, (1, 4), 3).replace(groups=np.arange(8) % 2)
     target = 0.9 * problem.total_utility(problem.best_assignment)
     assert checked(problem, utility=target, solver="highs", cost="realized").cost == pytest.approx(0.006418, rel=1e-9)
+
+
+@pytest.mark.parametrize("family", ["realistic", "uncorrelated", "ties", "strongly-correlated"])
+def test_as_billed_the_search_agrees_with_a_program(family):
+    for queries, groups in ((20, 1), (14, 3)):
+        problem = generate(family, queries, 3, (1, 4), 2).replace(groups=np.arange(queries) % groups)
+        low, high = (problem.total_utility(s) for s in (problem.cheapest_assignment, problem.best_assignment))
+        for share in (0.3, 0.8):
+            target = low + share * (high - low)
+            found = solvers.cheapest(problem, utility=target)
+            verify_cheapest(problem, found)
+            program = checked(problem, utility=target, solver="highs", cost="realized", time_limit=20)
+            assert found.bound <= program.cost * (1 + 1e-9)
+            assert program.bound <= found.cost * (1 + 1e-9)
+            assert found.gap < 0.05
+
+
+def test_as_billed_the_least_cost_keeps_the_bill_and_is_the_default():
+    problem = generate("realistic", 300, 3, (1, 8), 6)
+    found = solvers.cheapest(problem, of_best=0.9)
+    verify_cheapest(problem, found)
+    assert (found.solver, found.plan.cost, found.plan.realized_cost) == ("greedy", "realized", found.cost)
+    assert found.gap < 0.002
+    less = solve(problem, found.bound * (1 - 1e-9), "greedy", cost="realized")
+    assert less.utility < found.target
+    with_groups = problem.replace(groups=np.arange(300) % 40)
+    apart = solvers.cheapest(with_groups, of_best=0.9)
+    verify_cheapest(with_groups, apart)
+    assert found.bound <= apart.cost
 
 
 @pytest.mark.parametrize("family", ["realistic", "uncorrelated", "ties"])
