@@ -51,8 +51,8 @@ def solve(  # wide: one parameter per option
     solver
         A name from `solvers()`, or ``"auto"``: under realized cost ``greedy``, with ten times the effort up to 200
         queries; where it finds no plan, a mixed-integer program of at most 50,000 queries times states looks for the
-        cheapest one for up to 10 s, which says that there is none, or from which the search begins again. Under amortized cost, and where no prompt can be
-        shared, ``exact``; where constraints couple queries, ``greedy``.
+        cheapest one for up to 10 s, which says that there is none, or from which the search begins again. Under
+        amortized cost, and where no prompt can be shared, ``exact``; where constraints couple queries, ``greedy``.
     cost
         The cost model that keeps the budget: ``"realized"`` (what is billed: each started call pays the whole shared
         prompt) or ``"amortized"`` (the paper's: every call counted as full).
