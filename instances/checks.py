@@ -126,7 +126,7 @@ def labels(name: str, value: Any, rows: int, unique: bool) -> npt.NDArray[Any] |
         array = array.astype(np.str_)
     if array.dtype.kind not in "Uiu" or array.ndim != 1:
         raise InputError(f"{name} is {_short(value)}: a sequence of strings or of whole numbers is needed")
-    if array.dtype.kind == "U" and any("\ud800" <= letter <= "\udfff" for label in array for letter in label):
+    if array.dtype.kind == "U" and _has_surrogates(array):
         raise InputError(f"{name} holds a label that is not valid Unicode: text is needed")
     if len(array) != rows:
         raise InputError(f"{name} has {len(array)} entries: {rows} are needed, one a query")
@@ -136,6 +136,14 @@ def labels(name: str, value: Any, rows: int, unique: bool) -> npt.NDArray[Any] |
             twice = values[np.argmax(counts > 1)].item()
             raise InputError(f"{name} holds {twice!r} more than once: every query needs an id of its own")
     return read_only(array)
+
+
+def _has_surrogates(array: npt.NDArray[np.str_]) -> bool:
+    """Tell whether strings hold halves of characters, which no file can."""
+    if array.itemsize == 0:
+        return False
+    codes = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).view(np.uint32)
+    return bool(((codes >= 0xD800) & (codes < 0xE000)).any())
 
 
 def _short(value: Any) -> str:
