@@ -14,7 +14,7 @@ from robatch.solvers.bounds.relaxation import EDGE, Relaxer, Steps, find_steps
 from robatch.solvers.greedy import call_tree_kernels as kernels
 from robatch.solvers.greedy.call_tree import Asked, CallTree, Limits
 from robatch.solvers.greedy.leaf_move_kernels import improve
-from robatch.solvers.greedy.realized import EDGE_PER_QUERY, SPARE, Search
+from robatch.solvers.greedy.realized import EDGE_PER_QUERY, SPARE
 from robatch.solvers.greedy.realized_table import Losses, Table
 
 BOXES, LEAVES, LEAF_STEPS = 40, 2, 3_000  # of a tree at a budget, and steps of a leaf
@@ -67,8 +67,8 @@ class Window:
         Which states those that can move may take, and the ones that they have in the base: (M, S), (M,).
     outside
         Lines below which plans with other pairs of query and state lie, None where queries are fixed: no bound then.
-    style, grade
-        How trees branch, and by how much utilities differ at least.
+    grade
+        By how much utilities differ at least.
     """
 
     known: KnownPlans
@@ -80,7 +80,6 @@ class Window:
     open: BoolArray
     first: IntArray
     outside: list[Line] | None
-    style: tuple[float, int, bool]
     grade: float
     done: set[int] = field(default_factory=set)
 
@@ -122,21 +121,20 @@ class Window:
             pairs |= chosen.pairs
             outside.append(Line(budget, price, losses.bound - chosen.lost))
         budget, price = ends[-1]
-        style = Search(table, losses, price, grades, CLOSE).style
-        asked = Asked(budget, price, -math.inf, CLOSE, grades[0], 2.0 / budget, *style)
+        asked = Asked(budget, price, -math.inf, CLOSE, grades[0], 2.0 / budget, 1)
         tree = CallTree.of(table, states[rows], pairs, asked, BOXES + 3)
         now = tree.core.now[0]
         fresh = float(now["fixed"]), budget - float(now["budget"]), float(now["floor"])
         high = tree.core.cells["high"].copy()
         open_, at = pairs[np.ix_(tree.rows, tree.used)], tree.core.queries["state"].copy()
         lines = outside if whole else None
-        return cls(known, base, table, tree, high, fresh, open_, at, lines, style, grades[0])
+        return cls(known, base, table, tree, high, fresh, open_, at, lines, grades[0])
 
     def start(self, budget: float, price: float, reached: float) -> None:
         """Ask for plans within a budget in USD of more than some utility, from the assignment at hand."""
         tree, core = self.tree, self.tree.core
         fixed, spent, top = self.fresh
-        asked = Asked(budget, price, reached, CLOSE, self.grade, 2.0 / budget, *self.style)
+        asked = Asked(budget, price, reached, CLOSE, self.grade, 2.0 / budget, 1)
         core.now[:] = asked.now(fixed, spent, top)
         core.cells["low"] = -(-core.cells["fixed"] // core.cells["places"])
         core.cells["high"] = self.high

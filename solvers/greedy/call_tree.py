@@ -24,7 +24,7 @@ from robatch.solvers.greedy.realized_table import Table
 PRICES = 8  # at which a leaf is priced, at most
 POOL = 1000  # moves that are compared at a time
 MOST_MEMORY = 20_000_000  # numbers that open boxes may take
-OUTLIER, LEAST_PART, MOST_TIMES = 20.5, 0.05, 5.0  # steepness from which leaves teach it; range of a leaf's price
+LEAST_PART, MOST_TIMES = 0.05, 5.0  # range of a leaf's price
 LEAF_WORK = 100_000.0  # of a leaf, besides its moves and steps, in units of about a nanosecond
 WIDER = 5  # times the limits, where the gap is wide
 SLICE, STEP_SECONDS = 2e7, 15e-9  # work between two looks at the clock; about what a step of a leaf's search takes
@@ -51,7 +51,7 @@ class Limits(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What is asked of a tree, and how it branches."""
+    """What is asked of a tree."""
 
     budget: float  # USD
     price: float  # utility per USD to begin with
@@ -59,9 +59,7 @@ class Asked(NamedTuple):
     tolerance: float  # relative utility by which a plan has to be better
     grade: float  # utility by which plans differ at least, 0 if that is not known
     curve: float  # relative change of price a USD, as it is thought to be
-    steepest: float  # and at most, times that
     changes: int  # of the price in a box, at most
-    by_places: bool  # branch on the cell with most USD in places that are not filled; else on the dearest half call
 
     def now(self, constant: float, spent: float, top: float) -> Array:
         """Return the record of the kernels, given what the queries that cannot move are worth and spend: (1,)."""
@@ -70,7 +68,7 @@ class Asked(NamedTuple):
         now["tolerance"] = max(self.tolerance * top, 1e-13, 0.999 * self.grade)
         now["least_price"] = 1e-3 * max(top, 1.0) / self.budget if self.budget > 0.0 else 0.0
         now["first_curve"] = now["curve"] = self.curve
-        now["steepest"], now["changes"], now["by_places"] = self.steepest, self.changes, self.by_places
+        now["changes"] = self.changes
         now["reached"] = max(self.reached, -FAR)
         now["lost"] = -FAR
         return now
@@ -248,12 +246,9 @@ class CallTree:
         """Price a leaf, and find its best assignment or come close; the better plan is kept."""
         core, tree, now = self.core, self.tree, self.core.now
         core.queries["state"] = tree.states[slot]
-        calls, out = core.cells["calls"].copy(), np.empty(7)
+        calls, out = core.cells["calls"].copy(), np.empty(6)
         kernels.reprice(float(tree.nodes["price"][slot]), PRICES, core, self.within, self.above, out)
-        top, bound, low_price, high, low, last, curve = out.tolist()
-        least, steepest = float(now["first_curve"][0]), float(now["steepest"][0])
-        if curve > 0.0 and steepest > OUTLIER:
-            now["curve"] = 0.7 * now["curve"] + 0.3 * min(max(curve, 0.1 * least), steepest * least)
+        top, bound, low_price, high, low, last = out.tolist()
         rates, tolerance = core.cells["rate"].copy(), float(now["tolerance"][0])
         for price, start in ((high, self.within), (low, self.above)):
             if price >= 0.0 and bound > max(self.reached, top) + tolerance:

@@ -24,6 +24,7 @@ NOISE = 1e-13  # a shorter path is shorter by more than this
 PATH_WORK, SCAN_WORK = 2.0, 5.0  # units of about a nanosecond: of a path, a pair of states; of a query of a cell
 DONE, LEAF, LIMIT, NO_ROOM, ROUNDED = 0, 1, 2, 3, 4  # why `grow` returns
 REACHED, CURVE, WORK, LOST = 0, 1, 2, 3  # of `Tree.now`
+STEEPEST = 20.0  # change of price a USD, at most, times what it is thought to be
 MOST_CHANGE, MOST_RISE = 0.8, 1.0  # of a price, relative, in one step
 
 
@@ -42,15 +43,14 @@ PAIR = np.dtype([(name, np.float64) for name in ("utility", "own")])
 """Utility and token cost in USD of a query in a state."""
 
 NOW = np.dtype(
-    [(name, np.float64) for name in ("budget", "fixed", "tolerance", "floor", "least_price", "first_curve", "steepest")]
-    + [(name, np.int64) for name in ("changes", "by_places", "open", "made")]
+    [(name, np.float64) for name in ("budget", "fixed", "tolerance", "floor", "least_price", "first_curve")]
+    + [(name, np.int64) for name in ("changes", "open", "made")]
     + [(name, np.float64) for name in ("reached", "curve", "work", "lost", "utility", "own", "bound", "over")]
 )
 """What is asked: USD for calls and for the queries that can move; utility of those that cannot; utility that a box must
 promise beyond the best plan; what a plan is thought to reach while there is none; a price in place of 0; relative
-change of price a USD, as it is thought to be, and at most, times that; changes of price in a box; whether to branch on
-the cell of most USD in places that are not filled, else on the dearest half call. What is known: boxes that are open,
-and that were made; the best plan's utility; the change of price a USD; work; the highest bound of a closed box;
+change of price a USD, as it is thought to be; changes of price in a box. What is known: boxes that are open, and that
+were made; the best plan's utility; the change of price a USD; work; the highest bound of a closed box;
 utility and token cost of the assignment at hand; bound of the box at hand, and USD of its bill above the budget."""
 
 NODE = np.dtype([("bound", np.float64), ("price", np.float64), ("key", np.float64), ("order", np.int64)])
@@ -403,7 +403,7 @@ def expand(  # long: one child after another
             if change > 0:
                 apart = over - now.over
                 seen = (other / at - 1.0) / apart if abs(apart) > 1e-15 * now.budget else 10.0 * now.curve
-                seen = min(max(seen, 0.1 * now.first_curve), now.steepest * now.first_curve)
+                seen = min(max(seen, 0.1 * now.first_curve), STEEPEST * now.first_curve)
                 now.curve = 0.7 * now.curve + 0.3 * seen
                 if now.bound >= bound:
                     break
@@ -427,8 +427,11 @@ def expand(  # long: one child after another
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inner=True)
-def branching(slot: int, core: Core, tree: Tree, by_places: bool) -> int:
-    """Return the cell to branch on, -1 if no call in part is paid in part; counts go to the cells."""
+def branching(slot: int, core: Core, tree: Tree) -> int:
+    """Return the cell to branch on, of most USD in places that are not filled, -1 if no call in part is paid in part.
+
+    Counts go to the cells.
+    """
     queries, cells, boxes = core.queries, core.cells, tree.boxes
     for c in range(cells.size):
         cells[c].count = cells[c].fixed
@@ -439,7 +442,7 @@ def branching(slot: int, core: Core, tree: Tree, by_places: bool) -> int:
         size = cells[c].places
         part = cells[c].count % size
         if part != 0 and cells[c].price > 0.0 and cells[c].count > boxes[slot, c].low * size:
-            mine = cells[c].price * (1.0 - part / size) * (part if by_places else 1.0)
+            mine = cells[c].price * (1.0 - part / size) * part
             if mine > score:
                 chosen, score = c, mine
     return chosen
@@ -509,7 +512,7 @@ def grow(  # wide: a leaf, and limits
             continue
         if now.open + 3 > nodes.size:
             return LIMIT, -1, -1
-        cell = branching(slot, core, tree, now.by_places)
+        cell = branching(slot, core, tree)
         if cell >= 0:
             number, price = cells[cell].count // cells[cell].places, nodes[slot].price
             continue
@@ -571,7 +574,7 @@ def reprice(  # long: a secant search
         Receive the assignment within the budget of most utility, and one just above it: (M,).
     out
         Receives utility of the former, -inf if there is none; the lowest bound and its price; the prices of the two
-        assignments, -1 for none; the last price; and its relative change a USD, 0 if unknown: (7,).
+        assignments, -1 for none; and the last price: (6,).
     """
     queries, cells, now = core.queries, core.cells, core.now[0]
     width = core.pairs.shape[1]
@@ -579,8 +582,8 @@ def reprice(  # long: a secant search
     paid = 0.0
     for c in range(cells.size):
         paid += cells[c].price * cells[c].calls if cells[c].price > 0.0 else 0.0
-    out[0], out[1], out[2], out[3], out[4], out[5], out[6] = -FAR, FAR, price, -1.0, -1.0, price, 0.0
-    low, low_over, high, high_over, first, first_over = -1.0, 0.0, -1.0, 0.0, price, 0.0
+    out[0], out[1], out[2], out[3], out[4], out[5] = -FAR, FAR, price, -1.0, -1.0, price
+    low, low_over, high, high_over, first = -1.0, 0.0, -1.0, 0.0, price
     for step in range(steps):
         for c in range(cells.size):
             cells[c].low = cells[c].high = cells[c].calls
@@ -596,10 +599,6 @@ def reprice(  # long: a secant search
         for c in range(cells.size):
             bill += cells[c].price * (-(-cells[c].count // cells[c].places))
         over = bill - now.budget
-        if step == 0:
-            first_over = over
-        else:
-            out[6] = abs(price / first - 1.0) / max(abs(first_over - over), 1e-6 * now.budget)
         if out[1] <= now.reached + now.tolerance:
             return
         if over <= 0.0:

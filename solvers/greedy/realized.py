@@ -49,8 +49,7 @@ MOST_PAIRS, MOVERS = 8_000, 40  # in a tree, besides so many between any two sta
 FIRST_MOVERS = 12  # in the first tree of many queries, besides half as many pairs
 MANY_LESS = 4  # times fewer pairs, and by the square of it fewer movers, of many queries
 FEW = 100  # queries up to which all pairs that a better plan may hold are searched, and to the limit
-SMALL = 30  # queries up to which a tree branches on what a call that is not full costs
-STEEP, MEDIUM = 50, 200  # queries up to which prices are thought to change steeply
+MEDIUM = 200  # queries up to which the first tree has as many pairs as the others
 
 
 def first_plan(request: Request, relaxer: Relaxer, relaxation: Relaxation) -> Incumbent:
@@ -191,12 +190,10 @@ class Search:
         self.step, self.blur = grades
         self.short = 0.999 * self.step  # what cannot be gained, but for the blur
         self.count = len(losses.best)
-        steep = 400.0 if self.count <= STEEP else 20.0 if self.count <= MEDIUM else 100.0
-        self.style = (steep, 2 if self.count <= STEEP else 1, self.count > SMALL)
 
     def tree(self, chosen: Chosen, target: float, reached: float, limits: Limits) -> Grown:
         """Grow a tree over some pairs."""
-        asked = Asked(target, self.price, reached, self.close, self.step, 2.0 / target, *self.style)
+        asked = Asked(target, self.price, reached, self.close, self.step, 2.0 / target, 1)
         boxes = limits.boxes if limits.wide == math.inf else limits.raised().boxes
         tree = CallTree.of(self.table, self.losses.best, chosen.pairs, asked, boxes + 3)
         return tree.grow(limits)

@@ -46,7 +46,7 @@ class Group:
             rows, table.utility[rows], table.own[rows], table.price, table.size, table.share,
             np.zeros(len(rows), dtype=np.int64), np.zeros((1, len(table.size)), dtype=np.int64),
         )  # fmt: skip
-        asked = Asked(0.0, price, -math.inf, 0.0, 0.0, 0.0, 1.0, 0, True)  # bounds without USD: what it is worth
+        asked = Asked(0.0, price, -math.inf, 0.0, 0.0, 0.0, 0)  # bounds without USD: what it is worth
         tree = CallTree.of(part, states[rows], pairs[rows], asked, BOXES + 4)
         return cls(rows, part, tree, tree.core.queries["state"].copy())
 
@@ -179,7 +179,7 @@ def mixed(  # wide: what is mixed, and the budget
         plan[group.rows] = group.options[best][2]
     pairs = pairs.copy()
     pairs[np.arange(len(plan)), plan] = True
-    whole = CallTree.of(table, plan, pairs, Asked(budget, price, -math.inf, 0.0, 0.0, 2.0 / budget, 1.0, 0, True), 4)
+    whole = CallTree.of(table, plan, pairs, Asked(budget, price, -math.inf, 0.0, 0.0, 2.0 / budget, 0), 4)
     top = -FAR
     if len(whole.rows):
         top = improve(price, bound, whole.core, whole.pool, whole.best, top)

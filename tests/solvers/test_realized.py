@@ -244,7 +244,7 @@ PATHS = {
     "one budget": {"FIRST_BUDGETS": 1},
     "few pairs": {"MOST_PAIRS": 3, "MOVERS": 1},
     "never all pairs": {"FEW": 0},
-    "other branches, flat prices": {"SMALL": 0, "STEEP": 0, "MEDIUM": 0},
+    "fewer pairs first": {"MEDIUM": 0},
     "small core": {"MAX_CANDIDATES": 0, "CORE_QUERIES": 3},
     "core of one": {"MAX_CANDIDATES": 0, "CORE_QUERIES": 1, "DIRECT": 0, "SAMPLE": 1},
     "near": {"MAX_CANDIDATES": 0, "CORE_QUERIES": 4, "DIRECT": 2, "SAMPLE": 2},

@@ -41,7 +41,7 @@ class Room:
         self.rng = rng
 
     def tree(self, budget: float, slots: int = 50) -> CallTree:
-        asked = Asked(budget, self.price, -np.inf, 0.0, 0.0, 2.0 / budget, 20.0, 1, True)
+        asked = Asked(budget, self.price, -np.inf, 0.0, 0.0, 2.0 / budget, 1)
         pairs = self.table.utility >= 0.0
         pairs[np.arange(len(self.states)), self.states] = True
         return CallTree.of(self.table, self.states, pairs, asked, slots)
@@ -165,7 +165,7 @@ def test_boxes_and_leaves_bound_all_that_they_hold(groups):
                 assert core.now["bound"][0] >= max((one[0] for one in kept), default=-1.0) - 1e-12
         calls = np.maximum(cells["low"], -(-cells["count"] // cells["places"]))
         cells["calls"] = calls
-        out, within, above = np.empty(7), tree.within, tree.above
+        out, within, above = np.empty(6), tree.within, tree.above
         kernels.reprice(room.price, 8, core, within, above, out)
         here = np.ix_(np.unique(room.table.group[tree.rows]), tree.used)
         paid = calls.reshape(-1, len(tree.used))
