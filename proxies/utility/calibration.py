@@ -64,14 +64,19 @@ class Calibrator:
     steps: FloatArray  # predictions and values of the isotonic curve's knots: (2, M); M is 0 where there is none
     share: float = 0.0  # the isotonic curve's part of the result, from 0 to 1; the line has the rest
 
-    def __call__(self, values: FloatArray) -> FloatArray:
-        """Calibrate predictions of any shape."""
-        if len(self.line) == 0:
-            return values
-        straight = np.asarray(expit(self.line[0] + self.line[1] * to_logit(values)), dtype=np.float64)
-        if self.share == 0.0:
-            return straight
-        return self.share * np.interp(values, *self.steps) + (1.0 - self.share) * straight
+
+def calibrated(calibrators: Sequence[Calibrator], values: FloatArray) -> FloatArray:
+    """Calibrate predictions (N, S), each column by its own map and in one go: (N, S)."""
+    found = values.copy()
+    used = [s for s, one in enumerate(calibrators) if len(one.line)]
+    if used:
+        lines = np.array([calibrators[s].line for s in used])
+        found[:, used] = expit(lines[:, 0] + lines[:, 1] * to_logit(values[:, used]))
+    for s in used:
+        one = calibrators[s]
+        if one.share != 0.0:
+            found[:, s] = one.share * np.interp(values[:, s], *one.steps) + (1.0 - one.share) * found[:, s]
+    return found
 
 
 IDENTITY = Calibrator(np.zeros(0), np.zeros((2, 0)))

@@ -13,7 +13,7 @@ from scipy.special import expit
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.scalars import whole
-from robatch.proxies.utility.calibration import Calibrator, fit_calibrators, fit_logit
+from robatch.proxies.utility.calibration import Calibrator, calibrated, fit_calibrators, fit_logit
 from robatch.proxies.utility.scaling import Curve, estimate_floor, fit_curve, paired_retention
 
 
@@ -154,9 +154,7 @@ class Decomposition:
         """Give the utility of each query in each state, or in some columns' states: (N, S), in [0, 1]."""
         states = np.arange(len(layout.states)) if columns is None else columns
         product = self._product(layout, self.base(scores), states)
-        for place, s in enumerate(states):
-            product[:, place] = self.calibrators[s](product[:, place])
-        return np.clip(product, 0.0, 1.0)
+        return np.clip(calibrated([self.calibrators[s] for s in states], product), 0.0, 1.0)
 
     def _product(self, layout: Layout, base: FloatArray, states: IntArray) -> FloatArray:
         product = base[:, layout.unit[states]]

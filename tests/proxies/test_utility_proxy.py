@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
@@ -22,6 +23,7 @@ from robatch.instances.errors import InputError
 from robatch.proxies.online.router import OnlineRouter
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.utility import file as proxy_file
+from robatch.proxies.utility.calibration import IDENTITY, Calibrator, calibrated, to_logit
 from robatch.proxies.utility.estimator_parts import from_parts, to_parts
 from robatch.proxies.utility.estimators import ESTIMATORS, all_scores, estimator_scores
 from robatch.proxies.utility.scaling import SCALINGS
@@ -180,6 +182,22 @@ def test_neighbours_do_not_depend_on_what_else_is_predicted() -> None:
     proxy = UtilityProxy(STATES, router="knn").fit(texts, draw(60, 1)[3])
     alone = np.vstack([proxy.predict([text]) for text in texts])
     assert np.array_equal(alone, proxy.predict(texts))
+
+
+def test_states_are_calibrated_together_as_each_by_itself() -> None:
+    def alone(one: Calibrator, column: np.ndarray) -> np.ndarray:
+        if len(one.line) == 0:
+            return column
+        straight = expit(one.line[0] + one.line[1] * to_logit(column))
+        return straight if one.share == 0.0 else one.share * np.interp(column, *one.steps) + (1 - one.share) * straight
+
+    steps = np.array([[0.2, 0.5, 0.9], [0.1, 0.6, 0.6]])
+    line = Calibrator(np.array([0.3, 0.8]), np.zeros((2, 0)))
+    states = [line, IDENTITY, Calibrator(np.array([-1.0, 1.2]), steps, 0.7), IDENTITY, line]
+    values = np.vstack([np.random.default_rng(0).random((50, 5)), np.zeros(5), np.ones(5)])
+    expected = np.column_stack([alone(one, column) for one, column in zip(states, values.T, strict=True)])
+    assert np.array_equal(calibrated(states, values), expected)
+    assert np.array_equal(calibrated([IDENTITY] * 5, values), values)
 
 
 def test_neighbours_that_are_sought_once_are_those_of_each_estimator() -> None:
