@@ -34,6 +34,7 @@ MAX_CANDIDATES, CORE_QUERIES = 1_000_000, 2_000  # queries times states up to wh
 EDGE_PER_QUERY = 2e-16  # relative, that a sum of costs errs a query
 MAX_FITS, MAX_FITS_WITH_CONFLICTS = 2, 16  # searches until a plan keeps the budget: at its very edge, or with conflicts
 MAX_FITS_WITHOUT_PLAN = 60  # searches with conflicts, as long as there is no plan at all
+MOST_FIT_WORK = 5e8  # of all but the first, in units of about a nanosecond
 MAX_LAST_CALL_QUERIES = 100_000  # later, single last calls hardly matter
 MAX_TREE_GROUPS = 32  # groups up to which a tree over the calls of all follows
 MAX_ALL_PAIRS, PAIRS_PER_QUERY = 200_000, 8  # queries times states up to which groups look at all of them
@@ -142,18 +143,18 @@ def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: 
             return found
     edge = min(EDGE, EDGE_PER_QUERY * (problem.n_queries + 16))
     target = budget * (1 + edge)
-    allowed, rng = table.utility.copy(), None
+    allowed, rng, work = table.utility.copy(), None, 0.0
     fits = MAX_FITS_WITHOUT_PLAN if found.assignment is None else MAX_FITS_WITH_CONFLICTS
     for number in range(MAX_FITS if problem.conflicts is None else fits):
         losses = Losses.of(table, budget * (1 + edge), price, states[table.rows])
         search = Search(table, losses, price or LOW_PRICE * average, grades, close)
-        grown = search.run(found, target, request.effort, deadline)
+        grown = search.run(found, target, request.effort if number == 0 else 1.0, deadline)
+        work += grown.work if number > 0 else 0.0
         if number == 0 and not large:
             found = found.bounded(lower_to_grade(relaxer.flat, grown.bound) if grades[0] > 0.0 else grown.bound)
-        if number > 0 and time.perf_counter() > deadline:
-            break
+        late = number > 0 and (time.perf_counter() > deadline or work > MOST_FIT_WORK)
         if grown.states is None:
-            if number == 0 or found.assignment is not None:
+            if late or number == 0 or found.assignment is not None:
                 break
             table.utility[:], target = allowed, budget * (1 + edge)
             rng = rng or np.random.default_rng(problem.n_queries)
@@ -164,6 +165,8 @@ def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: 
         over = evaluation.realized_cost - budget
         if over <= 0.0:
             return found.evaluated(plan, evaluation, "realized", budget)
+        if late:
+            break
         if problem.conflicts is None or not keep_apart(problem, table, plan, evaluation, rng):
             counted = evaluation.realized_cost - float((unshared(problem, plan, evaluation) * problem.call_price).sum())
             target = min(target - 1.01 * over, counted) - 2 * edge * budget  # the same plan must not come back
@@ -218,10 +221,11 @@ class Search:
             more = Limits(int(BOXES * effort), int(LEAVES * effort), work * effort, STEPS, deep)
             stages.append((int(pairs * effort), movers, more))
         best: IntArray | None = None
-        most = spare
+        most, spent = spare, 0.0
         for number, (most_pairs, movers, limits) in enumerate(stages):
             chosen = self.losses.chosen(min(most, bound - reached), most_pairs, movers)
             grown = self.tree(chosen, target, reached, limits._replace(deadline=deadline))
+            spent += grown.work
             best, reached = best if grown.states is None else grown.states, max(reached, grown.utility)
             outside = bound - chosen.lost  # what plans with other pairs may reach
             outside = min(outside, reached + self.blur) if outside <= reached + self.short else outside
@@ -233,4 +237,4 @@ class Search:
             # all pairs, where nothing is left among these, or there is time for them
             if self.count <= FEW or number > 0 or grown.bound <= reached + self.short:
                 most = math.inf
-        return Grown(best, reached, lowest)
+        return Grown(best, reached, lowest, spent)
