@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances.arrays import BoolArray, IntArray, read_only
+from robatch.instances.arrays import BoolArray, IntArray, RealArray, read_only
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model, State
 from robatch.instances.scalars import shown, whole
@@ -124,12 +124,14 @@ def restricted(
     return mask
 
 
-def _forbid_below(problem: Problem, mask: BoolArray, least: npt.NDArray[np.float64]) -> None:
+def _forbid_below(problem: Problem, mask: BoolArray, least: RealArray) -> None:
     """Add the pairs of too little utility to a mask, or name the query that falls short by most."""
     worst, short = -1, 0.0
-    best: npt.NDArray[np.float64] = np.full(problem.n_queries, -np.inf)
+    # compared as the problem holds utilities: a float32 of 0.7 is below the double 0.7, and is meant by it
+    least = least.astype(problem.dtype)
+    best = np.full(problem.n_queries, -np.inf, dtype=problem.dtype)
     for rows in problem.blocks():
-        utilities = problem.utilities(rows).astype(np.float64)
+        utilities = problem.utilities(rows)
         np.max(utilities, axis=1, out=best[rows], initial=-np.inf, where=problem.allowed(rows) & ~mask[rows])
         mask[rows] |= utilities < least[rows, None]
         gaps = np.where(np.isinf(best[rows]), 0.0, least[rows] - best[rows])  # no state at all: said elsewhere
@@ -137,8 +139,8 @@ def _forbid_below(problem: Problem, mask: BoolArray, least: npt.NDArray[np.float
             worst, short = rows.start + int(np.argmax(gaps)), float(gaps.max())
     if worst >= 0:
         raise InputError(
-            f"min_utility is {float(least[worst])!r} for query {problem.query_name(worst)}: at most "
-            f"{float(best[worst])!r} is possible, its best utility in a state that it is allowed in"
+            f"min_utility is {least[worst]!s} for query {problem.query_name(worst)}: at most "
+            f"{best[worst]!s} is possible, its best utility in a state that it is allowed in"
         )
 
 

@@ -157,7 +157,8 @@ class Problem(ProblemCosts):
         forced
             Pairs that must be chosen: all other states of these queries are not allowed any more.
         min_utility
-            Least utility of any query, from 0 to 1: a number, or one for each query (N,).
+            Least utility of any query, from 0 to 1: a number, or one for each query (N,). It is compared in the
+            problem's floating-point type.
 
         Raises
         ------

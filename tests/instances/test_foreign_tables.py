@@ -571,3 +571,32 @@ def test_the_command_takes_the_rules(tmp_path):
     assert done.exit_code == 0, done.output
     assert done.stderr.startswith("Warning: the routing table")
     check(read(tmp_path / "o.parquet"))
+
+
+@pytest.mark.parametrize("folder", ["model=b", "query_id=q9", "k=007", "score=0.5"])
+def test_names_of_folders_are_no_columns(folder, tmp_path, small):
+    """DuckDB 2.0.1 puts them in the place of a file's own columns (findings/duckdb-folder-column.sh)."""
+    place = tmp_path / folder
+    place.mkdir()
+    LONG.to_parquet(place / "table.parquet")
+    check(made(place / "table.parquet"))
+    small().write(place / "problem.parquet")
+    assert read(place / "problem.parquet") == small()
+
+
+@pytest.mark.parametrize(
+    "ids", [["0x1A", "0x2B"], ["007", "7"], ["+5", "5"], ["2026-11-30", "2026-12-01"], ["1e3", "1e4"]]
+)
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json"])
+def test_ids_and_names_stay_as_they_are_written(ids, suffix, tmp_path):
+    """pyarrow 26.0.1 takes 0x1A of a CSV file for 26, and +5 for 5.0 (findings/arrow-csv-hex.sh)."""
+    table = LONG.assign(query_id=np.repeat(ids, 2), model=[*ids, *ids])
+    path = tmp_path / f"table{suffix}"
+    if suffix in (".csv", ".tsv"):
+        table.to_csv(path, index=False, sep="," if suffix == ".csv" else "\t")
+    else:
+        table.to_json(path, orient="records", lines=suffix == ".jsonl")
+    problem = made(path, prices=dict(zip(ids, PRICES.values(), strict=True)))
+    assert problem.query_ids is not None
+    assert problem.query_ids.tolist() == ids
+    assert [model.name for model in problem.models] == ids

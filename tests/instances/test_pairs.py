@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from robatch.instances import InputError, Model, generate
+from robatch.instances import InputError, Model, Problem, generate
 
 STATES = [("weak", 1), ("weak", 4), ("strong", 2)]
 
@@ -39,6 +39,21 @@ def test_least_utilities(small):
         floor = np.broadcast_to(np.reshape(least, (-1, 1)), (4, 1))
         assert np.array_equal(limited.allowed(), problem.utilities() >= floor)
     assert problem.restrict(min_utility=0.0) == problem
+
+
+@pytest.mark.parametrize("least", [0.7, 0.9, 0.1, 0.3])
+@pytest.mark.parametrize("by_query", [False, True])
+def test_least_utilities_are_compared_as_they_are_held(small, least, by_query):
+    """float32 of 0.7 and 0.9 are below the doubles; pyarrow 26.0.1 leaves them out (findings/float32-filters.sh)."""
+    utility = np.full((4, 3), least, dtype=np.float32)
+    utility[1, 1] = np.nextafter(np.float32(least), np.float32(0))
+    base = small()
+    problem = Problem(
+        base.models, base.input_tokens.astype(np.float32), base.output_tokens.astype(np.float32), utility=utility
+    )
+    limited = problem.restrict(min_utility=[least] * 4 if by_query else least)
+    assert problem.dtype == np.float32
+    assert np.argwhere(~limited.allowed()).tolist() == [[1, 1]]
 
 
 @pytest.mark.parametrize(

@@ -417,6 +417,10 @@ NAMED = PriceTable(
         ("mistral/gpt-x", "no price of 'mistral/gpt-x': the nearest names are 'gpt-x', 'azure/gpt-x'"),
         ("", "no price of ''"),
         ("zzz", "it has 9 models"),
+        # genai-prices 0.2.3 prices some by how they begin, LiteLLM 1.110.2 as free (findings/genai-prices-prefix.sh)
+        ("gpt-x-of-mine", "the table has no price of 'gpt-x-of-mine'"),
+        ("gemini/gem-of-mine", "no price of 'gemini/gem-of-mine'"),
+        ("fireworks_ai/me/tuned-8b", "no price of 'fireworks_ai/me/tuned-8b'"),
     ],
 )
 def test_names_that_mean_no_model(asked: str, words: str) -> None:
