@@ -19,7 +19,8 @@ from robatch.solvers.bounds.target_relaxation import reach
 from robatch.solvers.cheapest.exact import SOLVE_SHARE, Search
 from robatch.solvers.cheapest.task import Task
 from robatch.solvers.choice import AUTO_QUERIES
-from robatch.solvers.greedy.realized import CLOSE, LEAST_CLOSE, MAX_TREE_GROUPS, first_plan, joined, searched
+from robatch.solvers.greedy.first_plans import first_plan
+from robatch.solvers.greedy.realized import CLOSE, LEAST_CLOSE, MAX_TREE_GROUPS, joined, searched
 from robatch.solvers.greedy.realized_table import Table
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import Limit
@@ -62,6 +63,9 @@ class BilledSearch(Search):
         left = None if deadline == math.inf else max(SOLVE_SHARE * (deadline - time.perf_counter()), 1e-3)
         request = replace(self.request, budget=budget, time_limit=left)
         found = first_plan(request, self.relaxer, relaxation)
+        if found.assignment is not None and found.evaluation is None:  # the last digits decide
+            evaluation = self.problem.evaluate(found.assignment)
+            found = Incumbent(bound=found.bound).evaluated(found.assignment, evaluation, "realized", budget)
         if found.utility < self.target:
             found = self.decided(request, relaxation)
             if self.is_open(found) and self.problem.n_queries <= AUTO_QUERIES and self.harder < MOST_HARDER:

@@ -18,6 +18,7 @@ from robatch.solvers.bounds.granularity import grade, lower_to_grade
 from robatch.solvers.bounds.relaxation import EDGE, Relaxation, Relaxer
 from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.greedy.call_tree import Asked, CallTree, Grown, Limits
+from robatch.solvers.greedy.first_plans import first_plan
 from robatch.solvers.greedy.last_calls import shrunk
 from robatch.solvers.greedy.realized_groups import decomposed
 from robatch.solvers.greedy.realized_table import Chosen, Losses, Table, keep_apart, unshared
@@ -27,7 +28,6 @@ from robatch.solvers.search_limits import deadline_in
 
 LOW_PRICE = 0.1  # where the relaxation has no use for more USD, of all utility a USD of the budget: a first price
 CLOSE, LEAST_CLOSE = 0.4, 1e-13  # of the gap that is asked for, at which nothing more is tried; and at least
-FIRST_BUDGETS = 6  # at which amortized plans are tried to begin with
 SPARE = 2.0  # times what the dearest call is worth: what pairs of the first tree may lose
 FIRST_BOXES, FIRST_LEAVES, FIRST_WORK = 300, 2, 5.0  # and times the work of the second
 MAX_CANDIDATES, CORE_QUERIES = 1_000_000, 2_000  # queries times states up to which all are held; else queries that are
@@ -53,26 +53,6 @@ FEW = 100  # queries up to which all pairs that a better plan may hold are searc
 MEDIUM = 200  # queries up to which the first tree has as many pairs as the others
 
 
-def first_plan(request: Request, relaxer: Relaxer, relaxation: Relaxation) -> Incumbent:
-    """Return the best of a few amortized plans of less and less budget that keep it as billed."""
-    problem, budget = request.problem, request.budget
-    found, low, high, target = Incumbent(bound=relaxation.bound), 0.0, budget, budget
-    for number in range(FIRST_BUDGETS):
-        states = (relaxation if number == 0 else relaxer.at(target)).plan()[0]
-        evaluation = problem.evaluate(states)
-        found = found.evaluated(states, evaluation, "realized", budget)
-        excess = evaluation.realized_cost - budget
-        if excess <= 0.0:
-            low = target
-            if number == 0 or number >= FIRST_BUDGETS // 2:
-                break
-        else:
-            high = target
-        step = high - 1.05 * excess
-        target = step if excess > 0.0 and low < step < high else (low + high) / 2
-    return found
-
-
 def run(request: Request) -> Answer:
     """Schedule under realized cost: relaxation, first plans, a tree over call counts.
 
@@ -95,8 +75,9 @@ def run(request: Request) -> Answer:
             found = within(request, relaxer.schedule).bounded(found.bound)
     enough = request.problem.n_queries <= MANY and request.problem.n_groups <= MAX_TREE_GROUPS
     enough = enough or request.problem.n_queries > MAX_LAST_CALL_QUERIES
-    if found.evaluation is not None and found.assignment is not None and not enough:
-        states, end = shrunk(request.problem, found.assignment, found.evaluation, budget)
+    if found.assignment is not None and not enough:
+        evaluation = found.evaluation or request.problem.evaluate(found.assignment)
+        states, end = shrunk(request.problem, found.assignment, evaluation, budget)
         found = found.offered(states, end.utility, end.realized_cost, evaluation=end)
     if time.perf_counter() > deadline and not found.proven(request.gap):
         found = found.stopped("time")
@@ -133,7 +114,7 @@ def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: 
     price = relaxation.price if relaxation.price < math.inf else average
     large = problem.n_queries * problem.n_states > MAX_CANDIDATES
     states = relaxation.break_solution()
-    table = Table.around(problem, relaxer, states, price, CORE_QUERIES) if large else Table.of(problem, relaxer)
+    table = Table.of(problem, relaxer) if not large else Table.around(problem, relaxer, relaxation, price, CORE_QUERIES)
     grades, close = grade(relaxer.flat), max(CLOSE * request.gap, LEAST_CLOSE)
     deadline = deadline_in(request.time_limit)
     if problem.n_groups > 1 and not large:

@@ -12,9 +12,10 @@ from robatch.instances.arrays import NOT_ALLOWED, BoolArray, FloatArray, IntArra
 from robatch.instances.problem import Problem
 from robatch.instances.problem_costs import Evaluation
 from robatch.solvers.bounds import relaxation_kernels
-from robatch.solvers.bounds.relaxation import DIRECT, SAMPLE, Relaxer, sample
+from robatch.solvers.bounds.relaxation import DIRECT, SAMPLE, Relaxation, Relaxer, sample
 from robatch.solvers.bounds.threads import over_chunks
 from robatch.solvers.bounds.whole_call_dual import dense
+from robatch.solvers.greedy.realized_counts import Counts
 
 ROUNDING = 1e-14  # relative, of what is summed
 
@@ -67,26 +68,38 @@ class Table:
         )
 
     @classmethod
-    def around(cls, problem: Problem, relaxer: Relaxer, states: IntArray, price: float, size: int) -> Table:
-        """Return the table of about `size` queries that can move at little loss; the others keep their states (N,)."""
-        return cls.part(problem, relaxer, states, closest(relaxer, states, price, size))
+    def around(cls, problem: Problem, relaxer: Relaxer, relaxation: Relaxation, price: float, size: int) -> Table:
+        """Return the table of about `size` queries that can move at little loss.
+
+        The others keep the states of the break solution.
+        """
+        states, steps, paid = relaxation.break_solution(), relaxation.steps, relaxation.break_step
+        table = cls.of(problem, relaxer, closest(relaxer, relaxation, states, price, size))
+        counts = Counts(problem).of(steps, states)
+        utility = steps.utility + float(steps.step_utility[:paid].sum())
+        cost = steps.cost + float(steps.step_cost[:paid].sum())
+        calls = np.where(table.price > 0.0, 0.0, problem.call_price)  # in the queries' own cost
+        own = cost + float((counts * (calls - relaxer.flat.share)).sum())
+        return table._beside(states, counts, utility, own)
 
     @classmethod
     def part(cls, problem: Problem, relaxer: Relaxer, states: IntArray, rows: IntArray) -> Table:
         """Return the table of some queries; the others keep their states (N,)."""
         table, whole = cls.of(problem, relaxer, rows), problem.evaluate(states)
-        others = np.ones(problem.n_queries, dtype=np.bool_)
-        others[rows] = False
-        width, here = problem.n_states, np.arange(len(rows))
-        cells = problem.group_codes[others] * width + states[others]
+        cells = problem.group_codes * problem.n_states + states
         counts = np.bincount(cells, minlength=table.fixed.size).reshape(table.fixed.shape)
-        calls = float((whole.calls.sum(axis=0) * table.price).sum())  # others are in the queries' own cost
-        own = whole.realized_cost - calls - float(table.own[here, states[rows]].sum())
+        calls = float((whole.calls.sum(axis=0) * table.price).sum())
+        return table._beside(states, counts, whole.utility, whole.realized_cost - calls)
+
+    def _beside(self, states: IntArray, counts: IntArray, utility: float, own: float) -> Table:
+        """Return the table with the rest of a plan (N,), whose counts (groups, S), utility and token cost are given."""
+        here, mine = np.arange(len(self.rows)), states[self.rows]
+        cells = np.bincount(self.group * len(self.size) + mine, minlength=counts.size)
         return replace(
-            table,
-            fixed=counts,
-            fixed_utility=whole.utility - float(table.utility[here, states[rows]].sum()),
-            fixed_own=own,
+            self,
+            fixed=counts - cells.reshape(counts.shape),
+            fixed_utility=utility - float(self.utility[here, mine].sum()),
+            fixed_own=own - float(self.own[here, mine].sum()),
         )
 
 
@@ -171,9 +184,20 @@ class Losses:
         return Chosen(pairs, lost)
 
 
-def closest(relaxer: Relaxer, states: IntArray, price: float, size: int) -> IntArray:
-    """Return the queries whose best two states are closest in reduced profit at a price, about `size`, in order."""
+def closest(relaxer: Relaxer, relaxation: Relaxation, states: IntArray, price: float, size: int) -> IntArray:
+    """Return the queries whose best two states are closest in reduced profit at a price, about `size`, in order.
+
+    If there are enough queries with steps near the price, it is those of them.
+    """
     flat, rows = relaxer.flat, relaxer.flat.n_queries
+    moves = np.zeros(rows, dtype=np.bool_)
+    moves[relaxation.steps.query] = True
+    near = np.flatnonzero(moves)
+    if size <= len(near) < rows:
+        part = flat.take(near)
+        margin, following = np.empty(len(near)), np.empty(len(near), dtype=np.int64)
+        relaxation_kernels.margins(0, len(near), price, states[near], margin, following, part)
+        return np.sort(near[np.argpartition(margin, size - 1)[:size]])
     if rows <= max(size, DIRECT):
         chosen, part = np.arange(rows), flat
     else:

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from robatch.instances import FAMILIES, InputError, Model, Problem, generate
 from robatch.solvers import solve, verify
-from robatch.solvers.bounds import whole_call_dual
+from robatch.solvers.bounds import threads, whole_call_dual
 from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
 from robatch.solvers.bounds.relaxation import Relaxer
-from robatch.solvers.greedy import call_tree, realized, realized_groups, realized_table
+from robatch.solvers.greedy import call_tree, first_plans, realized, realized_groups, realized_table
+from robatch.solvers.greedy.first_plans import first_plan
+from robatch.solvers.greedy.realized_counts import Counts
 from robatch.solvers.greedy.realized_table import Table
 from robatch.solvers.registry import Request
 
@@ -258,7 +260,9 @@ PATHS = {
 
 def force(patch, name, value):
     """Set a constant of the scheduler in each of its files."""
-    files = [file for file in (realized, realized_groups, realized_table, call_tree) if hasattr(file, name)]
+    files = [
+        file for file in (realized, first_plans, realized_groups, realized_table, call_tree) if hasattr(file, name)
+    ]
     assert files
     for file in files:
         patch.setattr(file, name, value)
@@ -302,7 +306,13 @@ def test_what_is_fixed_and_what_moves_make_the_whole():
         rng = np.random.default_rng(seed)
         states = np.array([rng.choice(np.flatnonzero(row)) for row in problem.allowed()])
         relaxer = Relaxer(whole_call_dual.strengthened(problem))
-        table = Table.around(problem, relaxer, states, 1.0, int(rng.integers(1, problem.n_queries + 1)))
+        size = int(rng.integers(1, problem.n_queries + 1))
+        if seed % 2:
+            table = Table.part(problem, relaxer, states, np.sort(rng.permutation(problem.n_queries)[:size]))
+        else:
+            relaxation = relaxer.at(problem.budget_at(rng.uniform(0.0, 1.0)))
+            states = relaxation.break_solution()
+            table = Table.around(problem, relaxer, relaxation, 1.0, size)
         moving = states[table.rows]
         held = table.fixed.copy()
         np.add.at(held, (table.group, moving), 1)
@@ -314,6 +324,48 @@ def test_what_is_fixed_and_what_moves_make_the_whole():
         spent = table.fixed_own + table.own[here, moving].sum() + (calls.sum(axis=0) * table.price).sum()
         assert spent == pytest.approx(bill, rel=1e-12, abs=1e-15)
         assert np.array_equal(table.utility >= 0.0, problem.allowed()[table.rows])
+
+
+@pytest.mark.parametrize("change", ["whole", "groups", "factored", "conflicts"])
+def test_plans_between_prices_are_counted_and_billed_as_they_are(change):
+    for seed in range(6):
+        problem = generate("realistic", 3_000, 3, seed=seed, factored=change == "factored")
+        if change == "groups":
+            problem = problem.replace(groups=np.arange(3_000) % 5)
+        elif change == "conflicts":
+            problem = problem.replace(conflicts=np.arange(20).reshape(10, 2))
+        relaxer, counts = Relaxer(whole_call_dual.strengthened(problem)), Counts(problem)
+        for part in (0.2, 0.2001, 0.5, 0.0, 1.0):
+            relaxation = relaxer.at(problem.budget_at(part))
+            plans = relaxation.plan()[0], relaxation.break_solution()
+            for states in plans:
+                whole = np.zeros((problem.n_groups, problem.n_states), dtype=np.int64)
+                np.add.at(whole, (problem.group_codes, states), 1)
+                assert np.array_equal(counts.of(relaxation.steps, states), whole)
+        budget = problem.budget_at(0.3)
+        request = Request(problem, budget, "realized")
+        found = first_plan(request, relaxer, relaxer.at(budget))
+        if found.assignment is None:  # six budgets were too many
+            continue
+        evaluation = problem.evaluate(found.assignment)
+        assert found.cost == pytest.approx(evaluation.realized_cost, rel=1e-11)
+        assert evaluation.realized_cost <= budget
+        assert found.utility == pytest.approx(evaluation.utility, rel=1e-11)
+
+
+@pytest.mark.parametrize("factored", [False, True])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_threads_change_no_plan(monkeypatch, factored, groups):
+    force(monkeypatch, "MAX_CANDIDATES", 0)
+    force(monkeypatch, "CORE_QUERIES", 100)
+    monkeypatch.setattr(threads, "CHUNK", 512)
+    problem = generate("realistic", 4_000, 3, seed=groups, factored=factored)
+    problem = problem.replace(groups=np.arange(4_000) % groups) if groups > 1 else problem
+    for part in (0.1, 0.4):
+        budget = problem.budget_at(part)
+        plans = [solve(problem, budget, "greedy", cost="realized", threads=count) for count in (1, 2, 3, 4)]
+        assert all(np.array_equal(plan.assignment, plans[0].assignment) for plan in plans)
+        assert len({(plan.utility, plan.realized_cost, plan.bound, plan.shadow_price) for plan in plans}) == 1
 
 
 # ---- edges
