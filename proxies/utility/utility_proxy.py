@@ -116,7 +116,9 @@ class UtilityProxy(Predictor):
         Parameters
         ----------
         X
-            N texts, or an array (N, F) with ``features="given"``.
+            N texts, or an array (N, F) with ``features="given"``. Of numbers, ``"boosting"`` splits at values of the
+            rows themselves: keep them in one precision, since rows stored as float32 are predicted otherwise than as
+            float64, by up to 0.2.
         y
             Measured utilities in [0, 1], NaN where a query was not measured in a state: (N, S).
         groups
