@@ -49,6 +49,8 @@ class KnownPlans:
         Of the best plan known, -inf if there is none; and what no plan exceeds: both rise with the budget: (K,).
     plans
         The best plan at each budget.
+    spare
+        Plans by the place of a budget that keep it, and were not evaluated yet.
     """
 
     problem: Problem
@@ -56,6 +58,7 @@ class KnownPlans:
     utilities: FloatArray = field(init=False)
     bounds: FloatArray = field(init=False)
     plans: list[KnownPlan | None] = field(init=False)
+    spare: dict[int, Base] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin with nothing."""
@@ -66,16 +69,23 @@ class KnownPlans:
     def offer(self, base: Base, rows: IntArray, chosen: IntArray) -> float:
         """Take a plan wherever it is the best one that a budget pays for; return its USD as billed."""
         states = base.states().copy()
+        changed = chosen != states[rows]
+        rows, chosen = rows[changed], chosen[changed]
         states[rows] = chosen
         found = self.problem.evaluate(states)
         first = int(np.searchsorted(self.budgets, found.realized_cost))
         last = first + int(np.searchsorted(self.utilities[first:], found.utility))  # where it is not the better one
         if last > first:
-            changed = chosen != base.states()[rows]
             small = np.min_scalar_type(self.problem.n_states)
-            plan = KnownPlan(found.utility, found.realized_cost, base, rows[changed], chosen[changed].astype(small))
+            plan = KnownPlan(found.utility, found.realized_cost, base, rows, chosen.astype(small))
             self.utilities[first:last], self.plans[first:last] = found.utility, [plan] * (last - first)
         return found.realized_cost
+
+    def fall_back(self, place: int) -> None:
+        """Offer the plan that is spare at a budget, if there is one."""
+        nobody: IntArray = np.empty(0, dtype=np.int64)
+        if place in self.spare:
+            self.offer(self.spare.pop(place), nobody, nobody)
 
     def bounded(self, place: int, bound: float) -> None:
         """Take a bound at a budget, which holds at all that are smaller."""

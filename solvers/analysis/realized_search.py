@@ -14,10 +14,11 @@ from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.solvers.analysis.known_plans import KnownPlans
 from robatch.solvers.analysis.realized_frontier import RealizedFrontier
-from robatch.solvers.analysis.window import IMPROVE_WORK, Window
+from robatch.solvers.analysis.walk import bills_along
+from robatch.solvers.analysis.window import IMPROVE_WORK, Walked, Window
 from robatch.solvers.bounds.granularity import grade, lower_to_grades
 from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
-from robatch.solvers.bounds.relaxation import Relaxation, Relaxer, find_steps, sample
+from robatch.solvers.bounds.relaxation import EDGE, Relaxation, Relaxer, Steps, find_steps, sample
 from robatch.solvers.bounds.whole_call_dual import strengthened
 from robatch.solvers.greedy.realized import LOW_PRICE, MAX_TREE_GROUPS
 from robatch.solvers.limits import needs
@@ -29,6 +30,7 @@ SAMPLE = 20_000  # beyond: queries whose steps say where budgets are spread
 MAX_WHOLE = 300  # queries up to which all of them can move in every window
 STEPS, MARGIN = 100, 80  # of a window, and on both sides of it
 WHOLE_STEPS = 3  # of a window in which all queries can move, times these
+WIDE, HARDER = 1e-3, 8  # relative gap at which a budget is searched again, with so many times the limits
 COARSE = 8  # one budget in so many is searched first
 WORK, WORK_PER_QUERY, MOST_WORK = 30e6, 0.2e6, 1e9  # units of about a nanosecond, of all trees
 
@@ -60,6 +62,8 @@ def realized_frontier(problem: Problem, budgets: npt.ArrayLike | None, threads: 
     known.bounded(len(known.budgets) - 1, greatest)
     lines = [(0.0, greatest, 0.0)]
     grades, left = grade(relaxer.flat), 0.0
+    if relaxer.steps is not None and problem.constraints is None:
+        walked(known, relaxer, relaxer.steps)
     a_budget = min(WORK + WORK_PER_QUERY * problem.n_queries, MOST_WORK) / len(known.budgets)
     for places, at in windows(known, relaxer):
         for place, one in zip(places, at, strict=True):
@@ -131,6 +135,17 @@ def windows(known: KnownPlans, relaxer: Relaxer) -> Iterator[tuple[list[int], li
     yield places, at
 
 
+def walked(known: KnownPlans, relaxer: Relaxer, steps: Steps) -> None:
+    """Keep spare the plan of most steps that each budget pays for."""
+    least_later = np.minimum.accumulate(bills_along(known.problem, steps, relaxer.flat.share)[::-1])[::-1]
+    numbers = np.searchsorted(least_later, known.budgets * (1 - 2 * EDGE), side="right") - 1
+    known.spare = {
+        place: Walked(relaxer, steps.high, steps.low, number)
+        for place, number in enumerate(numbers.tolist())
+        if number >= 0
+    }
+
+
 def searched(
     known: KnownPlans, relaxer: Relaxer, places: list[int], at: list[Relaxation],
     grades: tuple[float, float], most_work: float,
@@ -158,6 +173,12 @@ def searched(
         if gaps.max() <= 1e-9 * known.bounds[place]:
             break
         work += window.grow(place, prices[place])
+    for place in sorted(places, key=lambda place: -float(known.gaps[place] / known.bounds[place])):
+        if known.gaps[place] <= WIDE * known.bounds[place]:
+            break
+        known.fall_back(place)
+        if work < most_work:
+            work += window.grow(place, prices[place], HARDER)
     for place in places:
         if place not in window.done and known.gaps[place] > 1e-9 * known.bounds[place]:
             work += window.fit(place, prices[place])

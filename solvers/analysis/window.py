@@ -11,13 +11,13 @@ import numpy as np
 from robatch.instances.arrays import BoolArray, IntArray
 from robatch.solvers.analysis.known_plans import KnownPlans
 from robatch.solvers.bounds.relaxation import EDGE, Relaxer, Steps, find_steps
-from robatch.solvers.greedy import call_tree_kernels as kernels
 from robatch.solvers.greedy.call_tree import Asked, CallTree, Limits
 from robatch.solvers.greedy.leaf_move_kernels import improve
 from robatch.solvers.greedy.realized import EDGE_PER_QUERY, SPARE
 from robatch.solvers.greedy.realized_table import Losses, Table
 
 BOXES, LEAVES, LEAF_STEPS = 40, 2, 3_000  # of a tree at a budget, and steps of a leaf
+MOST_BOXES = 400  # that may be open at a time
 MOST_PAIRS, MOVERS = 600, 4  # that lose least at either end of a window, besides so many between any two states
 CLOSE = 1e-9  # relative gap at which nothing more is tried
 IMPROVE_WORK = 120.0  # units of about a nanosecond, a pair, that it takes to fit a plan to a budget
@@ -114,7 +114,7 @@ class Window:
         pairs[np.arange(len(rows)), states[rows]] = True
         pairs[np.searchsorted(rows, steps.query[first:last]), steps.state[first:last]] = True
         outside = []
-        for budget, price in ends:
+        for budget, price in ends if whole else ends[-1:]:
             losses = Losses.of(table, budget, price, states[rows])
             spare = SPARE * price * float(table.price.max()) or math.inf
             chosen = losses.chosen(spare, MOST_PAIRS, MOVERS)
@@ -122,7 +122,7 @@ class Window:
             outside.append(Line(budget, price, losses.bound - chosen.lost))
         budget, price = ends[-1]
         asked = Asked(budget, price, -math.inf, CLOSE, grades[0], 2.0 / budget, 1)
-        tree = CallTree.of(table, states[rows], pairs, asked, BOXES + 3)
+        tree = CallTree.of(table, states[rows], pairs, asked, MOST_BOXES)
         now = tree.core.now[0]
         fresh = float(now["fixed"]), budget - float(now["budget"]), float(now["floor"])
         high = tree.core.cells["high"].copy()
@@ -143,25 +143,20 @@ class Window:
         tree.leaves.clear()
         tree.ended.clear()
 
-    def grow(self, place: int, price: float) -> float:
-        """Grow the tree at a budget, for a plan and a bound; return its work."""
+    def grow(self, place: int, price: float, times: int = 1) -> float:
+        """Grow the tree at a budget, for a plan and a bound, to some times its limits; return its work."""
         known, tree = self.known, self.tree
         budget, work = float(known.budgets[place]), 0.0
         edge = min(EDGE, EDGE_PER_QUERY * (known.problem.n_queries + 16))
-        root = tree.core.queries["state"].copy()
         for target in (budget * (1 + edge), budget * (1 - 2 * edge)):  # sums may err: the plan must keep the budget
             self.start(target, price, float(known.utilities[place]))
-            tree.core.queries["state"] = root
-            if kernels.solve(price, -1, False, tree.core) > 0:
-                root = tree.core.queries["state"].copy()
-            grown = tree.grow(Limits(BOXES, LEAVES, math.inf, LEAF_STEPS, 0))
+            grown = tree.grow(Limits(times * BOXES, times * LEAVES, math.inf, LEAF_STEPS, 0))
             work += grown.work
             if target > budget and self.outside is not None:
                 lines = [line.most + line.price * (target - line.budget) for line in self.outside]
                 known.bounded(place, max(grown.bound, min(lines, default=-math.inf)))
             if grown.states is None or self.offer(grown.states) <= budget:
                 break
-        tree.core.queries["state"] = root  # the next budget's is near
         self.done.add(place)
         return work
 
