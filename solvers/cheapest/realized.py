@@ -63,9 +63,6 @@ class BilledSearch(Search):
         left = None if deadline == math.inf else max(SOLVE_SHARE * (deadline - time.perf_counter()), 1e-3)
         request = replace(self.request, budget=budget, time_limit=left)
         found = first_plan(request, self.relaxer, relaxation)
-        if found.assignment is not None:  # to the last digit
-            evaluation = self.problem.evaluate(found.assignment)
-            found = Incumbent(bound=found.bound).evaluated(found.assignment, evaluation, "realized", budget)
         if found.assignment is not None and found.evaluation is None:  # the last digits decide
             evaluation = self.problem.evaluate(found.assignment)
             found = Incumbent(bound=found.bound).evaluated(found.assignment, evaluation, "realized", budget)
