@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--solver", default="auto", show_default=True,
     help="greedy, exact, highs, cpsat, scip, cbc or pulp-highs; auto: greedy under realized cost, exact under "
-    "amortized cost.",
+    "amortized cost, highs with constraints.",
 )  # fmt: skip
 @support.cost_option("Cost to make least.")
 @support.search_options("Relative gap in cost")

@@ -24,7 +24,6 @@ PRICES, MORE_PRICES = 14, 12  # that are tried; and more, as long as none kept t
 BOXES = 150  # of a group's tree at a price
 WORK = 1e8  # units of about a nanosecond, of all trees at a price
 CLOSE_PRICES = 1e-3  # relative distance of two prices between which there is nothing to find
-LEAST_PRICE = 1e-9  # utility per USD, at which USD have no worth
 MOST_CHANGE = 4.0  # of a price in a step
 FEW_GROUPS, MOST_SUMS = 32, 400  # groups up to which sums of options are compared, and how many are kept
 
