@@ -1,7 +1,8 @@
 """Proven optima under realized cost: a small core for the plan, then all candidates that can matter for the proof.
 
-The greedy scheduler's tree over call counts often proves its plan, given more effort. Where it does not, HiGHS goes on:
-the dual of whole calls says what every candidate loses at least. No better plan holds
+The greedy scheduler's tree over call counts often proves its plan, given more effort, and the last few leaves, in which
+all calls are fixed, are small programs for HiGHS. Where that does not prove it, HiGHS goes on with the calls open: the
+dual of whole calls says what every candidate loses at least. No better plan holds
 a candidate whose loss reaches the distance from plan to bound, so those are fixed. HiGHS first searches the candidates
 of a small loss, which the best plan is nearly always made of; the plan found brings the distance down, and the
 candidates that are left then are searched to prove it (an expanding core, after Pisinger, European Journal of
@@ -19,6 +20,7 @@ import numpy as np
 from robatch.instances.arrays import IntArray
 from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.bounds.whole_call_dual import Fixing
+from robatch.solvers.exact.leaf import Closer
 from robatch.solvers.greedy.realized import run as schedule
 from robatch.solvers.mip.cut_loop import keep_budget
 from robatch.solvers.mip.formulation import build
@@ -41,7 +43,8 @@ def run(request: Request) -> Answer:
     request = Bounds.carried(request)
     problem, limit, deadline = request.problem, request.time_limit, deadline_in(request.time_limit)
     scheduled = None if limit is None else SCHEDULER_TIME * limit
-    answer = schedule(replace(request, time_limit=scheduled, effort=EFFORT * request.effort))
+    close = Closer(request, deadline_in(scheduled))
+    answer = schedule(replace(request, time_limit=scheduled, effort=EFFORT * request.effort), close)
     if limit is not None:
         request = replace(request, time_limit=max(deadline - time.perf_counter(), 1e-9))
     if answer.infeasible or answer.bound is None:

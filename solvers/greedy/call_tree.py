@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,8 +28,39 @@ MOST_MEMORY = 20_000_000  # numbers that open boxes may take
 LEAST_PART, MOST_TIMES = 0.05, 5.0  # range of a leaf's price
 LEAF_WORK = 100_000.0  # of a leaf, besides its moves and steps, in units of about a nanosecond
 WIDER = 5  # times the limits, where the gap is wide
+MOST_FINISHED = 10_000  # queries in all leaves that are left, which another solver closes
+ROUNDING = 1e-12  # relative, of a sum
 SLICE, STEP_SECONDS = 2e7, 15e-9  # work between two looks at the clock; about what a step of a leaf's search takes
 MORE_LEAVES, MORE_WORK, DEEP_WORK = 10, 5.0, 1.3  # times the limit: as long as there is no plan; for leaves left open
+
+
+class Places(NamedTuple):
+    """What a leaf leaves open: each query takes one of its candidates, within the places and USD that calls leave.
+
+    Attributes
+    ----------
+    query, cell
+        Of each candidate, queries in order: (P,).
+    utility, usd
+        What it is worth and costs besides its call: (P,).
+    free
+        Places of each cell.
+    room
+        USD.
+    gap
+        Utility by which the bound may exceed the best plan.
+    """
+
+    query: IntArray
+    cell: IntArray
+    utility: FloatArray
+    usd: FloatArray
+    free: IntArray
+    room: float
+    gap: float
+
+
+Close = Callable[[Places], tuple[float, IntArray | None]]  # returns a bound, and the candidates of a plan or None
 
 
 class Limits(NamedTuple):
@@ -42,6 +74,7 @@ class Limits(NamedTuple):
     stall: float = math.inf  # units without a better plan, once there is one
     wide: float = math.inf  # relative gap that is too wide to end at a limit: it is raised once
     deadline: float = math.inf  # of `time.perf_counter`
+    close: Close | None = None  # what closes the last leaves, where nothing else is open
 
     def raised(self) -> Limits:
         """Return limits of a tree whose gap is wide."""
@@ -228,6 +261,8 @@ class CallTree:
                 limits = limits.raised()
         if limits.deep > 0:
             self.deepen(limits, work)
+            if limits.close is not None:
+                self.finish(limits.close)
         return self.result()
 
     def leaf(self, place: int, cell: int, limits: Limits) -> Leaf | None:
@@ -287,6 +322,46 @@ class CallTree:
             if self.core.now["work"][0] > DEEP_WORK * work or left < 0.0:
                 return
             self.search(leaf, int(min(limits.deep, left / STEP_SECONDS)))
+
+    def finish(self, close: Close) -> None:
+        """Close the leaves that are the only ones left, the one of highest bound first, as long as each can be."""
+        nodes, now, ended = self.tree.nodes, self.core.now[0], self.ended
+        boxes = nodes["bound"][nodes["order"][: now["open"]]].max(initial=-FAR)
+        left = [leaf for leaf, bound in ended if min(leaf.bound, bound) > self.reached + now["tolerance"]]
+        if boxes > self.reached + now["tolerance"] or len(left) * len(self.rows) > MOST_FINISHED:
+            return
+        for leaf in sorted(left, key=lambda one: -one.bound):
+            if leaf.bound > self.reached + now["tolerance"]:
+                self.fill(leaf, close)
+                if leaf.bound > self.reached + now["tolerance"]:
+                    return
+
+    def fill(self, leaf: Leaf, close: Close) -> None:
+        """Close a leaf by its candidates that a better plan may hold: those of little loss at its price and rates."""
+        core, now = self.core, self.core.now[0]
+        queries, cells, option = core.queries, core.cells, core.options
+        query = np.repeat(np.arange(len(queries)), queries["end"] - queries["begin"])
+        cell, pair = queries["first"][query] + option, core.pairs[query, option]
+        free = leaf.calls * cells["places"] - cells["fixed"]
+        rate = np.where((free > 0) & (leaf.rates < FAR), np.maximum(leaf.rates, 0.0), 0.0)
+        room = float(now["budget"] - (leaf.calls * cells["price"]).sum())
+        net = np.where(free[cell] > 0, pair["utility"] - leaf.low_price * pair["own"] - rate[cell], -np.inf)
+        best = np.maximum.reduceat(net, queries["begin"])
+        terms = np.concatenate([[now["fixed"], leaf.low_price * room], best, rate * free])
+        bound = float(terms.sum() + ROUNDING * np.abs(terms).sum())
+        kept = np.flatnonzero((best[query] - net <= bound - self.reached) & (net > -np.inf))
+        if bound <= self.reached or len(kept) == 0:
+            leaf.bound = min(leaf.bound, max(bound, self.reached))
+            return
+        utility, usd = pair["utility"][kept], pair["own"][kept]
+        gap = 0.5 * float(now["tolerance"])
+        most, chosen = close(Places(query[kept], cell[kept], utility, usd, free, room, gap))
+        now["work"] += LEAF_WORK
+        if chosen is not None and len(chosen) == len(queries) and np.all(np.diff(query[kept[chosen]]) == 1):
+            counts = np.bincount(cell[kept[chosen]], minlength=len(free))
+            if np.all(counts <= free) and usd[chosen].sum() <= room:
+                self.offer(float(now["fixed"] + utility[chosen].sum()), option[kept[chosen]])
+        leaf.bound = min(leaf.bound, max(float(now["fixed"]) + most, self.reached))
 
     def result(self) -> Grown:
         """Return the best plan, if it is a new one, and the bound."""

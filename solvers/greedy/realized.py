@@ -17,7 +17,7 @@ from robatch.solvers.bounds.fit_to_budget import within
 from robatch.solvers.bounds.granularity import grade, lower_to_grade
 from robatch.solvers.bounds.relaxation import EDGE, Relaxation, Relaxer
 from robatch.solvers.bounds.shared import Bounds
-from robatch.solvers.greedy.call_tree import Asked, CallTree, Grown, Limits
+from robatch.solvers.greedy.call_tree import Asked, CallTree, Close, Grown, Limits
 from robatch.solvers.greedy.first_plans import first_plan
 from robatch.solvers.greedy.last_calls import shrunk
 from robatch.solvers.greedy.realized_groups import decomposed
@@ -53,8 +53,8 @@ FEW = 100  # queries up to which all pairs that a better plan may hold are searc
 MEDIUM = 200  # queries up to which the first tree has as many pairs as the others
 
 
-def run(request: Request) -> Answer:
-    """Schedule under realized cost: relaxation, first plans, a tree over call counts.
+def run(request: Request, close: Close | None = None) -> Answer:
+    """Schedule under realized cost: relaxation, first plans, a tree over call counts, whose last leaves `close` closes.
 
     The bound is the lower one of the relaxation's, in which each query pays its share of a call that is as full as it
     can be, and the tree's. More effort than 1 buys another, larger tree where the proof is still open.
@@ -68,7 +68,7 @@ def run(request: Request) -> Answer:
     if request.initial is not None:
         found = found.evaluated(request.initial, request.problem.evaluate(request.initial), "realized", budget)
     if not found.proven(CLOSE * request.gap):
-        found = searched(request, relaxer, relaxation, found)
+        found = searched(request, relaxer, relaxation, found, close)
         if found.bound < 0.0:  # no utility is
             return Answer(infeasible=True)
         if found.assignment is None:
@@ -103,7 +103,9 @@ def joined(request: Request, table: Table, relaxation: Relaxation, price: float,
     return found.evaluated(mix.states, problem.evaluate(mix.states), "realized", budget)
 
 
-def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: Incumbent) -> Incumbent:
+def searched(
+    request: Request, relaxer: Relaxer, relaxation: Relaxation, found: Incumbent, close: Close | None = None
+) -> Incumbent:
     """Return the incumbent after a search with a budget that is larger by rounding; and with less, where that counts.
 
     Calls are counted as if any queries of a group could share them. So with conflicts, there may be more: then queries
@@ -115,7 +117,7 @@ def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: 
     large = problem.n_queries * problem.n_states > MAX_CANDIDATES
     states = relaxation.break_solution()
     table = Table.of(problem, relaxer) if not large else Table.around(problem, relaxer, relaxation, price, CORE_QUERIES)
-    grades, close = grade(relaxer.flat), max(CLOSE * request.gap, LEAST_CLOSE)
+    grades, enough_gap = grade(relaxer.flat), max(CLOSE * request.gap, LEAST_CLOSE)
     deadline = deadline_in(request.time_limit)
     if problem.n_groups > 1 and not large:
         found = joined(request, table, relaxation, price or LOW_PRICE * average, found)
@@ -128,7 +130,8 @@ def searched(request: Request, relaxer: Relaxer, relaxation: Relaxation, found: 
     fits = MAX_FITS_WITHOUT_PLAN if found.assignment is None else MAX_FITS_WITH_CONFLICTS
     for number in range(MAX_FITS if problem.conflicts is None else fits):
         losses = Losses.of(table, budget * (1 + edge), price, states[table.rows])
-        search = Search(table, losses, price or LOW_PRICE * average, grades, close)
+        search = Search(table, losses, price or LOW_PRICE * average, grades, enough_gap)
+        search.last = close if number == 0 else None
         grown = search.run(found, target, request.effort if number == 0 else 1.0, deadline)
         work += grown.work if number > 0 else 0.0
         if number == 0 and not large:
@@ -174,6 +177,7 @@ class Search:
         self.step, self.blur = grades
         self.short = 0.999 * self.step  # what cannot be gained, but for the blur
         self.count = len(losses.best)
+        self.last: Close | None = None  # what closes the last leaves of a tree
 
     def tree(self, chosen: Chosen, target: float, reached: float, limits: Limits) -> Grown:
         """Grow a tree over some pairs."""
@@ -195,11 +199,11 @@ class Search:
         first = (pairs, movers) if self.count <= MEDIUM else (pairs // 2, min(movers, FIRST_MOVERS))
         stages = [
             (*first, Limits(FIRST_BOXES, FIRST_LEAVES, FIRST_WORK * work, STEPS, 0)),
-            (pairs, movers, Limits(BOXES, LEAVES, work, STEPS, DEEP, stall, WIDE)),
+            (pairs, movers, Limits(BOXES, LEAVES, work, STEPS, DEEP, stall, WIDE, close=self.last)),
         ]
         if effort > 1.0:
             deep = int(DEEP * min(effort, MOST_DEEPER))
-            more = Limits(int(BOXES * effort), int(LEAVES * effort), work * effort, STEPS, deep)
+            more = Limits(int(BOXES * effort), int(LEAVES * effort), work * effort, STEPS, deep, close=self.last)
             stages.append((int(pairs * effort), movers, more))
         best: IntArray | None = None
         most, spent = spare, 0.0

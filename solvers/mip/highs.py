@@ -77,6 +77,11 @@ def program(model: MipModel, relaxed: bool = False) -> Any:
 
 def solver(model: MipModel, request: Request, relaxed: bool = False) -> Any:
     """Return a HiGHS that holds a model, with the tolerances, limits and seed of a request."""
+    return solving(program(model, relaxed), request)
+
+
+def solving(lp: Any, request: Request) -> Any:
+    """Return a HiGHS that holds a program, with the tolerances, limits and seed of a request."""
     highs = highspy.Highs()
     highs.setOptionValue("output_flag", request.progress)
     for name in ("primal_feasibility_tolerance", "dual_feasibility_tolerance"):
@@ -86,7 +91,7 @@ def solver(model: MipModel, request: Request, relaxed: bool = False) -> Any:
     if request.time_limit is not None:
         highs.setOptionValue("time_limit", request.time_limit)
     highs.setOptionValue("threads", request.threads or 0)
-    highs.passModel(program(model, relaxed))
+    highs.passModel(lp)
     return highs
 
 

@@ -12,7 +12,9 @@ import pytest
 from robatch.instances import FAMILIES, Model, Problem, generate
 from robatch.solvers import solve, verify
 from robatch.solvers.exact import realized as realized_exact
+from robatch.solvers.exact.leaf import Closer
 from robatch.solvers.greedy import realized, realized_groups
+from robatch.solvers.greedy.call_tree import CallTree
 from robatch.solvers.mip import cut_loop
 from robatch.solvers.registry import Answer
 
@@ -123,6 +125,32 @@ def test_forced_paths_from_a_poor_plan(path, poor, monkeypatch):
         check_against_all(problem, budget, solve(problem, budget, "exact", cost="realized"))
 
 
+def test_leaves_that_are_left_open_are_closed(monkeypatch):
+    """Without a search of their assignments, every leaf whose bound promises more is a program of its own."""
+    asked, close = [], Closer.__call__
+
+    def counted(self, places):
+        bound, chosen = close(self, places)
+        asked.append(chosen is not None)
+        return bound, chosen
+
+    monkeypatch.setattr(CallTree, "search", lambda *_: None)
+    monkeypatch.setattr(realized, "joined", lambda request, table, relaxation, price, found: found)
+    monkeypatch.setattr(Closer, "__call__", counted)
+    for seed in range(700, 750):
+        problem, budget = make(seed, 1, 5, conflicts=False)
+        check_against_all(problem, budget, solve(problem, budget, "exact", cost="realized"))
+    assert sum(asked) > 10
+
+
+def test_a_closer_without_an_answer_leaves_the_proof_to_the_whole_program(monkeypatch):
+    monkeypatch.setattr(CallTree, "search", lambda *_: None)
+    monkeypatch.setattr(Closer, "__call__", lambda *_: (math.inf, None))
+    for seed in range(750, 765):
+        problem, budget = make(seed, 1, 5, conflicts=False)
+        check_against_all(problem, budget, solve(problem, budget, "exact", cost="realized"))
+
+
 def test_a_problem_beyond_memory_keeps_plan_and_bound(poor, monkeypatch):
     monkeypatch.setattr(realized_exact, "MAX_CANDIDATES", 0)
     limits = set()
@@ -203,9 +231,9 @@ def test_gaps_and_limits_are_told():
 def test_scheduler_and_program_share_the_time_limit(poor, monkeypatch):
     asked, schedule, search = [], realized_exact.schedule, realized_exact.Search
 
-    def scheduled(request):
+    def scheduled(request, close):
         asked.append(request.time_limit)
-        return schedule(request)
+        return schedule(request, close)
 
     def searched(request, found):
         asked.append(request.time_limit)
@@ -224,8 +252,8 @@ def test_a_search_that_is_cut_short_keeps_the_bound_of_the_scheduler(monkeypatch
     problem, schedule = generate("realistic", queries=40, models=3, batch_sizes=(1, 4), seed=0), realized_exact.schedule
     bounds = []
 
-    def finds_nothing(request):
-        answer = schedule(request)
+    def finds_nothing(request, close):
+        answer = schedule(request, close)
         bounds.append(answer.bound)
         return dataclasses.replace(answer, assignment=None)
 
