@@ -97,7 +97,9 @@ def matrix(
     given = array.shape
     if array.ndim == 1 and (column or one_row):
         array = array[:, None] if column else array[None, :]
-    want = " or ".join(str((rows if rows is not None else "queries", width)) for width in dict.fromkeys(columns))
+    length = "number of queries" if rows is None else rows
+    shapes = [f"({length},)" if column and width == 1 else f"({length}, {width})" for width in dict.fromkeys(columns)]
+    want = " or ".join([f"({width},)" for width in columns if one_row] + shapes)
     if array.ndim != 2 or array.shape[1] not in columns:
         raise InputError(f"{name} has shape {given}: {want} is needed")
     if len(array) == 0:

@@ -148,7 +148,9 @@ def read_table(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, 
     except FileNotFoundError:
         raise InputError(f"cannot read {name!r}: there is no such file") from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"cannot read {name!r}: it is not a complete Parquet file ({first_line(error)})") from None
+        told = first_line(error).replace(" '<Buffer>'", "").rstrip(".")
+        hint = "`robatch import` makes a problem file of a table of results"
+        raise InputError(f"cannot read {name!r}: it is not a complete Parquet file ({told}); {hint}") from None
     try:
         meta = json.loads((table.schema.metadata or {})[KEY])
         found = meta["kind"]

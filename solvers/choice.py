@@ -52,6 +52,10 @@ def effort_of(name: str, entry: Solver, request: Request) -> float:
         can = [one.name for one in solvers() if cost in one.effort and problem.constraints is None]
         where = f"under {cost} cost" if problem.constraints is None else "with constraints"
         others = f", {' and '.join(can)} take more" if can else ""
-        raise InputError(f"effort is {effort:g}: solver {entry.name!r} takes only 1 {where}{others}")
+        if problem.constraints is not None and entry.proves != "optimum":
+            others = "; a solver that proves optima, such as 'highs', may find a better plan"
+        meant = f", which 'auto' stands for {where}," if name == "auto" else ""
+        takes = "takes only 1" if meant else f"takes only 1 {where}"
+        raise InputError(f"effort is {effort:g}: solver {entry.name!r}{meant} {takes}{others}")
     more = name == "auto" and cost == "realized" and problem.n_queries <= AUTO_QUERIES
     return AUTO_EFFORT * effort if more else effort

@@ -15,10 +15,11 @@ import numpy.typing as npt
 from robatch.instances.arrays import IntArray
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number
+from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
 from robatch.solvers.check.verify import verify
 from robatch.solvers.choice import chosen, effort_of
 from robatch.solvers.infeasible.explain import explain
-from robatch.solvers.infeasible.least_cost import budget_message, least_billed
+from robatch.solvers.infeasible.least_cost import MOST_SEARCHED, budget_message, least_billed
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Plan, Status, ids_of
 from robatch.solvers.registry import Answer, Request, Solver
@@ -135,9 +136,14 @@ def answered(entry: Solver, request: Request, decided: bool = False) -> Plan:
     begin = time.perf_counter()
     hopeless = request.budget < request.problem.cheapest_budget  # no plan is cheaper under either cost model
     ask = run if request.budget > 0.0 else partial(_of_no_cost, run)
-    answer = Answer(infeasible=True) if hopeless else ask(request)
-    if decided and answer.assignment is None and not answer.infeasible:
-        answer = _decided(ask, request, answer, begin)
+    if hopeless:
+        answer = Answer(infeasible=True)
+    elif decided and _tight(request):
+        answer = _cautious(ask, request, begin)
+    else:
+        answer = ask(request)
+        if decided and answer.assignment is None and not answer.infeasible:
+            answer = _decided(ask, request, answer, begin)
     seconds = time.perf_counter() - begin
     plan = plan_of(request, entry, _explained(request, entry, answer), seconds)
     verify(request.problem, plan, calls=False)  # the calls follow from the assignment by packing
@@ -225,6 +231,29 @@ def plan_of(request: Request, entry: Solver, answer: Answer, seconds: float) -> 
         statistics=answer.statistics,
         **ids_of(request.problem),
     )
+
+
+def _tight(request: Request) -> bool:
+    """Tell whether more effort is asked for though every plan at hand bills more than the budget."""
+    problem = request.problem
+    if request.effort == 1.0 or request.cost == "amortized" or problem.constraints is not None:
+        return False
+    if problem.n_queries * problem.n_states > MOST_SEARCHED:
+        return False
+    known = [states for states in (request.initial, cheapest_realized_assignment(problem)) if states is not None]
+    return all(problem.realized_cost(states) > request.budget for states in known)
+
+
+def _cautious(ask: Callable[[Request], Answer], request: Request, begin: float) -> Answer:
+    """Search with the usual effort, and with more only where there may be a plan: a program proves it sooner."""
+    answer = ask(replace(request, effort=1.0))
+    if answer.assignment is None:
+        decided = answer if answer.infeasible else _decided(ask, request, answer, begin)
+        if decided.infeasible or decided.assignment is not None:
+            return decided
+    left = None if request.time_limit is None else max(begin + request.time_limit - time.perf_counter(), 1e-9)
+    start = request.initial if answer.assignment is None else answer.assignment
+    return ask(replace(request, initial=start, time_limit=left))
 
 
 def _decided(ask: Callable[[Request], Answer], request: Request, answer: Answer, begin: float) -> Answer:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robatch.cli.support import FILE, check_file, json_option, print_json
-from robatch.cli.tables import show_facts, show_table
+from robatch.cli.tables import show_table
 from robatch.instances.errors import InputError
 
 if TYPE_CHECKING:
@@ -192,15 +192,15 @@ def unbilled(parts: Iterable[Sequence[str]]) -> str | None:
 
 def _show_sources(tables: Sequence[PriceTable], whole: bool) -> None:
     """Print where the prices are from; with `whole`, also what else is in these tables."""
-    facts = []
+    lines = []
     for table in tables:
         left = ", ".join(f"{count:,} {reason}" for reason, count in table.counts().items())
         told = f"{len(table.entries):,} chat models" + (f"; left out: {left}" if left else "")
         origin = {entry.source for entry in table.entries} - {table.source}
         made = f", from {', '.join(sorted(origin))}" if 0 < len(origin) < 4 else ""
-        facts.append((table.source, f"of {table.date or 'an unknown date'}{made}" + (f"; {told}" if whole else "")))
-    click.echo()
-    show_facts(facts)
+        of = f"of {table.date or 'an unknown date'}{made}" + (f"; {told}" if whole else "")
+        lines.append(f"{table.source}, {of}")
+    click.echo("\n" + "\n".join(lines))
     if whole:
         click.echo("\nname a MODEL, or give --search TEXT or --all")
 

@@ -11,7 +11,11 @@ from robatch.cli import support
 from robatch.instances.errors import InputError
 
 if TYPE_CHECKING:
+    from robatch.instances.problem import Problem
     from robatch.solvers.plan.plan import Cost, Plan
+
+SMALL = 20_000  # queries times states up to which an exact solver is named for a plan that is not proven
+WIDE = 0.01  # gap of a plan with constraints above which it is
 
 
 @click.command(short_help="Solve a problem within a budget.")
@@ -30,7 +34,8 @@ if TYPE_CHECKING:
 @support.search_options("Relative gap")
 @click.option(
     "--effort", type=float, default=1.0, show_default=True,
-    help="Times the usual work of greedy and exact under realized cost, before they give up a proof.",
+    help="Times the usual work of greedy and exact under realized cost, before they give up a proof; at least 1. "
+    "Without --solver, up to 200 queries get ten times that.",
 )  # fmt: skip
 @click.option("--initial", type=support.FILE, help="Plan to start from.")
 @support.output_option("Parquet file to write the plan to.")
@@ -80,11 +85,24 @@ def solve(  # wide: one parameter per option
         support.print_json({**plan.summary(), "states": support.states_used(plan)})
     elif plan.assignment is not None or plan.bound is not None:
         show_plan(plan, output)
+    if solver == "auto":
+        advise(task, plan)
     only_bounds = plan.bound is not None and plan.limit is None and get(plan.solver).proves == "bound"
     if plan.assignment is None and not only_bounds:
         raise support.failed(plan.message, solver, plan.limit)
     if plan.assignment is None and output is not None:
         raise click.ClickException(f"solver {solver!r} gives a bound and no plan: nothing was written")
+
+
+def advise(problem: Problem, plan: Plan) -> None:
+    """Say on stderr that an exact solver may do better, where the problem is small and the plan is not proven best."""
+    if plan.status != "feasible" or plan.gap is None or problem.n_queries * problem.n_states > SMALL:
+        return
+    if problem.constraints is not None:
+        if plan.gap > WIDE:
+            click.echo("an exact solver may do better: --solver highs", err=True)
+    elif plan.cost == "realized" and plan.solver == "greedy":
+        click.echo("an exact solver may find a better plan or prove this one: --solver exact", err=True)
 
 
 def show_plan(plan: Plan, output: Path | None) -> None:

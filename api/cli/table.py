@@ -88,7 +88,7 @@ def priced_table(
     from robatch.instances.tables import from_table
 
     if prices is None:
-        given = Prices.of(replace(price_table(), source="the bundled price table, without --prices,"))
+        given = Prices.of(replace(price_table(), source="the bundled price table, (--prices FILE names another)"))
     else:
         given = Prices.of(str(prices) if str(prices) in SOURCES else prices)
     problem = from_table(path, given, model=model_column, **options)

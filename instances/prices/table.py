@@ -89,7 +89,7 @@ class PriceTable:
             if known.casefold() == asked or known.casefold().endswith(f"/{asked}"):
                 return left.why
         close = nearest(name, [entry.name for entry in self.entries])
-        hint = f"the nearest names are {_few(close)}" if close else f"it has {len(self.entries)} models"
+        hint = f"the nearest names are {_few(close)}" if close else f"none of its {len(self.entries)} names is near"
         return f"{self.source} has no price of {name!r}: {hint}"
 
 

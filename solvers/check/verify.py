@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robatch.instances.arrays import IntArray, read_only
+from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.solvers.check.calls import check_calls, counted, full_calls
 from robatch.solvers.check.constraints import broken
@@ -88,6 +89,8 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
     """
     from robatch.solvers.check.kernels import recount  # here, as it loads numba
 
+    if not isinstance(plan, Plan):
+        raise InputError(f"plan is of type {type(plan).__name__}: a robatch.Plan is needed, as solve returns it")
     _check_names(problem, plan)
     arrays = raw_arrays(problem)
     if plan.status in ("infeasible", "no_solution"):

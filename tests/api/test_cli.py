@@ -502,7 +502,7 @@ def test_a_closed_pipe_is_quiet() -> None:
         ),
         (
             ["solve", "measured", "--budget-fraction", "0.3", "--effort", "2", "--cost", "amortized"],
-            "'exact' takes only 1",
+            "'exact', which 'auto' stands for under amortized cost, takes only 1",
         ),
         (["solve", "measured", "--budget-fraction", "0.3", "--cost", "paid"], "paid"),
         (["solve", "measured", "--budget-fraction", "0.3", "--solver", "none", "--write-model", "m.mps"], "'none'"),

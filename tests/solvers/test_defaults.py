@@ -220,8 +220,12 @@ def test_solvers_without_a_use_for_effort_refuse_it(asked: list[tuple[str, Reque
 
 def test_effort_with_constraints_is_refused() -> None:
     limited = SMALL.replace(constraints=Constraints(max_queries={SMALL.models[0].name: 9}))
-    for name in ("auto", "greedy"):
-        with pytest.raises(InputError, match=r"^effort is 2: solver 'greedy' takes only 1 with constraints$"):
+    for name, words in (
+        ("auto", "'greedy', which 'auto' stands for with constraints, takes only 1"),
+        ("greedy", "'greedy' takes only 1 with constraints"),
+    ):
+        told = f"^effort is 2: solver {words}; a solver that proves optima, such as 'highs', may find a better plan$"
+        with pytest.raises(InputError, match=told):
             solve(limited, 1.0, name, effort=2)
 
 
@@ -282,3 +286,12 @@ def test_explanations_count_what_is_billed() -> None:
     between = float(np.sqrt(billed * paper))
     assert explain(limited, between).feasible is False
     assert "(realized cost)" in explain(limited, between).message
+
+
+@pytest.mark.parametrize("effort", [1, 3])
+def test_effort_is_spent_only_where_there_may_be_a_plan(asked: list[tuple[str, Request]], effort: float) -> None:
+    problem = generate("realistic", queries=12, models=2, batch_sizes=(1, 4, 16), seed=0)
+    plan = solve(problem, problem.budget_at(0.0), effort=effort)
+    assert plan.status == "infeasible"
+    assert "below the cheapest plan" in str(plan.message)
+    assert [request.effort for _, request in asked] == [1.0]
