@@ -416,7 +416,7 @@ NAMED = PriceTable(
         ("gpt-y", "the table has no price of 'gpt-y': the nearest names are 'gpt-x'"),
         ("mistral/gpt-x", "no price of 'mistral/gpt-x': the nearest names are 'gpt-x', 'azure/gpt-x'"),
         ("", "no price of ''"),
-        ("zzz", "it has 9 models"),
+        ("zzz", "none of its 9 names is near"),
         # genai-prices 0.2.3 prices some by how they begin, LiteLLM 1.110.2 as free (findings/genai-prices-prefix.sh)
         ("gpt-x-of-mine", "the table has no price of 'gpt-x-of-mine'"),
         ("gemini/gem-of-mine", "no price of 'gemini/gem-of-mine'"),
