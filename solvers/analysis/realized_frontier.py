@@ -89,14 +89,15 @@ class RealizedFrontier:
         return np.array([plan.bill for plan in self._plans])
 
     def plan(self, budget: float, solver: str | None = None, **options: Any) -> Plan:
-        """Return a plan whose bill keeps a budget in USD: the best one known, or a solver's.
+        """Return a plan whose bill keeps a budget in USD: the best one known or ``greedy``'s, or another solver's.
 
         Parameters
         ----------
         budget
             USD. Where no plan is known, ``greedy`` is asked.
         solver
-            None for the best plan known, with the frontier's bound; or the name of a solver, which may improve it.
+            None for the better one of the best plan known and that of ``greedy`` at the budget, which is asked for it,
+            with the lower bound of both; or the name of a solver, which begins with the best plan known.
         options
             For the solver, as for `solve`; the cost model is realized unless they say otherwise.
 
@@ -117,10 +118,16 @@ class RealizedFrontier:
         if known is not None and solver is not None:
             options.setdefault("initial_plan", known.states())
         entry, request = asked(self.problem, budget, solver or "greedy", **{"cost": "realized", **options})
-        if solver is not None or known is None:
-            return answered(entry, request)
-        bound, price = float(self.bound(budget)), float(self.shadow_price(budget))
-        answer = Answer(known.states(), bound=max(bound, known.utility), shadow_price=price)
+        plan = answered(entry, request)
+        if solver is not None or known is None or request.cost != "realized":
+            return plan
+        better = plan.assignment is not None and plan.utility is not None and plan.utility >= known.utility
+        states = plan.assignment if better else known.states()
+        utility = max(known.utility, plan.utility or 0.0)
+        bound = float(self.bound(budget))
+        bound = max(bound if plan.bound is None else min(bound, plan.bound), utility)
+        price = float(self.shadow_price(budget)) if plan.shadow_price is None else plan.shadow_price
+        answer = Answer(states, bound=bound, shadow_price=price)
         plan = plan_of(request, entry, answer, time.perf_counter() - begin)
         verify(self.problem, plan, calls=False)
         return plan

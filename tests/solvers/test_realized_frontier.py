@@ -139,6 +139,17 @@ def test_a_solver_may_improve_a_plan():
     assert curve.utility(budget) <= best.utility <= curve.bound(budget)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.4, 0.7])
+def test_its_plan_is_at_least_that_of_greedy(share):
+    problem = generate("realistic", 40, 3, (1, 8), seed=2)
+    curve = frontier(problem, budgets=[problem.budget_at(0.05), problem.budget_at(0.9)])
+    budget = problem.budget_at(share)
+    alone, plan = solve(problem, budget, "greedy"), curve.plan(budget)
+    assert plan.utility >= alone.utility
+    assert plan.bound <= alone.bound
+    assert plan.realized_cost <= budget
+
+
 def test_constraints_and_conflicts_are_kept():
     problem = generate("realistic", 24, 2, (1, 4), seed=3)
     name = problem.models[1].name
