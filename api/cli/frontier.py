@@ -115,8 +115,10 @@ def _curve(
     least = problem.cheapest_budget
     if budgets is not None and not all(least * (1 - 1e-12) <= budget < np.inf for budget in budgets):
         raise InputError(
-            f"budgets is {budgets}: finite numbers from {least:.9g} USD, which the cheapest plan costs, are needed"
+            f"budgets is {budgets}: finite numbers from {least:.9g} USD, which any plan costs at least, are needed"
         )
+    if budgets is not None and points is not None:
+        raise InputError(f"points is {points}: budgets that are given need no others")
     wanted = None if budgets is None else [max(budget, least) for budget in budgets]
     if cost == "amortized":
         ends = least, problem.dearest_budget  # to the last digit
@@ -142,12 +144,12 @@ def _row(
         bound, best = float(curve.bound(budget)), row["utility"]
         if plan is not None:
             bound = bound if plan.bound is None else min(bound, plan.bound)
-            best = best if plan.utility is None else plan.utility
+            row["utility"] = best = best if plan.utility is None else plan.utility
         row["bound"] = bound
         row["gap"] = None if best is None else max(bound - best, 0.0) / bound if bound > 0.0 else 0.0
     row["shadow_price"] = float(curve.shadow_price(budget))
     if plan is not None:
-        row["optimum"] = plan.utility
+        row["optimum"] = plan.utility if plan.status == "optimal" else None
         if not isinstance(curve, RealizedFrontier):
             row |= {"bound": plan.bound, "gap": plan.gap}
     return row
