@@ -11,6 +11,11 @@ RUNS = {
     "`realistic`, 24 states, 1,000 queries": "realized-1000",
     "All families, short limits": "realized-all",
 }
+BUILDS = {
+    "`greedy`, one search before and now": "builds-greedy",
+    "`exact`, before and now": "builds-exact",
+}
+"""Tables of `robatch.bench.realized.two_builds`."""
 PLOTS = {"overspend": "Overspend by size", "loss": "Loss by size", "time": "Time by size"}
 
 
@@ -25,6 +30,9 @@ def page() -> str:
         "REALIZED.md.jinja",
         formulations=(RESULTS / "formulations.md").read_text(encoding="utf-8"),
         runs=[{"title": title, "name": name, "text": _tables(name)} for title, name in RUNS.items()],
+        builds=[
+            {"title": t, "text": (RESULTS / n / "builds.md").read_text(encoding="utf-8")} for t, n in BUILDS.items()
+        ],
         plots=PLOTS,
     )
 
