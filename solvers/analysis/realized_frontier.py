@@ -11,11 +11,9 @@ import numpy.typing as npt
 
 from robatch.instances.arrays import FloatArray
 from robatch.instances.errors import require
-from robatch.instances.kernels import flat
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number
 from robatch.solvers.analysis.known_plans import KnownPlan
-from robatch.solvers.bounds.granularity import lower_to_grades
 from robatch.solvers.check.verify import verify
 from robatch.solvers.plan.plan import Plan
 from robatch.solvers.registry import Answer
@@ -72,6 +70,9 @@ class RealizedFrontier:
 
     def bound(self, budget: npt.ArrayLike) -> Any:
         """Return the utility that no plan exceeds at one or many budgets in USD; nan below the cheapest plan's."""
+        from robatch.instances.kernels import flat  # here, as it loads numba
+        from robatch.solvers.bounds.granularity import lower_to_grades
+
         wanted = np.asarray(budget, dtype=np.float64)
         at, most, price = self._lines
         lines = (most + price * (wanted[..., None] - at)).min(axis=-1)

@@ -157,7 +157,13 @@ def test_verify_shares_no_code_with_solvers():
     allowed = {"__future__", "dataclasses", "typing", "math", "numpy", "numpy.typing", "numba"}
     allowed |= {
         f"robatch.{name}"
-        for name in ("instances.arrays", "instances.compilation", "instances.problem", "solvers.plan.plan")
+        for name in (
+            "instances.arrays",
+            "instances.compilation",
+            "instances.errors",
+            "instances.problem",
+            "solvers.plan.plan",
+        )
     }
     room = {f"robatch.solvers.check.{name}" for name in ("calls", "constraints", "kernels", "raw", "verify")}
     allowed |= room
