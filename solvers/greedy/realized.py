@@ -41,11 +41,8 @@ MAX_ALL_PAIRS, PAIRS_PER_QUERY = 200_000, 8  # queries times states up to which 
 BOXES, LEAVES, STEPS, DEEP = 1_500, 100, 3_000, 60_000
 MOST_DEEPER = 1_000.0  # times, of a leaf: about a second
 WORK, WORK_PER_QUERY, MANY, MOST_WORK, LARGE_WORK = 7e6, 1e4, 2_000, 15e6, 5e6
-STALL, STALL_PER_QUERY, WIDE = (
-    3e6,
-    1e3,
-    1e-3,
-)  # work without a better plan that ends a tree, but for a wide relative gap
+STALL, STALL_PER_QUERY = 3e6, 1e3  # work without a better plan that ends a tree
+WIDE = 1e-3  # relative gap with which no tree ends at its first limits
 MOST_PAIRS, MOVERS = 8_000, 40  # in a tree, besides so many between any two states
 FIRST_MOVERS = 12  # in the first tree of many queries, besides half as many pairs
 MANY_LESS = 4  # times fewer pairs, and by the square of it fewer movers, of many queries
@@ -131,8 +128,8 @@ def searched(
     for number in range(MAX_FITS if problem.conflicts is None else fits):
         losses = Losses.of(table, budget * (1 + edge), price, states[table.rows])
         search = Search(table, losses, price or LOW_PRICE * average, grades, enough_gap)
-        search.last = close if number == 0 else None
-        grown = search.run(found, target, request.effort if number == 0 else 1.0, deadline)
+        effort, closer = (request.effort, close) if number == 0 else (1.0, None)
+        grown = search.run(found, target, effort, deadline, closer)
         work += grown.work if number > 0 else 0.0
         if number == 0 and not large:
             found = found.bounded(lower_to_grade(relaxer.flat, grown.bound) if grades[0] > 0.0 else grown.bound)
@@ -177,7 +174,6 @@ class Search:
         self.step, self.blur = grades
         self.short = 0.999 * self.step  # what cannot be gained, but for the blur
         self.count = len(losses.best)
-        self.last: Close | None = None  # what closes the last leaves of a tree
 
     def tree(self, chosen: Chosen, target: float, reached: float, limits: Limits) -> Grown:
         """Grow a tree over some pairs."""
@@ -186,8 +182,10 @@ class Search:
         tree = CallTree.of(self.table, self.losses.best, chosen.pairs, asked, boxes + 3)
         return tree.grow(limits)
 
-    def run(self, found: Incumbent, target: float, effort: float, deadline: float) -> Grown:
-        """Return the best plan and the bound."""
+    def run(
+        self, found: Incumbent, target: float, effort: float, deadline: float, closer: Close | None = None
+    ) -> Grown:
+        """Return the best plan and the bound; `closer` closes the last leaves of trees."""
         bound, lowest, reached = self.losses.bound, min(self.losses.bound, found.bound), found.utility
         spare = SPARE * self.price * float(self.table.price.max()) or math.inf
         work = WORK + WORK_PER_QUERY * self.count if self.count <= MANY else MOST_WORK
@@ -199,11 +197,11 @@ class Search:
         first = (pairs, movers) if self.count <= MEDIUM else (pairs // 2, min(movers, FIRST_MOVERS))
         stages = [
             (*first, Limits(FIRST_BOXES, FIRST_LEAVES, FIRST_WORK * work, STEPS, 0)),
-            (pairs, movers, Limits(BOXES, LEAVES, work, STEPS, DEEP, stall, WIDE, close=self.last)),
+            (pairs, movers, Limits(BOXES, LEAVES, work, STEPS, DEEP, stall, WIDE, close=closer)),
         ]
         if effort > 1.0:
             deep = int(DEEP * min(effort, MOST_DEEPER))
-            more = Limits(int(BOXES * effort), int(LEAVES * effort), work * effort, STEPS, deep, close=self.last)
+            more = Limits(int(BOXES * effort), int(LEAVES * effort), work * effort, STEPS, deep, close=closer)
             stages.append((int(pairs * effort), movers, more))
         best: IntArray | None = None
         most, spent = spare, 0.0
