@@ -11,7 +11,7 @@ import numpy as np
 
 from robatch.instances.constraints import Constraints
 from robatch.instances.errors import InputError, first_line
-from robatch.instances.files import replacing
+from robatch.instances.files import replacing, threads_pay
 from robatch.instances.model import Model
 from robatch.instances.problem import Problem
 
@@ -144,7 +144,8 @@ def read_table(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, 
         raise InputError(f"cannot read {name!r}: it is a directory, a file is needed")
     try:
         with open(path, "rb") as file:  # since pyarrow opens no file whose name is not UTF-8
-            table = pq.read_table(file)
+            threads = threads_pay(file)
+            table = pq.ParquetFile(file, pre_buffer=threads).read(use_threads=threads)
     except FileNotFoundError:
         raise InputError(f"cannot read {name!r}: there is no such file") from None
     except (pa.ArrowException, OSError, ValueError) as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from robatch.instances.errors import InputError, first_line
-from robatch.instances.files import UTF16, parse_json, read_text
+from robatch.instances.files import UTF16, parse_json, read_text, threads_pay
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson")
 
@@ -105,12 +105,13 @@ def _read_parquet(path: str, what: str) -> Columns:
 
     def get(position: int) -> Any:
         with _refusing(path, what), open(path, "rb") as file:
-            stored = pq.ParquetFile(file, metadata=metadata)
+            threads = threads_pay(file)
+            stored = pq.ParquetFile(file, metadata=metadata, pre_buffer=threads)
             if names.count(names[position]) == 1:
-                found = stored.read([names[position]])
+                found = stored.read([names[position]], use_threads=threads)
                 if found.column_names == [names[position]]:
                     return found.column(0)
-            return stored.read().column(position)
+            return stored.read(use_threads=threads).column(position)
 
     return Columns(names, metadata.num_rows, get)
 
@@ -142,7 +143,9 @@ def _read_csv(file: IO[bytes], usual: str, labels: Sequence[str] | None) -> Colu
         file.seek(0)
         return pc.read_csv(
             file,
-            read_options=pc.ReadOptions(encoding=encoding, skip_rows=1 if said else 0, use_threads=handler is None),
+            read_options=pc.ReadOptions(
+                encoding=encoding, skip_rows=1 if said else 0, use_threads=handler is None and threads_pay(file)
+            ),
             parse_options=pc.ParseOptions(
                 delimiter=delimiter,
                 newlines_in_values=handler is not None or any('"' in line for line in lines),
@@ -266,13 +269,14 @@ def _read_plain_lines(file: IO[bytes]) -> Any:
     import pyarrow as pa
     import pyarrow.json as pj
 
+    threads = pj.ReadOptions(use_threads=threads_pay(file))
     file.seek(0)
-    table = pj.read_json(file)
+    table = pj.read_json(file, read_options=threads)
     times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
     if times:
         schema = pa.schema([(name, pa.string()) for name in times])
         file.seek(0)
-        table = pj.read_json(file, parse_options=pj.ParseOptions(explicit_schema=schema))
+        table = pj.read_json(file, threads, parse_options=pj.ParseOptions(explicit_schema=schema))
     if any("timestamp" in str(kind) for kind in table.schema.types):  # within objects
         raise pa.ArrowInvalid("texts would be read as times")
     return table

@@ -1,4 +1,7 @@
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -120,3 +123,21 @@ def test_nothing_is_left_half_written(small, tmp_path, monkeypatch):
         small(input_tokens=[1, 1, 1, 1]).write(path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["p.parquet"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the threads of a process are counted in Linux's way")
+@pytest.mark.parametrize("read", ["problem_file.read(path)", "table_files.read_columns(path, 'table', None).get(0)"])
+def test_a_small_file_starts_no_threads(tmp_path: Path, read: str) -> None:
+    # which would abort a process that ends while they start: a command whose options are refused
+    generate("ties", queries=12, models=2, batch_sizes=(1, 4)).write(tmp_path / "p.parquet")
+    code = f"""
+import os, sys
+import pyarrow.parquet
+from robatch.instances import problem_file, table_files
+path = sys.argv[1]
+before = len(os.listdir("/proc/self/task"))
+{read}
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "p.parquet"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")
