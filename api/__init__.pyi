@@ -38,6 +38,8 @@ from .solvers import cheapest as cheapest
 from .solvers import explain as explain
 from .solvers import export as export
 from .solvers import frontier as frontier
+from .solvers import plan_from as plan_from
+from .solvers import read_solution as read_solution
 from .solvers import register as register
 from .solvers import sensitivity as sensitivity
 from .solvers import solve as solve

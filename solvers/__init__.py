@@ -11,8 +11,10 @@ from robatch.solvers.cheapest.cheapest import Cheapest, cheapest
 from robatch.solvers.check.raw import VerificationError
 from robatch.solvers.check.verify import Verified, verify
 from robatch.solvers.check.verify_cheapest import verify_cheapest
+from robatch.solvers.exchange.export import export
+from robatch.solvers.exchange.plan_from import plan_from
+from robatch.solvers.exchange.solution import read_solution
 from robatch.solvers.infeasible.explain import Clash, Explanation, explain
-from robatch.solvers.mip.export import export
 from robatch.solvers.plan.packing import Call, Calls
 from robatch.solvers.plan.plan import Cost, Limit, Plan, Status
 from robatch.solvers.registry import Answer, Request, Solver, register, solvers
@@ -40,6 +42,8 @@ __all__ = [
     "explain",
     "export",
     "frontier",
+    "plan_from",
+    "read_solution",
     "register",
     "sensitivity",
     "solve",

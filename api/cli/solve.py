@@ -40,6 +40,7 @@ WIDE = 0.01  # gap of a plan with constraints above which it is
 @click.option("--initial", type=support.FILE, help="Plan to start from.")
 @support.output_option("Parquet file to write the plan to.")
 @click.option("--write-model", type=support.FILE, help="MPS or LP file to write the mathematical model to.")
+@click.option("--unscaled", is_flag=True, help="Write the model in USD and utility as they are, without scaling rows.")
 @support.json_option
 def solve(  # wide: one parameter per option
     problem: str,
@@ -50,6 +51,7 @@ def solve(  # wide: one parameter per option
     initial: Path | None,
     output: Path | None,
     write_model: Path | None,
+    unscaled: bool,
     as_json: bool,
     **limits: Any,
 ) -> None:
@@ -74,9 +76,9 @@ def solve(  # wide: one parameter per option
     usd = task.budget_at(budget_fraction) if budget is None and budget_fraction is not None else budget
     assert usd is not None
     if write_model is not None:
-        from robatch.solvers.mip.export import export
+        from robatch.solvers.exchange.export import export
 
-        export(task, usd, write_model, cost=cost)
+        export(task, usd, write_model, cost=cost, scale=not unscaled)
     progress = not as_json and support.progress_wanted()
     plan = find_plan(task, usd, solver, cost, initial_plan=start, progress=progress, **limits)
     if output is not None and plan.assignment is not None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from robatch.instances.arrays import IntArray, read_only
 from robatch.instances.errors import InputError
@@ -18,7 +19,8 @@ from robatch.instances.problem import Problem
 from robatch.solvers.check.calls import check_calls, counted, full_calls
 from robatch.solvers.check.constraints import broken
 from robatch.solvers.check.raw import MICRO, NO_CODES, VerificationError, raw_arrays, states_of
-from robatch.solvers.plan.plan import Plan
+from robatch.solvers.plan.given import given_plan
+from robatch.solvers.plan.plan import Cost, Plan
 
 if TYPE_CHECKING:
     from robatch.solvers.check.kernels import Raw
@@ -54,7 +56,14 @@ class Verified:
     dual_bound: float | None
 
 
-def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
+def verify(
+    problem: Problem,
+    plan: Plan | npt.ArrayLike,
+    calls: bool = True,
+    *,
+    budget: float | None = None,
+    cost: Cost = "realized",
+) -> Verified:
     """Recompute everything that a plan says about itself.
 
     Parameters
@@ -62,9 +71,11 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
     problem
         The problem that it was made for.
     plan
-        The plan.
+        The plan; or an assignment (N,) of states, which says that it keeps the budget and the constraints.
     calls
         Whether to form the physical calls and check each of them too.
+    budget, cost
+        For an assignment: USD, None for what it costs, and the cost model. A plan has its own.
 
     Returns
     -------
@@ -90,7 +101,9 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
     from robatch.solvers.check.kernels import recount  # here, as it loads numba
 
     if not isinstance(plan, Plan):
-        raise InputError(f"plan is of type {type(plan).__name__}: a robatch.Plan is needed, as solve returns it")
+        plan = given_plan(problem, _array(plan), budget, cost)
+    elif budget is not None:
+        raise InputError(f"budget is {budget!r}: a plan has its own, only an assignment is checked against another")
     _check_names(problem, plan)
     arrays = raw_arrays(problem)
     if plan.status in ("infeasible", "no_solution"):
@@ -128,6 +141,15 @@ def verify(problem: Problem, plan: Plan, calls: bool = True) -> Verified:
     _check_bound(plan, utility)
     dual = _check_by_duality(problem, plan, states, utility, spent, arrays)
     return Verified(utility, amortized, realized, dual)
+
+
+def _array(assignment: npt.ArrayLike) -> npt.NDArray[Any]:
+    states = np.asarray(assignment)
+    if states.ndim != 1:
+        raise InputError(
+            f"plan is of type {type(assignment).__name__}: a robatch.Plan is needed, or the state of each query"
+        )
+    return states
 
 
 def _check_names(problem: Problem, plan: Plan) -> None:

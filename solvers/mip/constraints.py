@@ -40,10 +40,10 @@ def uses(columns: Columns, entry: Entry) -> tuple[IntArray, FloatArray]:
     return used, columns.usd[used]
 
 
-def constraint_rows(columns: Columns) -> Iterator[Row]:
+def constraint_rows(columns: Columns, scaled: bool = True) -> Iterator[Row]:
     """Yield the row of every limit of the problem's constraints.
 
-    Soft ones have the number of queries concerned as their right-hand side.
+    Soft ones have the number of queries concerned as their right-hand side, or stay in USD and utility.
     """
     problem = columns.problem
     for entry in entries(problem):
@@ -52,26 +52,30 @@ def constraint_rows(columns: Columns) -> Iterator[Row]:
         if entry.kind in OF_GROUPS:
             number = int(np.count_nonzero(problem.group_codes == entry.place))
         if entry.kind in OF_MONEY:
-            yield money_row(name, used, amount, entry.limit, number)
+            yield money_row(name, used, amount, entry.limit, number if scaled else None)
         elif entry.kind == "min_group_utility":
-            yield utility_row(name, used, amount, entry.limit * number, number)
+            yield utility_row(name, used, amount, entry.limit * number, number if scaled else None)
         else:
             yield Row(name, used, amount, entry.limit)
 
 
-def money_row(name: str, columns: IntArray, usd: FloatArray, limit: float, number: int) -> Row:
-    """Return the row of a limit in USD, scaled to a right-hand side of some number of queries."""
+def money_row(name: str, columns: IntArray, usd: FloatArray, limit: float, number: int | None) -> Row:
+    """Return the row of a limit in USD, scaled to a right-hand side of some number of queries, None for USD."""
     if limit == 0.0:
         paid = columns[usd > 0]
         return Row(name, paid, np.ones(len(paid)), 0.0)
+    if number is None:
+        return Row(name, columns, usd, limit, soft=True)
     with np.errstate(over="ignore"):
         return Row(name, columns, np.minimum(usd / limit, TOO_DEAR) * number, float(number), soft=True)
 
 
-def utility_row(name: str, columns: IntArray, utility: FloatArray, least: float, number: int) -> Row:
-    """Return the row of a least total utility, scaled to a right-hand side of some number of queries."""
+def utility_row(name: str, columns: IntArray, utility: FloatArray, least: float, number: int | None) -> Row:
+    """Return the row of a least total utility, scaled to a right-hand side of some number of queries, None for none."""
     if least == 0.0:
         return Row(name, columns[:0], np.zeros(0), 0.0)
+    if number is None:
+        return Row(name, columns, -utility, -least, soft=True)
     with np.errstate(over="ignore"):  # one query that reaches all of it counts as just that
         return Row(name, columns, -np.minimum(utility / least, 1.0) * number, -float(number), soft=True)
 

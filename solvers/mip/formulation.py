@@ -216,6 +216,7 @@ def build(
     cost: Cost,
     kept: BoolArray | None = None,
     floor: float | None = None,
+    scaled: bool = True,
 ) -> MipModel:
     """Build the mixed-integer program of greatest utility within a budget, or of least cost.
 
@@ -231,6 +232,9 @@ def build(
         The candidates that the program may choose, of those that are allowed: (N, S); None for all.
     floor
         Least total utility, or None.
+    scaled
+        Whether objective and soft rows are scaled, as solvers' absolute tolerances want it; else they are in utility
+        and USD.
     """
     allowed = problem.allowed()
     query, state = np.nonzero(allowed if kept is None else allowed & kept)
@@ -241,11 +245,12 @@ def build(
         scale = 1.0 / float(usd.max()) if usd.max() > 0 else 1.0
         objective = -usd * scale
     else:
-        scale = float(2.0 ** -np.ceil(np.log2(utility.max()))) if utility.max() > 0 else 1.0
+        scale = float(2.0 ** -np.ceil(np.log2(utility.max()))) if scaled and utility.max() > 0 else 1.0
         objective = np.concatenate([utility * scale, np.zeros(n_calls)])
-    more = [] if budget is None else [money_row("budget", np.arange(len(usd)), usd, budget, n)]
-    more += [utility_row("floor", np.arange(n_candidates), utility, floor, n)] if floor else []
-    more += [*constraint_rows(columns), *conflict_rows(columns)]
+    to = n if scaled else None
+    more = [] if budget is None else [money_row("budget", np.arange(len(usd)), usd, budget, to)]
+    more += [utility_row("floor", np.arange(n_candidates), utility, floor, to)] if floor else []
+    more += [*constraint_rows(columns, scaled), *conflict_rows(columns)]
     call_row, call_candidate, size = call_entries(columns)
     first = n + n_calls
     row = np.concatenate([query, n + call_row, n + np.arange(n_calls)])
@@ -254,7 +259,7 @@ def build(
     order = np.argsort(row, kind="stable")
     lengths = np.concatenate([np.bincount(row, minlength=first), [len(one.columns) for one in more]])
     right = np.array([one.right for one in more], dtype=np.float64)
-    soft = np.array([one.soft for one in more], dtype=np.bool_)
+    soft, slack = np.array([one.soft for one in more], dtype=np.bool_), SLACK if scaled else 0.0
     return MipModel(
         columns=columns,
         cost=cost,
@@ -267,7 +272,7 @@ def build(
         index=np.concatenate([index[order], *(one.columns for one in more)]).astype(np.int32),
         value=np.concatenate([value[order], *(one.values for one in more)]),
         row_lower=np.concatenate([np.ones(n), np.full(n_calls + len(more), -np.inf)]),
-        row_upper=np.concatenate([np.ones(n), np.zeros(n_calls), right + np.where(soft, SLACK * np.abs(right), 0.0)]),
+        row_upper=np.concatenate([np.ones(n), np.zeros(n_calls), right + np.where(soft, slack * np.abs(right), 0.0)]),
         right=np.concatenate([np.full(first, np.nan), np.where(soft, right, np.nan)]),
         budget_row=None if budget is None else first,
         names=tuple(one.name for one in more),

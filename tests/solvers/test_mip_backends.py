@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import highspy
 import numpy as np
 import pytest
 
@@ -120,27 +119,6 @@ def test_any_duals_give_a_bound():
         for _ in range(50):
             duals = rng.normal(size=model.n_rows)
             assert dual_bound(model, duals) / model.objective_scale >= best * (1 - 1e-12)
-
-
-@pytest.mark.parametrize("suffix", [".mps", ".lp"])
-@pytest.mark.parametrize("cost", ["amortized", "realized"])
-def test_an_exported_model_has_the_same_optimum(tmp_path, suffix, cost):
-    problem = generate("realistic", queries=8, models=2, batch_sizes=(1, 4), seed=2).replace(groups=list("aabbccdd"))
-    budget = problem.budget_at(0.5)
-    path = tmp_path / f"model{suffix}"
-    export(problem, budget, path, cost)
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
-    highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
-    highs.readModel(str(path))
-    highs.run()
-    scale = build(problem, budget, cost).objective_scale
-    optimum = solve(problem, budget, "highs", cost=cost).utility
-    assert highs.getInfo().objective_function_value / scale == pytest.approx(optimum, rel=1e-6)
-    text = path.read_text()
-    assert "x_0_0" in text
-    assert "budget" in text
-    assert ("y_0_1" in text) == (cost == "realized")
 
 
 def test_export_refuses_other_endings_and_places(tmp_path):
