@@ -162,6 +162,7 @@ def test_verify_shares_no_code_with_solvers():
             "instances.compilation",
             "instances.errors",
             "instances.problem",
+            "solvers.plan.given",
             "solvers.plan.plan",
         )
     }
