@@ -112,8 +112,12 @@ def _problem(table: Any, meta: dict[str, Any], shown: str) -> Problem:
     )
 
 
-def write_table(path: str | os.PathLike[str], table: Any, meta: Mapping[str, Any]) -> None:
+def write_table(
+    path: str | os.PathLike[str], table: Any, meta: Mapping[str, Any], repeated: bool | list[str] = True
+) -> None:
     """Write a pyarrow table to a Parquet file, whole or not at all, with metadata that `read_table` gives back.
+
+    `repeated` are the columns that hold few values, by name: looking for them in the others takes time.
 
     Raises
     ------
@@ -124,7 +128,7 @@ def write_table(path: str | os.PathLike[str], table: Any, meta: Mapping[str, Any
 
     metadata = {KEY: json.dumps(meta).encode()}
     with replacing(path) as temporary, temporary.open("wb") as file:
-        pq.write_table(table.replace_schema_metadata(metadata), file, compression="zstd")
+        pq.write_table(table.replace_schema_metadata(metadata), file, compression="zstd", use_dictionary=repeated)
 
 
 def read_table(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, Any]]:

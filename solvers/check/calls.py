@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from robatch.instances.arrays import IntArray
+from robatch.instances.arrays import IntArray, read_only
 from robatch.instances.problem import Problem
 from robatch.solvers.check.raw import NO_CODES, VerificationError, states_of
+from robatch.solvers.plan.packing import Call, Calls
 from robatch.solvers.plan.plan import Plan
 
 
@@ -30,37 +33,38 @@ def check_calls(problem: Problem, plan: Plan, states: IntArray, groups: IntArray
     VerificationError
         If a call is not legal.
     """
+    from robatch.solvers.check.kernels import inspect  # here, as it loads numba
+
     calls = plan.calls()
-    column_of = {state: column for column, state in enumerate(plan.states)}
-    column = np.array([column_of.get(call.state, -1) for call in calls], dtype=np.int64)
-    size = np.array([len(call.queries) for call in calls], dtype=np.int64)
-    limit = np.array([state.batch_size for state in plan.states], dtype=np.int64)[column]
-    wrong = (size < 1) | (size > limit)
-    if wrong.any():
-        call = calls[int(np.argmax(wrong))]
-        raise VerificationError(f"a call of {call.state} holds {len(call.queries)} queries")
-    queries = np.concatenate([NO_CODES, *(call.queries for call in calls)])
-    place = np.repeat(np.arange(len(calls)), size)
-    if queries.min(initial=0) < 0 or queries.max(initial=0) >= len(states):
+    order, starts, columns = _arrays(calls, plan)
+    what, place, counts, call_of = inspect(order, starts, columns, states, groups, n_groups, states_of(problem).size)
+    if what == "size":
+        raise VerificationError(f"a call of {calls[place].state} holds {len(calls[place].queries)} queries")
+    if what == "query":
         raise VerificationError(f"a call holds a query outside 0 to {len(states) - 1}")
-    first = queries[np.cumsum(size) - size]
-    group = groups if len(groups) else np.zeros_like(states)
-    for what, wrong in (
-        ("a query of another state", states[queries] != column[place]),
-        ("queries of different groups", group[queries] != group[first][place]),
-    ):
-        if wrong.any():
-            raise VerificationError(f"a call of {calls[place[np.argmax(wrong)]].state} holds {what}")
-    seen = np.bincount(queries, minlength=len(states))
-    if (seen != 1).any():
-        query = int(np.argmax(seen != 1))
-        raise VerificationError(f"query {query} is in {seen[query]} calls, not in one")
+    if what in ("state", "group"):
+        held = "a query of another state" if what == "state" else "queries of different groups"
+        raise VerificationError(f"a call of {calls[place].state} holds {held}")
+    if what:
+        raise VerificationError(f"query {place} is in {np.count_nonzero(order == place)} calls, not in one")
     if problem.conflicts is not None:
-        call_of = np.empty_like(states)
-        call_of[queries] = place
         one, other = problem.conflicts.T
         together = call_of[one] == call_of[other]
         if together.any():
             pair = int(np.argmax(together))
             raise VerificationError(f"the conflicting queries {one[pair]} and {other[pair]} share a call")
-    return counted(column, group[first], n_groups, len(plan.states))
+    found: IntArray = counts
+    return found
+
+
+def _arrays(calls: Sequence[Call], plan: Plan) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the queries call by call, where each call begins and ends, and its state's position, -1 if unknown."""
+    column_of = {state: column for column, state in enumerate(plan.states)}
+    if isinstance(calls, Calls):
+        known = np.array([column_of.get(state, -1) for state in calls.states], dtype=np.int64)
+        return calls.order, calls.starts, read_only(known[calls.columns])
+    return (
+        read_only(np.concatenate([NO_CODES, *(call.queries for call in calls)])),
+        read_only(np.cumsum([0, *(len(call.queries) for call in calls)])),
+        read_only(np.array([column_of.get(call.state, -1) for call in calls], dtype=np.int64)),
+    )

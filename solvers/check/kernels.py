@@ -117,6 +117,46 @@ def recount(states: Array, groups: Array, n_groups: int, raw: Raw) -> tuple[int,
     return -1, utility + utility_error, own, amortized, realized
 
 
+@njit(cache=True, nogil=True)
+def inspect(  # wide: the arrays of the calls, and those of the plan
+    order: Array, starts: Array, columns: Array, states: Array, groups: Array, n_groups: int, sizes: Array
+) -> tuple[str, int, Array, Array]:
+    """Look at each call of an assignment (N,): `order` holds their queries, `starts` where each begins and ends.
+
+    Returns
+    -------
+    tuple
+        What is wrong with a call ("size", "query", "state", "group"), that no call holds a query ("missing") or two
+        do ("twice"), or nothing (""); the number of that call or query; how many calls there are of each group in each
+        state: (groups, S); and the call of each query: (N,).
+    """
+    call_of = np.full(states.size, -1, dtype=np.int64)
+    counts = np.zeros((n_groups, sizes.size), dtype=np.int64)
+    for call in range(columns.size):
+        s, begin, end = columns[call], starts[call], starts[call + 1]
+        if s < 0 or s >= sizes.size:
+            return "state", call, counts, call_of
+        if begin < 0 or end <= begin or end - begin > sizes[s] or end > order.size:
+            return "size", call, counts, call_of
+        first = order[begin]
+        for j in range(begin, end):
+            i = order[j]
+            if i < 0 or i >= states.size:
+                return "query", call, counts, call_of
+            if states[i] != s:
+                return "state", call, counts, call_of
+            if groups.size > 0 and groups[i] != groups[first]:
+                return "group", call, counts, call_of
+            if call_of[i] >= 0:
+                return "twice", i, counts, call_of
+            call_of[i] = call
+        counts[groups[first] if groups.size > 0 else 0, s] += 1
+    for i in range(states.size):
+        if call_of[i] < 0:
+            return "missing", i, counts, call_of
+    return "", -1, counts, call_of
+
+
 @njit(cache=True, nogil=True, inner=True)
 def compare(  # wide: one number of a state each
     utility: Array, kept: float, prompt: float, size: float, limit: float,

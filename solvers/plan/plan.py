@@ -181,7 +181,7 @@ class Plan:
         InputError
             If the file cannot be written.
         """
-        write_table(path, *self.to_table())
+        write_table(path, *self.to_table(), repeated=["group", "state", "model", "batch_size"])
 
     def to_table(self) -> tuple[Any, dict[str, Any]]:
         """Return what the plan's file holds: a pyarrow table with a row a query, and its metadata."""
@@ -206,7 +206,9 @@ class Plan:
         if self.group_codes is not None and self.assignment is not None:
             columns["group"] = pa.array(self.group_codes)
         columns["state"] = pa.array(assignment)
-        columns["model"] = pa.array(np.array([s.model for s in self.states], dtype=np.str_)[assignment])
+        models = list(dict.fromkeys(state.model for state in self.states))
+        model = np.array([models.index(state.model) for state in self.states], dtype=np.int32)[assignment]
+        columns["model"] = pa.DictionaryArray.from_arrays(model, models).cast(pa.string())
         columns["batch_size"] = pa.array(np.array([s.batch_size for s in self.states], dtype=np.int64)[assignment])
         columns["call"] = pa.array(call)
         return pa.table(columns)
