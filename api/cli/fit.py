@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from robatch.cli.support import FILE, check_outputs, json_option, print_json
 from robatch.cli.tables import show_table
+from robatch.job.options import rows_options, rules_of
 
 if TYPE_CHECKING:
     from robatch.proxies.utility.diagnostics import Diagnosis
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 @click.option(
     "--queries",
     type=FILE,
-    help="JSONL file with the queries that were measured, unchanged; by default the one that robatch profile wrote.",
+    help="The queries that were measured, unchanged, in a JSONL file or a table (see robatch route --help); by default "
+    "the file that robatch profile wrote.",
 )
+@rows_options
 @click.option("--task", help="The task, where the measurements hold several.")
 @click.option("-o", "--output", type=FILE, required=True, help="File to write the proxy to.")
 @click.option(
@@ -71,6 +74,7 @@ def fit(  # wide: one parameter per option
     seed: int,
     plot: Path | None,
     as_json: bool,
+    **rows: Any,
 ) -> None:
     """Fit a proxy to MEASUREMENTS, a file of robatch profile: it predicts the utility of new queries in every state.
 
@@ -78,7 +82,7 @@ def fit(  # wide: one parameter per option
     """
     from robatch.proxies.profiling.measurements import Measurements
     from robatch.proxies.profiling.query_files import query_files
-    from robatch.proxies.tasks.queries import read_queries
+    from robatch.proxies.sources.rows import read_rows
     from robatch.proxies.utility.diagnostics import diagnose
     from robatch.proxies.utility.fit_context import sample, task_of
     from robatch.proxies.utility.utility_proxy import UtilityProxy
@@ -87,7 +91,7 @@ def fit(  # wide: one parameter per option
     if queries is None:
         queries = query_files(measurements, measured.tasks)[task_of(measured, task)]
     check_outputs({"--output": output, "--plot": plot}, (measurements, queries))
-    given = read_queries(queries)
+    given = read_rows(queries, rules_of(rows)).queries
     proxy = UtilityProxy.from_measurements(
         measured,
         given,

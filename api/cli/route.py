@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from robatch.cli.prices import show_origins
 from robatch.cli.support import FILE, check_outputs, json_option, prices_option, print_json, states_used
 from robatch.cli.tables import show_facts, with_interval
+from robatch.job.options import rows_options, rules_of
 
 if TYPE_CHECKING:
     from robatch.proxies.execution.plan import RoutedPlan
+    from robatch.solvers.cheapest.curve import CurvePoint, SingleState
 
 
 @click.command(short_help="Plan the answers of queries with a proxy.")
 @click.argument("queries", type=FILE)
+@rows_options
 @click.option("--proxy", type=FILE, required=True, help="The proxy that predicts utilities and tokens.")
 @click.option("--features", help="What the proxy was fitted with, where texts are sent to an endpoint or a model.")
 @click.option("--budget", type=float, help="USD, held against realized cost, what is billed.")
@@ -25,6 +31,13 @@ if TYPE_CHECKING:
     type=float,
     help="Budget between the cheapest (0) and the dearest (1) that make sense by the utilities planned on, as if every "
     "call were full: near 0 what is billed may not fit.",
+)
+@click.option(
+    "--of-best", type=float, help="Plan the least cost of this share, from 0 to 1, of the best model's utility."
+)
+@click.option("--mean", type=float, help="Plan the least cost of this utility a query, from 0 to 1.")
+@click.option(
+    "--curve", "with_curve", is_flag=True, help="Print the USD of 90 to 100 % of the best; -o may be left out."
 )
 @click.option("--solver", default="auto", show_default=True, help="A name of `robatch solvers`.")
 @click.option("--robust", type=float, help="Plan on lower bounds of the utilities at this level, such as 0.9.")
@@ -37,58 +50,55 @@ if TYPE_CHECKING:
 @click.option("--vectors", type=FILE, help="With the policy similarity: .npy, or .npz of a scipy sparse matrix.")
 @click.option("--pool", type=FILE, help="TOML file with [[models]] that changes servers, paths or prices.")
 @prices_option("Prices of all models by their names, in place of those of the measurements.")
-@click.option("-o", "--output", type=FILE, required=True, help="Parquet file to write the plan to.")
+@click.option("-o", "--output", type=FILE, help="Parquet file to write the plan to.")
 @json_option
-def route(  # wide: one parameter per option
+def route(
     queries: Path,
     proxy: Path,
-    features: str | None,
-    budget: float | None,
-    budget_fraction: float | None,
-    solver: str,
-    robust: float | None,
-    time_limit: float | None,
-    seed: int,
-    policy: str,
     vectors: Path | None,
-    pool: Path | None,
-    prices: str | None,
-    output: Path,
+    output: Path | None,
+    with_curve: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Choose a model and a batch size for every query of QUERIES, a JSONL file, and form the calls.
+    """Choose a model and a batch size for every query of QUERIES, and form the calls.
 
-    The plan holds all that `robatch execute` needs but the queries' texts, which stay in QUERIES, and API keys.
+    QUERIES is a JSONL file of queries, or a table: a CSV, TSV, Parquet or JSONL file, a folder or a pattern of such.
+    The plan holds all that `robatch execute` needs but the queries' texts, which stay in QUERIES, and API keys. The
+    queries of a table are written beside the plan, each text once; rows that repeat it get its answer.
+
+    With --of-best or --mean the plan is the cheapest one with that utility, where --budget allows it, and says what
+    sending everything to the best model would cost.
 
     \b
     robatch route queries.jsonl --proxy proxy.skops --budget 5.00 -o plan.parquet
+    robatch route tickets.csv --id ticket_id --text body --proxy proxy.skops --of-best 0.97 -o plan.parquet
     robatch execute plan.parquet -o answers.jsonl
     """
     from robatch.cli.calls import read_vectors
     from robatch.instances.errors import InputError
     from robatch.proxies.execution.routing import route as run
+    from robatch.solvers.cheapest.curve import curve, single_states
 
-    check_outputs({"--output": output}, (queries, proxy, vectors, pool))
-    if (vectors is None) == (policy == "similarity"):
+    check_outputs({"--output": output}, (queries, proxy, vectors, options["pool"]))
+    if output is None and not with_curve:
+        raise click.UsageError("Missing option '-o' / '--output', the file of the plan; only --curve needs none.")
+    if output is None and all(options[name] is None for name in ("budget", "budget_fraction", "of_best", "mean")):
+        options["of_best"] = 1.0
+    if (vectors is None) == (options["policy"] == "similarity"):
         raise InputError("--vectors is needed with --policy similarity, and only there")
-    made = run(
-        queries,
-        proxy,
-        budget,
-        features=features,
-        budget_fraction=budget_fraction,
-        robust=robust,
-        solver=solver,
-        time_limit=time_limit,
-        seed=seed,
-        policy=policy,  # type: ignore[arg-type]
-        similarity=None if vectors is None else read_vectors(vectors),
-        pool=pool,
-        prices=prices,
-    )
-    made.write(output)
+    similarity = None if vectors is None else read_vectors(vectors)
+    rules = rules_of(options)
+    with TemporaryDirectory() as folder:
+        beside = Path(folder) / "queries.jsonl"
+        if output is not None:
+            beside = output.with_name(f"{output.name.removesuffix('.parquet')}.queries.jsonl")
+        made = run(queries, proxy, similarity=similarity, rules=rules, queries_to=beside, **options)
+    if output is not None:
+        made.write(output)
+    points, states = curve(made.problem) if with_curve else (), single_states(made.problem)
     if not as_json:
-        _show(made, output)
+        _show(made, output, points, states)
         return
     facts = {
         **made.plan.summary(),
@@ -99,16 +109,34 @@ def route(  # wide: one parameter per option
         "settings": dict(made.settings),
         "prices": {model.name: None if model.prices is None else dict(model.prices) for model in made.pool},
     }
-    print_json({"path": str(output), **facts, "states": states_used(made.plan)})
+    told = {"single_states": [asdict(one) for one in states], "curve": [point.to_dict() for point in points]}
+    path = None if output is None else str(output)
+    print_json({"path": path, **facts, **told, "copies": copied(made), "states": states_used(made.plan)})
 
 
-def _show(made: RoutedPlan, output: Path) -> None:
+def copied(made: RoutedPlan) -> dict[str, float]:
+    """Return how many rows repeat a query's text, and the USD that asking them would cost as planned."""
+    import numpy as np
+
+    counts = np.array([len(made.copies.get(str(id), ())) for id in np.asarray(made.problem.query_ids)])
+    costs = made.problem.amortized_costs()[np.arange(len(counts)), np.asarray(made.plan.assignment)]
+    return {"rows": int(counts.sum()), "usd_saved": float(counts @ costs)}
+
+
+def _show(made: RoutedPlan, output: Path | None, points: Sequence[CurvePoint], states: Sequence[SingleState]) -> None:
     from robatch.cli.solve import show_plan
+    from robatch.job.tables import show_break_even, show_curve
 
     facts = [("planned cost", f"{made.planned_cost:.6g} USD of {made.plan.budget:.6g}")]
     utility = with_interval(made.predicted)
     if utility:
         facts.append(("predicted utility", f"{utility}, corrected for optimism"))
+    rows = copied(made)
+    if rows["rows"]:
+        more = f"{rows['rows']:,} repeat the text of another: asked once, {rows['usd_saved']:.4g} USD saved as planned"
+        facts.append(("rows", more))
     show_facts(facts)
+    show_break_even(made.planned_cost, made.plan.utility or 0.0, made.problem.n_queries, states)
+    show_curve(points)
     show_origins(model.prices for model in made.pool)
     show_plan(made.plan, output)

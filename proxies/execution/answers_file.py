@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from robatch.instances.errors import InputError
@@ -22,27 +23,42 @@ class AnswersFile:
 
     def restore(self, over: Sequence[int]) -> None:
         """Let the file hold the finished queries: its lines are kept up to the first that differs or is damaged."""
-        kept = 0
+        whole = lines = 0  # queries and lines that are kept
         with suppress(InputError):
-            for line, query in zip(self._file.lines(), over, strict=False):
+            found = self._file.lines()
+            for query in over:
+                wanted = [(id, self._answer(query)) for id in self._ids(query)]
+                got = list(islice(found, len(wanted)))
+                if [(line.get("id"), line.get("answer")) for line in got] != wanted:
+                    break
                 asked = query in self._state.final
-                answer = self._state.final[query][1] if asked else None
-                if (line.get("id"), line.get("answer")) != (self._queries[query].id, answer):
+                if any(asked == (line.get("status") == "unanswered") for line in got):
                     break
-                if asked == (line.get("status") == "unanswered"):
-                    break
-                kept += 1
-        self._file.keep(kept)
-        self.write(over[kept:])
+                whole, lines = whole + 1, lines + len(wanted)
+        self._file.keep(lines)
+        self.write(over[whole:])
 
     def write(self, finished: Sequence[int]) -> None:
         """Add finished queries."""
         for start in range(0, len(finished), _TOGETHER):
-            self._file.append([self._line(query) for query in finished[start : start + _TOGETHER]])
+            self._file.append([line for query in finished[start : start + _TOGETHER] for line in self._lines(query)])
 
     def remove(self) -> None:
         """Delete the file."""
         self._file.remove()
+
+    def _ids(self, query: int) -> tuple[str, ...]:
+        """Return the id of a query, and those of the rows that repeat its text."""
+        id = self._queries[query].id
+        return (id, *self._state.routed.copies.get(id, ()))
+
+    def _answer(self, query: int) -> str | None:
+        return self._state.final[query][1] if query in self._state.final else None
+
+    def _lines(self, query: int) -> list[dict[str, Any]]:
+        """Return the line of a finished query, and a copy of it for each row that repeats its text, at no cost."""
+        line = self._line(query)
+        return [line, *(line | {"id": id, "cost": 0.0, "copy_of": line["id"]} for id in self._ids(query)[1:])]
 
     def _line(self, query: int) -> dict[str, Any]:
         """Return the line of a finished query."""

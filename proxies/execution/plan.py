@@ -52,6 +52,8 @@ class RoutedPlan:
         ``utility``, and ``low`` and ``high`` of its 90 % interval where the proxy gives one (else None).
     settings
         How the plan was made: policy, seed, robust level, solver.
+    copies
+        The ids of rows whose text is that of a query, by the query's id: they get its answer.
     named
         By model, the fields that a pool file of the user's names; never part of a plan's file, which may come from
         somebody else.
@@ -70,6 +72,7 @@ class RoutedPlan:
     max_output_tokens: int
     predicted: Mapping[str, float | None]
     settings: Mapping[str, Any]
+    copies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     named: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
@@ -198,6 +201,7 @@ class RoutedPlan:
             "max_output_tokens": self.max_output_tokens,
             "predicted": dict(self.predicted),
             "settings": dict(self.settings),
+            "copies": {id: list(rows) for id, rows in self.copies.items()},
         }
         write_table(path, table, meta)
 
@@ -242,7 +246,7 @@ def _from_table(table: Any, meta: dict[str, Any]) -> RoutedPlan:
         problem=problem, plan=plan, order=order, starts=starts, columns=columns, queries_path=meta["queries_path"],
         queries_sha256=meta["queries_sha256"], pool=pool, template=Template.from_dict(meta["template"]),
         grader=meta["grader"], max_output_tokens=int(meta["max_output_tokens"]), predicted=meta["predicted"],
-        settings=meta["settings"],
+        settings=meta["settings"], copies={id: tuple(rows) for id, rows in meta.get("copies", {}).items()},
     )  # fmt: skip
 
 

@@ -14,17 +14,19 @@ from robatch.instances.arrays import NOT_ALLOWED, FloatArray
 from robatch.instances.errors import InputError
 from robatch.instances.prices.entry import origin_of
 from robatch.instances.problem import Problem
+from robatch.proxies.execution.goal import Goal
 from robatch.proxies.execution.plan import RoutedPlan, check_models, file_sha256
 from robatch.proxies.execution.pool import PoolModel, override, pool_model
 from robatch.proxies.execution.prices import reprice
+from robatch.proxies.sources.rows import RowRules
+from robatch.proxies.sources.taken import take
 from robatch.proxies.tasks.prompts import Template
-from robatch.proxies.tasks.queries import Query, read_queries
+from robatch.proxies.tasks.queries import Query
 from robatch.proxies.tasks.recorded import check_askable
 from robatch.solvers.bounds.relaxation import Relaxer
 from robatch.solvers.bounds.whole_call_dual import strengthened
 from robatch.solvers.plan.grouping import Policy
 from robatch.solvers.plan.plan import Plan
-from robatch.solvers.solve import solve
 
 
 class Proxy(Protocol):
@@ -41,7 +43,7 @@ class Proxy(Protocol):
 
 
 def route(  # wide: one parameter for each choice of the command
-    queries: str | os.PathLike[str],
+    queries: Any,
     proxy: Proxy | str | os.PathLike[str],
     budget: float | None = None,
     *,
@@ -55,18 +57,23 @@ def route(  # wide: one parameter for each choice of the command
     similarity: Any = None,
     pool: str | os.PathLike[str] | None = None,
     prices: str | None = None,
+    of_best: float | None = None,
+    mean: float | None = None,
+    rules: RowRules | None = None,
+    queries_to: str | os.PathLike[str] | None = None,
 ) -> RoutedPlan:
     """Predict every query's utility and tokens, choose its state within the budget, and form the calls.
 
     Parameters
     ----------
     queries
-        A JSONL file of queries, graded or not, of the kind that the proxy's task has, and with its choices unless the
-        prompt shows those of each query. The plan holds the file's path and hash, not its texts.
+        Queries, graded or not, of the kind that the proxy's task has, and with its choices unless the prompt shows
+        those of each query: a JSONL file, or any table that `robatch.proxies.sources.read_rows` takes. Rows of one text
+        are planned as one query, whose answer they get. The plan holds the file's path and hash, not its texts.
     proxy
         A fitted proxy made from measurements, or the file that `UtilityProxy.save` wrote.
     budget
-        USD, held against realized cost. Either this or `budget_fraction` is needed.
+        USD, held against realized cost. This, `budget_fraction`, `of_best` or `mean` is needed.
     features
         What the proxy of a file was fitted with, where this is an endpoint or a model to download: a file does not
         decide to whom texts are sent.
@@ -83,32 +90,35 @@ def route(  # wide: one parameter for each choice of the command
     prices
         A source of prices by name, as `robatch.instances.prices.price_table` takes it, in place of those of the
         measurements; prices that `pool` states stay.
+    of_best, mean
+        Plan the least cost that reaches a share of the best model's predicted utility, or a utility a query, both from
+        0 to 1, as `robatch.cheapest` does. Where that is beyond `budget`, the most utility within it is planned.
+        Without a `budget`, the execution may spend a quarter more than the plan, so that the last calls fit.
+    rules
+        How rows become queries, where `queries` is a table.
+    queries_to
+        The JSONL file that the queries are written to where `queries` is no JSONL file of different texts.
 
     Raises
     ------
     InputError
         If an input is not allowed, or no plan keeps the budget.
     """
-    if (budget is None) == (budget_fraction is None):
-        raise InputError("exactly one of budget and budget_fraction is needed")
+    goal = Goal(budget, budget_fraction, of_best, mean)
     proxy = _loaded(proxy, features)
     facts = getattr(proxy, "facts_", None)
     if facts is None:
         raise InputError("the proxy knows no prices and no prompt: UtilityProxy.from_measurements makes one that does")
-    path = Path(queries).resolve()
+    path, items, copies = take(queries, rules, queries_to)
     hashed = file_sha256(path)
-    items = read_queries(path)
-    problem, mean = _problem(proxy, items, robust)
+    problem, expected = _problem(proxy, items, robust)
     known = tuple(pool_model(record) for record in facts.models)
     models = known if pool is None else override(known, pool)
     if prices is not None:
         models = reprice(models, prices, None if pool is None else Path(pool))
     check_models(models, problem)
     problem = _at_prices(problem, models)
-    usd = budget if budget is not None else problem.budget_at(budget_fraction or 0.0)
-    plan = solve(problem, usd, solver, "realized", time_limit=time_limit, seed=seed)
-    if plan.assignment is None:
-        raise InputError(plan.message or f"solver {plan.solver!r} found no plan within {usd:.6g} USD")
+    plan = goal.plan(problem, solver, time_limit=time_limit, seed=seed)
     lengths = problem.input_tokens if policy == "length" else None
     calls = plan.calls(policy, seed=seed, lengths=lengths, similarity=similarity)
     task: Mapping[str, Any] = facts.task
@@ -124,8 +134,10 @@ def route(  # wide: one parameter for each choice of the command
         template=Template.from_dict(task["template"]),
         grader=task.get("grader", "auto"),
         max_output_tokens=int(task.get("max_output_tokens", 16)),
-        predicted=_predicted(proxy, items, problem, mean, plan),
-        settings={"policy": policy, "seed": seed, "robust": robust, "solver": plan.solver, "task": task.get("name")},
+        predicted=_predicted(proxy, items, problem, expected, plan),
+        settings={"policy": policy, "seed": seed, "robust": robust, "solver": plan.solver, "task": task.get("name")}
+        | goal.told(),
+        copies=copies,
     )
 
 

@@ -1,7 +1,8 @@
-"""The tasks of a configuration: from a JSONL file, generated, or from a Hugging Face dataset."""
+"""The tasks of a configuration: from a file or table of queries, generated, or from a Hugging Face dataset."""
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from robatch.instances.errors import InputError
+from robatch.proxies.sources.rows import RowRules, read_rows
 from robatch.proxies.tasks.hub import FIELDS, Source, dataset_queries
 from robatch.proxies.tasks.prompts import Template, default_template, template_for
-from robatch.proxies.tasks.queries import TASKS, Query, generate_task, read_queries
+from robatch.proxies.tasks.queries import KINDS, TASKS, Query, generate_task
 from robatch.proxies.tasks.task import Task
 from robatch.proxies.toml_table import TEXT, Check, TomlTable, at_least, one_of
 
@@ -24,7 +26,8 @@ _MAX_OUTPUT = 1 << 17
 _OUTPUT: Check = (f"a whole number from 1 to {_MAX_OUTPUT}", lambda value: bool(1 <= value <= _MAX_OUTPUT))
 
 _SOURCES = ("file", "generate", "dataset")
-_DATASET_KEYS = ("config", "split", "fields", "labels", "choices", "kind", "answer_pattern")
+_TABLE_KEYS = ("fields", "choices", "kind")
+_DATASET_KEYS = ("config", "split", "labels", "answer_pattern")
 TASK_KEYS = (
     "name",
     *_SOURCES,
@@ -37,7 +40,9 @@ TASK_KEYS = (
     "show_choices",
     "grader",
     "max_output_tokens",
+    *_TABLE_KEYS,
     *_DATASET_KEYS,
+    "empty",
 )
 """Keys of a [[tasks]] table."""
 
@@ -58,13 +63,13 @@ def read_task(row: Mapping[str, Any], where: str, folder: Path) -> Task:
     given = [key for key in _SOURCES if key in row]
     if len(given) != 1:
         raise InputError(
-            f"{where.rstrip('.')}: one of 'file' (a JSONL file), 'generate' (a generated task's name) or 'dataset' "
-            "(a Hugging Face dataset) is needed"
+            f"{where.rstrip('.')}: one of 'file' (a JSONL file or a table), 'generate' (a generated task's name) "
+            "or 'dataset' (a Hugging Face dataset) is needed"
         )
-    if given[0] != "dataset":
-        for key in _DATASET_KEYS:
-            if key in row:
-                raise InputError(f"key '{where}{key}' belongs to a task with 'dataset', and this one has {given[0]!r}")
+    tables = ((_DATASET_KEYS, ("dataset",)), (_TABLE_KEYS, ("dataset", "file")), (("empty",), ("file",)))
+    for key, owners in ((key, owners) for keys, owners in tables for key in keys):
+        if key in row and given[0] not in owners:
+            raise InputError(f"key '{where}{key}' belongs to a task with {owners[0]!r}, and this one has {given[0]!r}")
     name, queries, described = {"file": _from_file, "generate": _generated, "dataset": _from_dataset}[given[0]](
         table, folder
     )
@@ -88,11 +93,11 @@ def _generated(table: TomlTable, folder: Path) -> tuple[str, tuple[Query, ...], 
 
 def _from_file(table: TomlTable, folder: Path) -> tuple[str, tuple[Query, ...], str]:
     file = find_file(table.get("file", str, TEXT), folder)
-    if not file.is_file():
+    if not _is_there(file):
         raise InputError(
             f"{table.where}file is {file.name!r}: it is neither beside the configuration nor in ${TASKS_FOLDER}"
         )
-    queries = read_queries(file)
+    queries = read_rows(file, _rules(table)).queries
     seed = table.get("seed", int, at_least(0), default=None)
     count = _count(table, len(queries), file.name)
     described = f"{file.name}, {count} queries"
@@ -117,7 +122,7 @@ def _from_dataset(table: TomlTable, folder: Path) -> tuple[str, tuple[Query, ...
         fields={key: fields.get(key, str, TEXT) for key in fields.table},
         labels=_texts(table, "labels"),
         choices=_texts(table, "choices"),
-        kind=table.get("kind", str, one_of(("choice", "number", "text")), default=None),
+        kind=table.get("kind", str, one_of(KINDS), default=None),
         answer_pattern=table.get("answer_pattern", str, TEXT, default=None),
     )
     seed = table.get("seed", int, at_least(0), default=0)
@@ -136,7 +141,22 @@ def find_file(text: str, folder: Path) -> Path:
     tried = [folder / text]
     if os.environ.get(TASKS_FOLDER):
         tried.append(Path(os.environ[TASKS_FOLDER]) / text)
-    return next((path for path in tried if path.is_file()), tried[0])
+    return next((path for path in tried if _is_there(path)), tried[0])
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or (glob.has_magic(str(path)) and bool(glob.glob(str(path), recursive=True)))
+
+
+def _rules(table: TomlTable) -> RowRules:
+    """Return how the rows of a task's file become queries."""
+    fields = TomlTable(table.get("fields", dict, default={}), f"{table.where}fields.", ("id", "text", "answer"))
+    return RowRules(
+        **{key: fields.get(key, str, TEXT) for key in fields.table},
+        choices=_texts(table, "choices") or (),
+        kind=table.get("kind", str, one_of(KINDS), default=None),
+        empty=table.get("empty", str, one_of(("error", "skip")), default="error"),
+    )
 
 
 def _count(table: TomlTable, available: int, name: str) -> int:

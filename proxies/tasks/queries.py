@@ -19,6 +19,7 @@ from robatch.instances.scalars import shown
 from robatch.proxies.tasks import arithmetic, reviews, support
 
 Kind = Literal["choice", "number", "text"]
+KINDS = ("choice", "number", "text")
 
 
 @dataclass(frozen=True)

@@ -157,3 +157,54 @@ def test_an_overrun_pays_for_the_last_calls(server):
     assert result.exit_code == 1
     assert "USD are left" in result.stderr
     assert robatch("execute", "plan.parquet", "-o", "b.jsonl", "--overrun", 0.001).exit_code == 0
+
+
+def test_a_table_is_planned_each_text_once_and_copied(server):
+    lines = ["ticket,text,customer"]
+    lines += [f"{i},{('good', 'bad')[i % 2]} number {i // 2 * 2},c{i}" for i in range(12)]
+    Path("t.csv").write_text("\n".join([*lines, "12,good number 0,c0", "13,,c1"]), encoding="utf-8")
+    rows = ("--id", "ticket", "--choices", "good,bad", "--empty", "skip")
+    result = robatch("route", "t.csv", *rows, "--proxy", "proxy", "-o", "plan.parquet", "--budget", 1.0, "--json")
+    assert result.exit_code == 0, result.output
+    made = json.loads(result.output)
+    assert (made["queries"], made["copies"]["rows"]) == (12, 1)
+    assert made["copies"]["usd_saved"] > 0
+    for _ in range(2):  # the second time the file of answers is compared with the journal
+        assert robatch("execute", "plan.parquet", "-o", "a.jsonl").exit_code == 0
+        answers = [json.loads(line) for line in Path("a.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert len(answers) == 13
+    copy = next(line for line in answers if line["id"] == "12")
+    assert (copy["answer"], copy["copy_of"], copy["cost"]) == ("good", "0", 0.0)
+    assert sum(len(texts) for _, texts in server.asked) == 12
+
+
+@pytest.mark.parametrize(("goal", "least"), [(("--of-best", 0.9), 0.9), (("--mean", 0.6), None), (("--of-best", 1), 1)])
+def test_the_least_cost_of_a_utility_is_planned(goal, least, server):
+    dear = json.loads(routed("--budget", 1.0, "--json").output)
+    result = routed(*goal, "--json")
+    assert result.exit_code == 0, result.output
+    made = json.loads(result.output)
+    assert made["planned_cost"] <= dear["planned_cost"]
+    assert made["budget"] == pytest.approx(1.25 * made["planned_cost"])
+    assert made["utility"] >= (0.6 * 20 if least is None else least * dear["utility"]) * (1 - 1e-9)
+    assert robatch("execute", "plan.parquet", "-o", "a.jsonl").exit_code == 0
+
+
+def test_the_curve_and_the_break_even_need_no_output(server):
+    result = robatch("route", "q.jsonl", "--proxy", "proxy", "--curve", "--json")
+    assert result.exit_code == 0, result.output
+    made = json.loads(result.output)
+    costs = [point["cost"] for point in made["curve"]]
+    assert [point["of_best"] for point in made["curve"]] == [0.9, 0.95, 0.97, 0.99, 1.0]
+    assert costs == sorted(costs)
+    assert max(state["mean"] for state in made["single_states"]) == pytest.approx(0.8)
+    text = robatch("route", "q.jsonl", "--proxy", "proxy", "--curve")
+    assert "break-even: all queries to large at batch size 1" in text.output
+    assert not Path("plan.parquet").exists()
+
+
+@pytest.mark.parametrize("given", [(), ("--budget", 1, "--budget-fraction", 0.5), ("--of-best", 0.9, "--mean", 0.5)])
+def test_goals_that_exclude_each_other_are_refused(given, server):
+    result = routed(*given)
+    assert result.exit_code == 2
+    assert "budget" in result.output or "of_best and mean are both given" in result.output

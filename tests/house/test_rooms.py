@@ -18,7 +18,8 @@ ORDER = {
         ("exact", "exchange", "infeasible", "reference"), "solve", ("analysis", "cheapest"),
     ),
     "proxies": (
-        ("journal", "price_lookup", "toml_table"), "engines", "tasks", ("profiling", "utility"), "execution", "online",
+        ("journal", "price_lookup", "toml_table"), "engines", "tasks", "sources",
+        ("profiling", "utility"), "execution", "online",
     ),
     "bench": ("common", ("gap", "scale", "realized")),
 }  # fmt: skip

@@ -1,0 +1,1 @@
+"""The whole job, from a table of queries to their answers: what `robatch run` and `robatch.run` do."""
