@@ -50,25 +50,36 @@ def utilities(
     retention: npt.ArrayLike | None,
     n_models: int,
     n_states: int,
+    double: bool = False,
 ) -> dict[str, RealArray | None]:
-    """Check the utilities of a problem, which are given either dense or as factors, and return all three fields."""
+    """Check the utilities of a problem, which are given either dense or as factors, and return all three fields.
+
+    They are float64 if that is asked for as `double`, or else of the type that `dtype` says.
+    """
     if (utility is None) == (base_utility is None):
         raise InputError("a problem needs either utility, or base_utility with retention, and not both")
     if (base_utility is None) != (retention is None):
         raise InputError("base_utility and retention belong together: give both or neither")
     if base_utility is None:
-        dense = matrix("utility", utility, dtype(utility), None, (n_states,))
+        dense = matrix("utility", utility, np.dtype(float) if double else dtype(utility), None, (n_states,))
         in_range("utility", dense, 0.0, 1.0)
         return {"utility": dense, "base_utility": None, "retention": None}
-    base = matrix("base_utility", base_utility, dtype(base_utility), None, (n_models,))
+    kind = np.dtype(float) if double else dtype(base_utility)
+    base = matrix("base_utility", base_utility, kind, None, (n_models,))
     in_range("base_utility", base, 0.0, 1.0)
     kept = matrix("retention", retention, base.dtype, len(base), (n_states,), one_row=True)
     in_range("retention", kept, 0.0, np.inf)
     return {"utility": None, "base_utility": base, "retention": kept}
 
 
-def tokens(name: str, value: npt.ArrayLike, kind: np.dtype[Any], rows: int, n_models: int) -> RealArray:
-    """Check the tokens of every query, (N,) or (N, K), and return them as (N, 1) or (N, K)."""
+def tokens(
+    name: str, value: npt.ArrayLike | None, kind: np.dtype[Any], rows: int, n_models: int, optional: bool = False
+) -> RealArray:
+    """Check the tokens of every query, (N,) or (N, K), and return them as (N, 1) or (N, K); None is 0 if optional."""
+    if value is None and optional:
+        value = np.zeros(rows)
+    if value is None:
+        raise InputError(f"{name} is missing: a problem without costs of its own needs the tokens of each query")
     array = matrix(name, value, kind, rows, (1, n_models), column=True)
     in_range(name, array, 0.0, MOST)
     return array

@@ -29,12 +29,12 @@ class Flat(NamedTuple):
     base, retention
         Their factors (N, K) and (1 or N, S), whose product counts up to 1; or (0, 0) each.
     inputs, outputs
-        Tokens of each query: (N, 1 or K).
+        Tokens of each query: (N, 1 or K). With costs of one's own these, in whole units, and zeros: (N, S), (N, 1).
     prices
-        USD per input and per output token of each model: (2, K).
+        USD per input and per output token of each model: (2, K); or of a unit, a column a state: (2, S).
     state_model, share, limit
-        Model of each state, USD of a call's shared prompt that one query pays in it, and the most tokens that a
-        query may have, below 0 where the state is not used: (S,).
+        Model of each state, or its own number with costs of one's own, USD of a call's shared prompt that one query
+        pays in it, and the most tokens that a query may have, below 0 where the state is not used: (S,).
     """
 
     dense: Array
@@ -72,15 +72,17 @@ def flat(problem: ProblemArrays, states: BoolArray | None = None) -> Flat:
     """Return a problem as flat arrays, with only some of its states allowed if a mask (S,) is given."""
     none = read_only(np.empty((0, 0), dtype=problem.dtype))
     masked = problem.masked_utility  # where pairs are forbidden, utilities are dense
-    limit = problem.token_limit if states is None else np.where(states, problem.token_limit, -1.0)
+    charges = problem.charges
+    limit = problem.token_limit if problem.costs is None else np.full(problem.n_states, np.inf)
+    limit = limit if states is None else np.where(states, limit, -1.0)
     return Flat(
         masked if masked is not None else none if problem.utility is None else problem.utility,
         none if masked is not None or problem.base_utility is None else problem.base_utility,
         none if masked is not None or problem.retention is None else problem.retention,
-        problem.input_tokens,
-        problem.output_tokens,
-        np.ascontiguousarray(problem.token_prices),
-        problem.state_model,
+        charges.inputs,
+        charges.outputs,
+        charges.prices,
+        charges.column,
         problem.call_price / problem.state_batch_size,
         limit,
     )

@@ -38,9 +38,11 @@ class Money:
         Units that one call of each state pays for the shared prompt: (S,).
     share
         Units of the shared prompt that each query of a full call pays: (S,).
+
+    Where queries have costs of their own, in whole numbers of a `unit` in USD, `price_in` is that of each state: (S,).
     """
 
-    def __init__(self, models: Sequence[Model]) -> None:
+    def __init__(self, models: Sequence[Model], unit: Fraction | None = None) -> None:
         price_in = [Fraction(repr(model.price_in)) / MILLION for model in models]
         price_out = [Fraction(repr(model.price_out)) / MILLION for model in models]
         calls = [
@@ -50,6 +52,8 @@ class Money:
         ]
         sizes = [size for model in models for size in model.batch_sizes]
         shares = [call / size for call, size in zip(calls, sizes, strict=True)]
+        if unit is not None:
+            price_in, price_out = [unit] * len(sizes), [Fraction(0)] * len(sizes)
         self.units = math.lcm(*(price.denominator for price in (*price_in, *price_out, *calls, *shares)))
         self.price_in, self.price_out, self.call, self.share = (
             [int(price * self.units) for price in prices] for prices in (price_in, price_out, calls, shares)

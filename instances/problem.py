@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances import checks, pairs
+from robatch.instances import checks, own_costs, pairs
 from robatch.instances.constraints import Constraints
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
@@ -20,6 +20,7 @@ from robatch.instances.scalars import number
 
 PER_QUERY = (
     "input_tokens", "output_tokens", "utility", "base_utility", "retention", "query_ids", "groups", "forbidden",
+    "costs",
 )  # fmt: skip
 
 
@@ -36,9 +37,10 @@ class Problem(ProblemCosts):
     models
         The K models, of different names. The S states are the models' batch sizes, model by model.
     input_tokens
-        Tokens of each query's own input: (N,), or (N, K) where tokenizers differ. Kept as (N, 1) or (N, K).
+        Tokens of each query's own input: (N,), or (N, K) where tokenizers differ. Kept as (N, 1) or (N, K). With
+        `costs` they only tell what fits a context window: None counts as 0.
     output_tokens
-        Expected output tokens of each query: (N,), or (N, K). Kept as (N, 1) or (N, K).
+        Expected output tokens of each query: (N,), or (N, K). Kept as (N, 1) or (N, K). None as for the input.
     utility
         Expected quality of each query's answer in each state, in [0, 1]: (N, S).
     base_utility
@@ -59,6 +61,10 @@ class Problem(ProblemCosts):
         Limits of models and of groups, or None.
     window_margin
         Part of every context window that calls leave free, from 0 to below 1: room for outputs longer than expected.
+    costs
+        Costs of one's own, USD that each query itself costs in each state, not negative: (N, S). They stand in for
+        tokens times prices; what a call pays for the shared prompt still comes from the models. All arrays are then
+        float64.
 
     Raises
     ------
@@ -75,8 +81,8 @@ class Problem(ProblemCosts):
     def __init__(  # wide: one parameter for each field
         self,
         models: Sequence[Model],
-        input_tokens: npt.ArrayLike,
-        output_tokens: npt.ArrayLike,
+        input_tokens: npt.ArrayLike | None = None,
+        output_tokens: npt.ArrayLike | None = None,
         utility: npt.ArrayLike | None = None,
         base_utility: npt.ArrayLike | None = None,
         retention: npt.ArrayLike | None = None,
@@ -86,19 +92,21 @@ class Problem(ProblemCosts):
         conflicts: Any = None,
         constraints: Constraints | None = None,
         window_margin: float = 0.0,
+        costs: npt.ArrayLike | None = None,
     ) -> None:
         pool = checks.models(models)
         if not isinstance(constraints, Constraints | None):
             raise InputError(f"constraints is {constraints!r}: robatch.Constraints is needed")
         n_states = sum(len(model.batch_sizes) for model in pool)
-        factors = checks.utilities(utility, base_utility, retention, len(pool), n_states)
+        factors = checks.utilities(utility, base_utility, retention, len(pool), n_states, costs is not None)
         held = factors["utility"] if base_utility is None else factors["base_utility"]
         assert held is not None
         rows, ids = len(held), checks.labels("query_ids", query_ids, len(held), unique=True)
         vars(self).update(  # the one place where the frozen fields are written
             models=pool,
-            input_tokens=checks.tokens("input_tokens", input_tokens, held.dtype, rows, len(pool)),
-            output_tokens=checks.tokens("output_tokens", output_tokens, held.dtype, rows, len(pool)),
+            input_tokens=checks.tokens("input_tokens", input_tokens, held.dtype, rows, len(pool), costs is not None),
+            output_tokens=checks.tokens("output_tokens", output_tokens, held.dtype, rows, len(pool), costs is not None),
+            costs=None if costs is None else own_costs.checked(costs, rows, n_states),
             **factors,
             query_ids=ids,
             groups=checks.labels("groups", groups, rows, unique=False),
@@ -187,9 +195,10 @@ class Problem(ProblemCosts):
 
     def __repr__(self) -> str:
         form = "dense" if self.utility is not None else "factored"
+        own = "" if self.costs is None else ", costs of its own"
         return (
             f"Problem({self.n_queries} queries, {self.n_models} models, {self.n_states} states, "
-            f"{form} {self.dtype} utilities)"
+            f"{form} {self.dtype} utilities{own})"
         )
 
     def write(self, path: str | os.PathLike[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances import pairs
+from robatch.instances import own_costs, pairs
 from robatch.instances.arrays import BoolArray, FloatArray, IntArray, RealArray, read_only
 from robatch.instances.constraints import Constraints
 from robatch.instances.errors import InputError
@@ -36,6 +36,7 @@ class ProblemArrays:
     conflicts: IntArray | None = None
     constraints: Constraints | None = None
     window_margin: float = 0.0
+    costs: FloatArray | None = None
 
     # ---- sizes and names
 
@@ -122,9 +123,17 @@ class ProblemArrays:
         return np.array([[model.price_in, model.price_out] for model in self.models]).T * 1e-6
 
     @cached_property
+    def charges(self) -> own_costs.Charges:
+        """What queries are charged for: tokens at the models' prices, or costs of one's own."""
+        if self.costs is not None:
+            return own_costs.charges(self.costs)
+        prices = np.ascontiguousarray(self.token_prices)
+        return own_costs.Charges(self.input_tokens, self.output_tokens, prices, self.state_model)
+
+    @cached_property
     def money(self) -> Money:
         """The models' prices as whole numbers of a unit, for sums without rounding."""
-        return Money(self.models)
+        return Money(self.models, self.charges.unit)
 
     @cached_property
     def token_limit(self) -> FloatArray:
@@ -170,25 +179,42 @@ class ProblemArrays:
         return all(bool(self.allowed(rows).all()) for rows in self.blocks())
 
     def query_costs(self, rows: slice = slice(None)) -> FloatArray:
-        """Return the token cost of each query in each model in USD, without the shared prompt: (N, K)."""
+        """Return the token cost of each query in each model in USD, without the shared prompt: (N, K).
+
+        Raises
+        ------
+        InputError
+            If the problem has costs of its own, which `own_costs` returns by state.
+        """
+        if self.costs is not None:
+            raise InputError("the problem has costs of its own: they are known by state (own_costs), not by model")
         price_in, price_out = self.token_prices
         token_costs = self.input_tokens[rows] * price_in + self.output_tokens[rows] * price_out
         return np.asarray(token_costs, dtype=np.float64)
 
+    def own_costs(self, rows: slice = slice(None)) -> FloatArray:
+        """Return what each query itself costs in each state in USD, without the shared prompt: (N, S)."""
+        return self.query_costs(rows)[:, self.state_model] if self.costs is None else self.costs[rows]
+
     def amortized_costs(self, rows: slice = slice(None)) -> FloatArray:
         """Return the amortized USD of each query in each state: (N, S).
 
-        ``price_in * (shared_tokens / b + input) + price_out * output``, prices per token.
+        ``price_in * (shared_tokens / b + input) + price_out * output``, prices per token; with costs of one's own
+        ``price_in * shared_tokens / b + cost``.
         """
         share = self.call_price / self.state_batch_size
-        return self.query_costs(rows)[:, self.state_model] + share
+        return self.own_costs(rows) + share
 
     @cached_property
     def masked_utility(self) -> RealArray | None:
-        """Utilities with -inf where a pair is forbidden: (N, S); None where none is. A copy, for kernels."""
-        if self.forbidden is None:
+        """Utilities with -inf where a pair is forbidden: (N, S); None where none is. A copy, for kernels.
+
+        With costs of one's own, kernels know no tokens: pairs that do not fit their context window are left out here.
+        """
+        if self.forbidden is None and (self.costs is None or (self.all_allowed and self.utility is not None)):
             return None
         masked = np.empty((self.n_queries, self.n_states), dtype=self.dtype)
         for rows in self.blocks():
-            masked[rows] = np.where(self.forbidden[rows], -np.inf, self.utilities(rows))
+            out = self.forbidden[rows] if self.forbidden is not None and self.costs is None else ~self.allowed(rows)
+            masked[rows] = np.where(out, -np.inf, self.utilities(rows))
         return read_only(masked)

@@ -16,9 +16,9 @@ from robatch.instances.model import Model
 from robatch.instances.problem import Problem
 
 KEY = b"robatch"
-VERSION = 2
-KNOWN = (1, VERSION)  # the first had no restrictions
-MATRICES = ("input_tokens", "output_tokens", "utility", "base_utility", "retention", "forbidden")
+VERSION = 3
+KNOWN = (1, 2, VERSION)  # the first had no restrictions, the second no costs of one's own
+MATRICES = ("input_tokens", "output_tokens", "utility", "base_utility", "retention", "forbidden", "costs")
 
 
 def write(problem: Problem, path: str | os.PathLike[str]) -> None:
@@ -99,6 +99,9 @@ def _problem(table: Any, meta: dict[str, Any], shown: str) -> Problem:
         if len(columns) != widths[name] or any(column.null_count for column in columns):
             raise InputError(f"{shown} has missing cells or columns in {name}")
         arrays[name] = np.column_stack([column.to_numpy() for column in columns])
+    for name in MATRICES[:2]:
+        if name not in arrays:
+            raise LookupError(f"{name} is missing")
     if shared is not None:
         arrays["retention"] = np.array(shared, dtype=arrays["base_utility"].dtype)
     conflicts, constraints = meta.get("conflicts"), meta.get("constraints")
@@ -167,6 +170,6 @@ def read_table(path: str | os.PathLike[str], kind: str) -> tuple[Any, dict[str, 
 
 
 def _titles(problem: Problem, name: str, width: int) -> list[str]:
-    if name in ("utility", "retention", "forbidden"):
+    if name in ("utility", "retention", "forbidden", "costs"):
         return [f"{name}|{state.model}|{state.batch_size}" for state in problem.states]
     return [name] if width == 1 else [f"{name}|{model.name}" for model in problem.models]

@@ -26,12 +26,14 @@ from robatch.instances.routing_table import (
     wide_models,
 )
 
+USUAL_SIZES = (1, 2, 4, 8, 16, 32)
+
 
 def from_table(  # wide: one parameter for each thing a table may leave open
     table: Any,
-    prices: Any,
+    prices: Any = None,
     degradation: Any = None,
-    batch_sizes: Sequence[int] = (1, 2, 4, 8, 16, 32),
+    batch_sizes: Sequence[int] = USUAL_SIZES,
     shared_tokens: float | None = None,
     *,
     models: Sequence[str] | None = None,
@@ -62,7 +64,8 @@ def from_table(  # wide: one parameter for each thing a table may leave open
         USD per million tokens, see `robatch.instances.price_tables.price_models`: a table, a path or
         a mapping from model to ``price_in``, ``price_out`` and optional ``shared_tokens`` and
         ``context_window``, or a source of prices by name such as ``"bundled"``. Every model of the table
-        needs a price; prices of other models are ignored.
+        needs a price; prices of other models are ignored. None for a wide table with costs: the problem then has
+        these as costs of its own, at batch size 1, see `Problem`.
     degradation
         What each model keeps of its score at each batch size, see
         `robatch.instances.price_tables.retentions`; None for no loss.
@@ -95,8 +98,8 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     Returns
     -------
     Problem
-        Factored: the scores as base utility (N, K), the degradation as retention (S,). Queries stand in
-        the order of their first appearance.
+        Factored: the scores as base utility (N, K), the degradation as retention (S,); without prices the scores as
+        utility (N, K). Queries stand in the order of their first appearance.
 
     Raises
     ------
@@ -130,6 +133,11 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     given = Table.of(table, "the routing table", (*LABELS, *labels))
     if given.rows == 0:
         raise InputError(f"{given.name} has no rows: at least one query is needed")
+    if prices is None:
+        refuse_for_own_costs(given, degradation, batch_sizes, shared_tokens)
+        return _of_own_costs(
+            wide_form(given, options, wide_models(given, options, ()), lambda names: None), kind, given
+        )
     priced = Prices.of(prices)
     pool: list[Model] = []
 
@@ -156,6 +164,43 @@ def from_table(  # wide: one parameter for each thing a table may leave open
         output_tokens=outputs,
         base_utility=read.utility.astype(kind, copy=False),
         retention=retentions(degradation, pool).astype(kind, copy=False),
+        query_ids=read.query_ids,
+        groups=read.groups,
+    )
+
+
+def has_costs(table: Table) -> bool:
+    """Whether a table says in USD what each query costs in each model."""
+    return any(column.endswith(COST_SUFFIX) for column in table.columns)
+
+
+def refuse_for_own_costs(
+    table: Table, degradation: Any, batch_sizes: Sequence[int], shared_tokens: float | None
+) -> None:
+    """Refuse what needs prices, where a table's own costs are to do without."""
+    if not has_costs(table):
+        raise InputError(f"prices is None: {table.name} has no columns of costs, such as 'gpt-4{COST_SUFFIX}'")
+    if tuple(batch_sizes) not in (USUAL_SIZES, (1,)):
+        raise InputError(f"batch_sizes is {batch_sizes!r}: without prices, a table's costs are those of batch size 1")
+    for field, value in (("degradation", degradation), ("shared_tokens", shared_tokens)):
+        if value is not None:
+            raise InputError(f"{field} is given: it needs prices, as a table's own costs are those of batch size 1")
+
+
+def _of_own_costs(read: RoutingTable, kind: np.dtype[Any], table: Table) -> Problem:
+    """Make the problem of a wide table whose costs are taken as they are."""
+    assert read.costs is not None  # the table has them
+    if kind != np.float64:
+        raise InputError(f"dtype is {kind.name!r}: a problem with costs of its own is float64")
+    costs = mean_filled(read.costs, 0)
+    if np.isnan(costs).any():
+        name = read.models[int(np.argmax(np.isnan(costs).any(axis=0)))]
+        raise InputError(f"{table.name} has the costs of model {name!r} for no query: missing='zero' cannot go by any")
+    return Problem(
+        [Model(name, 0.0, 0.0, batch_sizes=(1,)) for name in read.models],
+        input_tokens=_narrow(np.nan_to_num(read.input_tokens)),
+        utility=read.utility,
+        costs=costs,
         query_ids=read.query_ids,
         groups=read.groups,
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from robatch.solvers.registry import COUPLED, Solver, register
+from robatch.solvers.registry import COUPLED, OWN_COSTS, Solver, register
 
 MIP = "robatch.solvers.mip"
 REFERENCE = "robatch.solvers.reference"
 PEERS = "robatch.solvers.reference.peers"
 
+ALL = COUPLED | {OWN_COSTS}
+
 
 def _program(name: str, summary: str, run: str, package: str) -> Solver:
     """Return a backend of the mixed-integer program, which keeps every constraint."""
     run = f"{MIP}.{run}"
-    return Solver(name, summary, run, "optimum", package=package, module=package, constraints=COUPLED)
+    return Solver(name, summary, run, "optimum", package=package, module=package, constraints=ALL)
 
 
 BACKENDS = (
@@ -50,7 +52,7 @@ BUILTIN = (
         "bound",
         package="highspy",
         module="highspy",
-        constraints=COUPLED,
+        constraints=ALL,
     ),
     Solver("router-only", "baseline: greedy at the smallest batch sizes", f"{REFERENCE}.baselines:run_router_only"),
     Solver("batch-only", "baseline: one model, one batch size for all", f"{REFERENCE}.baselines:run_batch_only"),
@@ -66,7 +68,7 @@ BUILTIN = (
         "every assignment of a tiny problem",
         f"{REFERENCE}.brute_force:run",
         "optimum",
-        constraints=COUPLED,
+        constraints=ALL,
     ),
     Solver("threshold", "peer: RouteLLM, a weak and a strong state, threshold on gain", f"{PEERS}.threshold:run"),
     Solver("tradeoff", "peer: CARROT, one trade-off of utility and cost for all", f"{PEERS}.tradeoff:run"),

@@ -14,6 +14,9 @@ AUTO: dict[Cost, str] = {"amortized": "exact", "realized": "greedy"}
 AUTO_COUPLED = "greedy"
 """What it stands for where constraints couple queries."""
 
+AUTO_OWN_COSTS = "highs"
+"""What it stands for where calls are shared, or constraints kept, at costs of one's own."""
+
 AUTO_EFFORT, AUTO_QUERIES = 10.0, 200
 """Times the effort that ``"auto"`` asks for under realized cost, and queries up to which it does."""
 
@@ -28,7 +31,8 @@ def chosen(name: str, problem: Problem, cost: Cost) -> Solver:
     """
     asked = needs(problem, cost)
     if name == "auto":
-        name = AUTO_COUPLED if asked else AUTO["amortized" if one_cost(problem) else cost]
+        coupled = AUTO_OWN_COSTS if "costs" in asked else AUTO_COUPLED
+        name = coupled if asked else AUTO["amortized" if one_cost(problem) else cost]
     entry = get(name)
     if cost not in entry.costs:
         able = " or ".join(f"cost={one!r}" for one in entry.costs)

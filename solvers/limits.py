@@ -62,12 +62,17 @@ def one_cost(problem: Problem) -> bool:
 
 
 def needs(problem: Problem, cost: Cost) -> list[str]:
-    """Return what a solver must be able to keep beside the budget: kinds of constraints, and ``"conflicts"``.
+    """Return what a solver must be able to keep beside the budget: kinds of constraints, ``"conflicts"``, ``"costs"``.
 
-    Conflicts only change how many calls are needed: without calls that are billed or limited they bind no one.
+    Conflicts only change how many calls are needed: without calls that are billed or limited they bind no one. Costs of
+    one's own are as any other without calls that several queries share, and without constraints.
     """
     asked: list[str] = [kind for kind in KINDS if problem.constraints and getattr(problem.constraints, kind)]
-    return asked + (["conflicts"] if problem.conflicts is not None and cost == "realized" else [])
+    if problem.conflicts is not None and cost == "realized":
+        asked.append("conflicts")
+    if problem.costs is not None and (asked or (cost == "realized" and not one_cost(problem))):
+        asked.append("costs")
+    return asked
 
 
 def amounts(problem: Problem, assignment: IntArray, cost: Cost, known: Evaluation | None = None) -> list[float]:
@@ -141,11 +146,12 @@ def _chosen_utilities(problem: Problem, assignment: IntArray, rows: IntArray) ->
 def _usd(problem: Problem, assignment: IntArray, rows: IntArray, calls: IntArray, cost: Cost) -> float:
     """Return what some queries cost, and the calls of each state (S,) that bill for them, to the last digit."""
     money, states = problem.money, assignment[rows]
-    model = problem.state_model[states]
+    charges = problem.charges
+    column = charges.column[states]
     tokens = []
-    for array in (problem.input_tokens, problem.output_tokens):
-        sent = array[rows, model if array.shape[1] > 1 else 0].astype(np.float64)
-        tokens.append(np.bincount(model, sent, minlength=problem.n_models).astype(np.float64).tolist())
+    for array in (charges.inputs, charges.outputs):
+        sent = array[rows, column if array.shape[1] > 1 else 0].astype(np.float64)
+        tokens.append(np.bincount(column, sent, minlength=charges.prices.shape[1]).astype(np.float64).tolist())
     total = times(money.price_in, tokens[0]) + times(money.price_out, tokens[1])
     if cost == "amortized":
         prompts = zip(money.share, np.bincount(states, minlength=problem.n_states).tolist(), strict=True)

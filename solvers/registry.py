@@ -166,7 +166,8 @@ class Solver:
         The extra of ``robatch`` that installs it, if the core does not.
     constraints
         The kinds of `Constraints` that it keeps, and ``"conflicts"`` if it counts the calls that conflicting queries
-        need when calls are billed. What a problem says of single pairs, every solver keeps.
+        need when calls are billed; and ``"costs"`` if it keeps costs of one's own with any of these, and with calls
+        that several queries share. What a problem says of single pairs, every solver keeps.
     effort
         The cost models under which it searches longer for a greater `Request.effort`, without `Constraints`.
     """
@@ -213,7 +214,10 @@ class Solver:
 MOST_EFFORT = 1e9
 
 COUPLED = frozenset({*KINDS, "conflicts"})
-"""All that `Solver.constraints` can name."""
+"""Constraints and conflicts, of what `Solver.constraints` can name."""
+
+OWN_COSTS = "costs"
+"""The name there of costs of one's own where calls are shared, or with constraints."""
 
 
 @cache
@@ -275,6 +279,5 @@ def check_constraints(who: str, able: frozenset[str], asked: list[str], cost: Co
     beyond = [kind for kind in asked if kind not in able]
     if beyond:
         can = [one.name for one in solvers() if cost in one.costs and one.constraints.issuperset(asked)]
-        raise InputError(
-            f"{who} cannot keep {beyond[0]} ({cost} cost): solvers that can are {', '.join(can) or 'none'}"
-        )
+        what = "costs of one's own, where calls are shared or with constraints" if beyond[0] == OWN_COSTS else beyond[0]
+        raise InputError(f"{who} cannot keep {what} ({cost} cost): solvers that can are {', '.join(can) or 'none'}")

@@ -159,7 +159,7 @@ def _of_no_cost(run: Callable[[Request], Answer], request: Request) -> Answer:
     problem = request.problem
     costly = np.empty((problem.n_queries, problem.n_states), dtype=np.bool_)
     for rows in problem.blocks():
-        costly[rows] = (problem.query_costs(rows)[:, problem.state_model] > 0.0) | (problem.call_price > 0.0)
+        costly[rows] = (problem.own_costs(rows) > 0.0) | (problem.call_price > 0.0)
     free = problem.replace(forbidden=costly if problem.forbidden is None else costly | problem.forbidden)
     initial = request.initial
     if initial is not None:

@@ -38,7 +38,8 @@ table_options = support.add_options(
         "--prices",
         type=support.FILE,
         help="Table with model, price_in and price_out (USD per million), or a source of prices by name, as robatch "
-        "prices has them; by default the bundled one.",
+        "prices has them; by default the bundled one. none: a wide table's own costs, at batch size 1, as where "
+        "--prices is left out and the bundled table lacks a model.",
     ),
     click.option(
         "--degradation", type=support.FILE, help="Table with model (* for all others), batch_size and retention."
@@ -87,12 +88,33 @@ def priced_table(
     from robatch.instances.prices import SOURCES, price_table
     from robatch.instances.tables import from_table
 
+    if str(prices) == "none" or (prices is None and _only_own_costs(path, options)):
+        return from_table(path, None, model=model_column, **options), []
     if prices is None:
         given = Prices.of(replace(price_table(), source="the bundled price table, (--prices FILE names another)"))
     else:
         given = Prices.of(str(prices) if str(prices) in SOURCES else prices)
     problem = from_table(path, given, model=model_column, **options)
     return problem, given.entries([model.name for model in problem.models])
+
+
+def _only_own_costs(path: Path, options: dict[str, Any]) -> bool:
+    """Whether a table has costs, and a model that the bundled prices lack, and nothing is asked that needs prices."""
+    from robatch.instances.arrow_tables import Table
+    from robatch.instances.prices import price_table
+    from robatch.instances.routing_table import COST_SUFFIX
+
+    if options["degradation"] is not None or options["shared_tokens"] is not None:
+        return False
+    table = Table.of(path, "the routing table")
+    costly = [name.removesuffix(COST_SUFFIX) for name in table.columns if name.endswith(COST_SUFFIX)]
+    known = price_table()
+    try:
+        for name in options["models"] or costly:
+            known.find(name)
+    except InputError:
+        return bool(costly)
+    return False
 
 
 @click.command("import", short_help="Make a problem of a routing table or of measurements.")

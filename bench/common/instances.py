@@ -68,7 +68,7 @@ def sizes(problem: Problem) -> dict[str, int]:
 def fingerprint(problem: Problem) -> str:
     """Return a SHA-256 of everything in a problem."""
     digest = hashlib.sha256(repr([model.replace(priced=None).to_dict() for model in problem.models]).encode())
-    for name in ARRAYS:
+    for name in ARRAYS if problem.costs is None else (*ARRAYS, "costs"):
         array = getattr(problem, name)
         digest.update(f"{name} {None if array is None else (array.shape, array.dtype.str)}".encode())
         if array is not None:

@@ -37,7 +37,7 @@ def _cheapest_if_filled(problem: Problem, sizes: IntArray) -> IntArray:
     states = np.empty(problem.n_queries, dtype=np.int64)
     for rows in problem.blocks():
         size = np.minimum(problem.state_batch_size, sizes[problem.group_codes[rows], None])
-        costs = problem.query_costs(rows)[:, problem.state_model] + problem.call_price / size
+        costs = problem.own_costs(rows) + problem.call_price / size
         if not problem.all_allowed:
             costs = np.where(problem.allowed(rows), costs, np.inf)
         states[rows] = costs.argmin(axis=1)
@@ -46,14 +46,14 @@ def _cheapest_if_filled(problem: Problem, sizes: IntArray) -> IntArray:
 
 def _single_states(problem: Problem, sizes: IntArray) -> IntArray:
     """Return each group's cheapest state for all of its queries, -1 if none allows them all: (groups,)."""
-    own = np.zeros((len(sizes), problem.n_models))
+    own = np.zeros((len(sizes), problem.n_states))
     most = np.zeros((len(sizes), problem.n_models))
     for rows in problem.blocks():
         tokens = problem.input_tokens[rows].astype(np.float64) + problem.output_tokens[rows]
         np.maximum.at(most, problem.group_codes[rows], tokens)
-        np.add.at(own, problem.group_codes[rows], problem.query_costs(rows))
+        np.add.at(own, problem.group_codes[rows], problem.own_costs(rows))
     calls = -(-sizes[:, None] // problem.state_batch_size)
-    costs = own[:, problem.state_model] + calls * problem.call_price
+    costs = own + calls * problem.call_price
     costs = np.where(most[:, problem.state_model] <= problem.token_limit, costs, np.inf)
     if problem.forbidden is not None:
         query, state = np.nonzero(problem.forbidden)
@@ -65,8 +65,8 @@ def _billed(problem: Problem, states: IntArray) -> FloatArray:
     """Return what each group's queries bill: (groups,)."""
     own = np.empty(problem.n_queries)
     for rows in problem.blocks():
-        model = problem.state_model[states[rows]]
-        own[rows] = problem.query_costs(rows)[np.arange(len(model)), model]
+        chosen = states[rows]
+        own[rows] = problem.own_costs(rows)[np.arange(len(chosen)), chosen]
     calls = problem.call_counts(states) * problem.call_price
     billed: FloatArray = np.bincount(problem.group_codes, own) + calls.sum(axis=1)
     return billed

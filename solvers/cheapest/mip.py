@@ -71,13 +71,13 @@ def _no_dearer(problem: Problem, usd: float, cost: Cost) -> BoolArray:
     """Return the candidates that cost no more than a whole plan does, so that a cheaper plan may hold them: (N, S)."""
     if cost == "amortized":
         return problem.amortized_costs() <= usd * (1 + 1e-9)
-    tokens = problem.query_costs()[:, problem.state_model]
+    tokens = problem.own_costs()
     return np.asarray(np.maximum(tokens, problem.call_price) <= usd * (1 + 1e-9))
 
 
 def _why_out_of_reach(problem: Problem, target: float, cost: Cost, solver: str) -> str:
     """Say what the greatest utility is that keeps the problem's constraints."""
-    costs = problem.query_costs()[:, problem.state_model] + problem.call_price
+    costs = problem.own_costs() + problem.call_price
     budget = max(2.0 * float(costs.max(axis=1).sum()), 1.0)
     plan = solve(problem, budget, solver, cost=cost, time_limit=EXPLAIN_SECONDS)
     if plan.utility is None:

@@ -13,11 +13,12 @@ def run(request: Request) -> Answer:
     """Upgrade along the hulls by utility per USD until the budget is spent.
 
     The bound is the linear relaxation's (Sinha and Zoltners, "The multiple-choice knapsack problem", Operations
-    Research 27(3), 1979). Realized cost, and constraints that couple queries, have schedulers of their own.
+    Research 27(3), 1979). Realized cost, and constraints that couple queries, have schedulers of their own;
+    costs of one's own are kept here, as both cost models are then the same.
     """
     if request.problem.constraints is not None:
         return constrained.run(request)
-    if request.cost == "realized":
+    if request.cost == "realized" and request.problem.costs is None:
         return realized.run(request)
     relaxer = Bounds.of(request).relaxer
     relaxation = relaxer.at(request.budget)

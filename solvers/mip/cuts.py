@@ -98,7 +98,7 @@ def _best_repair(model: MipModel, assignment: IntArray, budget: float) -> IntArr
         counts = np.bincount(cell, minlength=problem.n_groups * problem.n_states).reshape(problem.n_groups, -1)
         begins = counts % problem.state_batch_size == 0  # whether one more query begins a call
         ends = (counts[problem.group_codes, assignment] - 1) % problem.state_batch_size[assignment] == 0
-        tokens = problem.query_costs()[:, problem.state_model]
+        tokens = problem.own_costs()
         costs = tokens + begins[problem.group_codes] * problem.call_price
         saved = tokens[queries, assignment] + ends * problem.call_price[assignment]
     usable = problem.allowed()
@@ -114,7 +114,7 @@ def _best_repair(model: MipModel, assignment: IntArray, budget: float) -> IntArr
 def _cheapest_repair(model: MipModel, assignment: IntArray) -> IntArray | None:
     problem, cost, queries = model.problem, model.cost, np.arange(model.problem.n_queries)
     # of realized cost the tokens alone: the calls are counted when a move is tried
-    costs = problem.amortized_costs() if cost == "amortized" else problem.query_costs()[:, problem.state_model]
+    costs = problem.amortized_costs() if cost == "amortized" else problem.own_costs()
     usable = problem.allowed()
     if model.floor is not None:
         usable &= _gains(problem, assignment) >= model.floor - problem.total_utility(assignment)

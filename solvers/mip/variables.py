@@ -65,7 +65,7 @@ def make_columns(problem: Problem, query: IntArray, state: IntArray, cost: Cost)
     call_group, call_state = np.divmod(cells, problem.n_states)
     alone = size[cell] == 1
     if realized:
-        tokens = problem.query_costs()[query, problem.state_model[state]]
+        tokens = problem.own_costs()[query, state]
         usd = tokens + np.where(alone, problem.call_price[state], 0.0)
     else:
         usd = problem.amortized_costs()[query, state]

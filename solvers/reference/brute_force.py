@@ -43,7 +43,7 @@ def run(request: Request) -> Answer:
         request.budget * (1 - COST_ROUNDING),
         request.budget * (1 + COST_ROUNDING),
         np.asarray(problem.utilities(), dtype=np.float64),
-        problem.query_costs()[:, problem.state_model] if realized else problem.amortized_costs(),
+        problem.own_costs() if realized else problem.amortized_costs(),
         allowed,
         problem.call_price if realized else np.zeros(problem.n_states),
         problem.state_batch_size,
@@ -90,7 +90,7 @@ def _weigh(problem: Problem, states: IntArray, budget: float, cost: Cost) -> tup
     queries, realized = np.arange(problem.n_queries), cost == "realized"
     model, groups = problem.state_model[states], problem.group_codes
     utilities = problem.utilities().astype(np.float64)[queries, states]
-    paid = problem.query_costs()[queries, model] if realized else problem.amortized_costs()[queries, states]
+    paid = problem.own_costs()[queries, states] if realized else problem.amortized_costs()[queries, states]
     cells = np.arange(problem.n_states) == states[:, :, None]  # (M, N, S)
     in_group = np.arange(problem.n_groups) == groups[:, None]  # (N, G)
     calls = -(-np.einsum("mns,ng->mgs", cells, in_group, dtype=np.int64) // problem.state_batch_size)

@@ -69,7 +69,7 @@ def test_foreign_parquet_files(tmp_path):
         (b'{"kind": "plan"}', "holds 'plan' data: a file with a problem is needed"),
         (b"[]", "does not hold a problem written by robatch"),
         (b"{", "does not hold a problem written by robatch"),
-        (b'{"kind": "problem", "version": 99}', "format version 99: only \\(1, 2\\) are known"),
+        (b'{"kind": "problem", "version": 99}', "format version 99: only \\(1, 2, 3\\) are known"),
         (b'{"kind": "problem", "version": 1}', "broken metadata: 'models'"),
         (
             b'{"kind": "problem", "version": 1, "models": [], "columns": {}, "retention": null}',
