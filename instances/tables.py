@@ -135,9 +135,7 @@ def from_table(  # wide: one parameter for each thing a table may leave open
         raise InputError(f"{given.name} has no rows: at least one query is needed")
     if prices is None:
         refuse_for_own_costs(given, degradation, batch_sizes, shared_tokens)
-        return _of_own_costs(
-            wide_form(given, options, wide_models(given, options, ()), lambda names: None), kind, given
-        )
+        return _of_own_costs(given, options, kind)
     priced = Prices.of(prices)
     pool: list[Model] = []
 
@@ -187,8 +185,9 @@ def refuse_for_own_costs(
             raise InputError(f"{field} is given: it needs prices, as a table's own costs are those of batch size 1")
 
 
-def _of_own_costs(read: RoutingTable, kind: np.dtype[Any], table: Table) -> Problem:
+def _of_own_costs(table: Table, options: Options, kind: np.dtype[Any]) -> Problem:
     """Make the problem of a wide table whose costs are taken as they are."""
+    read = wide_form(table, options, wide_models(table, options, ()), lambda _: None)
     assert read.costs is not None  # the table has them
     if kind != np.float64:
         raise InputError(f"dtype is {kind.name!r}: a problem with costs of its own is float64")
