@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from robatch.instances import checks, own_costs, pairs
 from robatch.instances.constraints import Constraints
+from robatch.instances.display import html
+from robatch.instances.display.frames import Library, frame
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model
 from robatch.instances.problem_costs import ProblemCosts
@@ -200,6 +202,35 @@ class Problem(ProblemCosts):
             f"Problem({self.n_queries} queries, {self.n_models} models, {self.n_states} states, "
             f"{form} {self.dtype} utilities{own})"
         )
+
+    def to_frame(self, library: Library = "pandas") -> Any:
+        """Return one row for each query and state: N x S of them, query by query.
+
+        The columns are ``query_id`` (the position without ids), ``group`` if there are groups, ``model``,
+        ``batch_size``, ``utility``, ``amortized_cost`` (USD) and ``allowed``.
+
+        Parameters
+        ----------
+        library
+            ``"pandas"``, ``"polars"`` or ``"pyarrow"``. Anything that takes Arrow takes a problem as it is, too, such
+            as ``polars.DataFrame(problem)``.
+        """
+        from robatch.instances.problem_frame import pair_columns
+
+        return frame(pair_columns(self), library)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Hand the rows of `to_frame` to any library that takes Arrow."""
+        return self.to_frame("pyarrow").__arrow_c_stream__(requested_schema)
+
+    def _repr_html_(self) -> str:
+        head = ("model", "USD per million in", "out", "shared tokens", "context window", "batch sizes")
+        rows = [
+            (one.name, f"{one.price_in:g}", f"{one.price_out:g}", f"{one.shared_tokens:g}", one.context_window or "",
+             ", ".join(map(str, one.batch_sizes)))
+            for one in self.models
+        ]  # fmt: skip
+        return html.facts(repr(self), {}) + html.table(head, rows)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the problem to one Parquet file, the model table in its metadata."""

@@ -59,7 +59,7 @@ def cheapest(  # wide: one parameter per option
     if output is not None and found.plan is not None:
         found.plan.write(output)
     if as_json:
-        support.print_json({**found.summary(), "states": [] if found.plan is None else support.states_used(found.plan)})
+        support.print_json({**found.summary(), "states": [] if found.plan is None else found.plan.states_used()})
     elif found.plan is not None:
         show(found, output)
     if found.plan is None:

@@ -58,6 +58,6 @@ def plan_from(  # wide: one parameter per option
     if output is not None:
         plan.write(output)
     if as_json:
-        support.print_json({**plan.summary(), "states": support.states_used(plan)})
+        support.print_json({**plan.summary(), "states": plan.states_used()})
     else:
         show_plan(plan, output)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robatch.cli.prices import show_origins
-from robatch.cli.support import FILE, check_outputs, json_option, prices_option, print_json, states_used
+from robatch.cli.support import FILE, check_outputs, json_option, prices_option, print_json
 from robatch.cli.tables import show_facts, with_interval
 from robatch.job.options import rows_options, rules_of
 
@@ -111,7 +111,7 @@ def route(
     }
     told = {"single_states": [asdict(one) for one in states], "curve": [point.to_dict() for point in points]}
     path = None if output is None else str(output)
-    print_json({"path": path, **facts, **told, "copies": copied(made), "states": states_used(made.plan)})
+    print_json({"path": path, **facts, **told, "copies": copied(made), "states": made.plan.states_used()})
 
 
 def copied(made: RoutedPlan) -> dict[str, float]:

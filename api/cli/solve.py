@@ -84,7 +84,7 @@ def solve(  # wide: one parameter per option
     if output is not None and plan.assignment is not None:
         plan.write(output)
     if as_json:
-        support.print_json({**plan.summary(), "states": support.states_used(plan)})
+        support.print_json({**plan.summary(), "states": plan.states_used()})
     elif plan.assignment is not None or plan.bound is not None:
         show_plan(plan, output)
     if solver == "auto":

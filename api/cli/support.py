@@ -223,21 +223,6 @@ def failed(message: str | None, solver: str, limit: str | None) -> click.ClickEx
     return click.ClickException(message or f"solver {solver!r} found no plan{' within its limit' if limit else ''}")
 
 
-def states_used(plan: Plan) -> list[dict[str, Any]]:
-    """Return queries and calls of each state that the plan uses."""
-    if plan.assignment is None:
-        return []
-    import numpy as np
-
-    used = np.bincount(plan.calls().columns, minlength=len(plan.states)).tolist()
-    queries = np.bincount(plan.assignment, minlength=len(plan.states)).tolist()
-    return [
-        {"model": state.model, "batch_size": state.batch_size, "queries": queries[column], "calls": used[column]}
-        for column, state in enumerate(plan.states)
-        if used[column]
-    ]
-
-
 def show_figures(
     figures: Mapping[str, str | None], plan: Plan, shadow_price: float | None, runtime: float, output: Path | None
 ) -> None:
@@ -252,7 +237,7 @@ def show_figures(
     if plan.assignment is None:
         return
     click.echo()
-    show_table(("model", "batch size", "queries", "calls"), [tuple(state.values()) for state in states_used(plan)])
+    show_table(("model", "batch size", "queries", "calls"), [tuple(state.values()) for state in plan.states_used()])
     if output is not None:
         click.echo(f"\nwritten to {output}")
 

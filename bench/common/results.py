@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from robatch.bench.common import rows as shared
 from robatch.bench.common.rows import BenchmarkRow
-from robatch.instances.display import wording
+from robatch.instances.display import html, wording
+from robatch.instances.display.frames import Library, frame
 from robatch.instances.errors import InputError
 from robatch.instances.files import replacing, write_text
 
@@ -76,6 +77,23 @@ class Results(Generic[R]):
             "rows": [asdict(row) for row in self.rows],
         }
 
+    def to_frame(self, library: Library = "pandas") -> Any:
+        """Return the rows as a table of pandas, polars or pyarrow; lists and dicts as JSON."""
+        columns = self.rows[0].COLUMNS
+        return frame({name: [_plain(getattr(row, name)) for row in self.rows] for name in columns}, library)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Hand the rows of `to_frame` to any library that takes Arrow."""
+        return self.to_frame("pyarrow").__arrow_c_stream__(requested_schema)
+
+    def _repr_html_(self) -> str:
+        lines = [
+            (row.place, row.solver, row.status, wording.utility(row.utility), wording.utility(row.bound),
+             wording.gap(row.gap), wording.seconds(row.runtime_s))
+            for row in self.rows
+        ]  # fmt: skip
+        return html.table(("cell", "solver", "status", "utility", "bound", "gap", "time"), lines)
+
     def csv(self) -> str:
         """Return the rows as CSV, figures with all digits, empty where there is none."""
         return csv_text(self.rows[0].COLUMNS, self.rows)
@@ -126,9 +144,12 @@ def csv_text(columns: Sequence[str], rows: Iterable[Any]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        values = (getattr(row, name) for name in columns)
-        writer.writerow([json.dumps(value) if isinstance(value, list | dict) else value for value in values])
+        writer.writerow([_plain(getattr(row, name)) for name in columns])
     return text.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def write_files(folder: str | os.PathLike[str], contents: Mapping[str, str | bytes]) -> list[Path]:

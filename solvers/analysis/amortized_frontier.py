@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.arrays import FloatArray
-from robatch.instances.errors import require
+from robatch.instances.display.frames import Library, frame
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number
 from robatch.solvers.limits import needs
@@ -116,15 +116,15 @@ class Frontier:
         entry, request = asked(self.problem, budget, solver, **{"cost": "amortized", **options})
         return answered(entry, replace(request, bounds=Bounds(self.problem, self._relaxer)))
 
-    def to_frame(self) -> Any:
-        """Return the breakpoints as a pandas DataFrame: budget, utility and shadow price of each."""
-        pandas = require("pandas", "pandas", "to_frame")
-        return pandas.DataFrame(
+    def to_frame(self, library: Library = "pandas") -> Any:
+        """Return the breakpoints as a table of pandas, polars or pyarrow: budget, utility and shadow price of each."""
+        return frame(
             {
                 "budget": self.budgets,
                 "utility": self.utilities,
                 "shadow_price": np.append(self.shadow_prices, 0.0),
-            }
+            },
+            library,
         )
 
     def __repr__(self) -> str:

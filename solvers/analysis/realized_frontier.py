@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.arrays import FloatArray
-from robatch.instances.errors import require
+from robatch.instances.display.frames import Library, frame
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number
 from robatch.solvers.analysis.known_plans import KnownPlan
@@ -133,17 +133,17 @@ class RealizedFrontier:
         verify(self.problem, plan, calls=False)
         return plan
 
-    def to_frame(self) -> Any:
-        """Return the budgets as a pandas DataFrame: budget, utility, bound, gap and shadow price of each."""
-        pandas = require("pandas", "pandas", "to_frame")
-        return pandas.DataFrame(
+    def to_frame(self, library: Library = "pandas") -> Any:
+        """Return the budgets as a table of a `library`: budget, utility, bound, gap and shadow price of each."""
+        return frame(
             {
                 "budget": self.budgets,
                 "utility": self.utilities,
                 "bound": self.bounds,
                 "gap": self.gaps,
                 "shadow_price": self.shadow_prices,
-            }
+            },
+            library,
         )
 
     def __repr__(self) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
 from robatch.instances.arrays import IntArray, read_only
 from robatch.instances.conflicts import conflict_calls
+from robatch.instances.display import html
+from robatch.instances.display.frames import Library, frame
 from robatch.instances.errors import InputError
 from robatch.instances.model import State
 
@@ -77,6 +79,28 @@ class Calls(Sequence[Call]):
 
     def __repr__(self) -> str:
         return f"Calls({len(self)} calls of {len(self.order)} queries)"
+
+    def to_frame(self, library: Library = "pandas") -> Any:
+        """Return one row a call: its number, model, batch size, number of queries, and their positions as a list."""
+        import pyarrow as pa
+
+        columns = {
+            "call": np.arange(len(self)),
+            "model": [self.states[column].model for column in self.columns.tolist()],
+            "batch_size": [self.states[column].batch_size for column in self.columns.tolist()],
+            "size": self.sizes,
+            "queries": pa.LargeListArray.from_arrays(self.starts, self.order),
+        }
+        return frame(columns, library)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Hand the rows of `to_frame` to any library that takes Arrow."""
+        return self.to_frame("pyarrow").__arrow_c_stream__(requested_schema)
+
+    def _repr_html_(self) -> str:
+        rows = [(number, str(call.state), len(call.queries)) for number, call in enumerate(self[: html.MOST_ROWS])]
+        more = f"<p>and {len(self) - len(rows):,} more</p>" if len(self) > len(rows) else ""
+        return html.facts(repr(self), {}) + html.table(("call", "state", "queries"), rows) + more
 
     @property
     def sizes(self) -> IntArray:

@@ -17,6 +17,7 @@ from robatch.instances.problem import Problem
 from robatch.instances.problem_file import read_table, write_table
 from robatch.solvers.plan import grouping
 from robatch.solvers.plan.packing import Calls, pack
+from robatch.solvers.plan.views import Views
 
 Cost = Literal["amortized", "realized"]
 Status = Literal["optimal", "feasible", "infeasible", "no_solution"]
@@ -32,7 +33,7 @@ FIELDS = (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Plan:
+class Plan(Views):
     """What a solver returns.
 
     Attributes
