@@ -132,7 +132,7 @@ def worth_columns(problem: Problem, assignment: IntArray, states: Sequence[State
         chosen, here = assignment[rows], np.arange(len(assignment[rows]))
         utility[rows] = problem.utilities(rows)[here, chosen]
         amortized[rows] = problem.amortized_costs(rows)[here, chosen]
-        own[rows] = problem.query_costs(rows)[here, problem.state_model[chosen]]
+        own[rows] = problem.own_costs(rows)[here, chosen]
     shares: FloatArray = (problem.call_price[calls.columns] / calls.sizes)[calls.number]
     group = {} if problem.groups is None else {"group": problem.groups}
     return {**group, "utility": utility, "amortized_cost": amortized, "realized_cost": own + shares}
