@@ -3,6 +3,7 @@ from . import instances as instances
 from . import proxies as proxies
 from . import solvers as solvers
 from .instances import FAMILIES as FAMILIES
+from .instances import KNAPSACK_FAMILIES as KNAPSACK_FAMILIES
 from .instances import Constraints as Constraints
 from .instances import InputError as InputError
 from .instances import InputWarning as InputWarning

@@ -6,6 +6,7 @@ from robatch.instances.errors import InputError, InputWarning, MissingExtraError
 from robatch.instances.families import FAMILIES, generate
 from robatch.instances.knapsack import Knapsack, from_knapsack
 from robatch.instances.model import Model, State
+from robatch.instances.multiple_choice import KNAPSACK_FAMILIES
 from robatch.instances.prices.entry import PriceEntry
 from robatch.instances.prices.sources import price_table
 from robatch.instances.prices.table import PriceTable
@@ -16,6 +17,7 @@ from robatch.instances.tables import from_table
 __all__ = [
     "BUNDLED",
     "FAMILIES",
+    "KNAPSACK_FAMILIES",
     "Constraints",
     "InputError",
     "InputWarning",

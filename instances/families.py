@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from robatch.instances import checks, correlated, hard_cases, knapsack, realistic, scalars
+from robatch.instances import checks, correlated, hard_cases, knapsack, multiple_choice, realistic, scalars
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.instances.sizes import Sizes
@@ -52,13 +52,15 @@ def generate(
     seed: int = 0,
     dtype: npt.DTypeLike = "float64",
     factored: bool | None = None,
+    largest: int = multiple_choice.LARGEST,
 ) -> Problem:
     """Generate a problem.
 
     Parameters
     ----------
     family
-        One of `FAMILIES`.
+        One of `FAMILIES`, or of `KNAPSACK_FAMILIES`: multiple-choice knapsacks of `queries` classes and `models` items
+        in each, with their capacity.
     queries
         Number of queries, N, at least 1; `adversarial` needs 2.
     models
@@ -72,6 +74,8 @@ def generate(
     factored
         Whether utilities are held as base utility times retention. Only `realistic` can; it does
         unless this is False. Both forms hold the same utilities.
+    largest
+        R of the knapsacks, the largest profit and weight of an item; of no use to other families.
 
     Returns
     -------
@@ -88,8 +92,11 @@ def generate(
     >>> generate("ties", queries=5, models=2, batch_sizes=(1, 4), seed=3)
     Problem(5 queries, 2 models, 4 states, dense float64 utilities)
     """
+    if family in multiple_choice.KNAPSACK_FAMILIES:
+        return _knapsack(family, queries, models, seed, dtype, factored, largest)
     if family not in _MAKERS:
-        raise InputError(f"family is {family!r}: one of {', '.join(_MAKERS)} is needed")
+        known = ", ".join([*_MAKERS, *multiple_choice.KNAPSACK_FAMILIES])
+        raise InputError(f"family is {family!r}: one of {known} is needed")
     least = 2 if family == "adversarial" else 1
     needed = f"a whole number of at least {least} for the family {family!r}"
     if factored and family != "realistic":
@@ -103,3 +110,17 @@ def generate(
     )
     rng = np.random.default_rng(scalars.whole("seed", seed, most=2**63 - 1))
     return _MAKERS[family](sizes, rng)
+
+
+def _knapsack(
+    family: str, classes: int, items: int, seed: int, dtype: npt.DTypeLike, factored: bool | None, largest: int
+) -> Problem:
+    """Make a problem of one of Pisinger's random classes."""
+    if checks.floating(dtype) != np.float64 or factored:
+        form = "factored is True" if factored else f"dtype is {np.dtype(dtype).name!r}"
+        raise InputError(f"{form} for family {family!r}: its problems are dense and float64")
+    k, n, r = (
+        scalars.whole(name, value, 1) for name, value in (("queries", classes), ("models", items), ("largest", largest))
+    )
+    rng = np.random.default_rng(scalars.whole("seed", seed, most=2**63 - 1))
+    return Problem.from_mckp(*multiple_choice.random_classes(family, k, n, rng, r))

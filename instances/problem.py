@@ -67,6 +67,10 @@ class Problem(ProblemCosts):
         Costs of one's own, USD that each query itself costs in each state, not negative: (N, S). They stand in for
         tokens times prices; what a call pays for the shared prompt still comes from the models. All arrays are then
         float64.
+    capacity
+        The budget in USD that `solve` takes where it is given none; None for none.
+    profit_scale
+        What a utility of 1 stands for, where utilities are scaled profits, see `from_mckp`; None where they are not.
 
     Raises
     ------
@@ -95,6 +99,8 @@ class Problem(ProblemCosts):
         constraints: Constraints | None = None,
         window_margin: float = 0.0,
         costs: npt.ArrayLike | None = None,
+        capacity: float | None = None,
+        profit_scale: float | None = None,
     ) -> None:
         pool = checks.models(models)
         if not isinstance(constraints, Constraints | None):
@@ -108,6 +114,8 @@ class Problem(ProblemCosts):
             models=pool,
             input_tokens=checks.tokens("input_tokens", input_tokens, held.dtype, rows, len(pool), costs is not None),
             output_tokens=checks.tokens("output_tokens", output_tokens, held.dtype, rows, len(pool), costs is not None),
+            capacity=None if capacity is None else number("capacity", capacity),
+            profit_scale=None if profit_scale is None else number("profit_scale", profit_scale, above=True),
             costs=None if costs is None else own_costs.checked(costs, rows, n_states),
             **factors,
             query_ids=ids,
@@ -176,6 +184,37 @@ class Problem(ProblemCosts):
             If a name is unknown, a forced pair is not allowed, or a query is left without a state.
         """
         return self.replace(forbidden=pairs.restricted(self, forbidden, forced, min_utility))
+
+    @classmethod
+    def from_mckp(cls, profits: Any, weights: Any, capacity: float | None = None) -> Self:
+        """Return a multiple-choice knapsack as a problem: one item of every class, most profit within the capacity.
+
+        Parameters
+        ----------
+        profits, weights
+            A sequence of numbers for each class, one an item, finite and not negative; classes may have different
+            numbers of items. Or two arrays (classes, items).
+        capacity
+            The budget that `solve` takes where it is given none; None for none.
+
+        Returns
+        -------
+        Problem
+            A query for each class, with an option for each item, whose cost is the weight. Utilities are the profits
+            divided by a power of two, `profit_scale`; plans report both. Both cost models are the same.
+
+        Raises
+        ------
+        InputError
+            If a value is not allowed.
+        """
+        from robatch.instances.multiple_choice import Classes
+
+        return cls(**Classes.of(profits, weights).fields(capacity))
+
+    def profit(self, utility: float | None) -> float | None:
+        """Return the profit that a total utility stands for; None where utilities are no scaled profits."""
+        return None if utility is None or self.profit_scale is None else utility * self.profit_scale
 
     def take(self, queries: npt.ArrayLike) -> Self:
         """Return the problem of some of the queries, by position; no constraint may name a group that is left out."""

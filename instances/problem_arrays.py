@@ -37,6 +37,8 @@ class ProblemArrays:
     constraints: Constraints | None = None
     window_margin: float = 0.0
     costs: FloatArray | None = None
+    capacity: float | None = None
+    profit_scale: float | None = None
 
     # ---- sizes and names
 

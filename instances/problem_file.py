@@ -56,6 +56,8 @@ def to_table(problem: Problem) -> tuple[Any, dict[str, Any]]:
         "conflicts": None if problem.conflicts is None else problem.conflicts.tolist(),
         "constraints": None if problem.constraints is None else problem.constraints.to_json(),
         "window_margin": problem.window_margin,
+        "capacity": problem.capacity,
+        "profit_scale": problem.profit_scale,
     }
     return pa.table(columns), meta
 
@@ -112,6 +114,8 @@ def _problem(table: Any, meta: dict[str, Any], shown: str) -> Problem:
         conflicts=None if conflicts is None else np.array(conflicts, dtype=np.int64),
         constraints=None if constraints is None else Constraints.from_json(constraints),
         window_margin=meta.get("window_margin", 0.0),
+        capacity=meta.get("capacity"),
+        profit_scale=meta.get("profit_scale"),
     )
 
 

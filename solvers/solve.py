@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robatch.instances.arrays import IntArray
+from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number
 from robatch.solvers.bounds.least_bill import cheapest_realized_assignment
@@ -30,7 +31,7 @@ EXPLAIN_SECONDS = 10.0  # at most, to find how far too small a budget is
 
 def solve(  # wide: one parameter per option
     problem: Problem,
-    budget: float,
+    budget: float | None = None,
     solver: str = "auto",
     cost: Cost = "realized",
     time_limit: float | None = None,
@@ -48,7 +49,7 @@ def solve(  # wide: one parameter per option
     problem
         Queries, models and utilities.
     budget
-        USD, finite; with 0, only states that cost nothing are chosen.
+        USD, finite; with 0, only states that cost nothing are chosen. None for the problem's own `capacity`.
     solver
         A name from `solvers()`, or ``"auto"``: under realized cost ``greedy``, with ten times the effort up to 200
         queries; where it finds no plan, a mixed-integer program of at most 50,000 queries times states looks for the
@@ -108,7 +109,7 @@ class Limits(TypedDict, total=False):
 
 def asked(
     problem: Problem,
-    budget: float,
+    budget: float | None,
     solver: str = "auto",
     cost: Cost = "realized",
     initial_plan: Plan | npt.ArrayLike | None = None,
@@ -117,6 +118,10 @@ def asked(
 ) -> tuple[Solver, Request]:
     """Return the solver that is asked for and the request, checked; the arguments are those of `solve`."""
     limits.setdefault("gap", OPTIMAL_GAP)
+    if budget is None:
+        budget = problem.capacity
+    if budget is None:
+        raise InputError("budget is None, and the problem has no capacity: a finite number of USD is needed")
     request = Request.checked(problem, budget, cost, **limits)
     entry = chosen(solver, problem, cost)
     effort = effort_of(solver, entry, request)
@@ -229,6 +234,7 @@ def plan_of(request: Request, entry: Solver, answer: Answer, seconds: float) -> 
         shadow_price=answer.shadow_price,
         message=answer.message,
         statistics=answer.statistics,
+        profit=request.problem.profit(utility),
         **ids_of(request.problem),
     )
 

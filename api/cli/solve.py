@@ -20,7 +20,7 @@ WIDE = 0.01  # gap of a plan with constraints above which it is
 
 @click.command(short_help="Solve a problem within a budget.")
 @click.argument("problem")
-@click.option("--budget", type=float, help="USD.")
+@click.option("--budget", type=float, help="USD; by default the problem's capacity, if it has one.")
 @click.option(
     "--budget-fraction",
     type=float,
@@ -65,7 +65,7 @@ def solve(  # wide: one parameter per option
     from robatch.solvers.registry import get
     from robatch.solvers.solve import solve as find_plan
 
-    if (budget is None) == (budget_fraction is None):
+    if budget is not None and budget_fraction is not None:
         raise InputError("exactly one of --budget and --budget-fraction is needed")
     support.check_file(output)
     support.check_file(write_model)
@@ -73,8 +73,10 @@ def solve(  # wide: one parameter per option
         get(solver)  # an unknown name is refused before anything is written
     task = support.read_problem(problem)
     start = None if initial is None else Plan.read(initial)
-    usd = task.budget_at(budget_fraction) if budget is None and budget_fraction is not None else budget
-    assert usd is not None
+    usd = task.capacity if budget is None else budget
+    usd = usd if budget_fraction is None else task.budget_at(budget_fraction)
+    if usd is None:
+        raise InputError("exactly one of --budget and --budget-fraction is needed")
     if write_model is not None:
         from robatch.solvers.exchange.export import export
 
@@ -122,6 +124,7 @@ def show_plan(plan: Plan, output: Path | None) -> None:
     figures: dict[str, str | None] = {
         "status": plan.status + (f" (limit: {plan.limit})" if plan.limit else ""),
         "utility": wording.utility(plan.utility),
+        "profit": None if plan.profit is None else f"{plan.profit:.12g}",
         "bound": None if plan.bound is None else f"{wording.utility(plan.bound)}{proof}",
         "budget": f"{plan.budget:.6g} USD, {plan.cost} cost",
         **costs,

@@ -120,11 +120,20 @@ def _only_own_costs(path: Path, options: dict[str, Any]) -> bool:
 @click.command("import", short_help="Make a problem of a routing table or of measurements.")
 @click.argument("table", type=support.FILE)
 @table_options
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["auto", "mckp"]),
+    default="auto",
+    show_default=True,
+    help="mckp: a multiple-choice knapsack as text: number of classes; for each, its number of items and their profits "
+    "and weights; capacity.",
+)
 @click.option("--task", help="Task of the measurements; needed if they have several.")
 @support.output_option("Parquet file to write.", required=True)
 @support.json_option
 def import_table(
-    table: Path, output: Path, as_json: bool, prices: Path | None, task: str | None, **options: Any
+    table: Path, output: Path, as_json: bool, prices: Path | None, task: str | None, form: str, **options: Any
 ) -> None:
     """Make a problem of a routing table, or of the measurements of `robatch profile`.
 
@@ -143,9 +152,19 @@ def import_table(
         if given is not None and given.exists() and output.exists() and output.samefile(given):
             raise InputError(f"-o is {str(output)!r}, which is read here: another file is needed")
     found: list[PriceEntry] = []
-    if _holds_measurements(table):
-        source = click.get_current_context().get_parameter_source
-        if any(source(name) is ParameterSource.COMMANDLINE for name in ("prices", *options)):
+    source = click.get_current_context().get_parameter_source
+    given_options = [name for name in ("prices", "task", *options) if source(name) is ParameterSource.COMMANDLINE]
+    if form == "mckp":
+        if given_options:
+            option = "--" + given_options[0].replace("_", "-")
+            raise InputError(f"--format mckp takes no {option}: profits, weights and capacity are all there is")
+        from robatch.instances.multiple_choice import read_mckp
+        from robatch.instances.problem import Problem
+
+        classes, capacity = read_mckp(table)
+        problem = Problem(**classes.fields(capacity))
+    elif _holds_measurements(table):
+        if any(name != "task" for name in given_options):
             raise InputError(f"{str(table)!r} holds measurements, which need no prices or other options than --task")
         from robatch.proxies.profiling.measurements import Measurements
 

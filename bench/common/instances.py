@@ -9,6 +9,7 @@ from pathlib import Path
 from robatch.instances.bundled import BUNDLED, load
 from robatch.instances.errors import InputError
 from robatch.instances.families import FAMILIES, generate
+from robatch.instances.multiple_choice import KNAPSACK_FAMILIES
 from robatch.instances.problem import Problem
 from robatch.instances.problem_file import read
 
@@ -42,15 +43,16 @@ def parse_instance(text: str, seed: int = 0) -> tuple[str, str, Problem]:
     if text in BUNDLED:
         return text, f"bundled: {BUNDLED[text]}", load(text)
     family, colon, queries = text.rpartition(":")
-    if colon and family in FAMILIES:
+    known = {**FAMILIES, **KNAPSACK_FAMILIES}
+    if colon and family in known:
         if not queries.isascii() or not queries.isdigit():
             raise InputError(f"instance is {text!r}: a number of queries is needed after the colon")
-        source = f"generated: {FAMILIES[family]}, seed {seed}"
+        source = f"generated: {known[family]}, seed {seed}"
         return f"{family}-{int(queries)}", source, generate(family, int(queries), seed=seed)
     if not os.path.exists(text):  # false for a name too long, where Path.exists raises
         raise InputError(
             f"instance is {text!r}: there is no such file, and it is neither {' nor '.join(BUNDLED)} "
-            f"nor FAMILY:QUERIES with a family of {', '.join(FAMILIES)}"
+            f"nor FAMILY:QUERIES with a family of {', '.join(known)}"
         )
     return Path(text).stem, f"file {Path(text).name}", read(text)
 

@@ -76,6 +76,8 @@ class Plan(Views):
         Ids of the queries (N,), None if they have none.
     conflicts
         Positions of queries that never share a call: (E, 2). None if there are none.
+    profit
+        Total profit, where the problem's utilities are scaled profits, see `robatch.Problem.from_mckp`; else None.
     """
 
     assignment: IntArray | None
@@ -98,6 +100,7 @@ class Plan(Views):
     group_codes: IntArray | None = None
     query_ids: npt.NDArray[Any] | None = None
     conflicts: IntArray | None = None
+    profit: float | None = None
 
     @property
     def gap(self) -> float | None:
@@ -160,7 +163,8 @@ class Plan(Views):
         return {**self._figures(), "gap": self.gap}
 
     def _figures(self) -> dict[str, Any]:
-        return {**{name: getattr(self, name) for name in FIELDS}, "statistics": dict(self.statistics)}
+        profit = {} if self.profit is None else {"profit": self.profit}
+        return {**{name: getattr(self, name) for name in FIELDS}, **profit, "statistics": dict(self.statistics)}
 
     def __repr__(self) -> str:
         parts = [
@@ -231,7 +235,7 @@ class Plan(Views):
         if meta.get("version") not in KNOWN:
             raise InputError(f"{name} is a plan of format version {meta.get('version')!r}: only {KNOWN} are known")
         try:
-            figures = {field: meta[field] for field in FIELDS}
+            figures = {field: meta[field] for field in FIELDS} | {"profit": meta.get("profit")}
             states = tuple(State(model, int(size)) for model, size in meta["states"])
             found = figures["utility"] is not None
             _check_figures(figures)
