@@ -80,6 +80,8 @@ def _flattened(name: str, given: Any) -> tuple[FloatArray, IntArray]:
                 raise InputError(f"{name}[{wrong}] is {shown(given[wrong])}: a sequence of numbers is needed")
             counts = np.array([len(row) for row in rows], dtype=np.int64)
             flat = np.concatenate([row.astype(np.float64) for row in rows]) if rows else np.empty(0)
+    except InputError:
+        raise
     except (TypeError, ValueError):
         raise InputError(f"{name} is {shown(given)}: a sequence of numbers for each class is needed") from None
     if not len(counts):
