@@ -10,7 +10,7 @@ import pytest
 
 from robatch import KNAPSACK_FAMILIES, InputError, Plan, Problem, generate, read, solve
 from robatch.cli import main
-from robatch.instances.multiple_choice import random_classes
+from robatch.instances.multiple_choice import random_classes, read_mckp
 
 PROFITS, WEIGHTS = [[10, 20], [3], [1.5, 7, 0]], [[5, 9], [3], [0, 2, 1]]
 TEXT = """3  # classes
@@ -88,7 +88,8 @@ def test_text_is_imported(tmp_path: Path) -> None:
 def test_what_is_wrong_with_text_is_named(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "k.txt").write_text(text)
     with pytest.raises(InputError, match=message):
-        main(["import", "--format", "mckp", str(tmp_path / "k.txt"), "-o", "x.parquet"], standalone_mode=False)
+        classes, capacity = read_mckp(tmp_path / "k.txt")
+        Problem(**classes.fields(capacity))
 
 
 @pytest.mark.parametrize("family", KNAPSACK_FAMILIES)
