@@ -83,7 +83,7 @@ def flat(problem: ProblemArrays, states: BoolArray | None = None) -> Flat:
         charges.outputs,
         charges.prices,
         charges.column,
-        problem.call_price / problem.state_batch_size,
+        problem.share,
         limit,
     )
 

@@ -35,28 +35,36 @@ class Money:
     price_in, price_out
         Units per input and per output token of each model: (K,).
     call
-        Units that one call of each state pays for the shared prompt: (S,).
+        Units that one call of each state pays for the shared prompt, found in the cache where there is one, and as a
+        fee: (S,).
     share
-        Units of the shared prompt that each query of a full call pays: (S,).
+        Units of that that each query of a full call pays, with its part of the writes that are expected: (S,).
+    write
+        Units that a group's first call of each model pays more, since it writes the shared prompt to the cache: (K,).
 
     Where queries have costs of their own, in whole numbers of a `unit` in USD, `price_in` is that of each state: (S,).
     """
 
     def __init__(self, models: Sequence[Model], unit: Fraction | None = None) -> None:
-        price_in = [Fraction(repr(model.price_in)) / MILLION for model in models]
-        price_out = [Fraction(repr(model.price_out)) / MILLION for model in models]
-        calls = [
-            price * Fraction(model.shared_tokens)
-            for model, price in zip(models, price_in, strict=True)
-            for _ in model.batch_sizes
-        ]
-        sizes = [size for model in models for size in model.batch_sizes]
-        shares = [call / size for call, size in zip(calls, sizes, strict=True)]
+        bills = [model.tariff for model in models]
+        price_in = [Fraction(repr(bill.price_in)) / MILLION for bill in bills]
+        price_out = [Fraction(repr(bill.price_out)) / MILLION for bill in bills]
+        calls, shares, writes = [], [], []
+        for model, bill, uncached in zip(models, bills, price_in, strict=True):
+            prompt, fee = Fraction(model.shared_tokens), Fraction(repr(model.call_fee))
+            read, write = uncached, Fraction(0)
+            if model.cached:
+                read = Fraction(repr(bill.cache_read)) / MILLION
+                write = (Fraction(repr(bill.cache_write)) / MILLION - read) * prompt
+            expected = read * prompt + fee + (1 - Fraction(repr(model.cache_share))) * write
+            writes.append(write)
+            calls += [read * prompt + fee] * len(model.batch_sizes)
+            shares += [expected / size for size in model.batch_sizes]
         if unit is not None:
-            price_in, price_out = [unit] * len(sizes), [Fraction(0)] * len(sizes)
-        self.units = math.lcm(*(price.denominator for price in (*price_in, *price_out, *calls, *shares)))
-        self.price_in, self.price_out, self.call, self.share = (
-            [int(price * self.units) for price in prices] for prices in (price_in, price_out, calls, shares)
+            price_in, price_out = [unit] * len(calls), [Fraction(0)] * len(calls)
+        self.units = math.lcm(*(price.denominator for price in (*price_in, *price_out, *calls, *shares, *writes)))
+        self.price_in, self.price_out, self.call, self.share, self.write = (
+            [int(price * self.units) for price in prices] for prices in (price_in, price_out, calls, shares, writes)
         )
 
     @cached_property

@@ -116,13 +116,28 @@ class ProblemArrays:
 
     @cached_property
     def call_price(self) -> FloatArray:
-        """USD that one call of each state pays for the shared prompt: (S,)."""
+        """USD that one call of each state pays for the shared prompt and as a fee, as `robatch.Model` says: (S,)."""
         return np.array([model.call_price for model in self.models])[self.state_model]
+
+    @cached_property
+    def write_charge(self) -> FloatArray:
+        """USD that a group's first call of each model pays more, to write the prompt to a cache: (K,)."""
+        return np.array([model.write_charge for model in self.models])
+
+    @cached_property
+    def share(self) -> FloatArray:
+        """USD of a full call, beside its queries' own tokens, that each of them pays under amortized cost: (S,)."""
+        price = self.call_price
+        if self.write_charge.any():
+            expected = [(1.0 - model.cache_share) * model.write_charge for model in self.models]
+            price = price + np.array(expected)[self.state_model]
+        share: FloatArray = price / self.state_batch_size
+        return share
 
     @cached_property
     def token_prices(self) -> FloatArray:
         """USD per single input token and per single output token of each model: (2, K)."""
-        return np.array([[model.price_in, model.price_out] for model in self.models]).T * 1e-6
+        return np.array([model.tariff[:2] for model in self.models]).T * 1e-6
 
     @cached_property
     def charges(self) -> own_costs.Charges:
@@ -202,10 +217,10 @@ class ProblemArrays:
         """Return the amortized USD of each query in each state: (N, S).
 
         ``price_in * (shared_tokens / b + input) + price_out * output``, prices per token; with costs of one's own
-        ``price_in * shared_tokens / b + cost``.
+        ``price_in * shared_tokens / b + cost``. A fee per call is shared, too, and the shared tokens cost what they do on
+        average, where they are cached.
         """
-        share = self.call_price / self.state_batch_size
-        return self.own_costs(rows) + share
+        return self.own_costs(rows) + self.share
 
     @cached_property
     def masked_utility(self) -> RealArray | None:

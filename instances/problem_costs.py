@@ -96,8 +96,19 @@ class ProblemCosts(ProblemArrays):
                 calls[found.groups, found.states] = found.calls
         shares = sum(map(mul, self.money.share, queries.sum(axis=0).tolist()))
         prompts = sum(map(mul, self.money.call, calls.sum(axis=0).tolist()))
+        if self.write_charge.any():
+            prompts += sum(map(mul, self.money.write, self.writes(calls).sum(axis=0).tolist()))
         amortized, realized = self.money.usd(token_cost + shares), self.money.usd(token_cost + prompts)
         return Evaluation(utility, amortized, realized, calls)
+
+    def writes(self, calls: IntArray) -> IntArray:
+        """Return how often each group writes each model's shared prompt to a cache, given its calls: (groups, K).
+
+        That is once where it sends the model calls of any batch size, and the model's prompt is cached.
+        """
+        first = np.flatnonzero(np.diff(self.state_model, prepend=-1))
+        used = np.logical_or.reduceat(calls > 0, first, axis=1)
+        return np.asarray(used & (self.write_charge > 0.0), dtype=np.int64)
 
     def total_utility(self, assignment: npt.ArrayLike) -> float:
         """Return the total utility of an assignment (N,) of states, summed in float64."""

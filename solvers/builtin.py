@@ -14,7 +14,7 @@ ALL = COUPLED | {OWN_COSTS}
 def _program(name: str, summary: str, run: str, package: str) -> Solver:
     """Return a backend of the mixed-integer program, which keeps every constraint."""
     run = f"{MIP}.{run}"
-    return Solver(name, summary, run, "optimum", package=package, module=package, constraints=ALL)
+    return Solver(name, summary, run, "optimum", package=package, module=package, constraints=ALL, writes=True)
 
 
 BACKENDS = (
@@ -53,6 +53,7 @@ BUILTIN = (
         package="highspy",
         module="highspy",
         constraints=ALL,
+        writes=True,
     ),
     Solver("router-only", "baseline: greedy at the smallest batch sizes", f"{REFERENCE}.baselines:run_router_only"),
     Solver("batch-only", "baseline: one model, one batch size for all", f"{REFERENCE}.baselines:run_batch_only"),
@@ -69,6 +70,7 @@ BUILTIN = (
         f"{REFERENCE}.brute_force:run",
         "optimum",
         constraints=ALL,
+        writes=True,
     ),
     Solver("threshold", "peer: RouteLLM, a weak and a strong state, threshold on gain", f"{PEERS}.threshold:run"),
     Solver("tradeoff", "peer: CARROT, one trade-off of utility and cost for all", f"{PEERS}.tradeoff:run"),

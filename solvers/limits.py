@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import mul
 from typing import Literal
 
 import numpy as np
@@ -57,8 +58,8 @@ def entries(problem: Problem) -> list[Entry]:
 
 
 def one_cost(problem: Problem) -> bool:
-    """Whether both cost models are the same: no state has a shared prompt that several queries could share."""
-    return not ((problem.call_price > 0.0) & (problem.state_batch_size > 1)).any()
+    """Whether both cost models are the same: no state has a call that several queries could share, and no write."""
+    return not (((problem.call_price > 0.0) & (problem.state_batch_size > 1)).any() or problem.write_charge.any())
 
 
 def needs(problem: Problem, cost: Cost) -> list[str]:
@@ -95,11 +96,11 @@ def amounts(problem: Problem, assignment: IntArray, cost: Cost, known: Evaluatio
             rows = np.flatnonzero(problem.group_codes == entry.place)
             found.append(float(np.mean(_chosen_utilities(problem, assignment, rows))))
         elif entry.kind == "max_cost":
-            billed = calls.sum(axis=0) * (problem.state_model == entry.place)
+            billed = calls * (problem.state_model == entry.place)
             found.append(_usd(problem, assignment, np.flatnonzero(model == entry.place), billed, cost))
         else:
             rows = np.flatnonzero(problem.group_codes == entry.place)
-            found.append(_usd(problem, assignment, rows, calls[entry.place], cost))
+            found.append(_usd(problem, assignment, rows, calls[entry.place : entry.place + 1], cost))
     return found
 
 
@@ -144,7 +145,7 @@ def _chosen_utilities(problem: Problem, assignment: IntArray, rows: IntArray) ->
 
 
 def _usd(problem: Problem, assignment: IntArray, rows: IntArray, calls: IntArray, cost: Cost) -> float:
-    """Return what some queries cost, and the calls of each state (S,) that bill for them, to the last digit."""
+    """Return what some queries cost, and the calls (groups, S) that bill for them, to the last digit."""
     money, states = problem.money, assignment[rows]
     charges = problem.charges
     column = charges.column[states]
@@ -156,5 +157,6 @@ def _usd(problem: Problem, assignment: IntArray, rows: IntArray, calls: IntArray
     if cost == "amortized":
         prompts = zip(money.share, np.bincount(states, minlength=problem.n_states).tolist(), strict=True)
     else:
-        prompts = zip(money.call, calls.tolist(), strict=True)
+        prompts = zip(money.call, calls.sum(axis=0).tolist(), strict=True)
+        total += sum(map(mul, money.write, problem.writes(calls).sum(axis=0).tolist()))
     return money.usd(total + sum(price * number for price, number in prompts))

@@ -170,6 +170,9 @@ class Solver:
         that several queries share. What a problem says of single pairs, every solver keeps.
     effort
         The cost models under which it searches longer for a greater `Request.effort`, without `Constraints`.
+    writes
+        Whether it counts what it costs to write shared prompts to a cache. Else it is asked again and again, for plans
+        that pay for some of them and do without others.
     """
 
     name: str
@@ -182,6 +185,7 @@ class Solver:
     extra: str | None = None
     constraints: frozenset[str] = frozenset()
     effort: tuple[Cost, ...] = ()
+    writes: bool = False
 
     @property
     def installed(self) -> bool:

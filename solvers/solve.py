@@ -24,6 +24,7 @@ from robatch.solvers.infeasible.least_cost import MOST_SEARCHED, budget_message,
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Plan, Status, ids_of
 from robatch.solvers.registry import Answer, Request, Solver
+from robatch.solvers.writes import as_billed, with_writes
 
 UTILITY_ROUNDING = 1e-11  # by which a solver's sum of utilities, at most 1 a query, may differ from the problem's
 EXPLAIN_SECONDS = 10.0  # at most, to find how far too small a budget is
@@ -137,8 +138,11 @@ def answered(entry: Solver, request: Request, decided: bool = False) -> Plan:
 
     Where it finds none under realized cost, and that is to be `decided`, a program looks for the cheapest plan.
     """
-    run = entry.load()
+    run, given = entry.load(), request
     begin = time.perf_counter()
+    if request.cost == "realized":
+        request = replace(request, problem=as_billed(request.problem))
+        run = run if entry.writes else with_writes(run, entry.proves)
     hopeless = request.budget < request.problem.cheapest_budget  # no plan is cheaper under either cost model
     ask = run if request.budget > 0.0 else partial(_of_no_cost, run)
     if hopeless:
@@ -150,8 +154,11 @@ def answered(entry: Solver, request: Request, decided: bool = False) -> Plan:
         if decided and answer.assignment is None and not answer.infeasible:
             answer = _decided(ask, request, answer, begin)
     seconds = time.perf_counter() - begin
-    plan = plan_of(request, entry, _explained(request, entry, answer), seconds)
-    verify(request.problem, plan, calls=False)  # the calls follow from the assignment by packing
+    answer = _explained(request, entry, answer)
+    if request.problem is not given.problem:
+        answer = replace(answer, evaluation=None)
+    plan = plan_of(given, entry, answer, seconds)
+    verify(given.problem, plan, calls=False)  # the calls follow from the assignment by packing
     return plan
 
 
@@ -164,7 +171,8 @@ def _of_no_cost(run: Callable[[Request], Answer], request: Request) -> Answer:
     problem = request.problem
     costly = np.empty((problem.n_queries, problem.n_states), dtype=np.bool_)
     for rows in problem.blocks():
-        costly[rows] = (problem.own_costs(rows) > 0.0) | (problem.call_price > 0.0)
+        billed = (problem.call_price > 0.0) | (problem.write_charge > 0.0)[problem.state_model]
+        costly[rows] = (problem.own_costs(rows) > 0.0) | billed
     free = problem.replace(forbidden=costly if problem.forbidden is None else costly | problem.forbidden)
     initial = request.initial
     if initial is not None:

@@ -71,8 +71,9 @@ def frontier(
         the linear relaxation, which every plan stays below and the best ones nearly reach, as if every call were full.
     budgets
         With realized cost only: the budgets in USD at which plans are searched; None for some 200 that are spread over
-        the frontier. Between them, too, it says what is known. Where constraints or conflicts couple queries, or there
-        are more than 32 groups, ``greedy`` is asked at each budget, which takes longer: None stands for 40 then.
+        the frontier. Between them, too, it says what is known. Where constraints or conflicts couple queries, prompts
+        are written to a cache, or there are more than 32 groups, ``greedy`` is asked at each budget, which takes
+        longer: None stands for 40 then.
 
     Returns
     -------

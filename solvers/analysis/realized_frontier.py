@@ -18,6 +18,7 @@ from robatch.solvers.check.verify import verify
 from robatch.solvers.plan.plan import Plan
 from robatch.solvers.registry import Answer
 from robatch.solvers.solve import answered, asked, plan_of
+from robatch.solvers.writes import as_billed
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ class RealizedFrontier:
         lines = (most + price * (wanted[..., None] - at)).min(axis=-1)
         above = np.append(self.bounds, np.inf)[np.searchsorted(self.budgets, wanted)]
         bound = lower_to_grades(flat(self.problem), np.minimum(above, lines))
-        return np.where(wanted < self.problem.cheapest_budget, np.nan, bound)[()]
+        return np.where(wanted < as_billed(self.problem).cheapest_budget, np.nan, bound)[()]
 
     def shadow_price(self, budget: npt.ArrayLike) -> Any:
         """Return what the next dollar buys at one or many budgets, by the linear relaxation: utility per USD."""

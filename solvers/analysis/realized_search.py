@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from robatch.solvers.bounds.whole_call_dual import strengthened
 from robatch.solvers.greedy.realized import LOW_PRICE, MAX_TREE_GROUPS
 from robatch.solvers.limits import needs
 from robatch.solvers.solve import asked
+from robatch.solvers.writes import as_billed, with_writes
 
 POINTS, FEW_POINTS = 200, 40  # budgets unless told otherwise; and where each of them is solved by itself
 MAX_ALL_STEPS = 100_000  # queries up to which all steps are held
@@ -49,7 +50,8 @@ class Start:
 def realized_frontier(problem: Problem, budgets: npt.ArrayLike | None, threads: int) -> RealizedFrontier:
     """Return what is known at every budget; see `robatch.frontier`."""
     given = None if budgets is None else checked(budgets)
-    each = bool(needs(problem, "realized")) or problem.n_groups > MAX_TREE_GROUPS
+    asked_for, problem = problem, as_billed(problem)
+    each = bool(needs(problem, "realized")) or problem.n_groups > MAX_TREE_GROUPS or bool(problem.write_charge.any())
     relaxer = Relaxer(strengthened(problem), threads)
     if problem.n_queries <= MAX_ALL_STEPS:
         relaxer.steps = find_steps(relaxer.flat, np.inf, 0.0, threads)
@@ -75,7 +77,7 @@ def realized_frontier(problem: Problem, budgets: npt.ArrayLike | None, threads: 
             continue
         left += a_budget * len(places)
         left -= searched(known, relaxer, places, at, grades, left)
-    return finished(known, relaxer, np.array(lines))
+    return replace(finished(known, relaxer, np.array(lines)), problem=asked_for)
 
 
 def checked(budgets: npt.ArrayLike) -> FloatArray:
@@ -194,7 +196,7 @@ def scheduled(known: KnownPlans, places: list[int], threads: int) -> None:
         known_before = known.plans[place]
         initial = None if known_before is None else known_before.states()
         entry, request = asked(problem, float(known.budgets[place]), "greedy", "realized", initial, threads=threads)
-        answer = entry.load()(request)
+        answer = with_writes(entry.load(), entry.proves)(request)
         if answer.bound is not None:
             known.bounded(place, answer.bound)
         if answer.assignment is not None:

@@ -14,6 +14,7 @@ from robatch.instances.scalars import whole
 from robatch.solvers.limits import needs
 from robatch.solvers.plan.plan import Plan
 from robatch.solvers.registry import check_constraints
+from robatch.solvers.writes import as_billed
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,7 @@ def sensitivity(problem: Problem, plan: Plan, threads: int | None = None) -> Sen
     price, states = plan.shadow_price, problem.check_assignment(plan.assignment)
     margin = np.empty(problem.n_queries)
     other = np.empty(problem.n_queries, dtype=np.int64)
-    arrays = flat(problem)
+    arrays = flat(problem if plan.cost == "amortized" else as_billed(problem))
     over_chunks(
         lambda begin, end: relaxation_kernels.margins(begin, end, price, states, margin, other, arrays),
         problem.n_queries,

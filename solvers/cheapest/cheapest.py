@@ -17,6 +17,7 @@ from robatch.solvers.limits import one_cost
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Limit, Plan, Status
 from robatch.solvers.registry import Answer, Request, get
 from robatch.solvers.solve import plan_of
+from robatch.solvers.writes import as_billed
 
 PROGRAMS = tuple(one.name for one in BACKENDS)  # to which a least utility can be added
 TINY = 2.2250738585072014e-308  # USD: a plan's budget has to be above 0, even where the plan is free
@@ -152,6 +153,9 @@ def cheapest(  # wide: one parameter per option
     from robatch.solvers.cheapest.find import find
     from robatch.solvers.cheapest.task import Task
 
+    given = request
+    if request.cost == "realized":
+        request = replace(request, problem=as_billed(problem))
     task = Task.of(request, target, graded=name != "greedy" or request.cost == "realized")
     found, utility_bound = find(task, name)
     seconds, best = time.perf_counter() - begin, found.incumbent
@@ -165,7 +169,7 @@ def cheapest(  # wide: one parameter per option
     relaxation = Bounds.of(task.request).relaxer.at(budget)
     bound = min(relaxation.bound, utility_bound)
     answer = Answer(best.assignment, bound=bound, shadow_price=relaxation.price, limit=best.limit)
-    plan = plan_of(replace(request, budget=budget, cost=cost, gap=0.0), entry, answer, seconds)
+    plan = plan_of(replace(given, budget=budget, cost=cost, gap=0.0), entry, answer, seconds)
     told = replace(told, plan=plan, cost=spent, bound=min(max(-best.bound, 0.0), spent), status="feasible")
     distance = math.inf if told.gap is None else told.gap
     if distance <= OPTIMAL_GAP:

@@ -21,11 +21,13 @@ from robatch.solvers.cheapest.task import Task
 from robatch.solvers.choice import AUTO_QUERIES
 from robatch.solvers.greedy.first_plans import first_plan
 from robatch.solvers.greedy.realized import CLOSE, LEAST_CLOSE, MAX_TREE_GROUPS, joined, searched
+from robatch.solvers.greedy.realized import run as schedule
 from robatch.solvers.greedy.realized_table import Table
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import Limit
 from robatch.solvers.registry import Request
 from robatch.solvers.search_limits import deadline_in
+from robatch.solvers.writes import with_writes
 
 MAX_SOLVES = 40  # budgets that are tried
 HARDER, MOST_HARDER = 30.0, 3  # times the effort at budgets of few queries that stay open, and how many of these
@@ -80,6 +82,13 @@ class BilledSearch(Search):
 
     def decided(self, request: Request, relaxation: Relaxation) -> Incumbent:
         """Search a plan that reaches the aim within the request's budget."""
+        if self.problem.write_charge.any():
+            answer = with_writes(schedule, "bound")(replace(request, bounds=None))
+            found = Incumbent(bound=-1.0) if answer.infeasible else Incumbent().bounded(answer.bound)
+            if answer.assignment is None:
+                return found
+            evaluation = self.problem.evaluate(answer.assignment)
+            return found.evaluated(answer.assignment, evaluation, "realized", request.budget)
         asked, budget = Incumbent(utility=self.aim - self.short, bound=relaxation.bound), request.budget
         if self.problem.n_groups > MAX_TREE_GROUPS:
             price = min(relaxation.price, relaxation.bound / budget) or relaxation.bound / budget

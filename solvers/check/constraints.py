@@ -8,7 +8,7 @@ import numpy as np
 
 from robatch.instances.arrays import IntArray
 from robatch.instances.problem import Problem
-from robatch.solvers.check.raw import MICRO, chosen_utilities, states_of, token_costs
+from robatch.solvers.check.raw import MICRO, bill_of, chosen_utilities, states_of, token_costs
 
 MEANS = 1e-9  # relative: a mean utility may miss its limit by no more than this
 MONEY = 1e-12  # relative: USD may exceed a limit by no more than rounding of the sums here
@@ -31,7 +31,8 @@ def broken(problem: Problem, states: IntArray, codes: IntArray, calls: IntArray,
     limits = problem.constraints
     if limits is None:
         return None
-    owner, size, prompt = states_of(problem)
+    states_table = states_of(problem)
+    owner = states_table.model
     model = owner[states]
     places = {one.name: k for k, one in enumerate(problem.models)}
     for name, most in limits.max_queries.items():
@@ -42,11 +43,13 @@ def broken(problem: Problem, states: IntArray, codes: IntArray, calls: IntArray,
         number = int(np.sum(calls[:, owner == places[name]]))
         if number > most:
             return f"model {name!r} is sent {number} calls, over its {most}"
-    tokens, share = token_costs(problem, states), (prompt * MICRO / size)[states]
-    billed = calls * (prompt * MICRO)
+    bills = [bill_of(one) for one in problem.models]
+    expected = np.array([bills[k].expected for k in owner])
+    tokens, share = token_costs(problem, states), (expected / states_table.size)[states]
+    billed = states_table.billed(calls) * MICRO
     for name, usd in limits.max_cost.items():
         mine = model == places[name]
-        prompts = billed[:, owner == places[name]].flat if realized else share[mine]
+        prompts = billed[:, places[name]] if realized else share[mine]
         spent = math.fsum(tokens[mine]) + math.fsum(prompts)
         if spent / MICRO > usd * (1 + MONEY):
             return f"model {name!r} costs {spent / MICRO} USD, over its {usd}"

@@ -33,7 +33,9 @@ class Raw(NamedTuple):
     retention: Array
     inputs: Array  # tokens (N, 1 or K)
     outputs: Array
-    models: Array  # price in and out, shared tokens, window that may be filled, number of states, of each: (K, 5)
+    # of each model (K, 8): price in and out, shared tokens, window that may be filled, number of states, what a call
+    # costs beside its queries as billed, and as expected, and what the first call of a group costs more
+    models: Array
     sizes: Array  # batch size of each state: (S,)
 
 
@@ -47,7 +49,7 @@ def plus(total: float, error: float, value: float) -> tuple[float, float]:
 
 @njit(cache=True, nogil=True, inner=True)
 def tables(raw: Raw) -> tuple[Array, Array, Array]:
-    """Return each state's model, and the cost of the shared prompt for a call and for a query of a full call."""
+    """Return each state's model, and the cost of a call as billed, and as expected for a query of a full call."""
     models, sizes = raw.models, raw.sizes
     owner = np.empty(sizes.size, dtype=np.int64)
     prompt, share = np.empty(sizes.size), np.empty(sizes.size)
@@ -55,10 +57,21 @@ def tables(raw: Raw) -> tuple[Array, Array, Array]:
     for k in range(models.shape[0]):
         for _ in range(int(models[k, 4])):
             owner[s] = k
-            prompt[s] = models[k, 0] * models[k, 2]
-            share[s] = prompt[s] / sizes[s]
+            prompt[s] = models[k, 5]
+            share[s] = models[k, 6] / sizes[s]
             s += 1
     return owner, prompt, share
+
+
+@njit(cache=True, nogil=True, inner=True)
+def charged(by_share: bool, raw: Raw) -> tuple[Array, Array, Array]:
+    """Return each state's model, the least that a query of a call pays for it, and what one query more may add."""
+    owner, prompt, share = tables(raw)
+    added = share if by_share else prompt.copy()
+    for s in range(0 if by_share else raw.sizes.size):
+        share[s] = prompt[s] / raw.sizes[s]
+        added[s] += raw.models[owner[s], 7]
+    return owner, share, added
 
 
 @njit(cache=True, nogil=True, inner=True)
@@ -83,7 +96,7 @@ def recount(states: Array, groups: Array, n_groups: int, raw: Raw) -> tuple[int,
     -------
     tuple
         The first query whose state is unknown, forbidden or does not fit its window (-1 if there is none), utility,
-        and cost without shared prompts, amortized, and realized if no queries are in conflict.
+        and cost without shared prompts, amortized, and realized if no queries are in conflict, but for writes.
     """
     models, sizes = raw.models, raw.sizes
     owner, prompt, share = tables(raw)
@@ -208,7 +221,8 @@ def weigh(
     least
         Gain of utility above which a state is better.
     by_share
-        Whether a query pays its share of a full call; else it may begin a call in its new state and saves none.
+        Whether a query pays its share of a full call as expected; else it may begin the first call of its new state,
+        and saves none, and the bound counts the least that calls can be billed.
 
     Returns
     -------
@@ -217,8 +231,7 @@ def weigh(
         move alone to a better state within the budget, that state and the gain; -1, -1 and 0 if there is none.
     """
     dense, base, retention, inputs, outputs, models, sizes = raw
-    owner, prompt, share = tables(raw)
-    added = share if by_share else prompt
+    owner, share, added = charged(by_share, raw)
     source = dense if dense.shape[0] > 0 else base
     # a row for each state, or for each model and one more; of the problem's type, so that products round as there
     turned = np.zeros((source.shape[1] + 1, TILE), dtype=source.dtype)

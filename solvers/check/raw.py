@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from robatch.instances.arrays import Array, BoolArray, FloatArray, IntArray, read_only
+from robatch.instances.model import Model
+from robatch.instances.prices.entry import Rates
 from robatch.instances.problem import Problem
 
 if TYPE_CHECKING:
@@ -24,21 +26,68 @@ class VerificationError(Exception):
     """A plan is not what it says it is."""
 
 
+class Bill(NamedTuple):
+    """What calls of a model are billed, in millionths of a USD: per token in and out, per call, and the first more."""
+
+    token_in: float
+    token_out: float
+    call: float  # the shared prompt as a cache gives it, and the fee
+    write: float  # what it costs more where the cache does not hold it yet
+    expected: float  # of a call on average, as the model's cache share says
+
+
+def bill_of(model: Model) -> Bill:
+    """Return what a model's calls are billed, from its fields alone."""
+    token_in, token_out = model.price_in, model.price_out
+    read, write = model.cache_read, model.cache_write
+    own = model.batch if model.batch_api else None
+    if isinstance(own, Rates):
+        token_in = token_in if own.price_in is None else own.price_in
+        token_out = token_out if own.price_out is None else own.price_out
+        read, write = own.cache_read, own.cache_write
+    elif own is not None:
+        token_in, token_out = token_in * own, token_out * own
+        read, write = (None if usd is None else usd * own for usd in (read, write))
+    fee = model.call_fee * MICRO
+    if read is None or model.shared_tokens < model.cache_min_tokens:
+        call = token_in * model.shared_tokens + fee
+        return Bill(token_in, token_out, call, 0.0, call)
+    call, missed = read * model.shared_tokens + fee, (token_in if write is None else write) * model.shared_tokens + fee
+    expected = model.cache_share * call + (1.0 - model.cache_share) * missed
+    return Bill(token_in, token_out, call, max(missed - call, 0.0), expected)
+
+
 class States(NamedTuple):
-    """Model and batch size of each state, and the USD of a call's shared prompt: (S,) each."""
+    """Model and batch size of each state, and the USD of a call beside its queries: (S,) each; of a write: (K,)."""
 
     model: IntArray
     size: IntArray
     prompt: FloatArray
+    write: FloatArray
+
+    def billed(self, calls: IntArray) -> FloatArray:
+        """Return the USD of calls (groups, S) of each group and model, beside their queries: (groups, K)."""
+        prompts: FloatArray = self._by_model(calls * self.prompt) + self.written(calls)
+        return prompts
+
+    def written(self, calls: IntArray) -> FloatArray:
+        """Return the USD that each group pays to write each model's prompt, where it sends calls: (groups, K)."""
+        usd: FloatArray = (self._by_model(calls) > 0) * self.write
+        return usd
+
+    def _by_model(self, of_states: Array) -> Array:
+        return np.stack([of_states[:, self.model == k].sum(axis=1) for k in range(len(self.write))], axis=1)
 
 
 def states_of(problem: Problem) -> States:
     """Return the states of a problem, model by model."""
     pairs = [(k, model, size) for k, model in enumerate(problem.models) for size in model.batch_sizes]
+    bills = [bill_of(model) for model in problem.models]
     return States(
         np.array([k for k, _, _ in pairs], dtype=np.int64),
         np.array([size for _, _, size in pairs], dtype=np.int64),
-        np.array([model.price_in * model.shared_tokens / MICRO for _, model, _ in pairs], dtype=np.float64),
+        np.array([bills[k].call / MICRO for k, _, _ in pairs], dtype=np.float64),
+        np.array([bill.write / MICRO for bill in bills], dtype=np.float64),
     )
 
 
@@ -50,12 +99,15 @@ def raw_arrays(problem: Problem) -> Raw:
     rows: list[tuple[float, ...]] = []
     for model in problem.models:
         window = math.inf if model.context_window is None else (1.0 - problem.window_margin) * model.context_window
-        rows.append((model.price_in, model.price_out, model.shared_tokens, window, len(model.batch_sizes)))
+        bill, states = bill_of(model), len(model.batch_sizes)
+        paid = (bill.call, bill.expected, bill.write)
+        rows.append((bill.token_in, bill.token_out, model.shared_tokens, window, states, *paid))
     dense, base, retention = problem.utility, problem.base_utility, problem.retention
     inputs, outputs = problem.input_tokens, problem.output_tokens
     if problem.costs is not None:  # a model for each state, at 1 USD an input token
         inputs, outputs = problem.costs, read_only(np.zeros((problem.n_queries, 1)))
-        rows = [(float(MICRO), 0.0, prompt, math.inf, 1) for prompt in states_of(problem).prompt.tolist()]
+        bills = [bill_of(problem.models[k]) for k in states_of(problem).model]
+        rows = [(float(MICRO), 0.0, 0.0, math.inf, 1, bill.call, bill.expected, bill.write) for bill in bills]
     if problem.forbidden is not None or problem.costs is not None:
         dense, base, retention = read_only(_masked(problem)), None, None
     return Raw(
@@ -126,8 +178,9 @@ def token_costs(problem: Problem, states: IntArray) -> FloatArray:
         own: FloatArray = problem.costs[np.arange(len(states)), states] * MICRO
         return own
     model = states_of(problem).model[states]
-    price_in = np.array([one.price_in for one in problem.models], dtype=np.float64)
-    price_out = np.array([one.price_out for one in problem.models], dtype=np.float64)
+    bills = [bill_of(one) for one in problem.models]
+    price_in = np.array([bill.token_in for bill in bills], dtype=np.float64)
+    price_out = np.array([bill.token_out for bill in bills], dtype=np.float64)
     t_in, t_out = (
         tokens[np.arange(len(states)), model if tokens.shape[1] > 1 else 0].astype(np.float64)
         for tokens in (problem.input_tokens, problem.output_tokens)

@@ -113,11 +113,14 @@ def verify(
     wrong, utility, own, amortized, realized = recount(states, groups, n_groups, arrays)
     if wrong >= 0:
         raise VerificationError(_wrong_state(problem, plan, wrong, int(states[wrong])))
+    table = states_of(problem)
     own, amortized, realized = own / MICRO, amortized / MICRO, realized / MICRO
+    if table.write.any():
+        realized += math.fsum(table.written(counted(states, groups, n_groups, problem.n_states)).flat)
     formed = None
     if calls or problem.conflicts is not None:
         formed = check_calls(problem, plan, states, groups, n_groups)
-        billed = math.fsum((own, *(formed.sum(axis=0) * states_of(problem).prompt)))
+        billed = math.fsum((own, *table.billed(formed).flat))
         if problem.conflicts is not None:
             realized = billed
         elif abs(billed - realized) > FIGURES * max(realized, 1e-300):
@@ -226,9 +229,10 @@ def _check_missing(problem: Problem, plan: Plan, arrays: Raw) -> Verified:
     states, (groups, n_groups) = read_only(cheapest(arrays)), _groups(problem, plan)
     wrong, _, own, amortized, realized = recount(states, groups, n_groups, arrays)
     queries = counted(states, groups, n_groups, problem.n_states)
-    calls = full_calls(problem, queries)
+    calls, table = full_calls(problem, queries), states_of(problem)
+    realized += math.fsum(table.written(queries).flat) * MICRO
     if problem.conflicts is not None:  # at worst, a call for each query
-        calls, realized = queries, own + math.fsum(queries.sum(axis=0) * states_of(problem).prompt) * MICRO
+        calls, realized = queries, own + math.fsum(table.billed(queries).flat) * MICRO
     least = (amortized if plan.cost == "amortized" else realized) / MICRO
     keeps = wrong < 0 and broken(problem, states, groups, calls, plan.cost == "realized") is None
     if keeps and least < plan.budget * (1 - BUDGET):

@@ -102,7 +102,8 @@ def _dual(problem: Problem, found: Cheapest) -> float | None:
     price = found.shadow_price
     if price is None or not 0.0 < price < math.inf:
         return None
-    most = float(weigh(0.0, price / MICRO, NO_CODES, 0.0, 0.0, True, raw_arrays(problem))[0])
+    by_share = found.plan is None or found.plan.cost == "amortized"
+    most = float(weigh(0.0, price / MICRO, NO_CODES, 0.0, 0.0, by_share, raw_arrays(problem))[0])
     dual = (found.target - most) / price
     if not math.isfinite(dual) or COST_ROUNDING * found.target / price > BOUND * abs(dual):
         return None

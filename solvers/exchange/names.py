@@ -16,13 +16,14 @@ LONGEST = 40  # characters of one part of a name: CBC takes names of up to 100 c
 def column_names(columns: Columns) -> list[str]:
     """Return the name of each column.
 
-    ``x_<query>_<model>_<batch size>``, and ``y_<model>_<batch size>`` for calls, with the group before the model where
-    there are groups. A query is named by its id, by its position where queries have none.
+    ``x_<query>_<model>_<batch size>``, ``y_<model>_<batch size>`` for calls, and ``w_<model>`` for writes of its prompt to
+    a cache, with the group before the model where there are groups. A query is named by its id, by its position where queries have none.
     """
     problem = columns.problem
     queries, states = _queries(problem), _states(problem)
     candidates = zip(columns.query.tolist(), columns.state.tolist(), strict=True)
-    return [f"x_{queries[i]}_{states[s]}" for i, s in candidates] + [f"y_{cell}" for cell in _cells(columns)]
+    names = [f"x_{queries[i]}_{states[s]}" for i, s in candidates] + [f"y_{cell}" for cell in _cells(columns)]
+    return names + [f"w_{cell}" for cell in _write_cells(columns)]
 
 
 def row_names(model: MipModel) -> list[str]:
@@ -46,6 +47,16 @@ def _cells(columns: Columns) -> list[str]:
     groups = _groups(columns.problem)
     cells = zip(columns.call_group.tolist(), columns.call_state.tolist(), strict=True)
     return [f"{groups[g]}_{states[s]}" for g, s in cells]
+
+
+def _write_cells(columns: Columns) -> list[str]:
+    """Return the group, where there are groups, and the model of each column of writes."""
+    models = _models(columns.problem)
+    if columns.problem.groups is None:
+        return [models[k] for k in columns.write_model.tolist()]
+    groups = _groups(columns.problem)
+    cells = zip(columns.write_group.tolist(), columns.write_model.tolist(), strict=True)
+    return [f"{groups[g]}_{models[k]}" for g, k in cells]
 
 
 def _queries(problem: Problem) -> list[str]:

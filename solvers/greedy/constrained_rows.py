@@ -148,7 +148,7 @@ def sides_of(rows: Rows) -> Sides:
     realized = rows.cost == "realized"
     slot = np.full(problem.n_groups, -1, dtype=np.int64)
     slot[rows.groups] = np.arange(len(rows.groups))
-    share = problem.call_price / (capacity if realized else np.broadcast_to(problem.state_batch_size, capacity.shape))
+    share = problem.call_price / capacity if realized else np.broadcast_to(problem.share, capacity.shape)
     return Sides(
         codes=np.empty(0, dtype=np.int64) if problem.groups is None else problem.group_codes,
         slot=slot,

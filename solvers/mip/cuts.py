@@ -66,7 +66,7 @@ def recounted(model: MipModel, values: npt.ArrayLike, assignment: IntArray) -> M
     together = problem.conflicts[cell[problem.conflicts[:, 0]] == cell[problem.conflicts[:, 1]]]
     nodes = np.unique(together)
     needed = problem.call_counts(assignment)[columns.call_group, columns.call_state]
-    planned = np.rint(np.asarray(values)[model.n_candidates :])
+    planned = np.rint(np.asarray(values)[model.n_candidates :][: len(columns.call_group)])
     cells = columns.call_group * n_states + columns.call_state
     queries = np.bincount(cell, minlength=problem.n_groups * n_states)[cells]
     full = -(-queries // problem.state_batch_size[columns.call_state])

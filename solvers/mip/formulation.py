@@ -14,7 +14,7 @@ from robatch.instances.arrays import BoolArray, FloatArray, IntArray
 from robatch.instances.problem import Problem
 from robatch.solvers.limits import OF_MONEY, Entry
 from robatch.solvers.mip.constraints import conflict_rows, constraint_rows, money_row, utility_row
-from robatch.solvers.mip.variables import Columns, call_entries, make_columns
+from robatch.solvers.mip.variables import Columns, call_entries, make_columns, write_entries
 from robatch.solvers.plan.plan import Cost
 
 SLACK = 1e-11  # relative: soft rows let rounding pass; what exceeds a limit in fact is rejected later
@@ -27,11 +27,12 @@ class MipModel:
     Columns are first the candidates, by query: x[i, s] = 1 if query i is answered in state s, for each state that is
     allowed for the query. The calls follow where they matter, under realized cost and for models
     whose calls are limited: y[g, s] calls of state s in group g, where batch size and the group's number of
-    queries are above 1 and calls have a price or are limited.
+    queries are above 1 and calls have a price or are limited. Then, under realized cost, the writes: w[g, k] = 1 if
+    group g writes the shared prompt of model k to a cache, where that has a price.
 
-    Rows are first the queries (each has one state), then the calls (as many as their queries need), then
-    the budget row and the floor row, if there are such, then the problem's constraints and conflicts, then
-    rows that were added to cut off what is not allowed in float64.
+    Rows are first the queries (each has one state), then the calls (as many as their queries need), then the writes
+    (each query that is answered by the model needs it), then the budget row and the floor row, if there are such,
+    then the problem's constraints and conflicts, then rows that were added to cut off what is not allowed in float64.
 
     Attributes
     ----------
@@ -122,8 +123,10 @@ class MipModel:
 
     def to_values(self, assignment: IntArray) -> FloatArray:
         """Return the value of every column under an assignment (N,)."""
-        calls = self.problem.call_counts(assignment)[self.columns.call_group, self.columns.call_state]
-        return np.asarray(np.concatenate([self.chosen(assignment), calls]), dtype=np.float64)
+        columns, counts = self.columns, self.problem.call_counts(assignment)
+        writes = self.problem.writes(counts)[columns.write_group, columns.write_model]
+        calls = counts[columns.call_group, columns.call_state]
+        return np.asarray(np.concatenate([self.chosen(assignment), calls, writes]), dtype=np.float64)
 
     def tightened(self, factor: float) -> MipModel:
         """Return the model with the right-hand sides of soft rows brought in by a factor a little below 1."""
@@ -195,20 +198,6 @@ class MipModel:
             row_upper=np.append(self.row_upper, right),
         )
 
-    def column_names(self) -> list[str]:
-        """Return ``x_<query>_<state>`` and ``y_<group>_<state>``, by position."""
-        candidates = zip(self.query.tolist(), self.state.tolist(), strict=True)
-        return [f"x_{i}_{s}" for i, s in candidates] + [f"y_{g}_{s}" for g, s in self._call_cells()]
-
-    def row_names(self) -> list[str]:
-        """Return ``query_<i>``, ``calls_<group>_<state>``, ``budget``, and the rest by kind and position."""
-        names = [f"query_{i}" for i in range(self.problem.n_queries)]
-        names += [f"calls_{g}_{s}" for g, s in self._call_cells()] + list(self.names)
-        return names + [f"excluded_{number}" for number in range(self.n_rows - len(names))]
-
-    def _call_cells(self) -> list[tuple[int, int]]:
-        return list(zip(self.columns.call_group.tolist(), self.columns.call_state.tolist(), strict=True))
-
 
 def build(
     problem: Problem,
@@ -240,22 +229,29 @@ def build(
     query, state = np.nonzero(allowed if kept is None else allowed & kept)
     columns = make_columns(problem, query, state, cost)
     n, n_candidates, n_calls = problem.n_queries, len(query), len(columns.call_group)
+    n_writes = len(columns.write_group)
     usd, utility = columns.usd, problem.utilities()[query, state].astype(np.float64)
     if budget is None:
         scale = 1.0 / float(usd.max()) if usd.max() > 0 else 1.0
         objective = -usd * scale
     else:
         scale = float(2.0 ** -np.ceil(np.log2(utility.max()))) if scaled and utility.max() > 0 else 1.0
-        objective = np.concatenate([utility * scale, np.zeros(n_calls)])
+        objective = np.concatenate([utility * scale, np.zeros(n_calls + n_writes)])
     to = n if scaled else None
     more = [] if budget is None else [money_row("budget", np.arange(len(usd)), usd, budget, to)]
     more += [utility_row("floor", np.arange(n_candidates), utility, floor, to)] if floor else []
     more += [*constraint_rows(columns, scaled), *conflict_rows(columns)]
     call_row, call_candidate, size = call_entries(columns)
-    first = n + n_calls
-    row = np.concatenate([query, n + call_row, n + np.arange(n_calls)])
-    index = np.concatenate([np.arange(n_candidates), call_candidate, n_candidates + np.arange(n_calls)])
-    value = np.concatenate([np.ones(n_candidates), np.ones(len(call_candidate)), -size.astype(np.float64)])
+    write_row, write_candidate, write = write_entries(columns)
+    first = n + n_calls + len(write)
+    row = [query, n + call_row, n + np.arange(n_calls), n + n_calls + write_row, n + n_calls + np.arange(len(write))]
+    index = np.concatenate([
+        np.arange(n_candidates), call_candidate, n_candidates + np.arange(n_calls),
+        write_candidate, n_candidates + n_calls + write,
+    ])  # fmt: skip
+    ones = [np.ones(len(entries)) for entries in (query, call_candidate, write_candidate)]
+    value = np.concatenate([*ones[:2], -size.astype(np.float64), ones[2], np.full(len(write), -1.0)])
+    row = np.concatenate(row)
     order = np.argsort(row, kind="stable")
     lengths = np.concatenate([np.bincount(row, minlength=first), [len(one.columns) for one in more]])
     right = np.array([one.right for one in more], dtype=np.float64)
@@ -267,15 +263,15 @@ def build(
         floor=floor or None,
         objective=objective,
         objective_scale=scale,
-        upper=np.concatenate([np.ones(n_candidates), columns.most.astype(np.float64)]),
+        upper=np.concatenate([np.ones(n_candidates), columns.most.astype(np.float64), np.ones(n_writes)]),
         starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
         index=np.concatenate([index[order], *(one.columns for one in more)]).astype(np.int32),
         value=np.concatenate([value[order], *(one.values for one in more)]),
-        row_lower=np.concatenate([np.ones(n), np.full(n_calls + len(more), -np.inf)]),
-        row_upper=np.concatenate([np.ones(n), np.zeros(n_calls), right + np.where(soft, slack * np.abs(right), 0.0)]),
+        row_lower=np.concatenate([np.ones(n), np.full(first - n + len(more), -np.inf)]),
+        row_upper=np.concatenate([np.ones(n), np.zeros(first - n), right + np.where(soft, slack * np.abs(right), 0.0)]),
         right=np.concatenate([np.full(first, np.nan), np.where(soft, right, np.nan)]),
         budget_row=None if budget is None else first,
-        names=tuple(one.name for one in more),
+        names=(*(f"write_{number}" for number in range(len(write))), *(one.name for one in more)),
     )
 
 

@@ -34,7 +34,7 @@ def dual_bound(model: MipModel, duals: npt.NDArray[np.float64]) -> float:
     rows = np.repeat(np.arange(model.n_rows), np.diff(model.starts))
     used = np.bincount(model.index, model.value * duals[rows], minlength=model.n_columns)
     left = model.objective - used
-    if len(model.columns.call_group) == 0:  # one state a query: the best of each query counts, not their sum
+    if model.n_columns == model.n_candidates:  # one state a query: the best of each query counts, not their sum
         best = np.full(model.problem.n_queries, -np.inf)
         np.maximum.at(best, model.query, left[: model.n_candidates])
         return float(np.sum(duals * model.row_upper) + np.sum(best))

@@ -48,6 +48,8 @@ def run(request: Request) -> Answer:
         problem.call_price if realized else np.zeros(problem.n_states),
         problem.state_batch_size,
         problem.group_codes,
+        (problem.write_charge if realized else np.zeros(problem.n_models))[problem.state_model],
+        problem.state_model,
     )
     # sums in the kernel and in the problem round differently: on the edge of the budget the problem decides
     plans = [states] if any_ else []
@@ -95,7 +97,11 @@ def _weigh(problem: Problem, states: IntArray, budget: float, cost: Cost) -> tup
     in_group = np.arange(problem.n_groups) == groups[:, None]  # (N, G)
     calls = -(-np.einsum("mns,ng->mgs", cells, in_group, dtype=np.int64) // problem.state_batch_size)
     billed = calls * (problem.call_price if realized else 0.0)
-    clear = paid.sum(axis=1) + billed.sum(axis=(1, 2)) <= budget * (1 + UNSURE)
+    written = np.zeros((len(states), problem.n_groups, problem.n_models))
+    if realized:
+        used = np.einsum("mgs,sk->mgk", calls, problem.state_model[:, None] == np.arange(problem.n_models)) > 0
+        written = used * problem.write_charge
+    clear = paid.sum(axis=1) + billed.sum(axis=(1, 2)) + written.sum(axis=(1, 2)) <= budget * (1 + UNSURE)
     for entry in entries(problem):
         k = entry.place
         columns, inside = problem.state_model == k, groups == k
@@ -104,17 +110,18 @@ def _weigh(problem: Problem, states: IntArray, budget: float, cost: Cost) -> tup
         elif entry.kind == "max_calls":
             clear &= calls[:, :, columns].sum(axis=(1, 2)) <= entry.limit
         elif entry.kind == "max_cost":
-            used = (paid * (model == k)).sum(axis=1) + billed[:, :, columns].sum(axis=(1, 2))
-            clear &= used <= entry.limit * (1 + UNSURE)
+            spent = (paid * (model == k)).sum(axis=1) + billed[:, :, columns].sum(axis=(1, 2))
+            clear &= spent + written[:, :, k].sum(axis=1) <= entry.limit * (1 + UNSURE)
         elif entry.kind == "group_budget":
-            clear &= paid[:, inside].sum(axis=1) + billed[:, k].sum(axis=1) <= entry.limit * (1 + UNSURE)
+            spent = paid[:, inside].sum(axis=1) + billed[:, k].sum(axis=1) + written[:, k].sum(axis=1)
+            clear &= spent <= entry.limit * (1 + UNSURE)
         else:
             clear &= utilities[:, inside].mean(axis=1) >= entry.limit * (1 - UNSURE)
     return utilities.sum(axis=1), clear
 
 
 @njit(cache=True)
-def enumerate_all(
+def enumerate_all(  # wide: one array of queries, or of states, each
     within: float,
     edge: float,
     utilities: Array,
@@ -123,6 +130,8 @@ def enumerate_all(
     call_price: Array,
     batch_size: Array,
     groups: Array,
+    write: Array,
+    model: Array,
 ) -> tuple[Array, bool, Array]:
     """Return the best assignment that costs at most `within`, whether there is one, and those up to `edge`.
 
@@ -135,6 +144,7 @@ def enumerate_all(
     listed = np.zeros((16, n), dtype=np.int64)
     count_listed = 0
     count = np.zeros((groups.max() + 1, width), dtype=np.int64)
+    used = np.zeros((groups.max() + 1, model.max() + 1), dtype=np.bool_)
     while True:
         legal, utility, cost = True, 0.0, 0.0
         for i in range(n):
@@ -143,10 +153,14 @@ def enumerate_all(
             cost += costs[i, state[i]]
         if legal:
             count[:] = 0
+            used[:] = False
             for i in range(n):
                 s = state[i]
                 if count[groups[i], s] % batch_size[s] == 0:  # a new call begins
                     cost += call_price[s]
+                if not used[groups[i], model[s]]:  # the prompt is written to a cache
+                    cost += write[s]
+                    used[groups[i], model[s]] = True
                 count[groups[i], s] += 1
             if cost <= within and utility > best_utility:
                 best[:] = state

@@ -15,7 +15,7 @@ ORDER = {
     "": ("instances", "solvers", "proxies", "bench", "api", "paper_repro"),
     "solvers": (
         "plan", "limits", "search_limits", "registry", ("builtin", "choice"), "check", "bounds", "greedy", "mip",
-        ("exact", "exchange", "infeasible", "reference"), "solve", ("analysis", "cheapest"),
+        ("exact", "exchange", "infeasible", "reference", "writes"), "solve", ("analysis", "cheapest"),
     ),
     "proxies": (
         ("journal", "price_lookup", "toml_table"), "engines", "tasks", "sources",
