@@ -217,8 +217,8 @@ class ProblemArrays:
         """Return the amortized USD of each query in each state: (N, S).
 
         ``price_in * (shared_tokens / b + input) + price_out * output``, prices per token; with costs of one's own
-        ``price_in * shared_tokens / b + cost``. A fee per call is shared, too, and the shared tokens cost what they do on
-        average, where they are cached.
+        ``price_in * shared_tokens / b + cost``. A fee per call is shared, too, and the shared tokens cost what they do
+        on average, where they are cached.
         """
         return self.own_costs(rows) + self.share
 

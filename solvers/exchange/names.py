@@ -16,8 +16,9 @@ LONGEST = 40  # characters of one part of a name: CBC takes names of up to 100 c
 def column_names(columns: Columns) -> list[str]:
     """Return the name of each column.
 
-    ``x_<query>_<model>_<batch size>``, ``y_<model>_<batch size>`` for calls, and ``w_<model>`` for writes of its prompt to
-    a cache, with the group before the model where there are groups. A query is named by its id, by its position where queries have none.
+    ``x_<query>_<model>_<batch size>``, ``y_<model>_<batch size>`` for calls, and ``w_<model>`` for writes of its prompt
+    to a cache, with the group before the model where there are groups. A query is named by its id, by its position
+    where queries have none.
     """
     problem = columns.problem
     queries, states = _queries(problem), _states(problem)

@@ -198,6 +198,22 @@ class MipModel:
             row_upper=np.append(self.row_upper, right),
         )
 
+    def column_names(self) -> list[str]:
+        """Return ``x_<query>_<state>``, ``y_<group>_<state>`` and ``w_<group>_<model>``, by position."""
+        candidates = zip(self.query.tolist(), self.state.tolist(), strict=True)
+        writes = zip(self.columns.write_group.tolist(), self.columns.write_model.tolist(), strict=True)
+        calls = [f"y_{g}_{s}" for g, s in self._call_cells()]
+        return [f"x_{i}_{s}" for i, s in candidates] + calls + [f"w_{g}_{k}" for g, k in writes]
+
+    def row_names(self) -> list[str]:
+        """Return ``query_<i>``, ``calls_<group>_<state>``, ``write_<number>``, ``budget``, and the rest by kind."""
+        names = [f"query_{i}" for i in range(self.problem.n_queries)]
+        names += [f"calls_{g}_{s}" for g, s in self._call_cells()] + list(self.names)
+        return names + [f"excluded_{number}" for number in range(self.n_rows - len(names))]
+
+    def _call_cells(self) -> list[tuple[int, int]]:
+        return list(zip(self.columns.call_group.tolist(), self.columns.call_state.tolist(), strict=True))
+
 
 def build(
     problem: Problem,

@@ -161,6 +161,8 @@ def test_verify_shares_no_code_with_solvers():
             "instances.arrays",
             "instances.compilation",
             "instances.errors",
+            "instances.model",
+            "instances.prices.entry",
             "instances.problem",
             "solvers.plan.given",
             "solvers.plan.packing",
