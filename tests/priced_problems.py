@@ -24,7 +24,7 @@ PROMPTS = (0.0, 100.0, 900.0, 1_000.0, 2_000.0)
 SIZES = ((1,), (1, 2), (2,), (1, 3), (2, 4), (1, 2, 4))
 UTILITIES = (0.0, 0.25, 1 / 3, 0.5, 0.7, 1.0)
 CLOSE = 1e-9
-DECIDING = ("exact", "brute-force")  # prove also at the last digit of a budget that there is no plan
+DECIDING = ("brute-force",)  # proves also at the last digit of a budget that there is no plan
 
 
 def decimal(value: float) -> Fraction:
