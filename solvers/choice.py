@@ -6,7 +6,7 @@ from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.solvers.limits import needs, one_cost
 from robatch.solvers.plan.plan import Cost
-from robatch.solvers.registry import Request, Solver, check_constraints, get, solvers
+from robatch.solvers.registry import OWN_COSTS, Request, Solver, get, solvers
 
 AUTO: dict[Cost, str] = {"amortized": "exact", "realized": "greedy"}
 """What ``"auto"`` stands for, where no constraint couples queries and the two cost models differ."""
@@ -63,3 +63,18 @@ def effort_of(name: str, entry: Solver, request: Request) -> float:
         raise InputError(f"effort is {effort:g}: solver {entry.name!r}{meant} {takes}{others}")
     more = name == "auto" and cost == "realized" and problem.n_queries <= AUTO_QUERIES
     return AUTO_EFFORT * effort if more else effort
+
+
+def check_constraints(who: str, able: frozenset[str], asked: list[str], cost: Cost) -> None:
+    """Refuse constraints that couple queries where they cannot be kept.
+
+    Raises
+    ------
+    InputError
+        If one of those `asked` is not among those that `who` is `able` to keep.
+    """
+    beyond = [kind for kind in asked if kind not in able]
+    if beyond:
+        can = [one.name for one in solvers() if cost in one.costs and one.constraints.issuperset(asked)]
+        what = "costs of one's own, where calls are shared or with constraints" if beyond[0] == OWN_COSTS else beyond[0]
+        raise InputError(f"{who} cannot keep {what} ({cost} cost): solvers that can are {', '.join(can) or 'none'}")

@@ -6,19 +6,21 @@ import importlib
 import importlib.metadata
 import importlib.util
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from robatch.instances.arrays import IntArray
-from robatch.instances.errors import InputError, MissingExtraError
+from robatch.instances.errors import InputError, InputWarning, MissingExtraError, first_line
 from robatch.instances.problem import Problem
 from robatch.instances.problem_costs import Evaluation
 from robatch.instances.scalars import number, whole
 from robatch.solvers.limits import KINDS
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import Cost, Limit
+from robatch.solvers.versions import version_of
 
 if TYPE_CHECKING:  # a room above this module: a request only hands on what the rooms that solve have put into it
     from robatch.solvers.bounds.shared import Bounds
@@ -159,7 +161,8 @@ class Solver:
     costs
         The cost models whose budget it can keep.
     package
-        The distribution whose version is reported.
+        The distribution whose version is reported. Empty for the one that `run` comes from; a module that belongs to
+        none says its version as ``__version__``, or else has its source's hash reported.
     module
         The module that must be importable for the solver to be installed; None if always there.
     extra
@@ -180,12 +183,23 @@ class Solver:
     run: Callable[[Request], Answer] | str
     proves: Proves = "nothing"
     costs: tuple[Cost, ...] = ("amortized", "realized")
-    package: str = "robatch"
+    package: str = ""
     module: str | None = None
     extra: str | None = None
     constraints: frozenset[str] = frozenset()
     effort: tuple[Cost, ...] = ()
     writes: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.package:
+            object.__setattr__(self, "package", self.home.partition(".")[0])
+
+    @property
+    def home(self) -> str:
+        """The module that `run` comes from."""
+        if isinstance(self.run, str):
+            return self.run.partition(":")[0]
+        return str(getattr(self.run, "__module__", None) or type(self.run).__module__)
 
     @property
     def installed(self) -> bool:
@@ -195,7 +209,7 @@ class Solver:
     @property
     def version(self) -> str | None:
         """Version of the package that does the work; None if it is not installed."""
-        return _version(self.package) if self.installed else None
+        return version_of(self.package, self.home) if self.installed else None
 
     def load(self) -> Callable[[Request], Answer]:
         """Return the function that runs it.
@@ -224,13 +238,8 @@ OWN_COSTS = "costs"
 """The name there of costs of one's own where calls are shared, or with constraints."""
 
 
-@cache
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
-
+ENTRY_POINTS = "robatch.solvers"
+"""The group of entry points by which packages announce solvers: names of a `Solver`, or of a function."""
 
 _solvers: dict[str, Solver] = {}
 
@@ -253,8 +262,38 @@ def unregister(name: str) -> None:
     _solvers.pop(name, None)
 
 
+def solver_of(thing: Any, name: str, where: str) -> Solver:
+    """Return a solver, or a function from a `Request` to an `Answer` as one of that name; `where` it was found.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if isinstance(thing, Solver):
+        return thing
+    if not callable(thing) or isinstance(thing, type):
+        needed = "a robatch.Solver, or a function from a Request to an Answer, is needed"
+        raise InputError(f"{where} is of type {type(thing).__name__}: {needed}")
+    summary = (getattr(thing, "__doc__", None) or "a solver of the user's own").strip().splitlines()[0]
+    return Solver(name, summary, thing)
+
+
+@cache
+def _discover() -> None:
+    """Register the solvers that installed packages announce; one that cannot be loaded is said to be so."""
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            register(solver_of(point.load(), point.name, f"the entry point {point.name!r} ({point.value})"))
+        except Exception as error:
+            why = first_line(error) if isinstance(error, InputError) else f"{type(error).__name__}: {first_line(error)}"
+            text = f"solver {point.name!r} of an installed package is left out: {why}"
+            warnings.warn(text, InputWarning, stacklevel=3)
+
+
 def solvers() -> tuple[Solver, ...]:
-    """Return all registered solvers, installed or not."""
+    """Return all registered solvers, installed or not, with those that installed packages announce."""
+    _discover()
     return tuple(_solvers.values())
 
 
@@ -266,22 +305,9 @@ def get(name: str) -> Solver:
     InputError
         If there is none of that name.
     """
+    if name not in _solvers:
+        _discover()
     try:
         return _solvers[name]
     except KeyError:
         raise InputError(f"solver is {name!r}: known solvers are auto, {', '.join(sorted(_solvers))}") from None
-
-
-def check_constraints(who: str, able: frozenset[str], asked: list[str], cost: Cost) -> None:
-    """Refuse constraints that couple queries where they cannot be kept.
-
-    Raises
-    ------
-    InputError
-        If one of those `asked` is not among those that `who` is `able` to keep.
-    """
-    beyond = [kind for kind in asked if kind not in able]
-    if beyond:
-        can = [one.name for one in solvers() if cost in one.costs and one.constraints.issuperset(asked)]
-        what = "costs of one's own, where calls are shared or with constraints" if beyond[0] == OWN_COSTS else beyond[0]
-        raise InputError(f"{who} cannot keep {what} ({cost} cost): solvers that can are {', '.join(can) or 'none'}")

@@ -21,6 +21,7 @@ from robatch.solvers.check.verify import verify
 from robatch.solvers.choice import chosen, effort_of
 from robatch.solvers.infeasible.explain import explain
 from robatch.solvers.infeasible.least_cost import MOST_SEARCHED, budget_message, least_billed
+from robatch.solvers.own import asking
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Plan, Status, ids_of
 from robatch.solvers.registry import Answer, Request, Solver
@@ -138,7 +139,7 @@ def answered(entry: Solver, request: Request, decided: bool = False) -> Plan:
 
     Where it finds none under realized cost, and that is to be `decided`, a program looks for the cheapest plan.
     """
-    run, given = entry.load(), request
+    run, given = asking(entry), request
     begin = time.perf_counter()
     if request.cost == "realized":
         request = replace(request, problem=as_billed(request.problem))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robatch.cli.bench_support import given, output_options, report, shown, threads_option, time_limit_option
-from robatch.cli.support import FILE, NAMES, NUMBERS, check_folder, cost_choice
+from robatch.cli.support import FILE, NAMES, NUMBERS, check_folder, cost_choice, register_option, registered
 from robatch.cli.table import read_routing_table, table_options
 from robatch.instances.errors import InputError
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 @click.option("--table", type=FILE, help="A routing table as an instance.")
 @table_options
 @click.option("--fractions", type=NUMBERS, help="Budget fractions, such as 0.1,0.3.")
+@click.option("--budgets", type=NUMBERS, help="Budgets in USD, such as 0.5,2; instead of fractions, or beside them.")
 @click.option("--solvers", type=NAMES, help="Solvers, such as greedy,highs.")
+@register_option
 @click.option(
     "--cost", "costs", type=cost_choice, multiple=True,
     help="Cost held against the budget. May be given twice. Without it: realized for instances of your own, amortized, "
@@ -42,7 +44,9 @@ def gap(  # wide: one parameter for each option
     instances: tuple[str, ...],
     table: Path | None,
     fractions: tuple[float, ...] | None,
+    budgets: tuple[float, ...] | None,
     solvers: tuple[str, ...] | None,
+    register: tuple[str, ...],
     costs: tuple[Cost, ...],
     time_limit: float | None,
     seed: int,
@@ -61,6 +65,7 @@ def gap(  # wide: one parameter for each option
     \b
     robatch bench gap --quick --cost amortized
     robatch bench gap --instance measured --instance realistic:10000 --cost amortized --cost realized
+    robatch bench gap --instance mine.parquet --budgets 0.5,2 --register mine.py:solver
     """
     from robatch.bench.gap.benchmark import gap_benchmark
     from robatch.bench.gap.presets import default_preset, quick_preset
@@ -68,6 +73,7 @@ def gap(  # wide: one parameter for each option
 
     preset = quick_preset() if quick else default_preset()
     check_folder(output)
+    own_solvers = registered(register)
     own = bool(instances) or table is not None
     named = instances if own else preset.instances
     costs = costs or (("realized",) if own else preset.costs)
@@ -75,8 +81,8 @@ def gap(  # wide: one parameter for each option
     report(
         lambda: gap_benchmark(
             problems,
-            given(fractions, preset.fractions),
-            given(solvers, preset.solvers),
+            given(fractions, preset.fractions if budgets is None else ()),
+            given(solvers, (*preset.solvers, *own_solvers)),
             costs,
             time_limit=given(time_limit, preset.time_limit),
             output=output,
@@ -86,6 +92,7 @@ def gap(  # wide: one parameter for each option
             resume=not fresh,
             progress=shown(Terminal, as_json),
             sources=sources,
+            budgets=given(budgets, ()),
         ),
         output,
         as_json,

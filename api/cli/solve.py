@@ -30,6 +30,7 @@ WIDE = 0.01  # gap of a plan with constraints above which it is
     "--solver", default="auto", show_default=True,
     help="A name of `robatch solvers`; auto: greedy for realized cost and constraints, exact under amortized cost.",
 )  # fmt: skip
+@support.register_option
 @support.cost_option("Cost held against the budget: realized, what is billed, or amortized, every call full.")
 @support.search_options("Relative gap")
 @click.option(
@@ -47,6 +48,7 @@ def solve(  # wide: one parameter per option
     budget: float | None,
     budget_fraction: float | None,
     solver: str,
+    register: tuple[str, ...],
     cost: Cost,
     initial: Path | None,
     output: Path | None,
@@ -69,6 +71,9 @@ def solve(  # wide: one parameter per option
         raise InputError("exactly one of --budget and --budget-fraction is needed")
     support.check_file(output)
     support.check_file(write_model)
+    own = support.registered(register)
+    if solver == "auto" and len(own) == 1:
+        solver = own[0]
     if solver != "auto":
         get(solver)  # an unknown name is refused before anything is written
     task = support.read_problem(problem)

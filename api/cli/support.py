@@ -85,6 +85,22 @@ def prices_option(text: str) -> Option:
     return click.option("--prices", metavar="SOURCE", help=f"{text} SOURCE is {more}")
 
 
+register_option = click.option(
+    "--register", multiple=True, metavar="MODULE:SOLVER",
+    help="A solver of one's own: a robatch.Solver, or a function from Request to Answer, in a module or a .py file. "
+    "May be given several times.",
+)  # fmt: skip
+
+
+def registered(texts: Sequence[str]) -> tuple[str, ...]:
+    """Register solvers of the user's own, and return their names."""
+    if not texts:
+        return ()
+    from robatch.solvers.own import register_from
+
+    return tuple(dict.fromkeys(register_from(text).name for text in texts))
+
+
 def search_options(gap: str) -> Option:
     """Return the options that limit a search: time, gap, seed and threads."""
     text = f"{gap} at which the solver may stop; 0 for the rounding of float64."

@@ -54,7 +54,7 @@ def small_instance(key: Key, problem: Problem, settings: Mapping[str, Any]) -> S
     )
 
 
-def measure(key: Key, problem: Problem, settings: Mapping[str, Any]) -> dict[str, Any]:
+def measure(key: Key, problem: Problem, settings: Mapping[str, Any], usd: float | None = None) -> dict[str, Any]:
     """Run a solver on an instance, quick ones several times, and return the fields of its row; a failure is a row too.
 
     Parameters
@@ -65,9 +65,11 @@ def measure(key: Key, problem: Problem, settings: Mapping[str, Any]) -> dict[str
         The instance.
     settings
         Of the benchmark: ``instances``, ``solvers``, ``time_limit``, ``seed``, ``threads``, ``repeats``.
+    usd
+        The budget, where it was given in USD.
     """
     name, cost, fraction, solver = key
-    budget = problem.budget_at(fraction)
+    budget = problem.budget_at(fraction) if usd is None else usd
     facts = {
         "instance": name,
         "source": settings["instances"][name]["source"],

@@ -35,6 +35,7 @@ def gap_benchmark(  # wide: one parameter for each setting
     resume: bool = True,
     progress: bool | LiveTerminal[Row] = False,
     sources: Mapping[str, str] | None = None,
+    budgets: Sequence[float] = (),
 ) -> GapResults:
     """Run every solver on every instance, budget fraction and cost model, side by side.
 
@@ -69,6 +70,8 @@ def gap_benchmark(  # wide: one parameter for each setting
         Whether to show a table while it runs, or an object that shows it.
     sources
         Where each instance comes from, for the record.
+    budgets
+        Further budgets, in USD; with them, `fractions` may be empty.
 
     Returns
     -------
@@ -80,7 +83,9 @@ def gap_benchmark(  # wide: one parameter for each setting
     InputError
         If an argument is not allowed, or `output` cannot be written or holds rows of other settings.
     """
-    check_entries(instances=instances, fractions=fractions, solvers=solvers, costs=costs)
+    check_entries(instances=instances, solvers=solvers, costs=costs)
+    check_entries(**({"fractions": fractions} if len(fractions) or not len(budgets) else {}))
+    check_entries(**({"budgets": budgets} if len(budgets) else {}))
     for cost in costs:
         if cost not in get_args(Cost):
             raise InputError(f"cost is {cost!r}: 'amortized' or 'realized' is needed")
@@ -90,6 +95,7 @@ def gap_benchmark(  # wide: one parameter for each setting
     settings = {
         "instances": {name: {"source": sources.get(name, "given"), **about(each)} for name, each in instances.items()},
         "fractions": [number("budget fraction", fraction, 0.0, 1.0) for fraction in fractions],
+        **({"budgets": [number("budget", budget) for budget in budgets]} if len(budgets) else {}),
         "costs": list(costs),
         "solvers": {name: get(name).version for name in solvers},
         "time_limit": None if time_limit is None else check_seconds(time_limit),
@@ -108,6 +114,12 @@ class GapBenchmark(Benchmark[Row, GapResults]):
     def __init__(self, settings: dict[str, Any], instances: Mapping[str, Problem]) -> None:
         super().__init__(settings)
         self._instances = instances
+        self._usd: dict[tuple[str, float], float] = {}  # of budgets that were given in USD
+        for name, problem in instances.items():
+            for usd in settings.get("budgets", ()):
+                fraction = fraction_of(problem, usd)
+                if fraction not in settings["fractions"]:
+                    self._usd[name, fraction] = usd
 
     def cells(self) -> list[list[Key]]:
         """Return the keys of each cell; a solver has none under a cost model whose budget it cannot keep."""
@@ -115,7 +127,7 @@ class GapBenchmark(Benchmark[Row, GapResults]):
             [(name, cost, fraction, solver) for solver in self.settings["solvers"] if cost in get(solver).costs]
             for name in self.settings["instances"]
             for cost in self.settings["costs"]
-            for fraction in self.settings["fractions"]
+            for fraction in (*self.settings["fractions"], *(each for one, each in self._usd if one == name))
         ]
 
     def small(self, key: Key) -> Small:
@@ -127,8 +139,14 @@ class GapBenchmark(Benchmark[Row, GapResults]):
         for key in keys:
             name, cost, fraction, solver = key
             working(f"{name} · {cost} · {wording.fraction(fraction)} · {solver}")
-            yield Row(**measure(key, self._instances[name], self.settings))
+            yield Row(**measure(key, self._instances[name], self.settings, self._usd.get((name, fraction))))
 
     def compare(self, rows: Iterable[Row]) -> list[Row]:
         """Compare the solvers of each cell."""
         return compare(rows)
+
+
+def fraction_of(problem: Problem, budget: float) -> float:
+    """Return where a budget in USD lies between the cheapest (0) and the dearest (1) that make sense, or beyond."""
+    low, high = problem.cheapest_budget, problem.dearest_budget
+    return (budget - low) / ((high - low) or low or 1.0)

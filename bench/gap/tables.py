@@ -22,6 +22,7 @@ def billed(row: Row) -> str:
 
 COLUMNS: tuple[Column[Row], ...] = (
     Column("budget", 6, lambda row: wording.fraction(row.budget_fraction)),
+    Column("of USD", 9, lambda row: wording.usd(row.budget), left_out=0),
     solver_column(12),
     status_column(18),
     Column("utility", 9, lambda row: wording.utility(row.utility)),

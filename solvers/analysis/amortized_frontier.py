@@ -14,9 +14,9 @@ from robatch.instances.arrays import FloatArray
 from robatch.instances.display.frames import Library, frame
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import number
+from robatch.solvers.choice import check_constraints
 from robatch.solvers.limits import needs
 from robatch.solvers.plan.plan import Plan
-from robatch.solvers.registry import check_constraints
 from robatch.solvers.solve import answered, asked
 
 if TYPE_CHECKING:

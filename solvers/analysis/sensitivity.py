@@ -11,9 +11,9 @@ from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError
 from robatch.instances.problem import Problem
 from robatch.instances.scalars import whole
+from robatch.solvers.choice import check_constraints
 from robatch.solvers.limits import needs
 from robatch.solvers.plan.plan import Plan
-from robatch.solvers.registry import check_constraints
 from robatch.solvers.writes import as_billed
 
 

@@ -14,7 +14,8 @@ from tests.house.structure import LONG, MANY, ROOT, circles, functions, imports,
 ORDER = {
     "": ("instances", "solvers", "proxies", "bench", "api", "paper_repro"),
     "solvers": (
-        "plan", "limits", "search_limits", "registry", ("builtin", "choice"), "check", "bounds", "greedy", "mip",
+        "plan", "limits", ("search_limits", "versions"), "registry", ("builtin", "choice", "own"), "check",
+        "bounds", "greedy", "mip",
         ("exact", "exchange", "infeasible", "reference", "writes"), "solve", ("analysis", "cheapest"),
     ),
     "proxies": (
