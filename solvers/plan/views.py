@@ -116,8 +116,8 @@ def query_columns(
 def worth_columns(problem: Problem, assignment: IntArray, states: Sequence[State], calls: Calls) -> dict[str, Any]:
     """Return the group's label, the utility and the USD of each query under an assignment (N,), by name.
 
-    What a call pays for the shared prompt is divided evenly between its queries, so that the realized costs add up to
-    the bill.
+    What a call pays for the shared prompt is divided evenly between its queries, and what a group pays to write a
+    model's prompt to a cache between those that the model answers, so that the realized costs add up to the bill.
 
     Raises
     ------
@@ -134,5 +134,8 @@ def worth_columns(problem: Problem, assignment: IntArray, states: Sequence[State
         amortized[rows] = problem.amortized_costs(rows)[here, chosen]
         own[rows] = problem.own_costs(rows)[here, chosen]
     shares: FloatArray = (problem.call_price[calls.columns] / calls.sizes)[calls.number]
+    model = problem.state_model[assignment]
+    cell = problem.group_codes * problem.n_models + model
+    shares += problem.write_charge[model] / np.bincount(cell)[cell]
     group = {} if problem.groups is None else {"group": problem.groups}
     return {**group, "utility": utility, "amortized_cost": amortized, "realized_cost": own + shares}

@@ -17,7 +17,7 @@ from robatch.solvers import Plan, frontier, plan_from, solve
 KINDS = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.Table}
 
 
-@pytest.fixture(scope="module", params=["plain", "named", "conflicts", "costs", "float32"])
+@pytest.fixture(scope="module", params=["plain", "named", "conflicts", "costs", "cached", "float32"])
 def case(request: pytest.FixtureRequest) -> tuple[Problem, Plan]:
     problem = generate("realistic", queries=40, models=2, batch_sizes=(1, 4), seed=3)
     if request.param == "named":
@@ -26,6 +26,9 @@ def case(request: pytest.FixtureRequest) -> tuple[Problem, Plan]:
         problem = problem.replace(conflicts=[(0, 1), (1, 2), (0, 2)])
     elif request.param == "costs":
         problem = problem.replace(costs=problem.amortized_costs() * 2)
+    elif request.param == "cached":
+        models = [one.replace(cache_read=one.price_in / 10, call_fee=1e-4) for one in problem.models]
+        problem = problem.replace(models=models, groups=[i % 3 for i in range(40)])
     elif request.param == "float32":
         problem = generate("realistic", queries=40, models=2, batch_sizes=(1, 4), seed=3, dtype="float32")
     states = np.where(np.arange(40) % 3 == 0, problem.best_assignment, problem.cheapest_assignment)
