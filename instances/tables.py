@@ -33,7 +33,7 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     table: Any,
     prices: Any = None,
     degradation: Any = None,
-    batch_sizes: Sequence[int] = USUAL_SIZES,
+    batch_sizes: Sequence[int] | None = None,
     shared_tokens: float | None = None,
     *,
     models: Sequence[str] | None = None,
@@ -68,9 +68,10 @@ def from_table(  # wide: one parameter for each thing a table may leave open
         these as costs of its own, at batch size 1, see `Problem`.
     degradation
         What each model keeps of its score at each batch size, see
-        `robatch.instances.price_tables.retentions`; None for no loss.
+        `robatch.instances.price_tables.retentions`. None where nothing is known of larger batches than of one query.
     batch_sizes
-        Batch sizes of every model.
+        Batch sizes of every model. None for 1 alone, or with a `degradation` for 1, 2, 4, 8, 16 and 32. Larger ones
+        that are given without a `degradation` keep the whole score.
     shared_tokens
         Tokens of the shared prompt, for models of which `prices` does not say it.
     models
@@ -136,11 +137,12 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     if prices is None:
         refuse_for_own_costs(given, degradation, batch_sizes, shared_tokens)
         return _of_own_costs(given, options, kind)
+    sizes = batch_sizes if batch_sizes is not None else (1,) if degradation is None else USUAL_SIZES
     priced = Prices.of(prices)
     pool: list[Model] = []
 
     def price(names: list[str]) -> None:  # before any cell is read: what is wrong with prices is known soon
-        pool.extend(price_models(priced, names, batch_sizes, shared_tokens))
+        pool.extend(price_models(priced, names, sizes, shared_tokens))
 
     wide = _wide_models(given, options, priced.models)
     read = wide_form(given, options, wide, price) if wide else long_form(given, options, price)
@@ -173,12 +175,12 @@ def has_costs(table: Table) -> bool:
 
 
 def refuse_for_own_costs(
-    table: Table, degradation: Any, batch_sizes: Sequence[int], shared_tokens: float | None
+    table: Table, degradation: Any, batch_sizes: Sequence[int] | None, shared_tokens: float | None
 ) -> None:
     """Refuse what needs prices, where a table's own costs are to do without."""
     if not has_costs(table):
         raise InputError(f"prices is None: {table.name} has no columns of costs, such as 'gpt-4{COST_SUFFIX}'")
-    if tuple(batch_sizes) not in (USUAL_SIZES, (1,)):
+    if batch_sizes is not None and tuple(batch_sizes) != (1,):
         raise InputError(f"batch_sizes is {batch_sizes!r}: without prices, a table's costs are those of batch size 1")
     for field, value in (("degradation", degradation), ("shared_tokens", shared_tokens)):
         if value is not None:

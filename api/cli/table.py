@@ -50,7 +50,8 @@ table_options = support.add_options(
         help="Tokens of the shared prompt of every call, unless the prices have a column shared_tokens.",
     ),
     click.option(
-        "--batch-sizes", type=support.WHOLE_NUMBERS, default="1,2,4,8,16,32", show_default=True, help="Of every model."
+        "--batch-sizes", type=support.WHOLE_NUMBERS,
+        help="Of every model. Without it: 1 alone, and with a --degradation 1,2,4,8,16,32.",
     ),
     click.option("--models", type=support.NAMES, help="Only these models of the table."),
     click.option("--query", help="Column of the query ids; query_id or query. Dots lead into nested fields."),
@@ -175,6 +176,12 @@ def import_table(
         problem, found = priced_table(table, prices, **options)
     problem.write(output)
     support.show_problem(problem, output, as_json, prices=[entry.to_dict() for entry in found])
+    only_one = form == "auto" and all(model.batch_sizes == (1,) for model in problem.models)
+    if only_one and "batch_sizes" not in given_options and options["degradation"] is None and not as_json:
+        click.echo(
+            "batch size 1 alone: what larger batches keep of the scores is not known without --degradation "
+            "(--batch-sizes 1,8 takes it that they keep all)"
+        )
     if not as_json:
         show_origins(entry.to_dict() for entry in found)
 

@@ -426,6 +426,19 @@ def test_missing_files(tmp_path, name):
             make(**{field: tmp_path / name})
 
 
+@pytest.mark.parametrize(
+    ("given", "sizes"),
+    [({"degradation": None}, (1,)), ({"degradation": None, "batch_sizes": (1, 8)}, (1, 8)),
+     ({"degradation": {"*": {8: 0.5}}}, (1, 2, 4, 8, 16, 32)),
+     ({"degradation": {"*": {8: 0.5}}, "batch_sizes": (2,)}, (2,))],
+)  # fmt: skip
+def test_without_curves_there_is_batch_size_1_alone(given, sizes):
+    problem = from_table(LONG, PRICES, shared_tokens=10, **given)
+    assert {model.batch_sizes for model in problem.models} == {sizes}
+    if given["degradation"] is None:
+        assert (problem.retention == 1).all()
+
+
 # ---- real tables, which are not part of the project
 
 
