@@ -11,10 +11,13 @@ import numpy as np
 
 from robatch.instances.arrays import NOT_ALLOWED, Array, BoolArray, FloatArray, IntArray, read_only
 from robatch.instances.compilation import njit
+from robatch.instances.errors import InputError
 
 if TYPE_CHECKING:
     from robatch.instances.problem_arrays import ProblemArrays
 
+
+TIERED = "the problem's calls are billed in tiers by their length (Model.tiers)"
 
 BLOCK = 4096  # rows that are summed by themselves, so that a sum over millions of rows keeps its last digits
 
@@ -70,6 +73,8 @@ class Flat(NamedTuple):
 
 def flat(problem: ProblemArrays, states: BoolArray | None = None) -> Flat:
     """Return a problem as flat arrays, with only some of its states allowed if a mask (S,) is given."""
+    if problem.tiers is not None:
+        raise InputError(f"{TIERED}: solve, verify and the figures of plans count them, and nothing else")
     none = read_only(np.empty((0, 0), dtype=problem.dtype))
     masked = problem.masked_utility  # where pairs are forbidden, utilities are dense
     charges = problem.charges

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, Protocol, Self
 
 from robatch.instances.errors import InputError, InputWarning
-from robatch.instances.prices.entry import Rates
+from robatch.instances.prices.entry import PriceTier, Rates
 from robatch.instances.scalars import batch_sizes, number, shown, whole
-from robatch.instances.tariff import Tariff, batch_rates, tariff
+from robatch.instances.tariff import Tariff, batch_rates, overlaid, price_tiers, tariff
 
 MOST = 1e12  # of prices and tokens: what is beyond is a mistake, and its products would overflow
 
@@ -82,6 +82,9 @@ class Model:
         million tokens), in which what is not stated costs as without it, and no prompt is cached without `cache_read`.
     batch_api
         Whether calls go through the batch API, and are billed by `batch`.
+    tiers
+        `PriceTier`s, by rising thresholds: what all tokens of a call cost whose input, the shared prompt with it, has
+        more tokens than that. What a tier does not state costs as below it.
 
     Raises
     ------
@@ -104,6 +107,7 @@ class Model:
     cache_share: float = 1.0
     batch: float | Rates | None = None
     batch_api: bool = False
+    tiers: tuple[PriceTier, ...] = ()
 
     def __post_init__(self) -> None:
         name = self.name
@@ -137,6 +141,9 @@ class Model:
             raise InputError(f"batch_api {of} is True: batch, a factor or prices of the batch API, is needed")
         if self.cache_write is not None and self.cache_read is None:
             raise InputError(f"cache_write {of} is {self.cache_write:g}: cache_read, what a find costs, is needed too")
+        object.__setattr__(self, "tiers", price_tiers(f"tiers {of}", self.tiers))
+        if self.tiers:
+            self.at_tier(len(self.tiers))  # checks them, too
         bill = self.tariff
         if bill.cache_read is not None and bill.cache_write < bill.cache_read:
             raise InputError(
@@ -179,6 +186,18 @@ class Model:
             self, price_in=bill.price_in, price_out=bill.price_out, cache_read=read, cache_write=read, cache_share=1.0,
             batch=None, batch_api=False,
         )  # fmt: skip
+
+    def at_tier(self, tier: int) -> Self:
+        """Return a copy without tiers, at the prices of one of them: 0 is what is billed below all thresholds."""
+        if tier == 0:
+            return replace(self, tiers=())
+        lower, here = self.at_tier(tier - 1), self.tiers[tier - 1]
+        batch = overlaid(lower.batch, here.batch) if isinstance(lower.batch, Rates) else lower.batch
+        paid = overlaid(Rates(lower.price_in, lower.price_out, lower.cache_read, lower.cache_write), here.rates)
+        prices = {name: getattr(paid, name) for name in ("price_in", "price_out", "cache_read", "cache_write")}
+        if prices["cache_read"] is None:
+            prices["cache_write"] = None
+        return replace(lower, batch=batch, **prices)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name; those that older files do not have only where they say something."""

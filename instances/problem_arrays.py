@@ -16,6 +16,7 @@ from robatch.instances.constraints import Constraints
 from robatch.instances.errors import InputError
 from robatch.instances.model import Model, State
 from robatch.instances.money import Money
+from robatch.instances.tiers import Tiers
 
 BLOCK_ROWS = 65_536  # rows of (N, S) arrays made at a time, so that passes need little memory
 
@@ -135,6 +136,14 @@ class ProblemArrays:
         return share
 
     @cached_property
+    def tiers(self) -> Tiers | None:
+        """How it is read as a problem without tiers; None where no call of any plan is billed above a threshold."""
+        if not any(model.tiers for model in self.models):
+            return None
+        found = Tiers.of(self)
+        return found if found.tier.any() else None
+
+    @cached_property
     def token_prices(self) -> FloatArray:
         """USD per single input token and per single output token of each model: (2, K)."""
         return np.array([model.tariff[:2] for model in self.models]).T * 1e-6
@@ -205,6 +214,8 @@ class ProblemArrays:
         """
         if self.costs is not None:
             raise InputError("the problem has costs of its own: they are known by state (own_costs), not by model")
+        if self.tiers is not None:
+            raise InputError("the problem has tiers: costs are known by state (amortized_costs), not by model")
         price_in, price_out = self.token_prices
         token_costs = self.input_tokens[rows] * price_in + self.output_tokens[rows] * price_out
         return np.asarray(token_costs, dtype=np.float64)
@@ -218,8 +229,15 @@ class ProblemArrays:
 
         ``price_in * (shared_tokens / b + input) + price_out * output``, prices per token; with costs of one's own
         ``price_in * shared_tokens / b + cost``. A fee per call is shared, too, and the shared tokens cost what they do
-        on average, where they are cached.
+        on average, where they are cached. Each query is billed in the tier of a full call of queries like it; of pairs
+        that are not allowed, the cost is inf where there are tiers.
         """
+        if self.tiers is not None:
+            inner = self.tiers.problem
+            paid = np.where(inner.allowed(rows), inner.amortized_costs(rows), np.inf)
+            costs = np.full((len(paid), self.n_states), np.inf)
+            np.minimum.at(costs.T, self.tiers.state, paid.T)
+            return costs
         return self.own_costs(rows) + self.share
 
     @cached_property

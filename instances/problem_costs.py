@@ -14,6 +14,7 @@ from robatch.instances.errors import InputError
 from robatch.instances.money import Whole, times
 from robatch.instances.problem_arrays import ProblemArrays
 from robatch.instances.scalars import number
+from robatch.instances.tiers import Tiers
 
 CostModel = Literal["amortized", "realized"]
 
@@ -43,7 +44,10 @@ class ProblemCosts(ProblemArrays):
             If its shape is wrong, or a state is unknown or not allowed for its query.
         """
         states = self._whole_numbers(assignment)
-        self._tally(states)
+        if self.tiers is None:
+            self._tally(states)
+        else:
+            self._within_tiers(states, self.tiers)
         return states
 
     def _whole_numbers(self, assignment: npt.ArrayLike) -> IntArray:
@@ -67,6 +71,16 @@ class ProblemCosts(ProblemArrays):
         token_cost = times(self.money.price_in, sent.tolist()) + times(self.money.price_out, received.tolist())
         return utility, token_cost, queries
 
+    def _within_tiers(self, states: IntArray, tiers: Tiers) -> IntArray:
+        """Return an assignment, checked, as one of the problem without tiers."""
+        wrong = (states < 0) | (states >= self.n_states)
+        for rows in self.blocks() if not wrong.any() else ():
+            wrong[rows] = ~self.allowed(rows)[np.arange(len(states[rows])), states[rows]]
+        if wrong.any():
+            query = int(np.argmax(wrong))
+            raise self._wrong_state(query, int(states[query]))
+        return tiers.inward(states)
+
     def _wrong_state(self, query: int, state: int) -> InputError:
         where = f"assignment of query {self.query_name(query)} is"
         if not 0 <= state < self.n_states:
@@ -85,6 +99,9 @@ class ProblemCosts(ProblemArrays):
             If its shape is wrong, or a state is unknown or not allowed for its query.
         """
         states = self._whole_numbers(assignment)
+        if self.tiers is not None:
+            inner: Evaluation = self.tiers.problem.evaluate(self._within_tiers(states, self.tiers))
+            return inner._replace(calls=self.tiers.calls(inner.calls))
         utility, token_cost, queries = self._tally(states)
         calls = -(-queries // self.state_batch_size)
         if self.conflicts is not None:
@@ -149,6 +166,9 @@ class ProblemCosts(ProblemArrays):
     def _extreme(self, dearest: bool) -> IntArray:
         from robatch.instances import kernels
 
+        if self.tiers is not None:
+            inner = self.tiers.problem
+            return read_only(self.tiers.outward(inner.best_assignment if dearest else inner.cheapest_assignment))
         states: IntArray = kernels.extreme(dearest, kernels.flat(self))
         return read_only(states)
 

@@ -139,8 +139,11 @@ def answered(entry: Solver, request: Request, decided: bool = False) -> Plan:
 
     Where it finds none under realized cost, and that is to be `decided`, a program looks for the cheapest plan.
     """
-    run, given = asking(entry), request
+    run, given, tiers = asking(entry), request, request.problem.tiers
     begin = time.perf_counter()
+    if tiers is not None:
+        initial = None if request.initial is None else tiers.inward(request.initial)
+        request = replace(request, problem=tiers.problem, initial=initial, bounds=None)
     if request.cost == "realized":
         request = replace(request, problem=as_billed(request.problem))
         run = run if entry.writes else with_writes(run, entry.proves)
@@ -158,6 +161,8 @@ def answered(entry: Solver, request: Request, decided: bool = False) -> Plan:
     answer = _explained(request, entry, answer)
     if request.problem is not given.problem:
         answer = replace(answer, evaluation=None)
+    if tiers is not None and answer.assignment is not None:
+        answer = replace(answer, assignment=tiers.outward(answer.assignment))
     plan = plan_of(given, entry, answer, seconds)
     verify(given.problem, plan, calls=False)  # the calls follow from the assignment by packing
     return plan
@@ -244,7 +249,7 @@ def plan_of(request: Request, entry: Solver, answer: Answer, seconds: float) -> 
         message=answer.message,
         statistics=answer.statistics,
         profit=request.problem.profit(utility),
-        **ids_of(request.problem),
+        **ids_of(request.problem, states),
     )
 
 

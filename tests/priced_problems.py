@@ -17,7 +17,7 @@ from fractions import Fraction
 import numpy as np
 
 from robatch import InputError, Model, Plan, Problem, solve, verify
-from robatch.instances.prices.entry import Rates
+from robatch.instances.prices.entry import PriceTier, Rates
 
 PRICES = (0.1, 0.15, 1.0, 2.5, 10.0)
 PROMPTS = (0.0, 100.0, 900.0, 1_000.0, 2_000.0)
@@ -32,6 +32,12 @@ def decimal(value: float) -> Fraction:
     return Fraction(repr(value))
 
 
+def vars_of(prices: Model | Rates) -> dict[str, Fraction]:
+    """Return the prices that are stated."""
+    names = ("price_in", "price_out", "cache_read", "cache_write")
+    return {name: decimal(usd) for name in names if (usd := getattr(prices, name)) is not None}
+
+
 class Provider:
     """Bills calls, one by one: it remembers the prompts that it has seen."""
 
@@ -41,8 +47,8 @@ class Provider:
 
     def call(self, model: Model, group: object, inputs: list[float], outputs: list[float]) -> None:
         """Bill one call of the model's prompt, and the texts after it; `group` says which prompt it is."""
-        per_in, per_out, read, write = self.list_prices(model)
         prompt = Fraction(model.shared_tokens)
+        per_in, per_out, read, write = self.list_prices(model, prompt + sum(map(Fraction, inputs)))
         if read is not None and model.shared_tokens >= model.cache_min_tokens:
             price = read if (model.name, group) in self.seen else write
             self.seen.add((model.name, group))
@@ -52,22 +58,21 @@ class Provider:
         usd = price * prompt + per_in * tokens_in + per_out * tokens_out
         self.invoice += usd / 10**6 + decimal(model.call_fee)
 
-    def list_prices(self, model: Model) -> tuple[Fraction, Fraction, Fraction | None, Fraction]:
+    def list_prices(self, model: Model, tokens: Fraction) -> tuple[Fraction, Fraction, Fraction | None, Fraction]:
         """Return what a million tokens cost: in, out, found in the cache (None without one), written to it."""
-        found = None if model.cache_read is None else decimal(model.cache_read)
-        prices = [decimal(model.price_in), decimal(model.price_out)]
-        written = prices[0] if model.cache_write is None else decimal(model.cache_write)
-        if not model.batch_api:
-            return *prices, found, written
-        if isinstance(model.batch, float):
-            half = decimal(model.batch)
-            return prices[0] * half, prices[1] * half, None if found is None else found * half, written * half
-        assert isinstance(model.batch, Rates)
-        own = model.batch
-        prices[0] = prices[0] if own.price_in is None else decimal(own.price_in)
-        prices[1] = prices[1] if own.price_out is None else decimal(own.price_out)
-        written = prices[0] if own.cache_write is None else decimal(own.cache_write)
-        return *prices, None if own.cache_read is None else decimal(own.cache_read), written
+        tiers = [tier for tier in model.tiers if tokens > tier.above]
+        listed = [vars_of(model), *(vars_of(tier.rates) for tier in tiers)]
+        if model.batch_api and isinstance(model.batch, Rates):
+            cached = ("cache_read", "cache_write")
+            listed = [{name: usd for name, usd in prices.items() if name not in cached} for prices in listed]
+            listed += [vars_of(model.batch), *(vars_of(tier.batch) for tier in tiers)]
+        prices = {name: usd for prices in listed for name, usd in prices.items()}
+        factor = decimal(model.batch) if model.batch_api and isinstance(model.batch, float) else Fraction(1)
+        found = None if prices.get("cache_read") is None else prices["cache_read"] * factor
+        return (
+            prices["price_in"] * factor, prices["price_out"] * factor, found,
+            prices.get("cache_write", prices["price_in"]) * factor,
+        )  # fmt: skip
 
 
 def invoice(problem: Problem, plan: Plan) -> Fraction:
@@ -116,6 +121,11 @@ def priced(rng: np.random.Generator, name: str) -> Model:
         own = Rates(price_in=price / 2, price_out=out / 2, cache_read=[None, 0.0][int(rng.integers(2))])
         terms["batch"] = float(rng.choice([0.5, 0.8])) if rng.random() < 0.5 else own
         terms["batch_api"] = bool(rng.random() < 0.7)
+    if rng.random() < 0.4:
+        prompt = float(rng.choice(PROMPTS))
+        first = PriceTier(int(prompt) + int(rng.choice([150, 400])), Rates(2 * price, None, None, 4 * price))
+        second = PriceTier(int(prompt) + 900, Rates(5 * price, 3 * out, price, 5 * price), Rates(3 * price, out))
+        terms["tiers"] = [first, second][: int(rng.integers(1, 3))]
     sizes = SIZES[int(rng.integers(len(SIZES)))]
     return Model(name, price, out, float(rng.choice(PROMPTS)), batch_sizes=sizes, **terms)  # type: ignore[arg-type]
 
@@ -131,7 +141,8 @@ def faults(problem: Problem, plan: Plan, best: Plan) -> Iterator[str]:
     verify(problem, plan)
     if plan.utility is not None and plan.realized_cost is not None:
         bill = float(invoice(problem, plan))
-        if abs(bill - plan.realized_cost) > 1e-12 * bill:
+        crossed = plan.tier_codes is not None and bool(plan.tier_codes.any())  # then a last call may cost less
+        if bill > plan.realized_cost * (1 + 1e-12) or (not crossed and bill < plan.realized_cost * (1 - 1e-12)):
             yield f"an invoice of {bill!r}, where the plan says {plan.realized_cost!r}"
         if plan.cost == "realized" and bill > plan.budget * (1 + 1e-12):
             yield f"an invoice of {bill!r}"

@@ -153,9 +153,11 @@ def cheapest(  # wide: one parameter per option
     from robatch.solvers.cheapest.find import find
     from robatch.solvers.cheapest.task import Task
 
-    given = request
+    given, tiers = request, problem.tiers
+    if tiers is not None:
+        request = replace(request, problem=tiers.problem)
     if request.cost == "realized":
-        request = replace(request, problem=as_billed(problem))
+        request = replace(request, problem=as_billed(request.problem))
     task = Task.of(request, target, graded=name != "greedy" or request.cost == "realized")
     found, utility_bound = find(task, name)
     seconds, best = time.perf_counter() - begin, found.incumbent
@@ -164,11 +166,12 @@ def cheapest(  # wide: one parameter per option
         return replace(told, status="infeasible")
     if best.assignment is None:
         return replace(told, bound=-best.bound)
-    spent = problem.cost(best.assignment, cost)
+    states = best.assignment if tiers is None else tiers.outward(best.assignment)
+    spent = problem.cost(states, cost)
     budget = max(spent, TINY)
     relaxation = Bounds.of(task.request).relaxer.at(budget)
     bound = min(relaxation.bound, utility_bound)
-    answer = Answer(best.assignment, bound=bound, shadow_price=relaxation.price, limit=best.limit)
+    answer = Answer(states, bound=bound, shadow_price=relaxation.price, limit=best.limit)
     plan = plan_of(replace(given, budget=budget, cost=cost, gap=0.0), entry, answer, seconds)
     told = replace(told, plan=plan, cost=spent, bound=min(max(-best.bound, 0.0), spent), status="feasible")
     distance = math.inf if told.gap is None else told.gap

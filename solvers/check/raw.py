@@ -91,8 +91,11 @@ def states_of(problem: Problem) -> States:
     )
 
 
-def raw_arrays(problem: Problem) -> Raw:
-    """Return a problem's raw arrays and its table of models, as the kernels take them."""
+def raw_arrays(problem: Problem, costs: FloatArray | None = None) -> Raw:
+    """Return a problem's raw arrays and its table of models, as the kernels take them.
+
+    With `costs`, USD of each query in each state (N, S), these stand for all that its calls cost.
+    """
     from robatch.solvers.check.kernels import Raw  # here, as it loads numba
 
     nothing = NOTHING[problem.dtype]
@@ -108,7 +111,10 @@ def raw_arrays(problem: Problem) -> Raw:
         inputs, outputs = problem.costs, read_only(np.zeros((problem.n_queries, 1)))
         bills = [bill_of(problem.models[k]) for k in states_of(problem).model]
         rows = [(float(MICRO), 0.0, 0.0, math.inf, 1, bill.call, bill.expected, bill.write) for bill in bills]
-    if problem.forbidden is not None or problem.costs is not None:
+    if costs is not None:
+        inputs, outputs = read_only(costs), read_only(np.zeros((problem.n_queries, 1)))
+        rows = [(float(MICRO), 0.0, 0.0, math.inf, 1, 0.0, 0.0, 0.0)] * problem.n_states
+    if problem.forbidden is not None or problem.costs is not None or costs is not None:
         dense, base, retention = read_only(_masked(problem)), None, None
     return Raw(
         nothing if dense is None else dense,
@@ -124,12 +130,13 @@ def raw_arrays(problem: Problem) -> Raw:
 def _masked(problem: Problem) -> Array:
     """Return the utilities (N, S) of the raw arrays, in their type, with -inf at the pairs that are forbidden.
 
-    With costs of one's own, that is also where a call does not fit its window: the kernels then read no tokens.
+    With costs of one's own, and with tiers, that is also where a call does not fit its window: the kernels then read no
+    tokens.
     """
     out = np.zeros((problem.n_queries, problem.n_states), dtype=np.bool_)
     if problem.forbidden is not None:
         out |= problem.forbidden
-    if problem.costs is not None:
+    if problem.costs is not None or any(model.tiers for model in problem.models):
         out |= _too_long(problem)
     if problem.utility is not None:
         dense = np.where(out, -np.inf, problem.utility)

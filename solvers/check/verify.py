@@ -19,6 +19,7 @@ from robatch.instances.problem import Problem
 from robatch.solvers.check.calls import check_calls, counted, full_calls
 from robatch.solvers.check.constraints import broken
 from robatch.solvers.check.raw import MICRO, NO_CODES, VerificationError, raw_arrays, states_of
+from robatch.solvers.check.tiers import tier_bill, tier_costs
 from robatch.solvers.plan.given import given_plan
 from robatch.solvers.plan.plan import Cost, Plan
 
@@ -105,7 +106,8 @@ def verify(
     elif budget is not None:
         raise InputError(f"budget is {budget!r}: a plan has its own, only an assignment is checked against another")
     _check_names(problem, plan)
-    arrays = raw_arrays(problem)
+    tiered = any(model.tiers for model in problem.models)
+    arrays = raw_arrays(problem, tier_costs(problem, plan.cost == "realized") if tiered else None)
     if plan.status in ("infeasible", "no_solution"):
         return _check_missing(problem, plan, arrays)
     states = _states(problem, plan)
@@ -113,14 +115,19 @@ def verify(
     wrong, utility, own, amortized, realized = recount(states, groups, n_groups, arrays)
     if wrong >= 0:
         raise VerificationError(_wrong_state(problem, plan, wrong, int(states[wrong])))
-    table = states_of(problem)
+    table, bill = states_of(problem), tier_bill(problem, states, groups, n_groups) if tiered else None
     own, amortized, realized = own / MICRO, amortized / MICRO, realized / MICRO
-    if table.write.any():
+    if bill is not None:
+        groups, n_groups, amortized = bill.codes, bill.n_codes, bill.amortized
+        full = full_calls(problem, counted(states, groups, n_groups, problem.n_states))
+        realized = bill.realized(full, table.model)
+    elif table.write.any():
         realized += math.fsum(table.written(counted(states, groups, n_groups, problem.n_states)).flat)
     formed = None
     if calls or problem.conflicts is not None:
         formed = check_calls(problem, plan, states, groups, n_groups)
         billed = math.fsum((own, *table.billed(formed).flat))
+        billed = billed if bill is None else bill.realized(formed, table.model)
         if problem.conflicts is not None:
             realized = billed
         elif abs(billed - realized) > FIGURES * max(realized, 1e-300):
@@ -233,6 +240,11 @@ def _check_missing(problem: Problem, plan: Plan, arrays: Raw) -> Verified:
     realized += math.fsum(table.written(queries).flat) * MICRO
     if problem.conflicts is not None:  # at worst, a call for each query
         calls, realized = queries, own + math.fsum(table.billed(queries).flat) * MICRO
+    if any(model.tiers for model in problem.models):
+        bill = tier_bill(problem, states, groups, n_groups)
+        queries = counted(states, bill.codes, bill.n_codes, problem.n_states)
+        calls = queries if problem.conflicts is not None else full_calls(problem, queries)
+        amortized, realized = bill.amortized * MICRO, bill.realized(calls, table.model) * MICRO
     least = (amortized if plan.cost == "amortized" else realized) / MICRO
     keeps = wrong < 0 and broken(problem, states, groups, calls, plan.cost == "realized") is None
     if keeps and least < plan.budget * (1 - BUDGET):
@@ -263,7 +275,11 @@ def _check_by_duality(
     price = plan.shadow_price
     spend = None if price is None else price * plan.budget
     priced = spend is not None and spend < math.inf
-    coupled = problem.constraints is not None or (problem.conflicts is not None and plan.cost == "realized")
+    coupled = (
+        problem.constraints is not None
+        or any(model.tiers for model in problem.models)
+        or (problem.conflicts is not None and plan.cost == "realized")
+    )
     optimal = plan.status == "optimal" and not coupled
     if not priced and not optimal:
         return None

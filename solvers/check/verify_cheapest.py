@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from robatch.instances.problem import Problem
 from robatch.solvers.check.raw import MICRO, NO_CODES, VerificationError, raw_arrays
+from robatch.solvers.check.tiers import tier_costs
 from robatch.solvers.check.verify import BOUND, COST_ROUNDING, FIGURES, OPTIMAL, verify
 
 if TYPE_CHECKING:
     from robatch.solvers.cheapest.cheapest import Cheapest
+    from robatch.solvers.check.kernels import Raw
 
 REACHED = 1e-12  # relative: what the sum of utilities here and the problem's may differ by
 
@@ -90,9 +92,14 @@ def _check_out_of_reach(problem: Problem, found: Cheapest) -> None:
     """Check that every query in its best state misses the target; constraints may put it further out of reach."""
     from robatch.solvers.check.kernels import weigh
 
-    greatest = float(weigh(0.0, 0.0, NO_CODES, 0.0, 0.0, True, raw_arrays(problem))[0])
+    greatest = float(weigh(0.0, 0.0, NO_CODES, 0.0, 0.0, True, _raw(problem, True))[0])
     if problem.constraints is None and greatest > found.target * (1 + FIGURES):
         raise VerificationError(f"called infeasible, but a plan reaches {greatest}, above the target {found.target}")
+
+
+def _raw(problem: Problem, by_share: bool) -> Raw:
+    tiered = any(model.tiers for model in problem.models)
+    return raw_arrays(problem, tier_costs(problem, not by_share) if tiered else None)
 
 
 def _dual(problem: Problem, found: Cheapest) -> float | None:
@@ -103,7 +110,7 @@ def _dual(problem: Problem, found: Cheapest) -> float | None:
     if price is None or not 0.0 < price < math.inf:
         return None
     by_share = found.plan is None or found.plan.cost == "amortized"
-    most = float(weigh(0.0, price / MICRO, NO_CODES, 0.0, 0.0, by_share, raw_arrays(problem))[0])
+    most = float(weigh(0.0, price / MICRO, NO_CODES, 0.0, 0.0, by_share, _raw(problem, by_share))[0])
     dual = (found.target - most) / price
     if not math.isfinite(dual) or COST_ROUNDING * found.target / price > BOUND * abs(dual):
         return None

@@ -63,5 +63,5 @@ def given_plan(
         runtime=0.0,
         solver=solver,
         solver_version=solver_version,
-        **ids_of(problem),
+        **ids_of(problem, states),
     )

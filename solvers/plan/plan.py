@@ -15,6 +15,7 @@ from robatch.instances.errors import InputError
 from robatch.instances.model import State
 from robatch.instances.problem import Problem
 from robatch.instances.problem_file import read_table, write_table
+from robatch.instances.tiers import chosen_tiers
 from robatch.solvers.plan import grouping
 from robatch.solvers.plan.packing import Calls, pack
 from robatch.solvers.plan.views import Views
@@ -76,6 +77,8 @@ class Plan(Views):
         Ids of the queries (N,), None if they have none.
     conflicts
         Positions of queries that never share a call: (E, 2). None if there are none.
+    tier_codes
+        Tier of a model's prices in which each query is billed, from 0: (N,). None where models have none.
     profit
         Total profit, where the problem's utilities are scaled profits, see `robatch.Problem.from_mckp`; else None.
     """
@@ -101,6 +104,7 @@ class Plan(Views):
     query_ids: npt.NDArray[Any] | None = None
     conflicts: IntArray | None = None
     profit: float | None = None
+    tier_codes: IntArray | None = None
 
     @property
     def gap(self) -> float | None:
@@ -119,8 +123,9 @@ class Plan(Views):
     ) -> Calls:
         """Return the physical calls: at most b queries of one state and one group each, and no two that conflict.
 
-        Every policy forms the same number of calls of each group and state, the one that the plan's realized cost
-        counts. In a group and state with conflicts it is a wish: see `robatch.solvers.plan.packing.pack`.
+        Queries that are billed in different tiers of their model share no call. Every policy forms the same number of
+        calls of each group and state, the one that the plan's realized cost counts. In a group and state with conflicts
+        it is a wish: see `robatch.solvers.plan.packing.pack`.
 
         Parameters
         ----------
@@ -156,7 +161,11 @@ class Plan(Views):
             from robatch.solvers.plan.similarity import Similarity
 
             arrange = Similarity(similarity, len(self.assignment), self.query_ids, self.conflicts)
-        return pack(self.assignment, self.states, self.group_codes, self.conflicts, sequence, arrange)
+        groups = self.group_codes
+        if self.tier_codes is not None:
+            together = (np.zeros_like(self.tier_codes) if groups is None else groups, self.tier_codes)
+            groups = np.unique(np.stack(together), axis=1, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        return pack(self.assignment, self.states, groups, self.conflicts, sequence, arrange)
 
     def summary(self) -> dict[str, Any]:
         """Return the plan's figures, without its arrays, as plain values for JSON."""
@@ -210,6 +219,8 @@ class Plan(Views):
             columns["query_id"] = pa.array(self.query_ids)
         if self.group_codes is not None and self.assignment is not None:
             columns["group"] = pa.array(self.group_codes)
+        if self.tier_codes is not None and self.assignment is not None:
+            columns["tier"] = pa.array(self.tier_codes)
         columns["state"] = pa.array(assignment)
         models = list(dict.fromkeys(state.model for state in self.states))
         model = np.array([models.index(state.model) for state in self.states], dtype=np.int32)[assignment]
@@ -243,6 +254,7 @@ class Plan(Views):
                 assignment=table["state"].to_numpy() if found else None,
                 states=states,
                 group_codes=table["group"].to_numpy() if "group" in table.column_names else None,
+                tier_codes=table["tier"].to_numpy() if "tier" in table.column_names else None,
                 query_ids=table["query_id"].to_numpy() if "query_id" in table.column_names else None,
                 conflicts=_conflicts(meta.get("conflicts"), table.num_rows),
                 **figures,
@@ -283,9 +295,10 @@ def _conflicts(plain: Any, rows: int) -> IntArray | None:
     return pairs
 
 
-def ids_of(problem: Problem) -> dict[str, Any]:
-    """Return the parts of a problem that a plan carries with it."""
+def ids_of(problem: Problem, assignment: IntArray | None) -> dict[str, Any]:
+    """Return the parts of a problem that a plan carries with it, which gives queries some states, or none."""
     return {
+        "tier_codes": None if problem.tiers is None or assignment is None else chosen_tiers(problem, assignment),
         "states": problem.states,
         "group_codes": None if problem.groups is None else problem.group_codes,
         "query_ids": problem.query_ids,

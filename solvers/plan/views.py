@@ -126,6 +126,8 @@ def worth_columns(problem: Problem, assignment: IntArray, states: Sequence[State
     """
     if tuple(states) != problem.states or len(assignment) != problem.n_queries:
         raise InputError("problem is not the one that the plan was made for: queries or states differ")
+    if problem.tiers is not None:
+        assignment, problem = problem.tiers.inward(assignment), problem.tiers.problem
     utility = np.empty(problem.n_queries)
     own, amortized = np.empty((2, problem.n_queries))
     for rows in problem.blocks():
@@ -133,7 +135,8 @@ def worth_columns(problem: Problem, assignment: IntArray, states: Sequence[State
         utility[rows] = problem.utilities(rows)[here, chosen]
         amortized[rows] = problem.amortized_costs(rows)[here, chosen]
         own[rows] = problem.own_costs(rows)[here, chosen]
-    shares: FloatArray = (problem.call_price[calls.columns] / calls.sizes)[calls.number]
+    columns = assignment[calls.order[calls.starts[:-1]]]
+    shares: FloatArray = (problem.call_price[columns] / calls.sizes)[calls.number]
     model = problem.state_model[assignment]
     cell = problem.group_codes * problem.n_models + model
     shares += problem.write_charge[model] / np.bincount(cell)[cell]

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import json
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from robatch import Constraints, InputError, Model, Problem, cheapest, frontier, solve, verify
+from robatch import (
+    Constraints,
+    InputError,
+    Model,
+    Plan,
+    Problem,
+    cheapest,
+    export,
+    frontier,
+    sensitivity,
+    solve,
+    verify,
+)
 from robatch.instances import read
-from robatch.instances.prices.entry import Rates
+from robatch.instances.prices.entry import PriceTier, Rates
 from tests.priced_problems import Provider, checked, drawn, invoice
 
 CACHED = {"cache_read": 0.1, "cache_write": 1.25, "cache_min_tokens": 1024}
@@ -47,7 +60,7 @@ def test_a_call_pays_the_prompt_as_it_is_billed(terms, call, write):
     model = a_model(**terms)
     assert model.call_price == pytest.approx(call, rel=1e-12)
     assert model.write_charge == pytest.approx(write, rel=1e-12, abs=1e-18)
-    assert Model(**{**model.to_dict(), "batch_sizes": model.batch_sizes}) == model
+    assert Model(**json.loads(json.dumps(model.to_dict()))) == model
 
 
 def test_fields_that_say_nothing_are_not_written():
@@ -71,6 +84,16 @@ def test_fields_that_say_nothing_are_not_written():
         ({"batch": Rates(price_in=-1.0)}, "price_in in batch of model 'm' is -1"),
         ({"batch_api": True}, "batch_api of model 'm' is True: batch"),
         ({"batch_api": 1, "batch": 0.5}, "batch_api of model 'm' is 1"),
+        ({"tiers": 5}, "tiers of model 'm' is 5"),
+        ({"tiers": [5]}, "tiers of model 'm' holds 5"),
+        ({"tiers": [{"rates": {}}]}, "tiers of model 'm' holds {'rates': {}}"),
+        ({"tiers": [{"above": 0}]}, "above in tiers of model 'm' is 0"),
+        ({"tiers": [{"above": 9}, {"above": 9}]}, "above in tiers of model 'm' is 9 after 9"),
+        ({"tiers": [{"above": 9, "rates": {"price_in": -1}}]}, "price_in in rates in tiers of model 'm' is -1"),
+        (
+            {"tiers": [{"above": 9, "rates": {"cache_read": 9}}], "cache_read": 0.1},
+            "cache_read of model 'm' is 9, above",
+        ),
     ],
 )
 def test_terms_that_are_not_allowed_are_named(terms, message):
@@ -97,12 +120,16 @@ def test_each_group_writes_a_model_once_in_all_its_batch_sizes():
 
 def test_the_bill_is_the_invoice_of_a_provider_that_sees_every_call():
     for seed in range(40):
-        problem = drawn(np.random.default_rng([99, seed]))
+        problem = without_tiers(drawn(np.random.default_rng([99, seed])))
         states = np.random.default_rng(seed).integers(0, problem.n_states, problem.n_queries)
         plan = solve(problem, 1e6, "cheapest", cost="amortized")
         mine = type(plan)(**{**vars_of(plan), "assignment": states})
         bill = problem.realized_cost(states)
         assert abs(float(invoice(problem, mine)) - bill) <= 1e-12 * bill
+
+
+def without_tiers(problem):
+    return problem.replace(models=[model.replace(tiers=()) for model in problem.models])
 
 
 def vars_of(plan):
@@ -166,7 +193,7 @@ def test_the_least_cost_counts_writes(solver):
 
 def test_the_frontier_as_billed_counts_writes():
     for seed in range(3):
-        problem = drawn(np.random.default_rng([8, seed])).replace(conflicts=None)
+        problem = without_tiers(drawn(np.random.default_rng([8, seed])).replace(conflicts=None))
         curve = frontier(problem)
         for budget in curve.budgets[[0, len(curve.budgets) // 2, -1]]:
             best = solve(problem, float(budget), "brute-force")
@@ -178,8 +205,91 @@ def test_the_frontier_as_billed_counts_writes():
             assert plan.utility == pytest.approx(best.utility, rel=1e-6)
 
 
+LONG = PriceTier(2300, Rates(price_in=2.0, price_out=3.0))
+
+
+def a_tiered_problem():
+    """Return a problem of one model whose calls of 2 cross a threshold with queries of more than 150 tokens."""
+    model = Model("m", 1.0, 2.0, 2000.0, batch_sizes=(1, 2), tiers=(LONG,))
+    return Problem([model], [100, 150, 151, 400], [10] * 4, utility=[[0.5, 0.5]] * 4)
+
+
+def test_all_tokens_of_a_call_above_a_threshold_cost_more():
+    problem = a_tiered_problem()
+    one = [2000 + t + 20 for t in (100, 150, 151)] + [4000 + 800 + 30]  # alone, the last one is too long by itself
+    two = [1000 + t + 20 for t in (100, 150)] + [2000 + 2 * t + 30 for t in (151, 400)]
+    assert problem.amortized_costs() == pytest.approx(np.array([one, two]).T * 1e-6, rel=1e-12)
+    full = 2000 + 250 + 40 + 2 * (2000 + 551) + 60
+    assert problem.realized_cost([1, 1, 1, 1]) == pytest.approx(full * 1e-6, rel=1e-12)
+    assert problem.call_counts([1, 1, 1, 1]).tolist() == [[0, 2]]
+    assert problem.call_counts([1, 1, 1, 0]).tolist() == [[1, 2]]
+
+
+def test_queries_of_different_tiers_share_no_call(tmp_path):
+    problem = a_tiered_problem().replace(utility=[[0.5, 0.6]] * 4)
+    plan = solve(problem, 0.02)
+    verify(problem, plan)
+    assert [sorted(call.queries.tolist()) for call in plan.calls()] == [[0, 1], [2, 3]]
+    assert float(invoice(problem, plan)) == pytest.approx(plan.realized_cost, rel=1e-12)
+    plan.write(tmp_path / "plan.parquet")
+    assert [call.queries.tolist() for call in Plan.read(tmp_path / "plan.parquet").calls()] == [[0, 1], [2, 3]]
+
+
+def test_thresholds_that_no_call_reaches_change_nothing():
+    plain = a_problem([a_model(**CACHED), a_model().replace(name="n")], queries=12)
+    tiered = plain.replace(models=[model.replace(tiers=[PriceTier(10**6, Rates(9.0, 9.0))]) for model in plain.models])
+    for cost in ("amortized", "realized"):
+        one, other = (solve(problem, plain.budget_at(0.6) + 0.005, cost=cost) for problem in (plain, tiered))
+        assert one.assignment is not None
+        assert other.assignment is not None
+        assert one.assignment.tolist() == other.assignment.tolist()
+        assert one.realized_cost == other.realized_cost
+        verify(tiered, other)
+    assert tiered.tiers is None
+    assert frontier(tiered).gap < 0.1
+
+
+@pytest.mark.parametrize("cost", ["amortized", "realized"])
+def test_the_least_cost_counts_tiers(cost):
+    for seed in (3, 4):
+        problem = drawn(np.random.default_rng([9, seed])).replace(conflicts=None).take([0])
+        states = range(problem.n_states)
+        target = 0.9 * problem.total_utility(problem.best_assignment)
+        least = min(problem.cost([s], cost) for s in states if problem.total_utility([s]) >= target)
+        assert cheapest(problem, utility=target, cost=cost, solver="exact").cost == pytest.approx(least, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"max_calls": {"m": 3}}, "max_calls of 'm' cannot be kept"),
+        ({"max_queries": {"m": 3}}, "max_queries of 'm' cannot be kept"),
+        ({"max_cost": {"m": 3}}, "max_cost cannot be kept where calls are billed in tiers"),
+        ({"group_budget": {"a": 3}}, "group_budget cannot be kept where calls are billed in tiers"),
+    ],
+)
+def test_limits_that_tiers_break_are_refused(limits, message):
+    problem = a_tiered_problem().replace(groups=list("aabb"), constraints=Constraints(**limits))
+    with pytest.raises(InputError, match=message):
+        solve(problem, 0.02)
+
+
+def test_what_cannot_count_tiers_says_so(tmp_path):
+    problem = a_tiered_problem()
+    plan = solve(problem, 0.02, cost="amortized")
+    for ask in (
+        lambda: frontier(problem),
+        lambda: frontier(problem, cost="amortized"),
+        lambda: sensitivity(problem, plan),
+        lambda: export(problem, 0.02, tmp_path / "m.mps"),
+        lambda: problem.query_costs(),
+    ):
+        with pytest.raises(InputError, match="tiers"):
+            ask()
+
+
 def test_a_problem_file_keeps_the_terms(tmp_path):
-    own = a_model(**CACHED, call_fee=0.01, cache_share=0.5, batch=Rates(0.5, 1.0, 0.05), batch_api=True)
+    own = a_model(**CACHED, call_fee=0.01, cache_share=0.5, batch=Rates(0.5, 1.0, 0.05), batch_api=True, tiers=[LONG])
     problem = a_problem([own, a_model(batch=0.5).replace(name="n")])
     problem.write(tmp_path / "p.parquet")
     assert read(tmp_path / "p.parquet") == problem
