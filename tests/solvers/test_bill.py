@@ -294,3 +294,12 @@ def test_a_problem_file_keeps_the_terms(tmp_path):
     problem.write(tmp_path / "p.parquet")
     assert read(tmp_path / "p.parquet") == problem
     assert read(tmp_path / "p.parquet").models == problem.models
+
+
+def test_what_queries_cost_adds_up_to_the_bill():
+    problem = a_tiered_problem()
+    problem = problem.replace(models=[problem.models[0].replace(cache_read=0.1)], groups=list("aabb"))
+    plan = solve(problem, 0.02)
+    frame = plan.to_frame(problem=problem)
+    assert frame["realized_cost"].sum() == pytest.approx(plan.realized_cost, rel=1e-12)
+    assert frame["amortized_cost"].sum() == pytest.approx(plan.amortized_cost, rel=1e-12)
