@@ -23,10 +23,14 @@ from robatch.instances.prices.entry import PriceEntry
 from robatch.instances.prices.own_table import ABOVE
 from robatch.instances.prices.sources import SOURCES, foreign_table, price_table
 from robatch.instances.prices.table import PriceTable
+from robatch.instances.prices.terms import BATCH_FIELDS, FIELDS, of_entry, of_row
 from robatch.instances.scalars import number, repeated, shown, whole
 
 OTHERS = "*"  # name of the degradation curve of all models that have none of their own
-_QUANTITIES = {"price_in": USD, "price_out": USD, "shared_tokens": TOKENS, "context_window": NUMBER}
+_QUANTITIES = {
+    "price_in": USD, "price_out": USD, "shared_tokens": TOKENS, "context_window": NUMBER,
+    **{field: NUMBER if field == "cache_min_tokens" else USD for field in (*FIELDS, *BATCH_FIELDS)},
+}  # fmt: skip
 MOST_NAMED = 5  # models or fields that a message names
 
 
@@ -98,6 +102,8 @@ def price_models(
     names: Sequence[str],
     batch_sizes: Sequence[int],
     shared_tokens: float | None = None,
+    cached: float | None = None,
+    batch_api: bool = False,
 ) -> list[Model]:
     """Return the models of some names, with their prices.
 
@@ -105,17 +111,22 @@ def price_models(
     ----------
     prices
         A table with the columns ``model``, ``price_in``, ``price_out`` (USD per million tokens) and, if
-        wanted, ``shared_tokens`` and ``context_window``; the path of a CSV, Parquet, JSON or JSONL file with such
-        a table; a mapping (in a JSON file: an object) from names to these fields, or to
-        (price_in, price_out); a source of prices by name, as `robatch.instances.prices.price_table` reads it
-        (``"bundled"``, ``"litellm"``, LiteLLM's or OpenRouter's JSON, ...); or `Prices`. Other columns and other
-        models are ignored.
+        wanted, ``shared_tokens``, ``context_window``, ``call_fee`` and those of caches and batch APIs (docs/prices.md);
+        the path of a CSV, Parquet, JSON or JSONL file with such a table; a mapping (in a JSON file: an object) from
+        names to these fields, or to (price_in, price_out); a source of prices by name, as
+        `robatch.instances.prices.price_table` reads it (``"bundled"``, ``"litellm"``, LiteLLM's or OpenRouter's JSON,
+        ...); or `Prices`. Other columns and other models are ignored.
     names
         The models wanted, in this order.
     batch_sizes
         Batch sizes of every model.
     shared_tokens
         Tokens of the shared prompt of models for which `prices` gives none.
+    cached
+        Part of the calls that are expected to find the shared prompt in the provider's cache, from 0 to 1: of models
+        with a price of that, it counts. None where prompts are not to be taken as cached.
+    batch_api
+        Whether all calls go through the providers' batch APIs, at the prices of those.
 
     Raises
     ------
@@ -127,6 +138,8 @@ def price_models(
     InputWarning
         If a price looks like one of another unit.
     """
+    if cached is not None:
+        cached = number("cached", cached, most=1.0)
     given = Prices.of(prices)
     where, rows = given.name, given.rows(names)
     missing = [name for name in names if name not in rows]
@@ -149,8 +162,12 @@ def price_models(
                 f"the shared prompt that every call pays once, or a column of that name in {where}"
             )
         window = _plain(row.get("context_window"))
-        origin = row["priced"] if isinstance(given.source, PriceTable) else None
-        models.append(Model(name, row["price_in"], row["price_out"], shared, window, tuple(batch_sizes), priced=origin))
+        if isinstance(given.source, PriceTable):
+            terms = of_entry(given.source.find(name), cached, batch_api) | {"priced": row["priced"]}
+        else:
+            terms = of_row(row, name, where, cached, batch_api)
+        prices_of = (row["price_in"], row["price_out"])
+        models.append(Model(name, *prices_of, shared, window, tuple(batch_sizes), **terms))
     warn_of_units(models, where)
     return models
 

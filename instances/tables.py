@@ -45,6 +45,8 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     output_tokens: float | str | None = None,
     duplicates: str = "error",
     missing: str = "error",
+    cached: float | None = None,
+    batch_api: bool = False,
     dtype: npt.DTypeLike = "float64",
 ) -> Problem:
     """Make a problem from a routing table, a price table and a degradation curve per model.
@@ -93,6 +95,9 @@ def from_table(  # wide: one parameter for each thing a table may leave open
         queries that lack any, ``"zero"`` counts a missing score as 0 and takes as missing tokens the mean of
         the query (input) or of the model (input of queries without any, and output), or ``"error"``.
         With ``duplicates="mean"``, rows without a score count as 0 or not at all.
+    cached, batch_api
+        What part of the calls finds the shared prompt in the provider's cache, None for no cache; and whether all go
+        through batch APIs: see `robatch.instances.price_tables.price_models`.
     dtype
         float64 or float32.
 
@@ -135,14 +140,14 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     if given.rows == 0:
         raise InputError(f"{given.name} has no rows: at least one query is needed")
     if prices is None:
-        refuse_for_own_costs(given, degradation, batch_sizes, shared_tokens)
+        refuse_for_own_costs(given, degradation, batch_sizes, shared_tokens, cached, batch_api or None)
         return _of_own_costs(given, options, kind)
     sizes = batch_sizes if batch_sizes is not None else (1,) if degradation is None else USUAL_SIZES
     priced = Prices.of(prices)
     pool: list[Model] = []
 
     def price(names: list[str]) -> None:  # before any cell is read: what is wrong with prices is known soon
-        pool.extend(price_models(priced, names, sizes, shared_tokens))
+        pool.extend(price_models(priced, names, sizes, shared_tokens, cached, batch_api))
 
     wide = _wide_models(given, options, priced.models)
     read = wide_form(given, options, wide, price) if wide else long_form(given, options, price)
@@ -174,15 +179,14 @@ def has_costs(table: Table) -> bool:
     return any(column.endswith(COST_SUFFIX) for column in table.columns)
 
 
-def refuse_for_own_costs(
-    table: Table, degradation: Any, batch_sizes: Sequence[int] | None, shared_tokens: float | None
-) -> None:
+def refuse_for_own_costs(table: Table, degradation: Any, batch_sizes: Sequence[int] | None, *terms: Any) -> None:
     """Refuse what needs prices, where a table's own costs are to do without."""
     if not has_costs(table):
         raise InputError(f"prices is None: {table.name} has no columns of costs, such as 'gpt-4{COST_SUFFIX}'")
     if batch_sizes is not None and tuple(batch_sizes) != (1,):
         raise InputError(f"batch_sizes is {batch_sizes!r}: without prices, a table's costs are those of batch size 1")
-    for field, value in (("degradation", degradation), ("shared_tokens", shared_tokens)):
+    names = ("degradation", "shared_tokens", "cached", "batch_api")
+    for field, value in zip(names, (degradation, *terms), strict=True):
         if value is not None:
             raise InputError(f"{field} is given: it needs prices, as a table's own costs are those of batch size 1")
 

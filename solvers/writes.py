@@ -20,7 +20,6 @@ from robatch.instances.constraints import Constraints
 from robatch.instances.money import Whole
 from robatch.instances.problem import Problem
 from robatch.instances.problem_costs import Evaluation
-from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.limits import legal
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import Limit
@@ -120,6 +119,8 @@ class _Search:
         if request is None:
             return []
         if branch.without and self.proves != "nothing":
+            from robatch.solvers.bounds.shared import Bounds  # here, as it loads numba
+
             request = Bounds.carried(request)
             linear = Bounds.of(request).realized(request.budget)
             if linear.bound <= self.found.utility:

@@ -50,8 +50,9 @@ def prices(
 
     A file is LiteLLM's JSON (USD per token, converted), OpenRouter's list as its API gives it (JSON; USD per token as
     texts, converted), or a CSV, Parquet or JSON table with model, price_in and price_out (USD per million), and
-    whatever else docs/prices.md lists. Plans count price_in and price_out alone: cache, batch and tier prices,
-    reasoning at another price and fees per call are shown and recorded, not yet billed.
+    whatever else docs/prices.md lists. robatch import counts fees per call and tiers too, and prices of caches and
+    batch APIs with --cached and --batch-api; robatch route counts price_in and price_out alone so far. Reasoning at
+    another price is shown and recorded, not billed.
 
     \b
     robatch prices gpt-4o-mini claude-haiku-4-5
@@ -181,13 +182,13 @@ def _show(entries: Sequence[PriceEntry]) -> None:
 def _show_unbilled(entries: Iterable[PriceEntry]) -> None:
     found = unbilled(entry.unbilled for entry in entries)
     if found:
-        click.echo(found)
+        click.echo(f"{found} (robatch import counts tiers and call fees, and with --cached and --batch-api these)")
 
 
-def unbilled(parts: Iterable[Sequence[str]]) -> str | None:
+def unbilled(parts: Iterable[Sequence[str]], counted: Sequence[str] = ()) -> str | None:
     """Return the sentence that says what of some prices plans do not count; None where there is nothing."""
-    names = list(dict.fromkeys(name for one in parts for name in one))
-    return f"plans count in and out alone; not yet billed: prices of {', '.join(names)}" if names else None
+    names = list(dict.fromkeys(name for one in parts for name in one if name not in counted))
+    return f"not yet billed: prices of {', '.join(names)}" if names else None
 
 
 def _show_sources(tables: Sequence[PriceTable], whole: bool) -> None:
@@ -209,11 +210,11 @@ def _names(tables: Sequence[PriceTable]) -> str:
     return ", ".join(table.source for table in tables)
 
 
-def show_origins(records: Iterable[Mapping[str, Any] | None]) -> None:
-    """Print where prices that were found by name are from, and what of them plans do not count."""
+def show_origins(records: Iterable[Mapping[str, Any] | None], counted: Sequence[str] = ()) -> None:
+    """Print where prices that were found by name are from, and what of them plans do not count, but for `counted`."""
     found = [record for record in records if record is not None]
     if found:
         click.echo(f"prices: {'; '.join(str(record.get('origin')) for record in found)}")
-    left = unbilled(record.get("unbilled", ()) for record in found)
+    left = unbilled((record.get("unbilled", ()) for record in found), counted)
     if left:
         click.echo(left)

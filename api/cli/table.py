@@ -50,6 +50,12 @@ table_options = support.add_options(
         help="Tokens of the shared prompt of every call, unless the prices have a column shared_tokens.",
     ),
     click.option(
+        "--cached", type=float, metavar="SHARE",
+        help="Shared prompts are cached where the prices have a price of that; the part of the calls expected to find "
+        "them, from 0 to 1.",
+    ),
+    click.option("--batch-api", is_flag=True, help="All calls go through batch APIs, at their prices."),
+    click.option(
         "--batch-sizes", type=support.WHOLE_NUMBERS,
         help="Of every model. Without it: 1 alone, and with a --degradation 1,2,4,8,16,32.",
     ),
@@ -105,7 +111,7 @@ def _only_own_costs(path: Path, options: dict[str, Any]) -> bool:
     from robatch.instances.prices import price_table
     from robatch.instances.routing_table import COST_SUFFIX
 
-    if options["degradation"] is not None or options["shared_tokens"] is not None:
+    if any(options[name] is not None for name in ("degradation", "shared_tokens", "cached")) or options["batch_api"]:
         return False
     table = Table.of(path, "the routing table")
     costly = [name.removesuffix(COST_SUFFIX) for name in table.columns if name.endswith(COST_SUFFIX)]
@@ -183,7 +189,8 @@ def import_table(
             "(--batch-sizes 1,8 takes it that they keep all)"
         )
     if not as_json:
-        show_origins(entry.to_dict() for entry in found)
+        counted = ["tier", "call fee", *(["cache"] if options["cached"] is not None else [])]
+        show_origins((entry.to_dict() for entry in found), [*counted, *(["batch"] if options["batch_api"] else [])])
 
 
 def _holds_measurements(path: Path) -> bool:

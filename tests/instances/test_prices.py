@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from robatch.instances import InputError, MissingExtraError, from_table, read
+from robatch.instances.price_tables import price_models
 from robatch.instances.prices import PriceEntry, PriceTable, PriceTier, Rates, litellm_table, price_table
 from robatch.instances.prices.entry import RATES, age
 from robatch.instances.prices.genai_table import read_genai
@@ -544,3 +545,37 @@ def test_routing_tables_are_priced_by_sources() -> None:
     )
     with pytest.raises(InputError, match="the bundled price table has no price of 'm'"):
         from_table(TABLE, "bundled", shared_tokens=5)
+
+
+BILLED = """
+model,price_in,price_out,cache_read,cache_write,cache_min_tokens,call_fee,batch_price_in,batch_price_out,above
+m,1,4,0.1,0,1024,0.001,0.5,2,
+m,2,6,0.2,2.5,,,1,3,200000
+n,1,4,,,,,,,
+""".lstrip()
+
+
+def test_the_terms_of_a_bill_are_taken_from_a_table(tmp_path):
+    (tmp_path / "prices.csv").write_text(BILLED)
+    plain = price_models(tmp_path / "prices.csv", ["m"], (1,), 2000.0)[0]
+    assert plain.call_fee == 0.001
+    assert not plain.cached
+    assert [(tier.above, tier.rates.price_in, tier.rates.cache_read) for tier in plain.tiers] == [(200000, 2.0, None)]
+    cached = price_models(tmp_path / "prices.csv", ["m", "n"], (1,), 2000.0, cached=0.9)
+    assert (cached[0].cache_read, cached[0].cache_write, cached[0].cache_share) == (0.1, None, 0.9)
+    assert cached[0].tiers[0].rates.cache_write == 2.5
+    assert not cached[1].cached
+    batch = price_models(tmp_path / "prices.csv", ["m"], (1,), 2000.0, batch_api=True)[0]
+    assert batch.tariff[:2] == (0.5, 2.0)
+    with pytest.raises(InputError, match="no prices of a batch API for model 'n'"):
+        price_models(tmp_path / "prices.csv", ["n"], (1,), 2000.0, batch_api=True)
+    with pytest.raises(InputError, match="cached is 2"):
+        price_models(tmp_path / "prices.csv", ["m"], (1,), 2000.0, cached=2)
+
+
+@pytest.mark.parametrize("field", ["cache_read", "call_fee", "batch_price_in"])
+def test_the_terms_of_a_bill_are_taken_from_a_mapping(field):
+    row = {"price_in": 1.0, "price_out": 2.0, "shared_tokens": 2000.0, field: 0.25}
+    model = price_models({"m": row}, ["m"], (1,), cached=1.0, batch_api=field.startswith("batch"))[0]
+    found = {"cache_read": model.cache_read, "call_fee": model.call_fee, "batch_price_in": model.tariff.price_in}
+    assert found[field] == 0.25
