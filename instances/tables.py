@@ -156,13 +156,7 @@ def from_table(  # wide: one parameter for each thing a table may leave open
     else:
         outputs = _narrow(read.output_tokens)
     for field, tokens in (("input", read.input_tokens), ("output", outputs)):
-        unknown = np.isnan(tokens).any(axis=0)
-        if unknown.any():
-            name = pool[int(np.argmax(unknown))].name
-            raise InputError(
-                f"{given.name} has {field} tokens or costs of model {name!r} for no query: missing='zero' has nothing "
-                "to go by"
-            )
+        _check_known(field, tokens, pool, given.name)
     return Problem(
         pool,
         input_tokens=_narrow(read.input_tokens),
@@ -172,6 +166,16 @@ def from_table(  # wide: one parameter for each thing a table may leave open
         query_ids=read.query_ids,
         groups=read.groups,
     )
+
+
+def _check_known(field: str, tokens: FloatArray, pool: Sequence[Model], table: str) -> None:
+    """Refuse a table that has no tokens of a model at all."""
+    unknown = np.isnan(tokens).any(axis=0)
+    if unknown.any():
+        name = pool[int(np.argmax(unknown))].name
+        raise InputError(
+            f"{table} has {field} tokens or costs of model {name!r} for no query: missing='zero' has nothing to go by"
+        )
 
 
 def has_costs(table: Table) -> bool:
