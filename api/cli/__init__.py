@@ -16,6 +16,7 @@ from robatch.cli.execute import execute
 from robatch.cli.fit import fit
 from robatch.cli.frontier import frontier
 from robatch.cli.generate import generate
+from robatch.cli.label import label
 from robatch.cli.plan_from import plan_from
 from robatch.cli.prices import prices
 from robatch.cli.profile import profile
@@ -104,6 +105,7 @@ for _command in (
     plan_from,
     verify,
     prices,
+    label,
     profile,
     fit,
     route,

@@ -289,6 +289,9 @@ def _show(made: ExecutionReport) -> None:
     if made.actual is not None:
         graded = f"{made.actual:.6g} over {made.graded} graded, {shown(made.predicted_graded)} predicted"
         facts.append(("actual utility", graded))
+    for name, measure in (("planned", made.predicted_measure), ("actual", made.actual_measure)):
+        if measure != "accuracy":
+            facts.append((f"  {name}", f"{measure}, no accuracy"))
     show_facts(facts)
     click.echo()
     titles = ("model", "batch size", "planned", "queries", "calls", "predicted", "actual", "planned USD", "billed USD")

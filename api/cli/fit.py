@@ -111,9 +111,13 @@ def fit(  # wide: one parameter per option
     if plot is not None:
         diagnosis.plot(plot)
     if as_json:
-        print_json({"path": str(output), "queries": len(found.texts), **diagnosis.summary()})
+        print_json(
+            {"path": str(output), "queries": len(found.texts), "measure": measured.measure(task), **diagnosis.summary()}
+        )
         return
     _show(diagnosis)
+    if measured.measure(task) != "accuracy":
+        click.echo(f"\nutility is {measured.measure(task)}, no accuracy: people's answers tell how far that is from it")
     click.echo(f"\n{len(found.texts):,} of {len(given):,} queries were measured; written to {output}")
 
 

@@ -94,6 +94,7 @@ def profile(
     queries = {task: str(path) for task, path in query_files(output, measurements.tasks).items()}
     if as_json:
         told = {"path": str(output), "queries": queries, "summary": measurements.summary(), "sampling": sampling}
+        told["measures"] = {task: measurements.measure(task) for task in measurements.tasks}
         print_json(told)
         return
     _show(measurements)
@@ -205,9 +206,11 @@ def _show_memory(found: tuple[GpuMemory, ...], gpu_gib: float | None) -> None:
 
 
 def _show(measurements: Measurements) -> None:
-    """Print accuracy and cost by task, model and batch size."""
+    """Print accuracy, or agreement, and cost by task, model and batch size."""
     several = len(measurements.tasks) > 1
-    titles = ("model", "queries", "batch size", "accuracy", "95 %", "parsed", "USD per 1,000", "shared", "s per query",
+    measures = {measurements.measure(task) for task in measurements.tasks}
+    score = measures.pop() if len(measures) == 1 else "score"
+    titles = ("model", "queries", "batch size", score, "95 %", "parsed", "USD per 1,000", "shared", "s per query",
               "errors")  # fmt: skip
     rows = []
     for state in measurements.summary():

@@ -131,6 +131,8 @@ def _show(made: RoutedPlan, output: Path | None, points: Sequence[CurvePoint], s
     utility = with_interval(made.predicted)
     if utility:
         facts.append(("predicted utility", f"{utility}, corrected for optimism"))
+        if made.measure != "accuracy":
+            facts.append(("which is", f"{made.measure}, no accuracy"))
     rows = copied(made)
     if rows["rows"]:
         more = f"{rows['rows']:,} repeat the text of another: asked once, {rows['usd_saved']:.4g} USD saved as planned"

@@ -20,6 +20,7 @@ from robatch.proxies.execution.pool import PoolModel, named_fields, override, po
 from robatch.proxies.tasks.prompts import Template
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.tasks.query_file import QueryFile
+from robatch.proxies.tasks.recorded import measure_of
 from robatch.solvers.plan.packing import Calls
 from robatch.solvers.plan.plan import Plan
 
@@ -92,6 +93,11 @@ class RoutedPlan:
             for array in (self.problem.input_tokens, self.problem.output_tokens)
         )
         return inputs, outputs
+
+    @property
+    def measure(self) -> str:
+        """What the predicted utility is a sum of: ``"accuracy"``, or ``"agreement with M"`` of a model M."""
+        return measure_of(self.settings.get("reference"))
 
     @property
     def planned_cost(self) -> float:

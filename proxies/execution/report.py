@@ -18,6 +18,7 @@ from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.tasks.grading import Grader
 from robatch.proxies.tasks.queries import Query
+from robatch.proxies.tasks.recorded import measure_of, reference_of
 
 MOST_NAMES = 20  # reasons and names that servers may give without end, the most frequent ones
 ROUNDING = 1e-12  # of the budget, by which sums of float64 may miss it
@@ -62,8 +63,8 @@ class ExecutionReport:
         Queries whose true answer is known; `predicted_graded` is what the plan that was sent in the end predicts for
         these, lower bounds if it was made on such.
     within_interval
-        Whether `actual` is in the predicted interval; None where not all queries are graded, or another plan than the
-        predicted one was sent.
+        Whether `actual` is in the predicted interval; None where not all queries are graded, another plan than the
+        predicted one was sent, or the two measure different things.
     failed_tries
         Tries of single calls that gave no answer, and whose bill is known or lost.
     uncounted
@@ -92,6 +93,9 @@ class ExecutionReport:
         By model, the fields of its requests that its server refused, and the server's words; calls went on without.
     states
         One row a state with queries: planned and asked queries, calls, utilities, costs.
+    predicted_measure, actual_measure
+        What `predicted` and `actual` are sums of: ``"accuracy"``, or ``"agreement with M"`` where the answers that they
+        were graded by are those of a model M.
     """
 
     queries: int
@@ -133,6 +137,8 @@ class ExecutionReport:
     loose: Mapping[str, int]
     refused: Mapping[str, Mapping[str, str]]
     states: tuple[Mapping[str, Any], ...]
+    predicted_measure: str = "accuracy"
+    actual_measure: str = "accuracy"
 
     @property
     def kept(self) -> bool:
@@ -160,9 +166,10 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
     known = ~np.isnan(scores)
     expected = np.where(asked != NOT_ASKED, utilities[np.arange(len(queries)), np.maximum(asked, 0)], 0.0)
     actual = float(scores[known].sum()) if known.any() else None
-    low, high = routed.predicted.get("low"), routed.predicted.get("high")
     left = state.meter.left if abs(state.meter.left) > ROUNDING * state.meter.budget else 0.0
     answered = len(state.final) - len(state.final.unread())
+    measure = measure_of(reference_of(queries))
+    comparable = known.all() and not state.replans and routed.measure == measure
     return ExecutionReport(
         queries=len(queries),
         answered=answered,
@@ -190,11 +197,7 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
         graded=int(known.sum()),
         predicted_graded=float(expected[known].sum(dtype=float)) if known.any() else None,
         actual=actual,
-        within_interval=(
-            bool(low <= actual <= high)
-            if known.all() and not state.replans and actual is not None and low is not None and high is not None
-            else None
-        ),
+        within_interval=_within(routed, actual) if comparable else None,
         failed_tries=len(state.failed),
         uncounted={name: tokens.uncounted for name, tokens in state.meter.tokens.items() if tokens.uncounted},
         uncounted_cost=sum(tokens.uncounted_cost for tokens in state.meter.tokens.values()),
@@ -207,7 +210,15 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
         loose=dict(state.loose),
         refused={name: dict(told["refused"]) for name, told in state.requests.items()},
         states=_states(routed, state, asked, scores, expected),
+        predicted_measure=routed.measure,
+        actual_measure=measure,
     )
+
+
+def _within(routed: RoutedPlan, actual: float | None) -> bool | None:
+    """Tell whether an actual utility is in the interval that was predicted; None where one of them is not known."""
+    low, high = routed.predicted.get("low"), routed.predicted.get("high")
+    return None if actual is None or low is None or high is None else bool(low <= actual <= high)
 
 
 def _score(state: Execution, grade: Grader, number: int, query: Query) -> float:

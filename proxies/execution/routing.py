@@ -136,6 +136,7 @@ def route(  # wide: one parameter for each choice of the command
         max_output_tokens=int(task.get("max_output_tokens", 16)),
         predicted=_predicted(proxy, items, problem, expected, plan),
         settings={"policy": policy, "seed": seed, "robust": robust, "solver": plan.solver, "task": task.get("name")}
+        | ({"reference": task["reference"]} if task.get("reference") else {})
         | goal.told(),
         copies=copies,
     )

@@ -17,6 +17,7 @@ from robatch.instances.errors import InputError
 from robatch.instances.problem_file import read_table, write_table
 from robatch.proxies.profiling.cell_sums import cell_record
 from robatch.proxies.profiling.measurement_checks import FORMAT, SCHEMA, check_provenance, check_rows
+from robatch.proxies.tasks.recorded import measure_of
 
 if TYPE_CHECKING:
     from robatch.instances.problem import Problem
@@ -98,6 +99,15 @@ class Measurements:
     def tasks(self) -> tuple[str, ...]:
         """The names of the tasks."""
         return tuple(task["name"] for task in self.provenance["tasks"])
+
+    def measure(self, task: str | None = None) -> str:
+        """Return what the scores of a task are a mean of: ``"accuracy"``, or ``"agreement with M"``.
+
+        The second where the answers that they are graded by are those of a model M, see `robatch.proxies.labels`.
+        """
+        name = self._one_task(task)
+        record = next(record for record in self.provenance["tasks"] if record["name"] == name)
+        return measure_of(record.get("reference"))
 
     @property
     def states(self) -> tuple[tuple[str, int], ...]:

@@ -17,7 +17,7 @@ from robatch.instances.errors import InputError
 from robatch.proxies.engines.address import weights_sha256
 from robatch.proxies.profiling.config import ModelConfig, ProfileConfig
 from robatch.proxies.profiling.sampling import savings
-from robatch.proxies.tasks.recorded import queries_sha256, query_hash
+from robatch.proxies.tasks.recorded import plain, queries_sha256, query_hash, reference_of
 from robatch.proxies.tasks.task import Task
 
 _SETTINGS = ("config.json", "generation_config.json", "tokenizer*", "chat_template*", "special_tokens_map.json")
@@ -41,7 +41,7 @@ def config_hash(config: ProfileConfig, identities: Mapping[str, Any]) -> str:
     tasks = [
         [
             task.name,
-            [asdict(query) for query in task.queries],
+            [plain(query) for query in task.queries],
             task.template.render([]),
             task.template.to_dict(),
             task.grader,
@@ -142,7 +142,9 @@ def _counted(model: ModelConfig, answered: Mapping[Any, Mapping[str, Any]]) -> d
 
 
 def _task(task: Task) -> dict[str, Any]:
+    reference = reference_of(task.queries)
     return {
+        **({} if reference is None else {"reference": reference}),
         "name": task.name,
         "described": task.described,
         "template": task.template.to_dict(),

@@ -66,7 +66,7 @@ TASKS = tuple(_MAKERS)
 NUMBER = re.compile(r"-?\d{1,9}(\.\d{1,4})?")
 """What an answer of kind ``"number"`` looks like."""
 
-QUERY_FIELDS = ("id", "text", "question", "answer", "kind", "choices")
+QUERY_FIELDS = ("id", "text", "question", "answer", "kind", "choices", "by")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,8 @@ class Query:
         ``"choice"``, ``"number"`` or ``"text"``: how answers are read and graded.
     choices
         The admissible answers of kind ``"choice"``; empty for the others.
+    by
+        The model whose answer `answer` is, where it is a reference and not the truth; None where it is true.
     """
 
     id: str
@@ -93,12 +95,13 @@ class Query:
     answer: str | None = None
     kind: Kind = "choice"
     choices: tuple[str, ...] = ()
+    by: str | None = None
 
     def __post_init__(self) -> None:
         if type(self.choices) is not tuple:
             object.__setattr__(self, "choices", tuple(self.choices))
-        for name, value in (("id", self.id), ("text", self.text), ("answer", self.answer)):
-            if value is None and name == "answer":
+        for name, value in (("id", self.id), ("text", self.text), ("answer", self.answer), ("by", self.by)):
+            if value is None and name in ("answer", "by"):
                 continue
             if not isinstance(value, str) or not value.strip():
                 raise InputError(f"{name} is {value!r}: a text that is not empty is needed")
@@ -114,6 +117,8 @@ class Query:
             raise InputError(f"choices is {list(self.choices)}: a query of kind {self.kind!r} has none")
         if self.answer is not None:
             self._check_answer(self.answer)
+        elif self.by is not None:
+            raise InputError(f"by is {self.by!r}: it says whose the answer is, and there is none")
 
     def _check_answer(self, answer: str) -> None:
         if self.kind == "choice" and answer not in self.choices:
@@ -246,7 +251,12 @@ def query_of(record: Any) -> Query:
     text = record["question"] if "question" in record else record["text"]
     given = tuple(map(_as_text, choices or ()))
     return Query(
-        _as_text(record["id"]), text, _as_text(record.get("answer")), "choice" if kind is None else kind, given
+        _as_text(record["id"]),
+        text,
+        _as_text(record.get("answer")),
+        "choice" if kind is None else kind,
+        given,
+        record.get("by"),
     )
 
 
@@ -265,6 +275,8 @@ def _line(query: Query) -> str:
         record["answer"] = query.answer
     if query.choices:
         record["choices"] = list(query.choices)
+    if query.by is not None:
+        record["by"] = query.by
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 

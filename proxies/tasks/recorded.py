@@ -19,7 +19,23 @@ def query_hash(query: Query) -> str:
 
 def queries_sha256(queries: Iterable[Query]) -> str:
     """Hash queries, ids and answers included, in their order."""
-    return _sha256([asdict(query) for query in queries])
+    return _sha256([plain(query) for query in queries])
+
+
+def plain(query: Query) -> dict[str, Any]:
+    """Return the fields of a query as they are hashed: without `by` where an answer is the truth."""
+    fields = asdict(query)
+    return fields if query.by is not None else {name: value for name, value in fields.items() if name != "by"}
+
+
+def reference_of(queries: Iterable[Query]) -> str | None:
+    """Return the models whose answers the queries have as references; None where all answers are true."""
+    return " and ".join(sorted({query.by for query in queries if query.by is not None})) or None
+
+
+def measure_of(reference: str | None) -> str:
+    """Return what scores are a mean of: accuracy, or agreement with whose answers stand for the truth."""
+    return "accuracy" if reference is None else f"agreement with {reference}"
 
 
 def check_measured(queries: Sequence[Query], record: Mapping[str, Any], measured: Collection[str]) -> None:

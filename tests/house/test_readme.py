@@ -33,6 +33,7 @@ NOT_RUN = {
     "ROBATCH_TEST_MODEL=": "needs a model",
     "robatch bench": "takes a minute or more, and runs in small in tests/bench",
     "robatch profile": "asks models",
+    "robatch label": "asks models",
     "robatch prices gpt-4o-mini --source": "needs packages and the reader's own file",
     "robatch fit measurements.parquet": "needs the reader's own measurements",
     "robatch route queries.jsonl": "needs the reader's own queries",

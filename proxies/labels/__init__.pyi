@@ -1,0 +1,6 @@
+from .agreement import Agreement as Agreement
+from .agreement import agreement as agreement
+from .people import fill_table as fill_table
+from .people import filled as filled
+from .reference import Labelled as Labelled
+from .reference import label as label
