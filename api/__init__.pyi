@@ -20,6 +20,8 @@ from .instances import generate as generate
 from .instances import load as load
 from .instances import price_table as price_table
 from .instances import read as read
+from .job import JobResult as JobResult
+from .job import run as run
 from .proxies import Measurements as Measurements
 from .proxies import profile as profile
 from .solvers import Answer as Answer

@@ -22,6 +22,7 @@ from robatch.cli.prices import prices
 from robatch.cli.profile import profile
 from robatch.cli.restrict import restrict
 from robatch.cli.route import route
+from robatch.cli.run import run_command
 from robatch.cli.solve import solve
 from robatch.cli.table import import_table
 from robatch.cli.verify import verify
@@ -110,6 +111,7 @@ for _command in (
     fit,
     route,
     execute,
+    run_command,
     bench,
     solvers,
     version,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robatch.cli.rows import rows_options, rules_of
 from robatch.cli.support import FILE, check_outputs, json_option, print_json
 from robatch.cli.tables import show_table
-from robatch.job.options import rows_options, rules_of
 
 if TYPE_CHECKING:
     from robatch.proxies.utility.diagnostics import Diagnosis

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from robatch.cli.rows import rows_options, rules_of
 from robatch.cli.support import FILE, check_outputs, json_option, keep_answers, print_json, seed_option
 from robatch.instances.errors import InputError
-from robatch.job.options import rows_options, rules_of
 
 if TYPE_CHECKING:
     from robatch.proxies.labels import Agreement

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from robatch.cli.prices import show_origins
+from robatch.cli.rows import rows_options, rules_of
 from robatch.cli.support import FILE, check_outputs, json_option, prices_option, print_json
-from robatch.cli.tables import show_facts, with_interval
-from robatch.job.options import rows_options, rules_of
+from robatch.cli.tables import show_curve, show_facts, with_interval
 
 if TYPE_CHECKING:
     from robatch.proxies.execution.plan import RoutedPlan
@@ -125,7 +125,7 @@ def copied(made: RoutedPlan) -> dict[str, float]:
 
 def _show(made: RoutedPlan, output: Path | None, points: Sequence[CurvePoint], states: Sequence[SingleState]) -> None:
     from robatch.cli.solve import show_plan
-    from robatch.job.tables import show_break_even, show_curve
+    from robatch.job.compared import break_even
 
     facts = [("planned cost", f"{made.planned_cost:.6g} USD of {made.plan.budget:.6g}")]
     utility = with_interval(made.predicted)
@@ -138,7 +138,9 @@ def _show(made: RoutedPlan, output: Path | None, points: Sequence[CurvePoint], s
         more = f"{rows['rows']:,} repeat the text of another: asked once, {rows['usd_saved']:.4g} USD saved as planned"
         facts.append(("rows", more))
     show_facts(facts)
-    show_break_even(made.planned_cost, made.plan.utility or 0.0, made.problem.n_queries, states)
+    mean = (made.plan.utility or 0.0) / made.problem.n_queries
+    for line in break_even(made.planned_cost, mean, states):
+        click.echo(line)
     show_curve(points)
     show_origins(model.prices for model in made.pool)
     show_plan(made.plan, output)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from robatch.solvers.cheapest.curve import CurvePoint
 
 LEFT = ("model", "task", "provider", "source")
 """Titles of columns whose texts begin at the left; numbers end at the right."""
@@ -49,3 +54,21 @@ def with_interval(predicted: Mapping[str, float | None], digits: str = ".6g") ->
     utility, low, high = (predicted.get(name) for name in ("utility", "low", "high"))
     interval = "" if low is None or high is None else f" (90 %: {low:.6g} to {high:.6g})"
     return "" if utility is None else f"{utility:{digits}}{interval}"
+
+
+def show_curve(points: Sequence[CurvePoint]) -> None:
+    """Print the least cost of each share of the best model's utility."""
+    if not points:
+        return
+    click.echo()
+    rows = [
+        (
+            f"{100 * point.of_best:g} %",
+            point.cost,
+            None if point.mean is None else f"{point.mean:.3f}",
+            ", ".join(f"{name} {count:,}" for name, count in point.models.items()),
+        )
+        for point in points
+    ]
+    show_table(("of the best", "USD", "mean utility", "queries by model"), rows)
+    click.echo()

@@ -58,6 +58,8 @@ class ModelCall:
         `Template.structure` gives one of them; with neither, the output is free.
     stop
         Strings that end the output.
+    system
+        The system message of a chat model; what a base model completes begins with it.
     """
 
     prompt: str
@@ -65,10 +67,27 @@ class ModelCall:
     regex: str | None = None
     schema: Mapping[str, Any] | None = None
     stop: tuple[str, ...] = field(default=())
+    system: str | None = None
 
     def __post_init__(self) -> None:
         if self.regex is not None and self.schema is not None:
             raise ValueError("a call is held to a regex or to a schema, not to both")
+
+    @property
+    def whole(self) -> str:
+        """All that is sent, as one text: what a base model completes, and what tokens are counted of."""
+        return whole_prompt(self.system, self.prompt)
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """What is sent to a chat model."""
+        begin = [] if self.system is None else [{"role": "system", "content": self.system}]
+        return [*begin, {"role": "user", "content": self.prompt}]
+
+
+def whole_prompt(system: str | None, prompt: str) -> str:
+    """Return a system message and a prompt as one text."""
+    return prompt if system is None else f"{system}\n\n{prompt}"
 
 
 @dataclass(frozen=True)

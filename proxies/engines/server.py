@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,7 +31,18 @@ from robatch.proxies.engines.server_failures import Failure, ServerFailures
 from robatch.proxies.engines.token_count import least_tokens
 from robatch.proxies.engines.waits import MAX_WAIT, Wait, wait_before
 
+Arrived = tuple[int, ModelAnswer] | None
+"""A call's index and its answer; None at the end."""
+
+_WAKE = 0.1  # seconds
 _IN_A_ROW = 3  # calls of a run that fail one after the other, and at least as many as are in flight: it is given up
+
+
+def _taken(arrived: SimpleQueue[Arrived]) -> Arrived:
+    """Wait for an answer, and wake up now and then: where polars is loaded, Ctrl-C alone ends no wait of a thread."""
+    while True:
+        with suppress(Empty):
+            return arrived.get(timeout=_WAKE)
 
 
 class ServerEngine:
@@ -109,6 +121,11 @@ class ServerEngine:
         self._max_wait, self._on_wait = max_wait, on_wait
 
     @property
+    def concurrency(self) -> int:
+        """Calls in flight, at most."""
+        return self._concurrency
+
+    @property
     def chunk(self) -> int:
         """Many rounds of concurrent calls."""
         return 16 * self._concurrency
@@ -133,11 +150,11 @@ class ServerEngine:
         """
         from anyio.from_thread import start_blocking_portal  # what the openai client itself stands on
 
-        arrived: SimpleQueue[tuple[int, ModelAnswer] | None] = SimpleQueue()
+        arrived: SimpleQueue[Arrived] = SimpleQueue()
         with start_blocking_portal() as portal:
             free_slots, loop = asyncio.Semaphore(self._concurrency), portal.call(asyncio.get_running_loop)
             ended = portal.start_task_soon(self._answer_all, calls, free_slots, arrived)
-            while (answer := arrived.get()) is not None:
+            while (answer := _taken(arrived)) is not None:
                 yield answer
                 # only now, so that no more than `concurrency` answers can be lost
                 loop.call_soon_threadsafe(free_slots.release)
@@ -179,7 +196,7 @@ class ServerEngine:
         self,
         calls: Sequence[ModelCall],
         free_slots: asyncio.Semaphore,
-        arrived: SimpleQueue[tuple[int, ModelAnswer] | None],
+        arrived: SimpleQueue[Arrived],
     ) -> EngineFailure | None:
         """Answer the calls into the queue, None at its end; give the first failure and all calls perhaps billed."""
         failures: list[EngineFailure] = []
@@ -258,7 +275,7 @@ class ServerEngine:
         except (ValueError, TypeError) as error:  # the request could not even be made: it costs nothing
             why = " ".join(str(error).split())[:300]
             return Reply(None), Failure(f"cannot be sent this call: {why}", "call")
-        least = least_tokens(request.call.prompt)
+        least = least_tokens(request.call.whole)
         reply = read_reply(response.content, response.headers.get("content-type", ""), least)
         failed = self._failures.of_reply(reply, response.headers)
         if failed is not None and reply.status is not None:  # an error object under status 200
@@ -291,7 +308,7 @@ class ServerEngine:
     async def _send(self, client: Any, request: Request) -> Any:
         body = {"model": self._model, **request.fields}
         if self._chat:
-            body["messages"] = [{"role": "user", "content": request.call.prompt}]
+            body["messages"] = request.call.messages
         else:
-            body["prompt"] = request.call.prompt
+            body["prompt"] = request.call.whole
         return await post(self._openai, client, "/chat/completions" if self._chat else "/completions", body)

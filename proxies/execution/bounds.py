@@ -31,7 +31,7 @@ class InputBounds:
 
     def __init__(self, routed: RoutedPlan, queries: Sequence[Query]) -> None:
         self._routed, self._queries = routed, queries
-        empty = routed.template.render([])
+        empty = routed.template.whole([])
         self._counters: list[Counter] = []
         self._shared: list[int] = []  # tokens of a call without queries
         self._empty: list[int] = []  # the same by the counter, without what a template adds
@@ -52,7 +52,7 @@ class InputBounds:
         if key not in self._calls:
             if len(self._calls) >= MOST_REMEMBERED:
                 self._calls.clear()
-            prompt = self._routed.template.render([self._queries[i] for i in queries])
+            prompt = self._routed.template.whole([self._queries[i] for i in queries])
             self._calls[key] = self._counters[model]([prompt])[0] - self._empty[model]
         return self._shared[model] + self._calls[key]
 
@@ -70,6 +70,6 @@ class InputBounds:
             counted = np.empty(len(self._queries))
             for start in range(0, len(counted), TOGETHER):
                 part = islice(queries, TOGETHER)
-                counted[start : start + TOGETHER] = count([self._routed.template.render([query]) for query in part])
+                counted[start : start + TOGETHER] = count([self._routed.template.whole([query]) for query in part])
             self._slots[count] = counted - self._empty[model] + SLOT_SLACK_TOKENS
         return self._shared[model], self._slots[count]

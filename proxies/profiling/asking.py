@@ -37,10 +37,13 @@ _TEMPLATE_TOKENS = 128  # tokens that a chat template may add to a prompt
 
 def about(model: ModelConfig, tasks: Sequence[Task], engine: Engine) -> dict[str, Any]:
     """Tell about the engine, and measure the shared prompt's tokens by sending it alone."""
-    probes = [ModelCall(task.template.render([]), max_tokens=1) for task in tasks]
+    probes = [ModelCall(task.template.render([]), max_tokens=1, system=task.template.system) for task in tasks]
     shared: dict[str, int] = {}
+    billed = [0, 0]
     for index, answer in _probed(model, tasks, probes, engine):
         task = tasks[index]
+        for place, count in enumerate(_charge(probes[index], answer)[:2]):
+            billed[place] += count + answer.before[place]
         if answer.fault is not None:
             raise calls_failed(1, answer)
         if answer.error is not None and not answer.input_tokens:
@@ -48,7 +51,8 @@ def about(model: ModelConfig, tasks: Sequence[Task], engine: Engine) -> dict[str
                 f"model {model.name!r}: not even the shared prompt of task {task.name!r} fits: {answer.error}"
             )
         shared[task.name] = _charge(probes[index], answer).input_tokens
-    return engine.describe() | {"shared_tokens": {task.name: shared[task.name] for task in tasks}}
+    told = {"shared_tokens": {task.name: shared[task.name] for task in tasks}, "probe_tokens": billed}
+    return engine.describe() | told
 
 
 def _probed(
@@ -142,6 +146,9 @@ class Asking:
         except EngineFailure:
             self._forget(held)
             raise
+        except KeyboardInterrupt:
+            self._lose([call for (_, planned), call in zip(todo, calls, strict=True) if not self._has(planned)])
+            raise
         finally:
             if isinstance(answers, Generator):
                 answers.close()  # interrupted: the calls in flight are given up at once
@@ -221,6 +228,17 @@ class Asking:
         for _, made in held:
             self._failed_tries(made.before[0] + (made.input_tokens or 0), made.before[1] + (made.output_tokens or 0))
 
+    def _has(self, call: PlannedCall) -> bool:
+        return call.key in self.record.calls
+
+    def _lose(self, calls: Sequence[ModelCall]) -> None:
+        """Record what the calls that may be in flight, and are given up now, may be billed at worst."""
+        flying = calls[: getattr(self.engine, "concurrency", 0)]
+        if flying:
+            most = [(byte_bounds([call.whole])[0] + _TEMPLATE_TOKENS, call.max_tokens) for call in flying]
+            tokens = {"input_tokens": sum(t_in for t_in, _ in most), "output_tokens": sum(t_out for _, t_out in most)}
+            self.record.append({"lost": self.model.name, "calls": len(flying), **tokens})
+
     def _failed_tries(self, tokens_in: int, tokens_out: int) -> None:
         """Record tokens that the server counted for tries without an answer."""
         if tokens_in or tokens_out:
@@ -235,6 +253,6 @@ def _failed(error: str | None, finish_reason: str) -> bool:
 
 def _charge(call: ModelCall, answer: ModelAnswer) -> Charge:
     """Return the tokens that a call is charged."""
-    least = (0, 0) if answer.error else (least_tokens(call.prompt), least_tokens(answer.text))
-    most = byte_bounds([call.prompt])[0] + _TEMPLATE_TOKENS, call.max_tokens
+    least = (0, 0) if answer.error else (least_tokens(call.whole), least_tokens(answer.text))
+    most = byte_bounds([call.whole])[0] + _TEMPLATE_TOKENS, call.max_tokens
     return charge(answer.usage, least=least, most=most)

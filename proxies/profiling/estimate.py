@@ -83,7 +83,7 @@ def estimate(config: ProfileConfig, output: str | os.PathLike[str] | None = None
     for model in config.models:
         count, counted = _counter(model)
         for task in config.tasks:
-            probes = [] if model.name in opened else [task.template.render([])]
+            probes = [] if model.name in opened else [task.template.whole([])]
             calls, done, inputs, outputs = len(probes), 0, sum(count(probes)), len(probes)
             too_long = []
             for cell in cells_of(config, model):
@@ -91,7 +91,7 @@ def estimate(config: ProfileConfig, output: str | os.PathLike[str] | None = None
                     continue
                 missing, answers = _missing(cell, answered)
                 done += answers
-                prompts = count([task.template.render([task.queries[i] for i in call.members]) for call in missing])
+                prompts = count([task.template.whole([task.queries[i] for i in call.members]) for call in missing])
                 limits = [model.allowed(task.max_output_tokens * len(call.members)) for call in missing]
                 calls, inputs, outputs = calls + len(missing), inputs + sum(prompts), outputs + sum(limits)
                 long = [p + most for p, most in zip(prompts, limits, strict=True) if p + most > _window(model)]

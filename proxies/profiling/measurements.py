@@ -37,9 +37,10 @@ class Measurements:
         size and repeat; ``call_size`` is how many queries the call held, ``position`` the query's place in it from 0.
         A query that fails alone is left out where its call is asked again: its row says why, and has no tokens.
         ``score`` in [0, 1] and ``parsed`` are the grade and whether an answer could be read, ``answer`` the answer
-        that was read (null for queries of kind "text"). ``input_tokens`` is the query's even share of what the
-        call's prompt had beyond the shared prompt, ``output_tokens`` its even share of the output (both exact where
-        ``call_size`` is 1). ``call_input_tokens``, ``call_output_tokens`` and ``seconds`` are the call's. Seconds are
+        that was read (null for queries of kind "text" unless they were asked for). ``input_tokens`` is the query's
+        even share of what the call's prompt had beyond the shared prompt, ``output_tokens`` its even share of the
+        output (both exact where ``call_size`` is 1). ``call_input_tokens``, ``call_output_tokens`` and ``seconds`` are
+        the call's. Seconds are
         throughput for the offline engine (the call's even share of the wall time of the calls that ran side by side)
         and latency for a server. ``error`` says why there was no answer.
     provenance

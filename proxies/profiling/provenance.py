@@ -42,7 +42,7 @@ def config_hash(config: ProfileConfig, identities: Mapping[str, Any]) -> str:
         [
             task.name,
             [plain(query) for query in task.queries],
-            task.template.render([]),
+            task.template.whole([]),
             task.template.to_dict(),
             task.grader,
             task.max_output_tokens,
@@ -148,7 +148,7 @@ def _task(task: Task) -> dict[str, Any]:
         "name": task.name,
         "described": task.described,
         "template": task.template.to_dict(),
-        "prompt": task.template.render([]),
+        "prompt": task.template.whole([]),
         "grader": task.grader,
         "max_output_tokens": task.max_output_tokens,
         "queries": len(task.queries),

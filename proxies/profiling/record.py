@@ -36,6 +36,8 @@ class Record:
         What each model's engine told about itself, by model name, with ``shared_tokens``.
     failed
         Tokens that servers counted for tries without an answer, by model name.
+    lost
+        Tokens that calls in flight at an interruption may have had at most, by model name.
     """
 
     def __init__(self, path: Path, config_hash: str, read_only: bool = False) -> None:
@@ -43,6 +45,7 @@ class Record:
         self.calls: dict[CallKey, dict[str, Any]] = {}
         self.opened: dict[str, dict[str, Any]] = {}
         self.failed: dict[str, dict[str, int]] = {}
+        self.lost: dict[str, dict[str, int]] = {}
         self._journal: Journal | None = None
         if read_only:
             if path.exists():
@@ -95,8 +98,9 @@ class Record:
         self._begun = True
         if "call" in line:
             self.calls[CallKey(*(line[name] for name in CallKey._fields))] = line
-        elif "failed" in line:
-            tries = self.failed.setdefault(line["failed"], {"input_tokens": 0, "output_tokens": 0})
+        elif "failed" in line or "lost" in line:
+            model, known = (line["failed"], self.failed) if "failed" in line else (line["lost"], self.lost)
+            tries = known.setdefault(model, {"input_tokens": 0, "output_tokens": 0})
             for name in tries:
                 tries[name] += line[name]
         elif "opened" in line:

@@ -31,7 +31,10 @@ _MAX_CALLS_RENDERED = 4096  # calls whose prompts are made at a time; engines ta
 
 
 def profile(
-    config: ProfileConfig | str | os.PathLike[str], output: str | os.PathLike[str], progress: bool = False
+    config: ProfileConfig | str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    progress: bool = False,
+    texts: bool = False,
 ) -> Measurements:
     """Measure models at batch sizes and write the measurements, and beside them the measured queries.
 
@@ -49,6 +52,8 @@ def profile(
         ``OUT.queries.jsonl``, those of several to ``OUT.TASK.queries.jsonl`` each; `query_files` names them.
     progress
         Whether to show a progress bar with the rate, the cost so far and the time left.
+    texts
+        Whether the measurements keep answers of kind "text", too.
 
     Returns
     -------
@@ -90,8 +95,11 @@ def profile(
                     failures.append(failure)
         if failures:
             raise failures[0]
-        found = provenance(config, identities, hashed, record.opened, record.calls) | {"failed_tries": record.failed}
-        measurements = Measurements.from_rows(_rows(config, record), found)
+        found = provenance(config, identities, hashed, record.opened, record.calls) | {
+            "failed_tries": record.failed,
+            "lost_tries": record.lost,
+        }
+        measurements = Measurements.from_rows(_rows(config, record, texts), found)
         write_query_files(target, config.tasks)
         measurements.write(target)
         record.remove()
@@ -226,7 +234,7 @@ def _show_wait(model: ModelConfig, shown: Progress, wait: Wait) -> None:
     shown.describe(f"{model.name}: {wait}")
 
 
-def _rows(config: ProfileConfig, record: Record) -> Iterator[dict[str, Any]]:
+def _rows(config: ProfileConfig, record: Record, texts: bool) -> Iterator[dict[str, Any]]:
     """Give one row per task, query, model, batch size and repeat: by model, task, batch size, call, position."""
     for model in config.models:
         for cell in cells_of(config, model):
@@ -244,7 +252,7 @@ def _rows(config: ProfileConfig, record: Record) -> Iterator[dict[str, Any]]:
                         "position": position,
                         "score": line["scores"][position],
                         "parsed": answer is not None,
-                        "answer": None if query.kind == "text" else answer,
+                        "answer": answer if texts or query.kind != "text" else None,
                         "input_tokens": max(0.0, line["input_tokens"] - shared) / sent if sent else 0.0,
                         "output_tokens": line["output_tokens"] / sent if sent else 0.0,
                         "call_input_tokens": line["input_tokens"],

@@ -37,6 +37,7 @@ TASK_KEYS = (
     "instructions",
     "examples",
     "form",
+    "system",
     "show_choices",
     "grader",
     "max_output_tokens",
@@ -193,7 +194,8 @@ def _template(table: TomlTable, queries: tuple[Query, ...]) -> Template:
     else:
         template = default_template(queries, instructions, examples or ())
     shown = table.get("show_choices", bool, default=template.show_choices)
-    return replace(template, form=form, show_choices=shown)
+    system = table.get("system", str, TEXT, default=None)
+    return replace(template, form=form, show_choices=shown, system=system)
 
 
 def _texts(table: TomlTable, key: str) -> tuple[str, ...] | None:

@@ -183,7 +183,7 @@ def _once(table: Any, ids: Sequence[str], queries: Sequence[Query | None], name:
         if place == len(kept):
             kept.append(each)
         elif kept[place].answer is None and each.answer is not None:  # the true answer may stand in a later row
-            kept[place] = replace(kept[place], answer=each.answer)
+            kept[place] = replace(kept[place], answer=each.answer, by=each.by)
         query[row] = place
     if not kept:
         raise InputError(f"{name} holds no query: the texts of all rows are empty")

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from robatch.instances.errors import InputError
-from robatch.proxies.engines.engine import ModelCall
+from robatch.proxies.engines.engine import ModelCall, whole_prompt
 from robatch.proxies.tasks.grading import MAX_TEXT
 from robatch.proxies.tasks.queries import Query
 
@@ -48,12 +48,16 @@ class Template:
     form
         ``"lines"``: a line ``A<i>: answer`` for each query. ``"json"``: one JSON object with the keys ``"A1"``,
         ``"A2"`` and so on.
+    system
+        A message before the prompt, in the role of the system where a model has a chat template and at the head of the
+        prompt where it has none; None for none.
     """
 
     instructions: str
     examples: tuple[tuple[str, str], ...] = field(default=())
     show_choices: bool = False
     form: Form = "lines"
+    system: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.instructions, str):
@@ -62,6 +66,8 @@ class Template:
             raise InputError(f"form is {self.form!r}: one of {list(_FORMATS)} is needed")
         if not isinstance(self.show_choices, bool):
             raise InputError(f"show_choices is {self.show_choices!r}: true or false is needed")
+        if self.system is not None and not (isinstance(self.system, str) and self.system.strip()):
+            raise InputError(f"system is {self.system!r}: a text that is not empty is needed")
         object.__setattr__(self, "examples", _examples(self.examples))
 
     def shared(self) -> str:
@@ -78,6 +84,10 @@ class Template:
     def render(self, queries: Sequence[Query]) -> str:
         """Give the whole prompt of a call; with no query, the shared part alone."""
         return self.shared() + "".join(self._slot(i, query) for i, query in enumerate(queries, start=1))
+
+    def whole(self, queries: Sequence[Query]) -> str:
+        """Give all that is sent of a call as one text, the system message included."""
+        return whole_prompt(self.system, self.render(queries))
 
     def structure(self, queries: Sequence[Query]) -> dict[str, Any]:
         """Give what structured output holds the answer of a call to.
@@ -99,6 +109,7 @@ class Template:
             "examples": [list(example) for example in self.examples],
             "show_choices": self.show_choices,
             "form": self.form,
+            **({} if self.system is None else {"system": self.system}),
         }
 
     @classmethod
@@ -111,7 +122,7 @@ class Template:
             If a field is missing, unknown or wrong.
         """
         fields = ("instructions", "examples", "show_choices", "form")
-        if not isinstance(record, Mapping) or set(record) != set(fields):
+        if not isinstance(record, Mapping) or set(record) - {"system"} != set(fields):
             raise InputError(f"template is {record!r}: an object with the fields {list(fields)} is needed")
         return cls(**record)
 
@@ -264,4 +275,4 @@ def model_call(
     """
     stop = () if chat else STOP[:1] if template.form == "json" else STOP
     structure = template.structure(batch) if structured else {}
-    return ModelCall(template.render(batch), max_tokens, stop=stop, **structure)
+    return ModelCall(template.render(batch), max_tokens, stop=stop, system=template.system, **structure)

@@ -37,6 +37,7 @@ NOT_RUN = {
     "robatch prices gpt-4o-mini --source": "needs packages and the reader's own file",
     "robatch fit measurements.parquet": "needs the reader's own measurements",
     "robatch route queries.jsonl": "needs the reader's own queries",
+    "robatch run": "asks models; tests/job runs it",
     "robatch route tickets.csv": "needs the reader's own table and proxy; tests/api runs one like it",
     "robatch execute routed.parquet -o": "asks models",
     "robatch import table.parquet": "needs the reader's own table; docs/problems.md runs one like it",

@@ -24,12 +24,12 @@ class Server:
     """Counts what it is asked. Input tokens are words; an answer's text is its query's first word.
 
     `dear_in` and `dear_out` multiply token counts; calls of more than `readable` slots are malformed; after `die_after`
-    calls the server's answers fail.
+    calls the server's answers fail; of `flaky` calls one is refused with a 503, unbilled.
     """
 
-    def __init__(self, dear_in=1.0, dear_out=1.0, readable=10_000, die_after=float("inf"), pause=0.0):
+    def __init__(self, dear_in=1.0, dear_out=1.0, readable=10_000, die_after=float("inf"), pause=0.0, flaky=0):
         self.dear_in, self.dear_out, self.readable = dear_in, dear_out, readable
-        self.die_after, self.pause = die_after, pause
+        self.die_after, self.pause, self.flaky, self.refused = die_after, pause, flaky, 0
         self.asked: list[tuple[str, tuple[str, ...]]] = []  # model and texts of each call that was answered
         self.bill: list[tuple[str, int, int]] = []
         self.lock = threading.Lock()
@@ -68,20 +68,28 @@ class Server:
         self.http.shutdown()
         self.http.server_close()
 
+    def word(self, model, text, size):
+        """Return the answer of a model to a text in a call of a size."""
+        return text.split()[0]
+
     def answer(self, body):
-        prompt = body["messages"][0]["content"]
+        prompt = body["messages"][-1]["content"]
         texts = tuple(text for _, text in SLOT.findall(prompt))
         if self.pause:
             threading.Event().wait(self.pause)
         with self.lock:
             if len(self.asked) >= self.die_after:
                 return 400, {"error": {"message": "gone"}}
+            if self.flaky and (len(self.asked) + self.refused) % self.flaky == self.flaky - 1:
+                self.refused += 1
+                return 503, {"error": {"message": "busy"}}
             self.asked.append((body["model"], texts))
-            tokens_in = int(len(prompt.split()) * self.dear_in)
+            words = sum(len(message["content"].split()) for message in body["messages"])
+            tokens_in = int(words * self.dear_in)
             tokens_out = min(int(3 * len(texts) * self.dear_out), body["max_tokens"])
             self.bill.append((body["model"], tokens_in, tokens_out))
         cut = tokens_out < 3 * len(texts)
-        lines = [f"A{i}: {text.split()[0]}" for i, text in enumerate(texts, start=1)]
+        lines = [f"A{i}: {self.word(body['model'], text, len(texts))}" for i, text in enumerate(texts, start=1)]
         text = "what?" if len(texts) > self.readable else "\n".join(lines[: tokens_out // 3])
         choice = {"index": 0, "message": {"role": "assistant", "content": text}}
         choice["finish_reason"] = "length" if cut else "stop"
