@@ -51,8 +51,8 @@ def prices(
     A file is LiteLLM's JSON (USD per token, converted), OpenRouter's list as its API gives it (JSON; USD per token as
     texts, converted), or a CSV, Parquet or JSON table with model, price_in and price_out (USD per million), and
     whatever else docs/prices.md lists. robatch import counts fees per call and tiers too, and prices of caches and
-    batch APIs with --cached and --batch-api; robatch route counts price_in and price_out alone so far. Reasoning at
-    another price is shown and recorded, not billed.
+    batch APIs with --cached and --batch-api; robatch route counts fees and caches with --cached. Reasoning at another
+    price is shown and recorded, not billed.
 
     \b
     robatch prices gpt-4o-mini claude-haiku-4-5

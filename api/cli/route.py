@@ -50,6 +50,11 @@ if TYPE_CHECKING:
 @click.option("--vectors", type=FILE, help="With the policy similarity: .npy, or .npz of a scipy sparse matrix.")
 @click.option("--pool", type=FILE, help="TOML file with [[models]] that changes servers, paths or prices.")
 @prices_option("Prices of all models by their names, in place of those of the measurements.")
+@click.option(
+    "--cached", type=float, metavar="SHARE",
+    help="Prices of cached prompts, and fees, that come with prices by name count: part of the calls expected to find "
+    "the prompt, from 0 to 1.",
+)  # fmt: skip
 @click.option("-o", "--output", type=FILE, help="Parquet file to write the plan to.")
 @json_option
 def route(

@@ -49,8 +49,9 @@ class Answered:
         Tries that engines repeated; calls that were parts of others.
     split_cost
         USD of these parts.
-    as_planned, more_in, more_out
-        USD of the other calls: as predicted, and by which their input and output tokens exceed this.
+    as_planned, more_in, more_out, more_cached
+        USD of the other calls: as predicted, with every prompt found where it is cached; by which their input and
+        output tokens exceed this; and by which caches gave less, or writes cost more.
     calls, billed
         Calls and USD of each state: (S,).
     """
@@ -62,6 +63,7 @@ class Answered:
     as_planned: float = 0.0
     more_in: float = 0.0
     more_out: float = 0.0
+    more_cached: float = 0.0
     calls: IntArray = field(init=False)
     billed: FloatArray = field(init=False)
     _count: int = 0
@@ -74,8 +76,8 @@ class Answered:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, call: Waiting, model: PoolModel, took: AnsweredCall) -> None:
-        """Count an answered call of a model."""
+    def add(self, call: Waiting, model: PoolModel, took: AnsweredCall, extra: float = 0.0) -> None:
+        """Count an answered call of a model, which was planned to cost so much `extra` beside tokens at full price."""
         missing = call.number + 1 - len(self._input)
         for tokens in (self._input, self._output):
             tokens.extend([_UNKNOWN] * missing)
@@ -90,7 +92,8 @@ class Answered:
             return
         self.more_in += model.cost(took.input_tokens - took.expected_in, 0)
         self.more_out += model.cost(0, took.output_tokens - took.expected_out)
-        self.as_planned += model.cost(took.expected_in, took.expected_out)
+        self.as_planned += model.cost(took.expected_in, took.expected_out) + extra
+        self.more_cached += took.cost - model.cost(took.input_tokens, took.output_tokens) - extra
 
     def tokens(self, number: int) -> tuple[int, int] | None:
         """Return the input and output tokens of a call, None where it was not answered."""

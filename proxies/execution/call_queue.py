@@ -30,7 +30,7 @@ class CallQueue(MutableMapping[int, Waiting]):
         self._planned: PlannedCalls | None = None
         self._calls: dict[int, Waiting] = {}
         self._sizes: dict[tuple[int, bool], dict[int, dict[int, None]]] = {}  # by model and failure, then by size
-        self._sums: dict[int, list[float]] = {}  # of the models' waiting calls
+        self._sums: dict[int, list[float]] = {}  # of the models' waiting calls, and how many these are
         self._rest = 0  # calls of `_calls` that were never sent, nor are parts of such
 
     def __getitem__(self, number: int) -> Waiting:
@@ -79,9 +79,10 @@ class CallQueue(MutableMapping[int, Waiting]):
         self.drop_rest()
         self._planned = calls
         for model, tokens in expected.items():
-            sums = self._sums.setdefault(model, [0.0, 0.0])
+            sums = self._sums.setdefault(model, [0.0, 0.0, 0.0])
             for place in (0, 1):
                 sums[place] += tokens[place]
+            sums[2] += int(np.count_nonzero(calls.models[calls.columns] == model))
 
     def drop_rest(self) -> None:
         """Remove the calls of the plan, without halves and calls that failed."""
@@ -99,9 +100,9 @@ class CallQueue(MutableMapping[int, Waiting]):
         return self._sizes.setdefault((self._model_of(call), call.tries > 0), {})
 
     def _count(self, call: Waiting, sign: float) -> None:
-        sums = self._sums.setdefault(self._model_of(call), [0.0, 0.0])
-        for place, tokens in enumerate(self._expected(call)):
-            sums[place] += sign * tokens
+        sums = self._sums.setdefault(self._model_of(call), [0.0, 0.0, 0.0])
+        for place, amount in enumerate((*self._expected(call), 1.0)):
+            sums[place] += sign * amount
 
     @property
     def planned(self) -> int:
@@ -136,6 +137,10 @@ class CallQueue(MutableMapping[int, Waiting]):
         """Return the input and output tokens that the calls of a model are predicted to take in sum."""
         sums = self._sums.get(model) if model in self.models else None
         return (0.0, 0.0) if sums is None else (max(0.0, sums[0]), max(0.0, sums[1]))
+
+    def waiting(self, model: int) -> int:
+        """Return how many calls of a model wait."""
+        return round(self._sums[model][2]) if model in self.models else 0
 
     def rest(self) -> IntArray:
         """Return the queries of the calls of the plan, without halves and calls that failed."""

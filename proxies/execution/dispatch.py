@@ -85,7 +85,8 @@ class Dispatcher:
             expected_in, expected_out = self.state.expected(call)
             foreseen = min(bound_in, math.ceil(expected_in * tokens.most_in * WINDOW_MARGIN))
             allowed = min(allowed, max(math.ceil(expected_out), model.context_window - foreseen, 1))
-        return model.cost(bound_in, math.ceil(allowed * tokens.most_out)), bound_in, allowed
+        worst = self.routed.bills[self.model_of(call)].worst(bound_in, math.ceil(allowed * tokens.most_out))
+        return worst, bound_in, allowed
 
     def wave(self, model: int, most: int, again: bool = False, small: bool = False, dry: int = 0) -> list[Ready]:
         """Return waiting calls of a model whose worst cases fit the money left together; with `again`, failed ones.
@@ -116,6 +117,7 @@ class Dispatcher:
         for position, model in enumerate(self.routed.pool):
             (expected_in, expected_out), tokens = state.queue.expected(position), state.meter.of(model)
             rest += model.cost(expected_in * tokens.ratio_in, expected_out * tokens.ratio_out)
+            rest += state.queue.waiting(position) * self.routed.bills[position].extra(tokens.found_share)
         return rest > max(0.0, state.meter.left) * MAX_DRIFT
 
     def replan(self) -> dict[str, Any]:
@@ -177,7 +179,7 @@ class Dispatcher:
             shared, slots = self._bounds.of_parts(int(position))
             most = shared + self.state.meter.of(model).beyond + slots[rows] * int(size)
             output = model.allowed(self.routed.max_output_tokens * int(size)) * self.state.meter.of(model).most_out
-            fits[:, column] &= (model.price_in * most + model.price_out * output) * 1e-6 <= slack
+            fits[:, column] &= self.routed.bills[int(position)].worst(most, output) <= slack
         return fits
 
     def _read_shares(self) -> FloatArray:
@@ -196,8 +198,8 @@ class Dispatcher:
         factor_in = np.array([tokens.ratio_in for tokens in meters])
         factor_out = np.array([tokens.ratio_out for tokens in meters])
         models = [
-            model.replace(shared_tokens=model.shared_tokens * factor, context_window=None)
-            for model, factor in zip(problem.models, factor_in, strict=True)
+            bill.found(tokens.found_share).replace(shared_tokens=model.shared_tokens * factor, context_window=None)
+            for bill, tokens, model, factor in zip(self.routed.bills, meters, problem.models, factor_in, strict=True)
         ]
         return problem.replace(
             models=models,
@@ -230,7 +232,7 @@ def affordable(problem: Problem, budget: float, seed: int = 0, quick: bool = Fal
     while count > 0:
         kept = np.sort(order[:count])
         part = problem.take(kept)
-        if quick and budget > 0.0:
+        if quick and budget > 0.0 and not part.write_charge.any():
             request = Request(part, budget, "realized")
             states = within(request, Bounds.of(request).tightened.schedule).assignment
             if states is not None:

@@ -28,6 +28,22 @@ class Tokens:
     most_out: float = 1.0  # the greatest ratio of a call's output tokens to those it was allowed, at least 1
     beyond: int = 0  # input tokens by which a call exceeded its bound: the model's template, not measured, adds these
 
+    found: float = 0.0  # input tokens that caches gave, up to the shared prompt of each call
+    cacheable: float = 0.0  # tokens of the shared prompts of these calls
+
+    def cache(self, found: float, shared: float) -> None:
+        """Count what a cache gave of the shared prompt of one answered call."""
+        self.found += min(found, shared)
+        self.cacheable += shared
+
+    @property
+    def found_share(self) -> float:
+        """Part of the shared prompts' tokens that caches give, drawn towards 1 while few calls are known."""
+        if self.cacheable <= 0.0:
+            return 1.0
+        prior = PRIOR_CALLS * self.cacheable / max(self.calls, 1)
+        return (self.found + prior) / (self.cacheable + prior)
+
     def add(self, expected_in: float, expected_out: float, actual_in: int, actual_out: int) -> None:
         """Count one answered call."""
         self.calls += 1

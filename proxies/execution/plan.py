@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from robatch.instances.arrays import IntArray
 from robatch.instances.errors import InputError, why_unreadable
 from robatch.instances.problem import Problem
 from robatch.instances.problem_file import from_table, read_table, to_table, write_table
+from robatch.proxies.execution.billing import CallBill
 from robatch.proxies.execution.pool import PoolModel, named_fields, override, pool_model
 from robatch.proxies.tasks.prompts import Template
 from robatch.proxies.tasks.queries import Query
@@ -105,6 +107,11 @@ class RoutedPlan:
         assert self.plan.realized_cost is not None
         return self.plan.realized_cost
 
+    @cached_property
+    def bills(self) -> tuple[CallBill, ...]:
+        """How calls of each model are billed."""
+        return tuple(CallBill(entry, model) for entry, model in zip(self.pool, self.problem.models, strict=True))
+
     @property
     def sha256(self) -> str:
         """Hash of what an execution depends on; addresses of servers and folders of files are left out."""
@@ -119,8 +126,9 @@ class RoutedPlan:
                 m.path and Path(m.path).name,
                 m.sha256,
                 dict(m.engine),
+                *([terms] if (terms := bill.stated()) else []),
             ]
-            for m in self.pool
+            for m, bill in zip(self.pool, self.bills, strict=True)
         ]
         arrays = (self.problem.utilities(), self.problem.input_tokens, self.problem.output_tokens)
         plain = [
@@ -167,7 +175,7 @@ class RoutedPlan:
         """Return a copy whose models are changed by a pool file; prices stay those of the plan."""
         pool = override(self.pool, path, by_name=False)
         for old, new in zip(self.pool, pool, strict=True):
-            if (old.price_in, old.price_out) != (new.price_in, new.price_out):
+            if (old.price_in, old.price_out, old.bill) != (new.price_in, new.price_out, new.bill):
                 raise InputError(f"the pool {str(path)!r} changes the prices of model {old.name!r}: route again")
         named = {name: fields | self.named.get(name, frozenset()) for name, fields in named_fields(path).items()}
         return replace(self, pool=pool, named={**self.named, **named})

@@ -12,13 +12,18 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from robatch.instances.errors import InputError
-from robatch.instances.model import warn_of_units
+from robatch.instances.model import Model, warn_of_units
 from robatch.proxies.engines.address import MODELS_FOLDER, find_model, is_hub_name, weights_sha256
 from robatch.proxies.engines.engine import Engine, EngineFailure
 from robatch.proxies.engines.model_source import ModelSource, check_text, open_engine
 from robatch.proxies.engines.waits import MAX_WAIT, Wait
 from robatch.proxies.price_lookup import PriceLookup
 from robatch.proxies.toml_table import load_toml
+
+TERMS = ("call_fee", "cache_read", "cache_write", "cache_min_tokens", "cache_share")
+"""Fields of a model that `PoolModel.bill` may have."""
+
+KINDS = {"engine": dict, "request": dict, "bill": dict, "structured": bool, "path": str, "sha256": str}
 
 CONNECT_TIMEOUT = 10.0  # seconds to wait for a connection to a server
 
@@ -31,17 +36,27 @@ class PoolModel(ModelSource):
     ----------
     sha256
         Of the weights that were measured, where they were in a folder; None if not known.
+    bill
+        What calls cost beside tokens: ``call_fee``, ``cache_read``, ``cache_write``, ``cache_min_tokens`` and
+        ``cache_share``, as `robatch.Model` has them.
     """
 
     sha256: str | None = field(default=None, kw_only=True)
+    bill: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not isinstance(self.bill, Mapping):
+            raise InputError(f"bill of model {self.name!r} is {self.bill!r}: a table is needed")
+        unknown = [key for key in self.bill if key not in TERMS]
+        if unknown:
+            raise InputError(f"bill of model {self.name!r} has a key {unknown[0]!r}: {', '.join(TERMS)} are known")
+        Model(self.name, self.price_in, self.price_out, **self.bill)  # checks the values
         check_text(f"sha256 of model {self.name!r}", self.sha256)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the model as plain values for JSON."""
-        return asdict(self) | {"engine": dict(self.engine), "request": dict(self.request)}
+        return asdict(self) | {"engine": dict(self.engine), "request": dict(self.request), "bill": dict(self.bill)}
 
     def open(
         self,
@@ -153,7 +168,7 @@ def override(pool: Sequence[PoolModel], path: str | os.PathLike[str], by_name: b
         for key in row:
             if key not in (*_KEYS, "batch_sizes", "size"):
                 raise InputError(f"the pool {name!r}: key {key!r} is not known: the keys are {', '.join(_KEYS)}")
-        for key, kind in (("engine", dict), ("request", dict), ("structured", bool), ("path", str), ("sha256", str)):
+        for key, kind in KINDS.items():
             if key in row and not isinstance(row[key], kind):
                 words = {dict: "a table", bool: "true or false", str: "a text"}[kind]
                 raise InputError(f"the pool {name!r}: {key} of model {which!r} is {row[key]!r}: {words} is needed")

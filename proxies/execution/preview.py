@@ -68,6 +68,7 @@ def preview(
         row, ready = row_of(call.column), dispatcher.ready(call)
         row["queries"] += len(call.queries)
         row["calls"] += 1
-        row["expected"] += routed.pool[dispatcher.model_of(call)].cost(*state.expected(call))
+        model = dispatcher.model_of(call)
+        row["expected"] += routed.pool[model].cost(*state.expected(call)) + routed.bills[model].extra()
         row["worst"] += ready.worst
     return [rows[column] for column in sorted(rows)], state.meter.budget, state.meter.left

@@ -50,9 +50,10 @@ class ExecutionReport:
         USD, realized, as planned.
     difference
         USD by source, which add up to `billed` less `amortized`: ``partly_filled_calls`` (from amortized to realized
-        cost, known to the plan), ``input_tokens``, ``output_tokens`` (of the plan's calls), ``splits`` (calls sent
-        again in halves), ``failed_tries`` (what a server counted for calls without an answer), ``replanning`` (other
-        states than planned, and queries not asked).
+        cost, known to the plan), ``input_tokens``, ``output_tokens`` (of the plan's calls), ``caches`` (where prompts
+        are cached or calls have fees: what caches gave less than planned, and writes cost more), ``splits`` (calls
+        sent again in halves), ``failed_tries`` (what a server counted for calls without an answer), ``replanning``
+        (other states than planned, and queries not asked).
     amortized
         USD, amortized, as planned.
     predicted, actual
@@ -241,14 +242,18 @@ def _outage(state: Execution, outage: Outage, utilities: npt.NDArray[Any]) -> di
 def _difference(routed: RoutedPlan, state: Execution) -> dict[str, float]:
     """Split billed less amortized cost into its sources."""
     assert routed.plan.amortized_cost is not None
-    done = state.done
+    done, problem = state.done, routed.problem
+    counts = problem.call_counts(np.asarray(routed.plan.assignment))
+    writes = float((problem.writes(counts) * problem.write_charge).sum())
+    caches = {"caches": done.more_cached - writes} if any(bill.stated() for bill in routed.bills) else {}
     return {
         "partly_filled_calls": routed.planned_cost - routed.plan.amortized_cost,
         "input_tokens": done.more_in,
         "output_tokens": done.more_out,
+        **caches,
         "splits": done.split_cost,
         "failed_tries": float(state.failed.cost.sum(dtype=float)),
-        "replanning": done.as_planned - routed.planned_cost,
+        "replanning": done.as_planned + writes - routed.planned_cost,
     }
 
 

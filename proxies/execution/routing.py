@@ -14,6 +14,8 @@ from robatch.instances.arrays import NOT_ALLOWED, FloatArray
 from robatch.instances.errors import InputError
 from robatch.instances.prices.entry import origin_of
 from robatch.instances.problem import Problem
+from robatch.instances.scalars import number
+from robatch.proxies.execution.billing import with_terms
 from robatch.proxies.execution.goal import Goal
 from robatch.proxies.execution.plan import RoutedPlan, check_models, file_sha256
 from robatch.proxies.execution.pool import PoolModel, override, pool_model
@@ -61,6 +63,7 @@ def route(  # wide: one parameter for each choice of the command
     mean: float | None = None,
     rules: RowRules | None = None,
     queries_to: str | os.PathLike[str] | None = None,
+    cached: float | None = None,
 ) -> RoutedPlan:
     """Predict every query's utility and tokens, choose its state within the budget, and form the calls.
 
@@ -98,6 +101,9 @@ def route(  # wide: one parameter for each choice of the command
         How rows become queries, where `queries` is a table.
     queries_to
         The JSONL file that the queries are written to where `queries` is no JSONL file of different texts.
+    cached
+        Part of the calls that are expected to find the shared prompt in the provider's cache, from 0 to 1: the prices
+        of a cache, and fees, that come with prices by name then count. None for those that `pool` states alone.
 
     Raises
     ------
@@ -117,7 +123,7 @@ def route(  # wide: one parameter for each choice of the command
     if prices is not None:
         models = reprice(models, prices, None if pool is None else Path(pool))
     check_models(models, problem)
-    problem = _at_prices(problem, models)
+    problem = _at_prices(problem, models, None if cached is None else number("cached", cached, most=1.0))
     plan = goal.plan(problem, solver, time_limit=time_limit, seed=seed)
     lengths = problem.input_tokens if policy == "length" else None
     calls = plan.calls(policy, seed=seed, lengths=lengths, similarity=similarity)
@@ -142,13 +148,13 @@ def route(  # wide: one parameter for each choice of the command
     )
 
 
-def _at_prices(problem: Problem, pool: Sequence[PoolModel]) -> Problem:
-    """Return the problem at the prices and context windows of a pool."""
+def _at_prices(problem: Problem, pool: Sequence[PoolModel], cached: float | None) -> Problem:
+    """Return the problem at the prices and context windows of a pool; `cached` as for `route`."""
     models = []
     for old, new in zip(problem.models, pool, strict=True):
         origin = origin_of({"prices": new.prices})
         prices = {"price_in": new.price_in, "price_out": new.price_out, "priced": origin}
-        models.append(old.replace(context_window=new.context_window, **prices))
+        models.append(with_terms(old.replace(context_window=new.context_window, **prices), new, cached))
     return problem.replace(models=models)
 
 

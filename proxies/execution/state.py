@@ -12,6 +12,7 @@ import numpy as np
 
 from robatch.instances.arrays import FloatArray, IntArray
 from robatch.proxies.execution.answered import Answered, FailedTries
+from robatch.proxies.execution.billing import CallBill, found_tokens
 from robatch.proxies.execution.call_queue import CallQueue
 from robatch.proxies.execution.calls import AnsweredCall, Event, Outage, Waiting
 from robatch.proxies.execution.finished import Asked, Finished
@@ -106,6 +107,10 @@ class Execution:
         """Return a call's model."""
         return self.routed.pool[self._models[call.column]]
 
+    def bill_of(self, call: Waiting) -> CallBill:
+        """Return how a call is billed."""
+        return self.routed.bills[self._models[call.column]]
+
     def expected(self, call: Waiting) -> tuple[float, float]:
         """Return a call's input and output tokens as predicted when the plan was made."""
         if call.number not in self._expected:
@@ -121,7 +126,8 @@ class Execution:
         """Return the USD of a call at the tokens that its model's calls really take."""
         model, (expected_in, expected_out) = self.model_of(call), self.expected(call)
         tokens = self.meter.of(model)
-        return model.cost(expected_in * tokens.ratio_in, expected_out * tokens.ratio_out)
+        extra = self.bill_of(call).extra(tokens.found_share)
+        return model.cost(expected_in * tokens.ratio_in, expected_out * tokens.ratio_out) + extra
 
     def apply(self, event: Event) -> list[int]:
         """Take one event in; return the queries that it finished."""
@@ -167,7 +173,7 @@ class Execution:
             self.lost_calls += 1
             lost = self.meter.lose(call.number, 0.0 if event["refused"] else self.expected_cost(call))
         else:
-            cost = self.model_of(call).cost(event["input_tokens"], event["output_tokens"])
+            cost = self.bill_of(call).billed(event["input_tokens"], event["output_tokens"], event["details"])
             self.meter.settle(call.number, cost)
             self._share(call, cost)
         self.failed.add(call.column, cost, lost)
@@ -200,7 +206,8 @@ class Execution:
         call = self.flying.pop(event["call"])
         model = self.model_of(call)
         tokens_in, tokens_out = event["input_tokens"], event["output_tokens"]
-        cost, (expected_in, expected_out) = model.cost(tokens_in, tokens_out), self.expected(call)
+        bill, (expected_in, expected_out) = self.bill_of(call), self.expected(call)
+        cost = bill.billed(tokens_in, tokens_out, event["details"])
         del self._expected[call.number]
         self.meter.settle(call.number, cost)
         tokens = self.meter.of(model)
@@ -208,8 +215,10 @@ class Execution:
         tokens.uncounted_cost += 0.0 if event["counted"] else cost
         if event["error"] is None:
             tokens.add(expected_in, expected_out, tokens_in, tokens_out)
+            if bill.terms.cached:
+                tokens.cache(found_tokens(event["details"]), bill.terms.shared_tokens)
         took = AnsweredCall(expected_in, expected_out, tokens_in, tokens_out, cost, event["retries"])
-        self.done.add(call, model, took)
+        self.done.add(call, model, took, bill.extra())
         self.details.setdefault(model.name, Counter()).update(event["details"])
         if event["replied"] is not None:
             self.replied.setdefault(model.name, Counter())[event["replied"]] += 1
