@@ -118,7 +118,7 @@ def _decisions(steps: Steps, measured: Measurements, queries: Sequence[Query]) -
 
 
 def _graded(queries: Sequence[Query], given: Mapping[str, str], by: str) -> tuple[Query, ...]:
-    """Return the queries with the answers of a model for reference; those whose answer they may not have are left out."""
+    """Return the queries with the answers of a model for reference, without those that it gave none that is allowed."""
     made = []
     for query in queries:
         try:
