@@ -5,7 +5,8 @@ has a loss against the query's best one; no plan that beats the incumbent has a 
 incumbent's shortfall from the bound, so nearly all states are fixed (reduced-cost fixing). What is left, the
 core, is searched by two lists that meet in the middle, see `core`. Where the lists outgrow their space, which
 takes a query whose steps are a large part of the budget, the search branches on the states of the query that the
-relaxation splits. Sources: Pisinger, "A minimal algorithm for the multiple-choice knapsack problem", European
+relaxation splits. Where utilities are multiples of one number and costs are whole, `knapsack` comes first.
+Sources: Pisinger, "A minimal algorithm for the multiple-choice knapsack problem", European
 Journal of Operational Research 83, 1995; Kellerer, Pferschy and Pisinger, "Knapsack Problems", 2004, chapter 11.
 """
 
@@ -25,9 +26,11 @@ from robatch.solvers.bounds.relaxation import DUAL_ROUNDING, EDGE, Relaxation, R
 from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.bounds.threads import over_chunks
 from robatch.solvers.exact.core import Core
+from robatch.solvers.exact.knapsack import Knapsack
 from robatch.solvers.exact.node import Base, Node
 from robatch.solvers.limits import one_cost
 from robatch.solvers.plan.incumbent import Incumbent
+from robatch.solvers.plan.plan import OPTIMAL_GAP
 from robatch.solvers.registry import Answer, Request
 from robatch.solvers.search_limits import Work
 
@@ -35,6 +38,7 @@ FIRST_CUT = 8  # the first search leaves out states whose loss is above the shor
 AT_ONCE = 500  # queries up to which it leaves out none that can matter
 MAX_ITEMS = 3_000_000  # states in the core
 DEPTH = 4  # queries that are branched on, one below the other
+WHOLE_ROUNDING = 4e-14  # relative: by how much utilities may differ from what they are taken for as whole numbers
 LEFT, LOWER = 0.5, 0.05  # of the distance from plan to bound: what branching may leave, what the bound has to give
 
 
@@ -47,11 +51,21 @@ def run(request: Request) -> Answer:
     problem, budget = request.problem, request.budget
     relaxer = Bounds.of(request).relaxer
     work = Work(request.time_limit, relaxer.threads)
-    relaxation = relaxer.at(budget)
-    node = Node(relaxer.flat, problem.money, budget, problem.money.most(budget), 0.0, request.gap, work)
     found = Incumbent()
     if request.initial is not None:
         found = found.evaluated(request.initial, problem.evaluate(request.initial), "amortized", budget)
+    most = problem.money.most(budget)
+    knapsack = Knapsack.of(relaxer.flat, problem.money, most)
+    if knapsack is not None:
+        closed = knapsack.solve(work, request.gap)
+        if closed.choice is not None:
+            found = found.evaluated(closed.choice, problem.evaluate(closed.choice), "amortized", budget)
+            found = found.bounded(closed.bound * (1 + WHOLE_ROUNDING))
+            if found.proven(max(request.gap, OPTIMAL_GAP)):
+                price = closed.price * (problem.money.units / knapsack.unit)
+                return Answer.of(found, shadow_price=price, statistics=work.counts)
+    relaxation = relaxer.at(budget)
+    node = Node(relaxer.flat, problem.money, budget, most, 0.0, request.gap, work)
     found = close(node, relaxation, found)
     if found.assignment is None:  # at the very edge of the budget
         found = replace(found, assignment=problem.cheapest_assignment)
@@ -71,7 +85,7 @@ def close(node: Node, relaxation: Relaxation, found: Incumbent) -> Incumbent:
         The plan to beat, or only its utility; -inf if there is none yet.
     """
     states, utility = node.greedy(relaxation)
-    found = replace(found, bound=relaxation.bound).offered(states, utility)
+    found = found.bounded(relaxation.bound).offered(states, utility)
     linear = relaxation.bound
     if relaxation.price == 0.0 and found.shortfall > 0.0:  # but for rounding, the budget would buy all that there is
         relaxation = at_budget(relaxation.steps, node.budget * (1 - 3 * EDGE))

@@ -73,6 +73,12 @@ def test_text_is_imported(tmp_path: Path) -> None:
     assert read(made).capacity is None
 
 
+def opened(path: Path) -> Problem:
+    """Return the problem of a text file."""
+    classes, capacity = read_mckp(path)
+    return Problem(**classes.fields(capacity))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -88,8 +94,7 @@ def test_text_is_imported(tmp_path: Path) -> None:
 def test_what_is_wrong_with_text_is_named(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "k.txt").write_text(text)
     with pytest.raises(InputError, match=message):
-        classes, capacity = read_mckp(tmp_path / "k.txt")
-        Problem(**classes.fields(capacity))
+        opened(tmp_path / "k.txt")
 
 
 @pytest.mark.parametrize("family", KNAPSACK_FAMILIES)
