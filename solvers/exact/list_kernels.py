@@ -181,7 +181,7 @@ def longer(old: Array, size: int) -> Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def search(  # long, wide: one search with its core, whose lists grow in it
+def search(  # long: one search whose lists grow in it; # wide: its core
     price: float, room: float, gain: float, enough: float, bound: float, step: float, first: Array, weight: Array,
     profit: Array, edge: Array, up: Array, down: Array, cap: int, most_work: float, one_list: int, found: Array,
     figures: Array,

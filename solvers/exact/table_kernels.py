@@ -94,7 +94,7 @@ def longer(old: Array, size: int, used: int) -> Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def table(  # long, wide: one search with its core, whose table grows in it
+def table(  # long: one search whose table grows in it; # wide: its core
     price: float, room: float, gain: float, enough: float, bound: float, step: float, first: Array, weight: Array,
     profit: Array, edge: Array, up: Array, down: Array, most_cells: float, keep_bytes: int, found: Array,
     figures: Array,
