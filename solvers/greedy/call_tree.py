@@ -17,12 +17,14 @@ import numpy as np
 
 from robatch.instances.arrays import Array, BoolArray, FloatArray, IntArray
 from robatch.solvers.greedy import call_tree_kernels as kernels
-from robatch.solvers.greedy.call_tree_kernels import BOX, CELL, FAR, NODE, NOW, PAIR, QUERY, Core, Tree, records
+from robatch.solvers.greedy.call_tree_kernels import BOX, CELL, FAR, NODE, NOW, PAIR, QUERY, STEP, Core, Tree, records
 from robatch.solvers.greedy.leaf_move_kernels import MOVE, RANK, Pool, improve
 from robatch.solvers.greedy.leaf_search_kernels import search
 from robatch.solvers.greedy.realized_table import Table
 
-PRICES = 8  # at which a leaf is priced, at most
+PRICES, MORE_PRICES = 8, 24  # at which a leaf is priced, at most; and where its bound promises a better plan
+DEEP_STEPS = 60_000  # of the longer search of a leaf
+NODES, DEPTH = 100_000, 200  # of a leaf's search by prices
 POOL = 1000  # moves that are compared at a time
 MOST_MEMORY = 20_000_000  # numbers that open boxes may take
 LEAST_PART, MOST_TIMES = 0.05, 5.0  # range of a leaf's price
@@ -30,7 +32,7 @@ LEAF_WORK = 100_000.0  # of a leaf, besides its moves and steps, in units of abo
 WIDER = 5  # times the limits, where the gap is wide
 MOST_FINISHED = 10_000  # queries in all leaves that are left, which another solver closes
 ROUNDING = 1e-12  # relative, of a sum
-SLICE, STEP_SECONDS = 2e7, 15e-9  # work between two looks at the clock; about what a step of a leaf's search takes
+SLICE = 2e7  # work between two looks at the clock
 MORE_LEAVES, MORE_WORK, DEEP_WORK = 10, 5.0, 1.3  # times the limit: as long as there is no plan; for leaves left open
 
 
@@ -70,7 +72,7 @@ class Limits(NamedTuple):
     leaves: int
     work: float  # units of about a nanosecond
     steps: int  # of the search of a leaf
-    deep: int  # of leaves that are still open at the end, 0 for none
+    deep: float  # times the work up to then, up to which leaves that are left open are searched; 0 for none
     stall: float = math.inf  # units without a better plan, once there is one
     wide: float = math.inf  # relative gap that is too wide to end at a limit: it is raised once
     deadline: float = math.inf  # of `time.perf_counter`
@@ -226,6 +228,16 @@ class CallTree:
         return float(self.core.now["reached"][0])
 
     @property
+    def open(self) -> bool:
+        """Whether there are boxes that are not closed."""
+        return bool(self.core.now["open"][0] > 0)
+
+    @property
+    def work(self) -> float:
+        """Work up to now."""
+        return float(self.core.now["work"][0])
+
+    @property
     def bound(self) -> float:
         """Utility that no plan exceeds."""
         nodes, now = self.tree.nodes, self.core.now[0]
@@ -282,7 +294,7 @@ class CallTree:
         core, tree, now = self.core, self.tree, self.core.now
         core.queries["state"] = tree.states[slot]
         calls, out = core.cells["calls"].copy(), np.empty(6)
-        kernels.reprice(float(tree.nodes["price"][slot]), PRICES, core, self.within, self.above, out)
+        kernels.reprice(float(tree.nodes["price"][slot]), PRICES, MORE_PRICES, core, self.within, self.above, out)
         top, bound, low_price, high, low, last = out.tolist()
         rates, tolerance = core.cells["rate"].copy(), float(now["tolerance"][0])
         for price, start in ((high, self.within), (low, self.above)):
@@ -316,12 +328,21 @@ class CallTree:
             self.best[:] = states
 
     def deepen(self, limits: Limits, work: float) -> None:
-        """Search the leaves that were left open for longer, the one of highest bound first."""
+        """Search the leaves that were left open for longer, then by prices, the one of highest bound first."""
+        core, now, most = self.core, self.core.now, min(DEEP_WORK * work, limits.deep * self.work)
         for leaf in sorted(self.leaves.values(), key=lambda one: -one.bound):
-            left = limits.deadline - time.perf_counter()
-            if self.core.now["work"][0] > DEEP_WORK * work or left < 0.0:
+            left = 1e9 * (limits.deadline - time.perf_counter())
+            if self.work > most or left < 0.0:
                 return
-            self.search(leaf, int(min(limits.deep, left / STEP_SECONDS)))
+            self.search(leaf, DEEP_STEPS)
+            if leaf.bound == FAR or leaf.bound <= self.reached + now["tolerance"][0]:
+                continue
+            core.cells["calls"], core.cells["rate"] = leaf.calls, leaf.rates
+            spaces = self.within, self.above, self.best, np.empty((DEPTH, len(self.rows)), dtype=np.int16)
+            end = min(most, self.work + left)
+            utility, bound, _ = kernels.branch(leaf.low_price, NODES, end, core, *spaces, records(DEPTH, STEP))
+            self.offer(utility, self.best)
+            leaf.bound = min(leaf.bound, bound)
 
     def finish(self, close: Close) -> None:
         """Close the leaves that are the only ones left, the one of highest bound first, as long as each can be."""
@@ -389,5 +410,5 @@ def _cells(fixed: IntArray, size: IntArray, price: FloatArray, queries: Array, o
     most = fixed + np.bincount(places, minlength=len(cells))
     size = np.minimum(np.tile(size, len(cells) // len(size)), np.maximum(most, 1)) if len(cells) else fixed
     cells["fixed"], cells["places"], cells["price"] = fixed, size, np.tile(price, len(cells) // max(len(price), 1))
-    cells["low"], cells["high"] = -(-fixed // size), -(-most // size)
+    cells["low"], cells["high"], cells["most"] = -(-fixed // size), -(-most // size), fixed.sum() + len(queries)
     return cells

@@ -21,6 +21,12 @@ from robatch.instances.compilation import njit
 FAR = 1e300
 CROWDED = 1e15  # what it is worth to leave a cell without room
 NOISE = 1e-13  # a shorter path is shorter by more than this
+ROUNDING = 1e-15  # relative, of what USD are worth
+MOST_TRIES = 60  # prices in a node of a leaf's search
+CLOSE = 1e-3  # of the distance from bound to plan: how close that search comes to a node's lowest bound
+PAST = 1.0 + 1e-7  # times the way to where a tangent promises nothing better
+TINY = 1e-6  # times the least price: 0
+MOST_REPAIRS = 100  # of cycles that rounding makes negative, where many assignments tie
 PATH_WORK, SCAN_WORK = 2.0, 5.0  # units of about a nanosecond: of a path, a pair of states; of a query of a cell
 DONE, LEAF, LIMIT, NO_ROOM, ROUNDED = 0, 1, 2, 3, 4  # why `grow` returns
 REACHED, CURVE, WORK, LOST = 0, 1, 2, 3  # of `Tree.now`
@@ -28,16 +34,19 @@ STEEPEST = 20.0  # change of price a USD, at most, times what it is thought to b
 MOST_CHANGE, MOST_RISE = 0.8, 1.0  # of a price, relative, in one step
 
 
-QUERY = np.dtype([(name, np.int64) for name in ("state", "first", "begin", "end", "after", "before")])
-"""State; first cell of its group; where its candidates begin and end; its neighbours in the list of its cell."""
+QUERY = np.dtype([(name, np.int64) for name in ("state", "first", "begin", "end", "whole", "after", "before")])
+"""State; first cell of its group; where its candidates begin and end, and end if none is taken away; its
+neighbours in the list of its cell."""
 
 CELL = np.dtype(
-    [(name, np.int64) for name in ("fixed", "places", "low", "high", "calls", "count", "head", "following")]
+    [(name, np.int64) for name in ("fixed", "places", "low", "high", "least", "most")]
+    + [(name, np.int64) for name in ("calls", "count", "head", "following")]
     + [(name, np.float64) for name in ("price", "unit", "leave", "rate")]
 )
-"""Queries that cannot move; batch size, or how many queries could be here if that is less; the box at hand; the leaf's
-calls; queries; the first that can move; next state on the way to a place. USD of a call; what a place in a further call
-costs, in utility; what leaving gains; what a place is worth in a leaf."""
+"""Queries that cannot move; batch size, or how many queries could be here if that is less; the box at hand; how many
+queries must and may be here, which only the search of a leaf limits; the leaf's calls; queries; the first that can
+move; next state on the way to a place. USD of a call; what a place in a further call costs, in utility; what leaving
+gains; what a place is worth in a leaf."""
 
 PAIR = np.dtype([(name, np.float64) for name in ("utility", "own")])
 """Utility and token cost in USD of a query in a state."""
@@ -56,6 +65,14 @@ utility and token cost of the assignment at hand; bound of the box at hand, and 
 NODE = np.dtype([("bound", np.float64), ("price", np.float64), ("key", np.float64), ("order", np.int64)])
 """Of the box in a slot: bound, price, and bound less what the bill's distance from the budget costs at least. `order`
 is apart: its first entries are the slots of the open boxes, the others are free."""
+
+STEP = np.dtype(
+    [(name, np.int64) for name in ("query", "cell", "to", "fewer", "second", "old", "older")]
+    + [(name, np.float64) for name in ("bound", "price", "here", "slope")]
+)
+"""A branch of a leaf's search: the query that takes the state `to` or not; or, unless it is -1, the cell of at most
+`to` queries or more, and whether fewer is what the assignment within the budget has. Whether the second part is at
+hand; what was limited before. Bound; a price below that of the bound, the bound there, and USD that are left."""
 
 BOX = np.dtype([("low", np.int32), ("high", np.int32)])
 """Least and greatest number of calls of a cell."""
@@ -262,18 +279,28 @@ def settle(base: int, width: int, core: Core) -> int:
     Returns 1 if they are, 0 if the box has no room for them, -1 if rounding stood in the way.
     """
     queries, cells, mover, distance = core.queries, core.cells, core.mover, core.distance
-    repaired = False
+    repairs = 0
     for _ in range(6 * queries.size + 100):
+        crowded, short = False, False
+        for c in range(base, base + width):
+            crowded |= cells[c].count > min(cells[c].high * cells[c].places, cells[c].most)
+            short |= cells[c].count < cells[c].least
+        short &= not crowded
         for c in range(base, base + width):
             n, size = cells[c].count, cells[c].places
-            low, high = cells[c].low * size, cells[c].high * size
+            low, high = min(cells[c].low * size, cells[c].most), min(cells[c].high * size, cells[c].most)
             distance[c] = 0.0 if n < low else cells[c].unit if n < high else FAR
             cells[c].leave = CROWDED if n > high else cells[c].unit if n > low else 0.0
+            if short:
+                distance[c] = 0.0 if n < cells[c].least else FAR
+                cells[c].leave = CROWDED
+            if n <= cells[c].least:
+                cells[c].leave = -FAR
             cells[c].following = -1
         if relax(base, width, core) >= 0:
-            if repaired or not cancel(base, width, core):
+            repairs += 1
+            if repairs > MOST_REPAIRS or not cancel(base, width, core):
                 return -1
-            repaired = True
             continue
         chosen, gain = -1, NOISE
         for c in range(base, base + width):
@@ -281,10 +308,7 @@ def settle(base: int, width: int, core: Core) -> int:
             if occupied and cells[c].leave - distance[c] > gain:
                 chosen, gain = c, cells[c].leave - distance[c]
         if chosen < 0:
-            for c in range(base, base + width):
-                if cells[c].count > cells[c].high * cells[c].places:
-                    return 0
-            return 1
+            return 0 if crowded or short else 1
         length = 0
         while cells[chosen].following >= 0:
             t = cells[chosen].following
@@ -559,15 +583,18 @@ def price_places(base: int, width: int, core: Core) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def reprice(  # long: a secant search
-    price: float, steps: int, core: Core, within: Array, above: Array, out: Array
+def reprice(  # long: two searches for a price, one after the other
+    price: float, steps: int, more: int, core: Core, within: Array, above: Array, out: Array
 ) -> None:
     """Find the price at which the best assignment in the calls of a leaf bills what the budget is.
 
+    First by secants of the bill; then, as long as the bound promises a better plan, where the tangents of the bound at
+    two prices meet, which ends at the lowest bound of all prices.
+
     Parameters
     ----------
-    price, steps
-        To begin with; and how many prices are tried at most.
+    price, steps, more
+        To begin with; and how many prices are tried at most, first and then.
     core
         With the leaf's calls. What places are worth at the price of the lowest bound goes to the cells.
     within, above
@@ -584,17 +611,23 @@ def reprice(  # long: a secant search
         paid += cells[c].price * cells[c].calls if cells[c].price > 0.0 else 0.0
     out[0], out[1], out[2], out[3], out[4], out[5] = -FAR, FAR, price, -1.0, -1.0, price
     low, low_over, high, high_over, first = -1.0, 0.0, -1.0, 0.0, price
-    for step in range(steps):
+    fall, fall_bound, fall_slope, rise, rise_bound, rise_slope = -1.0, 0.0, 0.0, -1.0, 0.0, 0.0
+    exact = False
+    for step in range(steps + more):
         for c in range(cells.size):
             cells[c].low = cells[c].high = cells[c].calls
         if solve(price, -1, False, core) < 1:  # whatever places cost: none is open
             return
-        bound = now.fixed + price * (now.budget - paid) + now.utility - price * now.own
-        bound += NOISE * (queries.size + 1)
+        slope = now.budget - paid - now.own
+        bound = now.fixed + price * slope + now.utility + NOISE * (queries.size + 1)
         if bound < out[1]:
             out[1], out[2] = bound, price
             for g in range(groups):
                 price_places(g * width, width, core)
+        if slope < 0.0:
+            fall, fall_bound, fall_slope = price, bound, slope
+        else:
+            rise, rise_bound, rise_slope = price, bound, slope
         bill = now.own
         for c in range(cells.size):
             bill += cells[c].price * (-(-cells[c].count // cells[c].places))
@@ -606,15 +639,26 @@ def reprice(  # long: a secant search
                 out[0] = now.fixed + now.utility
                 for i in range(queries.size):
                     within[i] = queries[i].state
-            high, high_over, out[3] = price, over, price
-        else:
+            if not exact:
+                high, high_over, out[3] = price, over, price
+        elif not exact:
             low, low_over, out[4] = price, over, price
             for i in range(queries.size):
                 above[i] = queries[i].state
-        out[5] = price
-        if low >= 0.0 and high >= 0.0:
-            if high - low < 1e-4 * first or out[0] >= out[1] - now.tolerance or high_over == 0.0:
+        if not exact:
+            out[5] = price
+        if not exact and low >= 0.0 and high >= 0.0:
+            exact = step + 1 >= steps or high - low < 1e-4 * first
+            exact = exact or out[0] >= out[1] - now.tolerance or high_over == 0.0
+        if exact:
+            if fall < 0.0 or rise < 0.0 or rise_slope - fall_slope <= 0.0:
                 return
+            price = (fall_bound - rise_bound + rise_slope * rise - fall_slope * fall) / (rise_slope - fall_slope)
+            if not fall < price < rise or out[1] <= fall_bound + fall_slope * (price - fall) + now.tolerance:
+                return
+        elif step + 1 >= steps:
+            return
+        elif low >= 0.0 and high >= 0.0:
             price = low + min(max(low_over / (low_over - high_over), 0.1), 0.9) * (high - low)
         elif high >= 0.0:
             if price == 0.0:
@@ -624,3 +668,259 @@ def reprice(  # long: a secant search
         else:
             change = max(now.first_curve * over, 0.002) * 1.5**step
             price = price * (1.0 + min(change, 1.0)) if price > 0.0 else now.least_price
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
+def only(i: int, s: int, core: Core) -> None:
+    """Leave a query one state."""
+    queries, options, value = core.queries, core.options, core.value
+    begin, at = queries[i].begin, queries[i].begin
+    for z in range(begin, queries[i].end):
+        value[i, options[z]] = -FAR
+        if options[z] == s:
+            at = z
+    options[at], options[begin] = options[begin], s
+    queries[i].end, queries[i].state = begin + 1, s
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
+def without(i: int, s: int, core: Core) -> None:
+    """Take a state from a query, which has others."""
+    queries, options, value = core.queries, core.options, core.value
+    begin, last = queries[i].begin, queries[i].end - 1
+    for z in range(begin, last):
+        if options[z] == s:
+            options[z], options[last] = options[last], s
+    value[i, s], queries[i].end = -FAR, last
+    if queries[i].state == s:
+        queries[i].state = options[begin]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
+def worth(i: int, price: float, core: Core) -> float:
+    """Return what a query is worth at a price and what the places of cells are worth, written to `leave`."""
+    queries, options, pairs, cells = core.queries, core.options, core.pairs, core.cells
+    most = -FAR
+    for z in range(queries[i].begin, queries[i].end):
+        s = options[z]
+        leave = cells[queries[i].first + s].leave
+        if leave < FAR:
+            most = max(most, pairs[i, s].utility - price * pairs[i, s].own - leave)
+    return most
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
+def pruned(price: float, room: float, core: Core) -> bool:
+    """Take states from queries that lose too much in them, at a leaf's price and rates; False if no plan is better."""
+    queries, options, pairs, cells, now = core.queries, core.options, core.pairs, core.cells, core.now[0]
+    gap = now.fixed - now.reached + price * room + (NOISE + ROUNDING * price * abs(room)) * (queries.size + 1)
+    for c in range(cells.size):
+        left = cells[c].calls * cells[c].places - cells[c].fixed
+        cells[c].leave = max(cells[c].rate, 0.0) if left > 0 and cells[c].rate < FAR else FAR
+        if cells[c].leave < FAR:
+            gap += cells[c].leave * left
+    for i in range(queries.size):
+        gap += worth(i, price, core)
+    if gap <= 0.0:
+        return False
+    for i in range(queries.size):
+        most, z = worth(i, price, core), queries[i].begin
+        while z < queries[i].end:
+            s = options[z]
+            leave = cells[queries[i].first + s].leave
+            if leave < FAR and most - (pairs[i, s].utility - price * pairs[i, s].own - leave) <= gap:
+                z += 1
+            elif queries[i].end == queries[i].begin + 1:
+                return False
+            else:
+                without(i, s, core)
+    return True
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
+def split(part: float, within: Array, above: Array, step: int, core: Core, steps: Array) -> bool:
+    """Choose what to branch on between two assignments that are best at one price, the second one taken in part.
+
+    That is a cell whose number of queries is then no whole number; else the query whose token costs differ most.
+    Returns False if they are the same.
+    """
+    queries, pairs, cells = core.queries, core.pairs, core.cells
+    for c in range(cells.size):
+        cells[c].head = cells[c].following = cells[c].fixed
+    far, query = -1.0, -1
+    for i in range(queries.size):
+        s, t = within[i], above[i]
+        cells[queries[i].first + s].head += 1
+        cells[queries[i].first + t].following += 1
+        apart = abs(pairs[i, s].own - pairs[i, t].own)
+        if s != t and apart > far:
+            far, query = apart, i
+    if query < 0:
+        return False
+    steps[step].query, steps[step].cell, steps[step].to, far = query, -1, within[query], 1e-6
+    for c in range(cells.size):
+        count = cells[c].head + part * (cells[c].following - cells[c].head)
+        number = int(np.floor(count))
+        if min(count - number, number + 1 - count) > far:
+            far = min(count - number, number + 1 - count)
+            steps[step].cell, steps[step].to = c, number
+            steps[step].fewer = cells[c].head <= number
+    return True
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
+def limit(step: int, second: bool, core: Core, steps: Array) -> None:
+    """Go to the part of a branch that holds the assignment within the budget, or to the second one."""
+    queries, cells = core.queries, core.cells
+    i, c, to = steps[step].query, steps[step].cell, steps[step].to
+    steps[step].second = second
+    if c < 0:
+        steps[step].old = queries[i].end
+        if second:
+            without(i, to, core)
+        else:
+            only(i, to, core)
+    else:
+        steps[step].old, steps[step].older = cells[c].most, cells[c].least
+        if steps[step].fewer != second:
+            cells[c].most = min(cells[c].most, to)
+        else:
+            cells[c].least = max(cells[c].least, to + 1)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
+def free(step: int, core: Core, steps: Array) -> None:
+    """Take back what a branch limits."""
+    if steps[step].cell < 0:
+        core.queries[steps[step].query].end = steps[step].old
+    else:
+        core.cells[steps[step].cell].most = steps[step].old
+        core.cells[steps[step].cell].least = steps[step].older
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
+def past(price: float, distance: float, slope: float, core: Core) -> float:
+    """Return a price just past that at which a tangent has come down by some distance, but not too far away."""
+    now = core.now[0]
+    if slope == 0.0 or (slope > 0.0 and price < TINY * now.least_price):
+        return 0.0
+    found = price - PAST * distance / slope
+    return max(found, 0.25 * price) if slope > 0.0 else min(found, 4.0 * price + now.least_price)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def branch(  # long: one depth-first search; wide: work space
+    price: float, most_nodes: int, most_work: float, core: Core,
+    within: Array, above: Array, best: Array, saved: Array, steps: Array,
+) -> tuple[float, float, int]:  # fmt: skip
+    """Find the best assignment of a leaf, whose calls are fixed: depth-first search by prices.
+
+    A node limits the numbers of queries in cells, and the states of queries. Its bound is lowest where the tangents at
+    two prices meet; the best assignments of these prices, of which one keeps the budget and the other does not, differ
+    in what is branched on. Prices are tried first at which a tangent promises nothing better than what is known.
+
+    Parameters
+    ----------
+    price
+        To begin with, at which the cells' rates are what a place there is worth.
+    most_nodes, most_work
+        Nodes of the search, at most; and the work of the tree at which it ends.
+    core
+        With the calls of each cell and what a place there is worth at the price.
+    within, above, saved
+        Work space: (M,), (M,), (depth, M).
+    best
+        Receives the best assignment, if it is better than what is known: (M,).
+    steps
+        Work space, of STEP: (depth,).
+
+    Returns
+    -------
+    tuple
+        The utility of the best assignment, or what was known; the utility that none exceeds; and the nodes.
+    """
+    queries, cells, now = core.queries, core.cells, core.now[0]
+    count, reached, tolerance = queries.size, now.reached, now.tolerance
+    paid = 0.0
+    for c in range(cells.size):
+        paid += cells[c].price * cells[c].calls
+        cells[c].low = cells[c].high = cells[c].calls
+    for i in range(count):
+        queries[i].whole = queries[i].end
+    nodes, depth, lost, bound = 0, 0, -FAR, FAR
+    fall, fall_bound, fall_slope, rise, rise_bound, rise_slope = -1.0, 0.0, 0.0, -1.0, 0.0, 0.0
+    going = pruned(price, now.budget - paid, core)
+    while going:
+        nodes += 1
+        open_ = False
+        for _ in range(MOST_TRIES):
+            now.work += 4.0 * core.options.size + 8.0 * count + 300.0
+            solved = solve(price, -1, False, core)
+            if solved < 1:
+                lost = max(lost, bound) if solved < 0 else lost
+                break
+            slope = now.budget - paid - now.own
+            here = now.fixed + price * slope + now.utility + NOISE * (count + 1) + ROUNDING * price * now.budget
+            bound = min(bound, here)
+            if slope < 0.0:
+                fall, fall_bound, fall_slope = price, here, slope
+                for i in range(count):
+                    above[i] = queries[i].state
+            else:
+                rise, rise_bound, rise_slope = price, here, slope
+                for i in range(count):
+                    within[i] = queries[i].state
+                if now.fixed + now.utility > reached:
+                    reached = now.fixed + now.utility
+                    for i in range(count):
+                        best[i] = queries[i].state
+            open_ = bound > reached + tolerance and (price > 0.0 or slope < 0.0)
+            if not open_:
+                lost = max(lost, bound)
+                break
+            if fall >= 0.0 and rise >= 0.0:
+                meet = (fall_bound - rise_bound + rise_slope * rise - fall_slope * fall) / (rise_slope - fall_slope)
+                least = fall_bound + fall_slope * (meet - fall)
+                if not fall < meet < rise or bound - least <= CLOSE * (bound - reached):
+                    break
+                price = meet
+            else:
+                price = past(price, here - reached, slope, core)
+            open_ = False
+        else:
+            lost = max(lost, bound)
+        late = nodes >= most_nodes or now.work > most_work
+        if open_ and (depth == steps.size or late):
+            lost, open_ = max(lost, bound), False
+        if open_ and split(rise_slope / (rise_slope - fall_slope), within, above, depth, core, steps):
+            steps[depth].bound, steps[depth].price = bound, fall
+            steps[depth].here, steps[depth].slope = fall_bound, fall_slope
+            for i in range(count):
+                saved[depth, i], queries[i].state = above[i], within[i]
+            limit(depth, False, core, steps)
+            price = past(rise, rise_bound - reached, rise_slope, core)
+            fall = -1.0
+            depth += 1
+            continue
+        if open_:
+            lost = max(lost, bound)
+        going = False
+        while depth > 0 and not going:
+            depth -= 1
+            free(depth, core, steps)
+            if steps[depth].second > 0:
+                continue
+            if late or steps[depth].bound <= reached + tolerance:
+                lost = max(lost, steps[depth].bound)
+                continue
+            bound, fall, fall_bound = steps[depth].bound, steps[depth].price, steps[depth].here
+            fall_slope, rise = steps[depth].slope, -1.0
+            price = past(fall, fall_bound - reached, fall_slope, core)
+            for i in range(count):
+                above[i] = queries[i].state = saved[depth, i]
+            limit(depth, True, core, steps)
+            depth += 1
+            going = True
+    for i in range(count):
+        queries[i].end = queries[i].whole
+    return reached, max(lost, reached), nodes

@@ -38,8 +38,7 @@ MOST_FIT_WORK = 5e8  # of all but the first, in units of about a nanosecond
 MAX_LAST_CALL_QUERIES = 100_000  # later, single last calls hardly matter
 MAX_TREE_GROUPS = 32  # groups up to which a tree over the calls of all follows
 MAX_ALL_PAIRS, PAIRS_PER_QUERY = 200_000, 8  # queries times states up to which groups look at all of them
-BOXES, LEAVES, STEPS, DEEP = 1_500, 100, 3_000, 60_000
-MOST_DEEPER = 1_000.0  # times, of a leaf: about a second
+BOXES, LEAVES, STEPS, DEEP = 1_500, 100, 3_000, 1.5
 WORK, WORK_PER_QUERY, MANY, MOST_WORK, LARGE_WORK = 7e6, 1e4, 2_000, 15e6, 5e6
 STALL, STALL_PER_QUERY = 3e6, 1e3  # work without a better plan that ends a tree
 WIDE = 1e-3  # relative gap with which no tree ends at its first limits
@@ -175,12 +174,11 @@ class Search:
         self.short = 0.999 * self.step  # what cannot be gained, but for the blur
         self.count = len(losses.best)
 
-    def tree(self, chosen: Chosen, target: float, reached: float, limits: Limits) -> Grown:
-        """Grow a tree over some pairs."""
+    def tree(self, chosen: Chosen, target: float, reached: float, limits: Limits) -> CallTree:
+        """Return a tree over some pairs."""
         asked = Asked(target, self.price, reached, self.close, self.step, 2.0 / target, 1)
         boxes = limits.boxes if limits.wide == math.inf else limits.raised().boxes
-        tree = CallTree.of(self.table, self.losses.best, chosen.pairs, asked, boxes + 3)
-        return tree.grow(limits)
+        return CallTree.of(self.table, self.losses.best, chosen.pairs, asked, boxes + 3)
 
     def run(
         self, found: Incumbent, target: float, effort: float, deadline: float, closer: Close | None = None
@@ -200,15 +198,19 @@ class Search:
             (pairs, movers, Limits(BOXES, LEAVES, work, STEPS, DEEP, stall, WIDE, close=closer)),
         ]
         if effort > 1.0:
-            deep = int(DEEP * min(effort, MOST_DEEPER))
-            more = Limits(int(BOXES * effort), int(LEAVES * effort), work * effort, STEPS, deep, close=closer)
+            boxes, leaves = int(BOXES * effort), int(LEAVES * effort)
+            more = Limits(boxes, leaves, work * effort, STEPS, DEEP * effort, close=closer)
             stages.append((int(pairs * effort), movers, more))
         best: IntArray | None = None
-        most, spent = spare, 0.0
+        most, spent, outside = spare, 0.0, math.inf
+        tree: CallTree | None = None
         for number, (most_pairs, movers, limits) in enumerate(stages):
-            chosen = self.losses.chosen(min(most, bound - reached), most_pairs, movers)
-            grown = self.tree(chosen, target, reached, limits._replace(deadline=deadline))
-            spent += grown.work
+            if tree is None or tree.open or outside > reached + self.short:  # else only its leaves are left
+                chosen = self.losses.chosen(min(most, bound - reached), most_pairs, movers)
+                tree = self.tree(chosen, target, reached, limits)
+            before = tree.work
+            grown = tree.grow(limits._replace(deadline=deadline))
+            spent += grown.work - before
             best, reached = best if grown.states is None else grown.states, max(reached, grown.utility)
             outside = bound - chosen.lost  # what plans with other pairs may reach
             outside = min(outside, reached + self.blur) if outside <= reached + self.short else outside

@@ -155,13 +155,14 @@ class Losses:
         bound = table.fixed_utility + spare + math.fsum(top)
         bound += ROUNDING * (table.fixed_utility + price * budget + math.fsum(np.abs(top)))
         loss = top[:, None] - net
-        least = np.empty(len(share))
-        for s, full in enumerate(share.tolist()):
-            places = max(round(float(table.price[s]) / full), 1) if full > 0.0 else 1
-            column = loss[:, s] if places >= len(loss) else np.partition(loss[:, s], places - 1)[:places]
-            total = np.cumsum(np.sort(column)) + price * full * (places - np.arange(1, len(column) + 1))
-            least[s] = total.min()
-        return cls(loss, least, best, price, bound)
+        places = np.ones(len(share))
+        np.divide(table.price, share, out=places, where=share > 0.0)
+        places = np.maximum(np.rint(places), 1.0)
+        most = int(min(places.max(), len(loss)))  # queries in a state's first call
+        closest = np.partition(loss, most - 1, axis=0)[:most] if most < len(loss) else loss
+        total, number = np.cumsum(np.sort(closest, axis=0), axis=0), np.arange(1.0, most + 1.0)[:, None]
+        total += np.where(number <= places, price * share * (places - number), np.inf)
+        return cls(loss, total.min(axis=0), best, price, bound)
 
     def chosen(self, most_loss: float, most_pairs: int, movers: int) -> Chosen:
         """Return pairs of least loss, at most so many but for the best movers between two states."""

@@ -134,6 +134,7 @@ def test_leaves_that_are_left_open_are_closed(monkeypatch):
         asked.append(chosen is not None)
         return bound, chosen
 
+    monkeypatch.setattr(CallTree, "deepen", lambda *_: None)
     monkeypatch.setattr(CallTree, "search", lambda *_: None)
     monkeypatch.setattr(realized, "joined", lambda request, table, relaxation, price, found: found)
     monkeypatch.setattr(Closer, "__call__", counted)
@@ -144,6 +145,7 @@ def test_leaves_that_are_left_open_are_closed(monkeypatch):
 
 
 def test_a_closer_without_an_answer_leaves_the_proof_to_the_whole_program(monkeypatch):
+    monkeypatch.setattr(CallTree, "deepen", lambda *_: None)
     monkeypatch.setattr(CallTree, "search", lambda *_: None)
     monkeypatch.setattr(Closer, "__call__", lambda *_: (math.inf, None))
     for seed in range(750, 765):

@@ -166,7 +166,7 @@ def test_boxes_and_leaves_bound_all_that_they_hold(groups):
         calls = np.maximum(cells["low"], -(-cells["count"] // cells["places"]))
         cells["calls"] = calls
         out, within, above = np.empty(6), tree.within, tree.above
-        kernels.reprice(room.price, 8, core, within, above, out)
+        kernels.reprice(room.price, 8, 24, core, within, above, out)
         here = np.ix_(np.unique(room.table.group[tree.rows]), tree.used)
         paid = calls.reshape(-1, len(tree.used))
         prices = room.table.price[tree.used]
@@ -187,8 +187,9 @@ def test_boxes_and_leaves_bound_all_that_they_hold(groups):
             utility, bill, _ = room.spent(whole(room, tree))
             assert utility == pytest.approx(top, abs=1e-10)
             assert bill <= budget * (1 + 1e-12)
+        rates = cells["rate"].copy()
         room_left = float(core.now["budget"][0] - (calls * cells["price"]).sum())
-        for rate in (cells["rate"].copy(), rng.random(len(cells))):  # any worth of places is right
+        for rate in (rates, rng.random(len(cells))):  # any worth of places is right
             cells["rate"] = rate
             utility, bound, _ = search(float(out[2]), room_left, -kernels.FAR, 10**6, core, above)
             assert utility == (pytest.approx(best, abs=1e-10) if inside else -kernels.FAR)
@@ -239,3 +240,46 @@ def test_without_the_compiler_the_plan_is_the_same():
         outputs.append(done.stdout)
     assert outputs[0] == outputs[1]
     assert len(outputs[0].splitlines()) == 2
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_search_by_prices_finds_the_best_assignment_of_a_leaf(groups):
+    rng = np.random.default_rng(19)
+    nodes = []
+    for number in range(150):
+        room = Room(rng, most=7, widest=3, groups=groups, ties=number % 4 == 0)
+        every = [room.spent(states) for states in room.all()]
+        tree = room.tree(1.0)
+        core, cells = tree.core, tree.core.cells
+        if len(tree.rows) == 0:
+            continue
+        here = np.ix_(np.unique(room.table.group[tree.rows]), tree.used)
+        paid = every[int(rng.integers(len(every)))][2]
+        spent = np.array(
+            [
+                bill + ((paid - calls)[here] * room.table.price[tree.used]).sum()
+                if (calls[here] <= paid[here]).all()
+                else np.inf
+                for _, bill, calls in every
+            ]
+        )  # the leaf's calls are paid for even where they are not needed
+        budget = float(np.quantile(spent[np.isfinite(spent)], rng.random())) * (1 + 1e-12)
+        best = max((one[0] for one, usd in zip(every, spent, strict=True) if usd <= budget), default=-kernels.FAR)
+        core.now["budget"] += budget - 1.0
+        cells["calls"] = paid[here].ravel()
+        out = np.empty(6)
+        kernels.reprice(room.price, 8, number % 3, core, tree.within, tree.above, out)
+        rates, ends = cells["rate"].copy(), core.queries["end"].copy()
+        for most in (1, 3, 10**6):
+            cells["rate"], saved = rates, np.empty((30, len(tree.rows)), dtype=np.int16)
+            spaces = tree.within, tree.above, tree.best, saved, kernels.records(30, kernels.STEP)
+            utility, bound, made = kernels.branch(float(out[2]), most, np.inf, core, *spaces)
+            assert (core.queries["end"] == ends).all()
+            assert (cells["least"] == 0).all()
+            assert bound >= best - 1e-11  # whether the search came to its end or not
+            assert utility <= best + 1e-11
+        assert utility == pytest.approx(best, abs=1e-11) or best == -kernels.FAR
+        assert bound <= max(utility + 1e-11, 0.0)
+        nodes.append(made)
+    assert len(nodes) > 100
+    assert sum(made > 2 for made in nodes) > 20
