@@ -2,7 +2,7 @@
 
 Every node is a box of call counts with a price of its own, see `call_tree_kernels`. A leaf, in which all calls that are
 paid are full or counted, is priced so that its bill meets the budget; its assignments are improved by moves and, where
-its bound still promises more, searched.
+its bound still promises more, searched: by their losses, then by prices of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from robatch.solvers.greedy.realized_table import Table
 
 PRICES, MORE_PRICES = 8, 24  # at which a leaf is priced, at most; and where its bound promises a better plan
 DEEP_STEPS = 60_000  # of the longer search of a leaf
-NODES, DEPTH = 100_000, 200  # of a leaf's search by prices
+DEPTH = 200  # of a leaf's search by prices
 POOL = 1000  # moves that are compared at a time
 MOST_MEMORY = 20_000_000  # numbers that open boxes may take
 LEAST_PART, MOST_TIMES = 0.05, 5.0  # range of a leaf's price
@@ -340,7 +340,7 @@ class CallTree:
             core.cells["calls"], core.cells["rate"] = leaf.calls, leaf.rates
             spaces = self.within, self.above, self.best, np.empty((DEPTH, len(self.rows)), dtype=np.int16)
             end = min(most, self.work + left)
-            utility, bound, _ = kernels.branch(leaf.low_price, NODES, end, core, *spaces, records(DEPTH, STEP))
+            utility, bound, _ = kernels.branch(leaf.low_price, end, core, *spaces, records(DEPTH, STEP))
             self.offer(utility, self.best)
             leaf.bound = min(leaf.bound, bound)
 

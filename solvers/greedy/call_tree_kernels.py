@@ -809,10 +809,9 @@ def past(price: float, distance: float, slope: float, core: Core) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def branch(  # long: one depth-first search; wide: work space
-    price: float, most_nodes: int, most_work: float, core: Core,
-    within: Array, above: Array, best: Array, saved: Array, steps: Array,
-) -> tuple[float, float, int]:  # fmt: skip
+def branch(  # long: one depth-first search
+    price: float, most_work: float, core: Core, within: Array, above: Array, best: Array, saved: Array, steps: Array
+) -> tuple[float, float, int]:
     """Find the best assignment of a leaf, whose calls are fixed: depth-first search by prices.
 
     A node limits the numbers of queries in cells, and the states of queries. Its bound is lowest where the tangents at
@@ -823,8 +822,8 @@ def branch(  # long: one depth-first search; wide: work space
     ----------
     price
         To begin with, at which the cells' rates are what a place there is worth.
-    most_nodes, most_work
-        Nodes of the search, at most; and the work of the tree at which it ends.
+    most_work
+        Work of the tree at which it ends.
     core
         With the calls of each cell and what a place there is worth at the price.
     within, above, saved
@@ -889,7 +888,7 @@ def branch(  # long: one depth-first search; wide: work space
             open_ = False
         else:
             lost = max(lost, bound)
-        late = nodes >= most_nodes or now.work > most_work
+        late = now.work > most_work
         if open_ and (depth == steps.size or late):
             lost, open_ = max(lost, bound), False
         if open_ and split(rise_slope / (rise_slope - fall_slope), within, above, depth, core, steps):

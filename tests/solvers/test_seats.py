@@ -270,10 +270,10 @@ def test_a_search_by_prices_finds_the_best_assignment_of_a_leaf(groups):
         out = np.empty(6)
         kernels.reprice(room.price, 8, number % 3, core, tree.within, tree.above, out)
         rates, ends = cells["rate"].copy(), core.queries["end"].copy()
-        for most in (1, 3, 10**6):
+        for more in (0.0, 3e3, np.inf):
             cells["rate"], saved = rates, np.empty((30, len(tree.rows)), dtype=np.int16)
             spaces = tree.within, tree.above, tree.best, saved, kernels.records(30, kernels.STEP)
-            utility, bound, made = kernels.branch(float(out[2]), most, np.inf, core, *spaces)
+            utility, bound, made = kernels.branch(float(out[2]), core.now["work"][0] + more, core, *spaces)
             assert (core.queries["end"] == ends).all()
             assert (cells["least"] == 0).all()
             assert bound >= best - 1e-11  # whether the search came to its end or not
