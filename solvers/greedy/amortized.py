@@ -6,11 +6,15 @@ from robatch.solvers.bounds.fit_to_budget import within
 from robatch.solvers.bounds.relaxation import EDGE
 from robatch.solvers.bounds.shared import Bounds
 from robatch.solvers.greedy import constrained, realized
+from robatch.solvers.greedy.single_upgrade import at_least_half
+from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.registry import Answer, Request
 
 
 def run(request: Request) -> Answer:
-    """Upgrade along the hulls by utility per USD until the budget is spent.
+    """Upgrade along the hulls by utility per USD until the budget is spent, or take the best single upgrade.
+
+    Under amortized cost, a plan has at least half of the greatest utility within the budget, see `single_upgrade`.
 
     The bound is the linear relaxation's (Sinha and Zoltners, "The multiple-choice knapsack problem", Operations
     Research 27(3), 1979). Realized cost, and constraints that couple queries, have schedulers of their own;
@@ -22,8 +26,9 @@ def run(request: Request) -> Answer:
         return realized.run(request)
     relaxer = Bounds.of(request).relaxer
     relaxation = relaxer.at(request.budget)
-    states, _, cost = relaxation.plan()
+    states, utility, cost = relaxation.plan()
     if cost > request.budget * (1 - EDGE):  # at the edge, the last digits decide
         found = within(request, relaxer.schedule).bounded(relaxation.bound)
-        return Answer.of(found, shadow_price=relaxation.price)
-    return Answer(states, bound=relaxation.bound, shadow_price=relaxation.price)
+    else:
+        found = Incumbent(states, utility, cost, relaxation.bound)
+    return Answer.of(at_least_half(request, found), shadow_price=relaxation.price)
