@@ -97,6 +97,10 @@ def test_the_data_engineers_way(place):
     right = [row["answer"] == row["body"].split()[0] for row in rows if row["body"]]
     assert np.mean(right) > 0.93
     assert [row["answer_copy_of"] for row in rows[-30:]] == [str(number) for number in range(30)]
+    report = json.loads(next(Path("out.run").glob("*-answers.jsonl.report.json")).read_text(encoding="utf-8"))
+    asked = [json.loads(line)["id"] for line in next(Path("out.run").glob("*-answers.jsonl")).open(encoding="utf-8")]
+    truth = sum(row["answer"] == row["body"].split()[0] for row in rows if row["ticket_id"] in set(asked))
+    assert report["executed"]["low"] <= truth <= report["executed"]["high"]
     page = Path("out.html").read_text(encoding="utf-8")
     assert "agreement with the answers of large" in page
     assert f"{usd + lost:.4g}" in page

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from robatch.instances import InputError
 from robatch.proxies import Query, Template, answer_regex, default_template, generate_task
-from robatch.proxies.tasks.prompts import answer_schema, embed, template_for
+from robatch.proxies.tasks.prompts import answer_schema, embed, model_call, template_for
 from robatch.proxies.tasks.queries import TASKS
 from robatch.proxies.tasks.reading import read
 
@@ -206,3 +206,16 @@ def test_default_template_says_what_is_wanted():
     assert "number" in default_template([number]).instructions
     assert "short text" in default_template([text]).instructions
     assert default_template([number, text]).instructions == "Answer each query."
+
+
+def test_a_system_message_goes_before_the_prompt_of_a_chat_model_and_at_the_head_of_others():
+    template = Template("Sort.", system="You sort mail.")
+    query = Query("1", "x", kind="text")
+    call = model_call(template, [query], 5, chat=True, structured=False)
+    assert [message["role"] for message in call.messages] == ["system", "user"]
+    assert call.messages[1]["content"] == template.render([query])
+    assert call.whole == template.whole([query]) == "You sort mail.\n\n" + template.render([query])
+    assert Template.from_dict(template.to_dict()) == template
+    assert "system" not in Template("Sort.").to_dict()  # plans and measurements made before keep their hashes
+    with pytest.raises(InputError, match="system is ' '"):
+        Template("Sort.", system=" ")

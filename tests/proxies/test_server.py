@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import threading
 import time
 import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import polars
 import pytest
 
 from robatch.instances import InputError
 from robatch.proxies.engines.engine import CONTENT_ERROR, CONTEXT_ERROR, EngineFailure, ModelCall
 from robatch.proxies.engines.server import ServerEngine
+from tests.proxies.llm_server import Server as LlmServer
 
 KEY = "sk-secret-0123456789"
 
@@ -355,3 +358,21 @@ def test_a_run_that_is_ended_early_leaves_no_thread(server, ending):
 
 def test_no_calls_no_answers():
     assert list(engine("http://127.0.0.1:9/v1").run([])) == []
+
+
+def test_an_interruption_ends_a_wait_also_where_polars_is_loaded():
+    assert polars.__version__  # its handler lets waits go on: findings/polars-interrupt.sh
+    released, ended = threading.Event(), threading.Event()
+
+    def answer(body):
+        threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+        released.wait(20)
+        ended.set()
+        return 503, {}
+
+    with LlmServer() as server:
+        server.answer = answer
+        with pytest.raises(KeyboardInterrupt):
+            next(ServerEngine(server.url, "m", concurrency=1).run([ModelCall("a", 1)]))
+        assert not ended.is_set(), "it waited for the answer"
+        released.set()
