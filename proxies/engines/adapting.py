@@ -22,6 +22,11 @@ class Request:
     settings: RequestSettings
     fields: Mapping[str, Any]
 
+    def body(self, model: str, chat: bool) -> dict[str, Any]:
+        """Return what is sent to a model, by its server's name for it."""
+        prompt = {"messages": self.call.messages} if chat else {"prompt": self.call.whole}
+        return {"model": model, **self.fields, **prompt}
+
 
 class Requests:
     """Makes the requests of one model's calls, and learns from refusals what its provider does not take.
@@ -39,9 +44,10 @@ class Requests:
         self.refused: dict[str, str] = {}
         self._learned: dict[str, Any] = {}
 
-    def of(self, call: ModelCall) -> Request:
-        """Make the request of a call."""
-        return Request(call, self.settings, self.settings.fields_of(call, self._seed) | self._template)
+    def of(self, call: ModelCall, settings: RequestSettings | None = None) -> Request:
+        """Make the request of a call, by other settings than those of now where they are given."""
+        made_by = self.settings if settings is None else settings
+        return Request(call, made_by, made_by.fields_of(call, self._seed) | self._template)
 
     def too_much(self, call: ModelCall) -> bool:
         """Tell whether a call asks for more output than the provider is known to allow."""

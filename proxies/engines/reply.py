@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from robatch.proxies.engines.engine import ModelAnswer
 from robatch.proxies.engines.usage import Usage, read_usage
 
 _TEXT_PARTS = (None, "text", "output_text")  # types of a content's parts that hold the answer itself
@@ -71,6 +72,17 @@ class Reply:
         """Return why the answer ended, of so many tokens allowed: at their limit where it took them all untold."""
         used = self.usage.output_tokens
         return "length" if not self.told and used is not None and used >= max_tokens else self.finish
+
+    def answer(
+        self, max_tokens: int, seconds: float = 0.0, retries: int = 0, before: tuple[int, int] = (0, 0)
+    ) -> ModelAnswer:
+        """Return the answer that a reply is to a call of so many output tokens allowed."""
+        text, usage = self.text or "", self.usage
+        return ModelAnswer(
+            text, usage.input_tokens, usage.output_tokens, seconds, self.ended(max_tokens),
+            None if text.strip() else self.said, retries,
+            details=usage.details, model=self.model, before=before, total_tokens=usage.total_tokens,
+        )  # fmt: skip
 
 
 def read_reply(data: bytes, content_type: str = "", least_input: int = 0) -> Reply:

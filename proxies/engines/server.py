@@ -35,6 +35,8 @@ Arrived = tuple[int, ModelAnswer] | None
 """A call's index and its answer; None at the end."""
 
 _WAKE = 0.1  # seconds
+ADDRESSES = {True: "/chat/completions", False: "/completions"}
+"""Where a chat model is asked, and where another one."""
 _IN_A_ROW = 3  # calls of a run that fail one after the other, and at least as many as are in flight: it is given up
 
 
@@ -242,12 +244,7 @@ class ServerEngine:
             reply, failure = await self._try(client, request)
             usage = reply.usage
             if failure is None:
-                return ModelAnswer(
-                    reply.text or "", usage.input_tokens, usage.output_tokens, perf_counter() - start,
-                    reply.ended(call.max_tokens),
-                    None if (reply.text or "").strip() else reply.said, retries,
-                    details=usage.details, model=reply.model, before=spent, total_tokens=usage.total_tokens,
-                )  # fmt: skip
+                return reply.answer(call.max_tokens, perf_counter() - start, retries, spent)
             if failure.adapted:
                 spent = spent[0] + (usage.input_tokens or 0), spent[1] + (usage.output_tokens or 0)
                 continue
@@ -306,9 +303,4 @@ class ServerEngine:
         return replace(failure, adapted=again or self._requests.too_much(request.call))
 
     async def _send(self, client: Any, request: Request) -> Any:
-        body = {"model": self._model, **request.fields}
-        if self._chat:
-            body["messages"] = request.call.messages
-        else:
-            body["prompt"] = request.call.whole
-        return await post(self._openai, client, "/chat/completions" if self._chat else "/completions", body)
+        return await post(self._openai, client, ADDRESSES[self._chat], request.body(self._model, self._chat))

@@ -108,6 +108,11 @@ class ServerFailures:
         whole = error.response.content[:_MOST_BYTES].decode("utf-8", "replace").lower()
         return self._of_status(error.status_code, said, _ECHOED.sub("", whole), error.response.headers)
 
+    def of_result(self, status: int, reply: Reply, record: str) -> Failure:
+        """Return what a status means that stands in a batch's results, with the whole result as JSON."""
+        said = reply.said if reply.text is None else None
+        return self._of_status(status, said, _ECHOED.sub("", record[:_MOST_BYTES].lower()), {})
+
     def of_connection(self, error: Exception) -> Failure:
         """Return what an error of the client's means that came without a reply."""
         sent = type(error.__cause__).__name__ not in _NOT_SENT

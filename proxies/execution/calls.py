@@ -11,6 +11,13 @@ Events, each a line of the journal:
 ``sent``
     Calls that are handed to an engine: number, USD and input tokens that it cannot exceed; and the model and its
     address. On the disk before anything is sent.
+``batched``
+    As ``sent``, of calls that a batch holds: its key, the name of its file, and of each call the output tokens that it
+    is allowed, too. They stay in flight, whatever runs come between, until results are taken in.
+``submitted``
+    A server's id of a batch.
+``returned``
+    Calls without a result of a batch that is over: they wait again, those that may be billed are charged as lost.
 ``lost``
     A later run found calls sent and not answered: as many as may have been under way, those with the greatest bounds,
     are charged at their bound, and all wait to be sent again.
@@ -69,6 +76,17 @@ class Waiting:
     def again(self) -> bool:
         """Whether it was sent before, whole or as a part of another: such a call is not planned again."""
         return self.depth > 0 or self.tries > 0
+
+
+@dataclass
+class Batch:
+    """Calls that were handed over together, as a file of requests; their answers come later, together."""
+
+    key: str  # in the ids of its requests; never used twice, by any execution
+    file: str  # the name of the file
+    model: str  # by its name in the pool
+    held: dict[int, tuple[int, int]]  # calls without a result: the bound on input tokens, output tokens allowed
+    id: str | None = None  # by which its server knows it
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,8 +98,15 @@ class Dispatcher:
         """
         known = self.state.meter.of(self.routed.pool[model]).calls
         most = 1 if dry else min(most, max(1, 2 * known))
+        return self.fitting(model, most, again, known > 0 and not small, dry * GOLDEN_RATIO % 1.0)
+
+    def fitting(self, model: int, most: int, again: bool, largest_first: bool = True, turn: float = 0.0) -> list[Ready]:
+        """Return at most so many waiting calls of a model whose worst cases fit the money left together.
+
+        They come in the order of `CallQueue.of`.
+        """
         slack, chosen = max(0.0, self.state.meter.slack), list[Ready]()  # what is free is sent whatever was spent
-        for call in self.state.queue.of(model, again, known > 0 and not small, dry * GOLDEN_RATIO % 1.0):
+        for call in self.state.queue.of(model, again, largest_first, turn):
             if len(chosen) == most:
                 break
             worst = self.worst(call)

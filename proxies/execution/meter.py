@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -135,13 +136,14 @@ class Meter:
         self.lost_worst += worst
         return charged
 
-    def release(self) -> None:
-        """Give back what is set aside for the calls in flight."""
-        self.reserved.clear()
+    def release(self, calls: Iterable[int]) -> None:
+        """Give back what is set aside for calls in flight."""
+        for call in calls:
+            self.reserved.pop(call, None)
 
-    def dearest(self, most: int) -> list[int]:
-        """Return the calls in flight that may cost the most."""
-        return sorted(self.reserved, key=lambda call: -self.reserved[call])[:most]
+    def dearest(self, calls: Iterable[int], most: int) -> list[int]:
+        """Return those of some calls in flight that may cost the most."""
+        return sorted(calls, key=lambda call: -self.reserved[call])[:most]
 
     def of(self, model: PoolModel | str) -> Tokens:
         """Return a model's tokens."""

@@ -33,6 +33,9 @@ class ExecutionReport:
     queries, answered, unread, unanswered
         Queries in all; with an answer; asked, but with an answer that could not be read; never asked, as too little
         budget was left.
+    waiting
+        Of those never asked or not answered yet: in calls that batches hold, or that are still to be sent after them.
+        0 where the execution came to its end.
     calls, retries, splits, replans
         Calls answered; tries repeated by the engine; calls that were halves of others; plannings of the rest.
     budget, overrun
@@ -103,6 +106,7 @@ class ExecutionReport:
     answered: int
     unread: int
     unanswered: int
+    waiting: int
     calls: int
     retries: int
     splits: int
@@ -176,6 +180,7 @@ def report(routed: RoutedPlan, queries: Sequence[Query], state: Execution, grade
         answered=answered,
         unread=len(state.final) - answered,
         unanswered=len(queries) - len(state.final),
+        waiting=0 if state.finished else len(queries) - len(state.final),
         calls=len(state.done),
         retries=state.done.retries,
         splits=state.done.splits,

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 from robatch.instances.errors import InputError
 from robatch.instances.files import write_text
@@ -30,6 +31,11 @@ JOURNAL_SYNC_EVERY = 0.1
 """Seconds of answers that a crash of the machine may lose: these calls are charged as lost, and asked again."""
 ANSWERS_SYNC_EVERY = 5.0
 """The file of answers is mended by the journal."""
+HANDED_OVER = ("sent", "batched")  # events by which calls leave this machine
+
+Prepared = tuple[RoutedPlan, Sequence[Query], Grader]
+"""What an execution needs to begin."""
+S = TypeVar("S", bound=Session)
 
 
 def journal_path(output: str | os.PathLike[str]) -> Path:
@@ -143,8 +149,26 @@ def execute(  # wide: one parameter for each option
         on_wait=on_wait, max_loss=max_loss, on_loss=on_loss, on_note=on_note, retry_unread=retry_unread,
         max_unread=max_unread,
     )  # fmt: skip
-    routed, queries, grade = prepare(plan, output, key_variables, grader)
-    warn_of_age(routed.pool, max_price_age)
+    prepared = prepare(plan, output, key_variables, grader)
+    warn_of_age(prepared[0].pool, max_price_age)
+
+    def make(state: Execution, queries: Sequence[Query], journal: Journal, answers: AnswersFile) -> Session:
+        return Session(state, queries, journal, answers, sending, on_answers)
+
+    return run(prepared, output, make, Session.drain)
+
+
+def run(
+    prepared: Prepared,
+    output: str | os.PathLike[str],
+    make: Callable[[Execution, Sequence[Query], Journal, AnswersFile], S],
+    work: Callable[[S], object],
+) -> ExecutionReport:
+    """Let a session `work` where an earlier one of the same output ended, and report what came of all of them.
+
+    `make` makes it of a state, the queries, the journal and the file of answers.
+    """
+    routed, queries, grade = prepared
     target = Path(output)
     with ExitStack() as stack:
         journal = Journal(journal_path(target), '{"event": "begin"', JOURNAL_SYNC_EVERY)
@@ -152,15 +176,15 @@ def execute(  # wide: one parameter for each option
         answers = Journal(target, '{"id": ', ANSWERS_SYNC_EVERY)
         stack.callback(answers.close)
         state = Execution.begin(routed)
-        session = Session(state, queries, journal, AnswersFile(answers, state, queries), sending, on_answers)
+        session = make(state, queries, journal, AnswersFile(answers, state, queries))
         session.resume()
         try:
-            session.drain()
+            work(session)
         except StoppedEarly:
             _write_report(target, report(routed, queries, state, grade))
             raise
         except InputError:
-            if not any(line.get("event") == "sent" for line in journal.lines()):  # nothing is worth keeping
+            if not any(line.get("event") in HANDED_OVER for line in journal.lines()):  # nothing is worth keeping
                 journal.remove()
                 answers.remove()
             raise
@@ -178,7 +202,7 @@ def prepare(
     output: str | os.PathLike[str] | None,
     key_variables: Collection[str],
     grader: str | None,
-) -> tuple[RoutedPlan, Sequence[Query], Grader]:
+) -> Prepared:
     """Make all checks of an execution that need no model, as the dry run does too: plan, queries and grader."""
     routed = plan if isinstance(plan, RoutedPlan) else RoutedPlan.read(plan)
     check_trust(routed, key_variables, grader)

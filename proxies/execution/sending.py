@@ -55,14 +55,14 @@ class Sending:
         limits = self.limits(state)
         if limits is not None:
             yield limits
-        if state.flying:
+        if state.loose_calls:
             yield {"event": "lost"}
         if state.extended:
             yield {"event": "continued"}
         unread = state.final.unread() if self.retry_unread else []
         if unread:
             yield {"event": "retry", "queries": unread}
-        if state.out and not state.finished:
+        if state.out and not state.finished and not state.held:
             yield {"event": "back"}
 
     def limits(self, state: Execution) -> Event | None:

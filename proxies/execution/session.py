@@ -100,22 +100,33 @@ class Session:
     def drain(self) -> None:
         """Send calls until nothing is left that the budget pays for; those that failed go after all others."""
         try:
-            while not self.state.finished:
-                waits = self.state.unplanned or self.state.queue.planned
-                if self.dispatcher.exceeds():
-                    self._replan()
-                elif self._send_next():
-                    pass
-                elif waits and self.state.moved:
-                    self._replan()
-                elif self._send_next(again=True):
-                    pass
-                elif failed := self.state.to_release():
-                    self._record({"event": "released", "calls": failed})
-                else:
-                    self._record({"event": "finished"})
+            while not self.state.finished and self._step():
+                pass
         finally:
             self._close()
+
+    def _step(self) -> bool:
+        """Do what comes next; tell whether the run goes on."""
+        if self.state.held:  # what these will have cost is not known: nothing is planned again before
+            return self._send_next() or self._send_next(again=True) or self._wait()
+        waits = self.state.unplanned or self.state.queue.planned
+        if self.dispatcher.exceeds():
+            self._replan()
+        elif self._send_next():
+            pass
+        elif waits and self.state.moved:
+            self._replan()
+        elif self._send_next(again=True):
+            pass
+        elif failed := self.state.to_release():
+            self._record({"event": "released", "calls": failed})
+        else:
+            self._record({"event": "finished"})
+        return True
+
+    def _wait(self) -> bool:
+        """Wait until batches are over, if they are this run's; tell whether the run goes on."""
+        return False
 
     def _send_next(self, again: bool = False) -> bool:
         """Send one wave of one model; tell whether any call fitted."""
@@ -152,7 +163,7 @@ class Session:
                 last = answer
         except EngineFailure as error:
             failure = error
-            if self.state.flying:
+            if self.state.loose_calls:
                 unknown = [wave[index].call.number for index in sorted(error.unknown)]
                 self._record({"event": "failed", "unknown": unknown, "why": str(error)})
         if self.state.queue:
@@ -236,7 +247,7 @@ class Session:
 
     def _record(self, event: Event) -> None:
         """Write an event down, and only then believe it."""
-        self.journal.append([event], wait=event["event"] == "sent")
+        self.journal.append([event], wait=event["event"] in ("sent", "batched", "submitted"))
         over = self.state.apply(event)
         self.answers.write(over)
         if over and self.on_answers is not None:

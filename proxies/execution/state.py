@@ -14,7 +14,7 @@ from robatch.instances.arrays import FloatArray, IntArray
 from robatch.proxies.execution.answered import Answered, FailedTries
 from robatch.proxies.execution.billing import CallBill, found_tokens
 from robatch.proxies.execution.call_queue import CallQueue
-from robatch.proxies.execution.calls import AnsweredCall, Event, Outage, Waiting
+from robatch.proxies.execution.calls import AnsweredCall, Batch, Event, Outage, Waiting
 from robatch.proxies.execution.finished import Asked, Finished
 from robatch.proxies.execution.meter import Meter
 from robatch.proxies.execution.plan import RoutedPlan
@@ -42,6 +42,8 @@ class Execution:
     meter: Meter
     queue: CallQueue = field(init=False)  # calls to send
     flying: dict[int, Waiting] = field(default_factory=dict)  # calls handed to an engine and not answered
+    batches: dict[str, Batch] = field(default_factory=dict)  # that were ever made, by key
+    held: dict[int, str] = field(default_factory=dict)  # calls in flight that a batch holds: its key
     unplanned: list[int] = field(default_factory=list)  # queries that the last planning left without a call
     final: Finished = field(init=False)
     paid: FloatArray = field(init=False)
@@ -147,27 +149,54 @@ class Execution:
     def _sent(self, event: Event) -> None:
         self._side_by_side = event["side_by_side"]
         for number, worst, bound in event["calls"]:
-            self.flying[number] = self.queue.take(number)
-            self._bounds[number] = bound
-            self.meter.reserve(number, worst)
+            self._fly(number, worst, bound)
+
+    def _fly(self, number: int, worst: float, bound: int) -> None:
+        self.flying[number] = self.queue.take(number)
+        self._bounds[number] = bound
+        self.meter.reserve(number, worst)
+
+    def _land(self, number: int) -> Waiting:
+        """Return a call that flies no more."""
+        if (key := self.held.pop(number, None)) is not None:
+            del self.batches[key].held[number]
+        return self.flying.pop(number)
+
+    @property
+    def loose_calls(self) -> list[int]:
+        """Return the calls in flight that no batch holds: a run that ended has lost them."""
+        return [number for number in self.flying if number not in self.held]
+
+    def _batched(self, event: Event) -> None:
+        batch = Batch(event["batch"], event["file"], event["name"], {})
+        for number, worst, bound, allowed in event["calls"]:
+            self._fly(number, worst, bound)
+            self.held[number], batch.held[number] = batch.key, (bound, allowed)
+        self.batches[batch.key] = batch
+
+    def _submitted(self, event: Event) -> None:
+        self.batches[event["batch"]].id = event["id"]
+
+    def _returned(self, event: Event) -> None:
+        self._put_back(event["calls"], event["charged"])
 
     def _lost(self, event: Event) -> None:
-        self._give_up(self.meter.dearest(self._side_by_side))
+        loose = self.loose_calls
+        self._put_back(loose, self.meter.dearest(loose, self._side_by_side))
 
     def _failed(self, event: Event) -> None:
-        self._give_up(event["unknown"])
+        self._put_back(self.loose_calls, event["unknown"])
 
-    def _give_up(self, charged: list[int]) -> None:
-        """Put the calls in flight back and charge some of them."""
+    def _put_back(self, calls: list[int], charged: list[int]) -> None:
+        """Put calls in flight back and charge some of them."""
         self.lost_calls += len(charged)
         for number in charged:
             self.meter.lose(number, self.expected_cost(self.flying[number]))
-        self.meter.release()
-        self.queue.update(self.flying)
-        self.flying.clear()
+        self.meter.release(calls)
+        self.queue.update((number, self._land(number)) for number in calls)
 
     def _faulted(self, event: Event) -> list[int]:
-        call = self.flying.pop(event["call"])
+        call = self._land(event["call"])
         cost, lost = 0.0, 0.0
         if event["input_tokens"] is None:
             self.lost_calls += 1
@@ -203,7 +232,7 @@ class Execution:
             self._add(call.column, part, call.depth + 1, why=call.why, blamed=call.blamed)
 
     def _answered(self, event: Event) -> list[int]:
-        call = self.flying.pop(event["call"])
+        call = self._land(event["call"])
         model = self.model_of(call)
         tokens_in, tokens_out = event["input_tokens"], event["output_tokens"]
         bill, (expected_in, expected_out) = self.bill_of(call), self.expected(call)
