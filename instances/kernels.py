@@ -73,6 +73,8 @@ class Flat(NamedTuple):
 
 def flat(problem: ProblemArrays, states: BoolArray | None = None) -> Flat:
     """Return a problem as flat arrays, with only some of its states allowed if a mask (S,) is given."""
+    if states is None and (known := vars(problem).get("_flat")) is not None:
+        return known  # type: ignore[no-any-return]
     if problem.tiers is not None:
         raise InputError(f"{TIERED}: solve, verify and the figures of plans count them, and nothing else")
     none = read_only(np.empty((0, 0), dtype=problem.dtype))
@@ -80,7 +82,7 @@ def flat(problem: ProblemArrays, states: BoolArray | None = None) -> Flat:
     charges = problem.charges
     limit = problem.token_limit if problem.costs is None else np.full(problem.n_states, np.inf)
     limit = limit if states is None else np.where(states, limit, -1.0)
-    return Flat(
+    made = Flat(
         masked if masked is not None else none if problem.utility is None else problem.utility,
         none if masked is not None or problem.base_utility is None else problem.base_utility,
         none if masked is not None or problem.retention is None else problem.retention,
@@ -91,6 +93,9 @@ def flat(problem: ProblemArrays, states: BoolArray | None = None) -> Flat:
         problem.share,
         limit,
     )
+    if states is None:
+        vars(problem)["_flat"] = made  # beside its cached properties
+    return made
 
 
 @njit(cache=True, nogil=True)

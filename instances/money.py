@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from robatch.instances.arrays import FloatArray
 from robatch.instances.model import Model
+from robatch.instances.tariff import Tariff
 
 MILLION = 1_000_000
 HAIR = Fraction(1, 2**200)  # of a number that lies in the middle between two floats, and rounds up
@@ -46,25 +48,21 @@ class Money:
     """
 
     def __init__(self, models: Sequence[Model], unit: Fraction | None = None) -> None:
-        bills = [model.tariff for model in models]
-        price_in = [Fraction(repr(bill.price_in)) / MILLION for bill in bills]
-        price_out = [Fraction(repr(bill.price_out)) / MILLION for bill in bills]
-        calls, shares, writes = [], [], []
-        for model, bill, uncached in zip(models, bills, price_in, strict=True):
-            prompt, fee = Fraction(model.shared_tokens), Fraction(repr(model.call_fee))
-            read, write = uncached, Fraction(0)
-            if model.cached:
-                read = Fraction(repr(bill.cache_read)) / MILLION
-                write = (Fraction(repr(bill.cache_write)) / MILLION - read) * prompt
-            expected = read * prompt + fee + (1 - Fraction(repr(model.cache_share))) * write
-            writes.append(write)
-            calls += [read * prompt + fee] * len(model.batch_sizes)
-            shares += [expected / size for size in model.batch_sizes]
+        charged = [
+            _charged(
+                model.tariff, model.cached, model.shared_tokens, model.call_fee, model.cache_share, model.batch_sizes
+            )
+            for model in models
+        ]
+        price_in, price_out = [one.price_in for one in charged], [one.price_out for one in charged]
+        calls = [one.call for one in charged for _ in one.shares]
+        shares, writes = [share for one in charged for share in one.shares], [one.write for one in charged]
         if unit is not None:
             price_in, price_out = [unit] * len(calls), [Fraction(0)] * len(calls)
         self.units = math.lcm(*(price.denominator for price in (*price_in, *price_out, *calls, *shares, *writes)))
         self.price_in, self.price_out, self.call, self.share, self.write = (
-            [int(price * self.units) for price in prices] for prices in (price_in, price_out, calls, shares, writes)
+            [price.numerator * (self.units // price.denominator) for price in prices]
+            for prices in (price_in, price_out, calls, shares, writes)
         )
 
     @cached_property
@@ -85,6 +83,31 @@ class Money:
         above = math.nextafter(usd, math.inf)
         middle = (Fraction(usd) + Fraction(above if above < math.inf else usd)) / 2 * self.units
         return middle if self.usd(middle) <= usd else middle * (1 - HAIR)
+
+
+class _Charged(NamedTuple):
+    """What one model charges, in USD: a token in and out, a call, a query of a full call of each size, and a write."""
+
+    price_in: Fraction
+    price_out: Fraction
+    call: Fraction
+    shares: tuple[Fraction, ...]
+    write: Fraction
+
+
+@lru_cache(maxsize=4096)
+def _charged(
+    bill: Tariff, cached: bool, shared_tokens: float, fee: float, cache_share: float, sizes: tuple[int, ...]
+) -> _Charged:
+    """Return what a model of some terms charges; problems of the same terms ask for it again and again."""
+    price_in, price_out = Fraction(repr(bill.price_in)) / MILLION, Fraction(repr(bill.price_out)) / MILLION
+    prompt, read, write = Fraction(shared_tokens), price_in, Fraction(0)
+    if cached:
+        read = Fraction(repr(bill.cache_read)) / MILLION
+        write = (Fraction(repr(bill.cache_write)) / MILLION - read) * prompt
+    call = read * prompt + Fraction(repr(fee))
+    expected = call + (1 - Fraction(repr(cache_share))) * write
+    return _Charged(price_in, price_out, call, tuple(expected / size for size in sizes), write)
 
 
 def times(prices: Sequence[int], amounts: Sequence[float]) -> Whole:

@@ -21,6 +21,7 @@ from robatch.solvers.check.verify import verify
 from robatch.solvers.choice import chosen, effort_of
 from robatch.solvers.infeasible.explain import explain
 from robatch.solvers.infeasible.least_cost import MOST_SEARCHED, budget_message, least_billed
+from robatch.solvers.limits import one_cost
 from robatch.solvers.own import asking
 from robatch.solvers.plan.incumbent import Incumbent
 from robatch.solvers.plan.plan import OPTIMAL_GAP, Cost, Plan, Status, ids_of
@@ -258,7 +259,7 @@ def _tight(request: Request) -> bool:
     problem = request.problem
     if request.effort == 1.0 or request.cost == "amortized" or problem.constraints is not None:
         return False
-    if problem.n_queries * problem.n_states > MOST_SEARCHED:
+    if problem.n_queries * problem.n_states > MOST_SEARCHED or one_cost(problem):
         return False
     known = [states for states in (request.initial, cheapest_realized_assignment(problem)) if states is not None]
     return all(problem.realized_cost(states) > request.budget for states in known)

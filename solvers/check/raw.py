@@ -114,7 +114,9 @@ def raw_arrays(problem: Problem, costs: FloatArray | None = None) -> Raw:
     if costs is not None:
         inputs, outputs = read_only(costs), read_only(np.zeros((problem.n_queries, 1)))
         rows = [(float(MICRO), 0.0, 0.0, math.inf, 1, 0.0, 0.0, 0.0)] * problem.n_states
-    if problem.forbidden is not None or problem.costs is not None or costs is not None:
+    own = problem.costs is not None or costs is not None  # then kernels read no tokens, and no model's utilities
+    windows = any(model.context_window is not None for model in problem.models)
+    if problem.forbidden is not None or (own and (windows or problem.utility is None)):
         dense, base, retention = read_only(_masked(problem)), None, None
     return Raw(
         nothing if dense is None else dense,
