@@ -217,7 +217,7 @@ class Solver:
         Raises
         ------
         MissingExtraError
-            If its package is not installed.
+            If its package is not installed, or cannot be loaded in this process.
         """
         if not self.installed:
             hint = f"robatch[{self.extra}]" if self.extra else self.package
@@ -225,7 +225,15 @@ class Solver:
         if not isinstance(self.run, str):
             return self.run
         module, function = self.run.split(":")
-        run: Callable[[Request], Answer] = getattr(importlib.import_module(module), function)
+        try:
+            run: Callable[[Request], Answer] = getattr(importlib.import_module(module), function)
+        except ImportError as error:
+            if "undefined symbol" not in str(error):
+                raise
+            raise MissingExtraError(  # seen with OR-Tools after python-mip, see findings/python-mip-ortools.sh
+                f"{self.package}, of solver {self.name!r}, cannot be loaded beside what this process has loaded, "
+                "such as python-mip or another build of its libraries: use another solver, or another process"
+            ) from error
         return run
 
 

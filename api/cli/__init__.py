@@ -11,6 +11,7 @@ from robatch.cli.about import solvers, version
 from robatch.cli.bench import bench
 from robatch.cli.calls import calls
 from robatch.cli.cheapest import cheapest
+from robatch.cli.doctor import doctor
 from robatch.cli.encoding import escape_output
 from robatch.cli.execute import execute
 from robatch.cli.fit import fit
@@ -114,6 +115,7 @@ for _command in (
     run_command,
     bench,
     solvers,
+    doctor,
     version,
 ):
     main.add_command(_command)
