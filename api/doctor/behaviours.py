@@ -74,7 +74,7 @@ BEHAVIOURS = (
     ),
     Behaviour(
         "ortools", "==9.15.6755",
-        "`import_from_lp_file` of ModelBuilder refuses CPLEX's LP format; the empty model that is left solves as optimal",
+        "`import_from_lp_file` of ModelBuilder refuses CPLEX's LP format; the empty model that it leaves is optimal",
         "says so; MPS files are read", EXCHANGE,
     ),
     Behaviour(
