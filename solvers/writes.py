@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,11 +27,15 @@ from robatch.solvers.plan.plan import Limit
 from robatch.solvers.registry import Answer, Proves, Request
 from robatch.solvers.search_limits import Work
 
+if TYPE_CHECKING:
+    from robatch.solvers.bounds.write_dual import WriteDual
+
 Run = Callable[[Request], Answer]
 Pair = tuple[int, int]  # a group and a model
 
 BRANCHES, MANY_BRANCHES = 24, 2  # that are searched for a bound, times the effort; of many candidates
 MANY = 2_000_000  # queries times states
+PRICES, FEW_PRICES, MOST_GUIDED = 24, 5, 3  # prices that are looked at, and plans that are tried for them
 ROUNDED = 1 + 1e-15  # limits of USD, so that no plan is lost by the last digits: `legal` looks at them
 MAX_TRIES = 4  # budgets a hair smaller, where the last digit of a bill decides
 
@@ -83,6 +88,8 @@ class _Search:
         many = problem.n_queries * problem.n_states > MANY
         self.most = math.inf if proves == "optimum" else (MANY_BRANCHES if many else BRANCHES) * request.effort
         self.first: Answer | None = None
+        self.dual: WriteDual | None = None
+        self.ceiling = math.inf  # that no plan at all exceeds
 
     def answer(self) -> Answer:
         """Search; return the best plan that keeps the budget with its writes, and the bound."""
@@ -93,10 +100,13 @@ class _Search:
         while heap and not self.closed(-heap[0].less) and done < self.most and not self.work.late:
             children = self.searched(heapq.heappop(heap))
             done += 1
+            if done == 1 and children and self.proves != "nothing":
+                self.guided()
             for child in children:
                 heapq.heappush(heap, child)
         assert self.first is not None
-        bound = max(self.open_bound, self.found.utility, *(-branch.less for branch in heap))
+        bound = max(self.open_bound, *(-branch.less for branch in heap), -math.inf)
+        bound = max(min(bound, self.ceiling), self.found.utility)
         if self.proves == "nothing":
             bound = math.inf
         if self.found.assignment is None and bound == -math.inf:
@@ -111,7 +121,44 @@ class _Search:
 
     def closed(self, bound: float) -> bool:
         """Whether no branch of a bound needs to be searched."""
-        return replace(self.found, bound=max(bound, self.open_bound)).proven(self.request.gap)
+        bound = min(max(bound, self.open_bound), self.ceiling)
+        return replace(self.found, bound=bound).proven(self.request.gap)
+
+    def guided(self) -> None:
+        """Bound all plans at the best price, and try the writes that are best at prices near it."""
+        problem, budget = self.request.problem, self.request.budget
+        price = None if self.first is None else self.first.shadow_price
+        if price is None or not 0.0 < price < math.inf:
+            price = problem.n_queries / budget if budget > 0.0 else 1.0
+        from robatch.solvers.bounds.write_dual import minimized  # here, as it loads scipy
+
+        many = problem.n_queries * problem.n_states > MANY
+        duals = minimized(self.free, price, problem.write_charge, budget, FEW_PRICES if many else PRICES)
+        if not duals:
+            return
+        none = np.zeros((problem.n_groups, problem.n_models), dtype=np.bool_)
+        self.dual, self.ceiling = duals[0], duals[0].bound(budget, none, none)[0]
+        every = {(g, k) for g in range(problem.n_groups) for k in self.dual.models.tolist()}
+        held, tried = (self.open_bound, self.limit), set[frozenset[Pair]]()
+        for dual in duals:
+            pairs = dual.bound(budget, none, none)[1]
+            paid = frozenset((g, k) for g, k in every if pairs[g, k])
+            if paid not in tried and len(tried) < (1 if many else MOST_GUIDED) and not self.work.late:
+                tried.add(paid)
+                self.searched(_Branch(-math.inf, next(self.numbers), paid, frozenset(every - paid)))
+        self.open_bound, self.limit = held  # a plan is all that is asked for here
+
+    def below(self, branch: _Branch) -> float:
+        """Return what the dual says that no plan of a branch exceeds."""
+        if self.dual is None:
+            return math.inf
+        paid, without = (
+            np.zeros((self.request.problem.n_groups, self.request.problem.n_models), dtype=np.bool_) for _ in range(2)
+        )
+        for mask, pairs in ((paid, branch.paid), (without, branch.without)):
+            for pair in pairs:
+                mask[pair] = True
+        return self.dual.bound(self.request.budget, paid, without)[0]
 
     def searched(self, branch: _Branch) -> list[_Branch]:
         """Ask for the best plan of a branch, and return the branches of it that are left."""
@@ -156,6 +203,8 @@ class _Search:
         for place, pair in enumerate(used if self.proves != "nothing" else []):
             paid, without = branch.paid | set(used[:place]), branch.without | {pair}
             made.append(_Branch(-bound, next(self.numbers), paid, without))
+        for child in made:
+            child.less = max(child.less, -self.below(child))
         return made
 
     def ended(self, bound: float, limit: Limit | None) -> list[_Branch]:

@@ -62,6 +62,12 @@ class StateTable:
     """
 
     def __init__(self, models: Sequence[Model], window_margin: float) -> None:
+        for model in models:
+            term = "tiers" if model.tiers else "cache_write" if model.write_charge > 0.0 else None
+            if term is not None:
+                raise InputError(
+                    f"the router cannot count {term} of model {model.name!r}: leave it out to route online"
+                )
         states = sum(len(model.batch_sizes) for model in models)
         # A problem of no tokens knows prices and limits in the form that all solvers see.
         empty = Problem(models, [0.0], [0.0], utility=np.zeros((1, states)), window_margin=window_margin)

@@ -24,6 +24,7 @@ from robatch import (
 )
 from robatch.instances import read
 from robatch.instances.prices.entry import PriceTier, Rates
+from robatch.proxies import OnlineRouter
 from tests.priced_problems import Provider, checked, drawn, invoice
 
 CACHED = {"cache_read": 0.1, "cache_write": 1.25, "cache_min_tokens": 1024}
@@ -303,3 +304,22 @@ def test_what_queries_cost_adds_up_to_the_bill():
     frame = plan.to_frame(problem=problem)
     assert frame["realized_cost"].sum() == pytest.approx(plan.realized_cost, rel=1e-12)
     assert frame["amortized_cost"].sum() == pytest.approx(plan.amortized_cost, rel=1e-12)
+
+
+def test_a_router_refuses_what_it_cannot_count():
+    for terms, name in ((CACHED, "cache_write"), ({"tiers": [LONG]}, "tiers")):
+        with pytest.raises(InputError, match=f"the router cannot count {name} of model 'm'"):
+            OnlineRouter([a_model(**terms)], shadow_price=1.0)
+    OnlineRouter([a_model(call_fee=0.1, batch=0.5, batch_api=True)], shadow_price=1.0)
+
+
+def test_many_writes_are_bounded_by_what_groups_would_choose():
+    models = [a_model(**CACHED).replace(name=name, price_in=price) for name, price in (("a", 0.2), ("b", 1.0))]
+    problem = a_problem(models, queries=200, groups=np.arange(200) % 10)
+    plan = solve(problem, problem.budget_at(0.4) + 0.02)
+    verify(problem, plan)
+    assert plan.gap is not None
+    assert plan.gap < 0.01
+    best = solve(problem, plan.budget, "highs")
+    assert best.status == "optimal"
+    assert 0.995 * best.utility <= plan.utility <= best.utility * (1 + 1e-9) <= plan.bound * (1 + 2e-9)
