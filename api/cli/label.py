@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     "--filled", type=FILE, metavar="CSV",
     help="What people filled in: say how far labels are from it, and write the queries with people's answers.",
 )  # fmt: skip
+@click.option("--judge", "judged", type=FILE, metavar="ANSWERS", help="Grade these answers of robatch execute instead.")
+@click.option("--rubric", type=FILE, help="With --judge: text file of what makes an answer good or bad.")
 @rows_options
 @click.option("-o", "--output", type=FILE, help="File to write.")
 @json_option
@@ -55,6 +57,8 @@ def label(  # wide: one parameter per option
     check: int | None,
     fill: int | None,
     filled: Path | None,
+    judged: Path | None,
+    rubric: Path | None,
     output: Path | None,
     as_json: bool,
     **rows: Any,
@@ -68,6 +72,7 @@ def label(  # wide: one parameter per option
     \b
     robatch label tickets.csv --choices yes,no --pool pool.toml --model large --queries 200 --check 30 -o labels.jsonl
     robatch label labels.jsonl --filled labels.jsonl.check.csv
+    robatch label tickets.csv --judge answers.jsonl --rubric rubric.txt --pool pool.toml --check 30 -o grades.jsonl
     robatch label tickets.csv --choices yes,no --fill 100 -o fill.csv
     robatch label tickets.csv --choices yes,no --filled fill.csv -o labels.jsonl
     """
@@ -76,25 +81,33 @@ def label(  # wide: one parameter per option
         raise InputError("one of --pool (a model answers), --fill and --filled (people answer) is needed")
     if output is None and filled is None:
         raise InputError("-o is missing: the file to write is needed")
+    if (judged is None) != (rubric is None) or (judged is not None and (pool is None or prompt is not None)):
+        raise InputError("--judge and --rubric belong together and to --pool, in place of --prompt")
     if check is not None and pool is None:
         raise InputError("--check belongs to --pool: it draws from the queries that a model labels")
     checked = None if check is None else Path(f"{output}.check.csv")
-    check_outputs({"--output": output, "--check": checked}, [queries, pool, prompt, filled])
+    check_outputs({"--output": output, "--check": checked}, [queries, pool, prompt, filled, judged, rubric])
     if fill is not None or filled is not None:
         _people(queries, rules, fill, filled, seed, output, as_json)
         return
     from robatch.instances.files import read_text
-    from robatch.proxies.labels import fill_table
+    from robatch.proxies.labels import fill_table, judge
     from robatch.proxies.labels import label as run
 
     assert pool is not None
     assert output is not None
     asked = None if prompt is None else read_text(prompt, "the prompt").strip()
+    settings: dict[str, Any] = {
+        "model": model, "count": count, "seed": seed, "budget": budget, "max_output_tokens": max_output_tokens,
+        "rules": rules, "concurrency": concurrency, "timeout": timeout,
+    }  # fmt: skip
+    scores: dict[str, float] = {}
     with keep_answers():
-        made = run(
-            queries, pool, output, model=model, count=count, seed=seed, budget=budget, instructions=asked,
-            max_output_tokens=max_output_tokens, rules=rules, concurrency=concurrency, timeout=timeout,
-        )  # fmt: skip
+        if judged is not None and rubric is not None:
+            found = judge(queries, judged, pool, output, read_text(rubric, "the rubric"), **settings)
+            made, scores = found.labelled, dict(found.scores)
+        else:
+            made = run(queries, pool, output, instructions=asked, **settings)
     labelled = [query for query in made.queries if query.answer is not None]
     if not labelled:
         raise click.ClickException(f"none of {made.drawn} queries was answered: see {output}.answers.jsonl")
@@ -102,11 +115,16 @@ def label(  # wide: one parameter per option
         fill_table(labelled, checked, check, seed)
     by = labelled[0].by
     if as_json:
-        told = {"path": str(output), "drawn": made.drawn, "labelled": len(labelled), "by": by, "usd": made.spent}
+        told: dict[str, Any] = {"scores": scores} if scores else {}
+        told |= {"path": str(output), "drawn": made.drawn, "labelled": len(labelled), "by": by, "usd": made.spent}
         print_json({**told, "check": None if checked is None else str(checked), "report": made.report.to_dict()})
         return
     click.echo(f"{len(labelled):,} of {made.drawn:,} queries answered by {by}: {made.spent:.4g} USD")
-    click.echo(f"written to {output}; what is measured against it is agreement with {by}, no accuracy")
+    if scores:
+        mean = sum(scores.values()) / len(scores)
+        click.echo(f"mean score {mean:.3f}, by {by}'s judgement, no accuracy; written to {output}")
+    else:
+        click.echo(f"written to {output}; what is measured against it is agreement with {by}, no accuracy")
     if checked is not None:
         click.echo(f"fill in the column answer of {checked}, then: robatch label {output} --filled {checked}")
 

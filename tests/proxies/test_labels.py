@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from robatch.cli import main
 from robatch.instances import InputError
 from robatch.proxies import Measurements, Query, UtilityProxy, read_config, read_queries, route, write_queries
-from robatch.proxies.labels import agreement, fill_table, filled, label
+from robatch.proxies.labels import agreement, fill_table, filled, judge, label
 from robatch.proxies.profiling import profile
 from robatch.proxies.tasks.recorded import queries_sha256
 from tests.proxies.llm_server import Server, make_queries
@@ -202,3 +202,47 @@ def test_the_command_from_a_csv_to_the_check(server, pool, tmp_path, monkeypatch
     ):
         refused = run("label", "tickets.csv", *choices, *wrong)
         assert (refused.exit_code, "Traceback" in refused.output) == (2, False), refused.output
+
+
+# ---- a judge
+
+
+class Judge(Server):
+    """Grades 5 what holds "very good", 1 what holds "very bad", and says nothing of the rest."""
+
+    def answer(self, body):
+        text = body["messages"][0]["content"]
+        self.asked.append((body["model"], (text,)))
+        grade = "A1: 5" if "very good" in text else "A1: 1" if "very bad" in text else "no idea"
+        usage = {"prompt_tokens": 50, "completion_tokens": 3, "total_tokens": 53}
+        choice = {"index": 0, "message": {"role": "assistant", "content": grade}, "finish_reason": "stop"}
+        reply = {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"], "usage": usage}
+        return 200, reply | {"choices": [choice]}
+
+
+def test_a_judge_grades_free_text_by_a_rubric(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_queries("q.jsonl", [Query(f"q{i}", f"How is {i}?", None, "text") for i in range(12)])
+    given = {f"q{i}": ("very good", "very bad")[i % 2] for i in range(11)}
+    Path("answers.jsonl").write_text("".join(json.dumps({"id": id, "answer": one}) + "\n" for id, one in given.items()))
+    Path("rubric.txt").write_text("A good answer is friendly.")
+    with Judge() as server:
+        Path("pool.toml").write_text(pool_text(server.url, "small", "large"))
+        found = judge(
+            "q.jsonl", "answers.jsonl", "pool.toml", "grades.jsonl", "A good answer is friendly.", model="large"
+        )
+        assert found.scores == {id: float(one == "very good") for id, one in given.items()}
+        assert found.by == "large"
+        assert all("A good answer is friendly." in texts[0] for _, texts in server.asked)
+        words = ["q.jsonl", "--judge", "answers.jsonl", "--rubric", "rubric.txt", "--pool", "pool.toml", "--check", 3]
+        done = run("label", *words, "-o", "grades2.jsonl")
+        assert "mean score 0.545, by large's judgement, no accuracy" in done.output, done.output
+    rows = list(csv.DictReader(Path("grades2.jsonl.check.csv").read_text("utf-8-sig").splitlines()))
+    assert {row["choices"] for row in rows} == {"1 | 2 | 3 | 4 | 5"}
+    for wrong in ({"answers": {}}, {"rubric": " "}, {"answers": "none.jsonl"}):
+        with pytest.raises(InputError):
+            judge(
+                **{"queries": "q.jsonl", "answers": given, "pool": "pool.toml", "output": "x", "rubric": "r", **wrong}
+            )
+    refused = run("label", "q.jsonl", "--judge", "answers.jsonl", "--pool", "pool.toml", "-o", "x")
+    assert (refused.exit_code, "belong together" in refused.output) == (2, True)
