@@ -12,7 +12,7 @@ from robatch.cli.support import FILE, check_outputs, json_option, keep_answers, 
 from robatch.instances.errors import InputError
 
 if TYPE_CHECKING:
-    from robatch.proxies.labels import Agreement
+    from robatch.proxies.labels import Agreement, Labelled
 
 
 @click.command(short_help="Make answers to measure against, where there are no true ones.")
@@ -91,7 +91,7 @@ def label(  # wide: one parameter per option
         _people(queries, rules, fill, filled, seed, output, as_json)
         return
     from robatch.instances.files import read_text
-    from robatch.proxies.labels import fill_table, judge
+    from robatch.proxies.labels import judge
     from robatch.proxies.labels import label as run
 
     assert pool is not None
@@ -108,16 +108,25 @@ def label(  # wide: one parameter per option
             made, scores = found.labelled, dict(found.scores)
         else:
             made = run(queries, pool, output, instructions=asked, **settings)
+    _tell(made, scores, output, None if check is None or checked is None else (checked, check, seed), as_json)
+
+
+def _tell(
+    made: Labelled, scores: dict[str, float], output: Path, check: tuple[Path, int, int] | None, as_json: bool
+) -> None:
+    """Say what was answered or graded, and write what people may check: to a file, so many, drawn by a seed."""
+    from robatch.proxies.labels import fill_table
+
     labelled = [query for query in made.queries if query.answer is not None]
     if not labelled:
         raise click.ClickException(f"none of {made.drawn} queries was answered: see {output}.answers.jsonl")
-    if check is not None and checked is not None:
-        fill_table(labelled, checked, check, seed)
-    by = labelled[0].by
+    if check is not None:
+        fill_table(labelled, *check)
+    by, checked = labelled[0].by, None if check is None else str(check[0])
     if as_json:
         told: dict[str, Any] = {"scores": scores} if scores else {}
         told |= {"path": str(output), "drawn": made.drawn, "labelled": len(labelled), "by": by, "usd": made.spent}
-        print_json({**told, "check": None if checked is None else str(checked), "report": made.report.to_dict()})
+        print_json({**told, "check": checked, "report": made.report.to_dict()})
         return
     click.echo(f"{len(labelled):,} of {made.drawn:,} queries answered by {by}: {made.spent:.4g} USD")
     if scores:
