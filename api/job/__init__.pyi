@@ -1,3 +1,3 @@
 from .job import Job as Job
-from .job import run as run
 from .result import JobResult as JobResult
+from .run_job import run as run

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from robatch.instances.arrays import FloatArray
+from robatch.instances.arrays import BoolArray, FloatArray
 from robatch.job.settings import Settings
 from robatch.proxies.profiling.model_config import ModelConfig
 from robatch.proxies.tasks.prompts import Template
@@ -86,6 +86,11 @@ class Forecast:
             usd += model.cost(t_in, t_out) * self.scale
             seconds += (count * SECONDS_A_CALL + t_out / TOKENS_A_SECOND) / self.concurrency
         return Step(name, round(queries), int(calls), inputs, outputs, usd, seconds / 60.0)
+
+    def fits(self, *models: ModelConfig) -> BoolArray:
+        """Return which queries fit, alone, the context window of one of some models: (N,)."""
+        tokens = self.shared + self.inputs + self.outputs
+        return np.array(tokens <= max(model.context_window for model in models))
 
     def states(self) -> list[tuple[ModelConfig, int]]:
         """Return every model with every batch size."""

@@ -2,101 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from robatch.instances.arrays import BoolArray
 from robatch.instances.errors import InputError
 from robatch.job.answers import Known, check_output, joined, known_answers, unanswered, write_joined
 from robatch.job.compared import break_even as compared
 from robatch.job.forecast import Forecast, Step, break_even
 from robatch.job.ledger import Ledger
-from robatch.job.measuring import LEAST, first_round, fit, measure, unmeasured
+from robatch.job.measuring import LEAST, first_round, fit, measure, part_left, unmeasured
 from robatch.job.page import write_page
 from robatch.job.result import JobResult
-from robatch.job.settings import Settings, as_choices, text_of
+from robatch.job.settings import Settings, text_of
 from robatch.job.steps import Steps, remove_unbegun
 from robatch.proxies.execution.routing import route
 from robatch.proxies.sources.rows import QueryRows, RowRules, read_rows
 from robatch.proxies.tasks.queries import Query, write_queries
+from robatch.proxies.tasks.recorded import query_hash
+from robatch.proxies.utility.utility_proxy import UtilityProxy
 from robatch.solvers.cheapest.curve import CurvePoint, curve, single_states
 
+MOST_NAMED = 5
 MOST_OF_BUDGET = 0.9  # that a batch size may be estimated to take, where nothing is measured
-
-
-def run(  # wide: one parameter for each option
-    source: Any,
-    *,
-    pool: str | os.PathLike[str],
-    budget: float,
-    prompt: str | os.PathLike[str] | None = None,
-    output: str | os.PathLike[str] | None = None,
-    folder: str | os.PathLike[str] | None = None,
-    id: str | None = None,
-    text: str | None = None,
-    answer: str | None = None,
-    choices: Sequence[str] = (),
-    kind: Any = None,
-    empty: Any = "error",
-    system: str | os.PathLike[str] | None = None,
-    **settings: Any,
-) -> JobResult:
-    """Answer the rows of a table within a budget: measure a sample, fit, route, execute, and join the answers.
-
-    Every step is kept in `folder`. A run that was ended goes on when it is started again; one whose table has new rows
-    asks these alone, with what was measured before; `budget` is for all of them together.
-
-    Parameters
-    ----------
-    source
-        A table as `robatch.proxies.sources.read_table` takes it: a pandas, polars or Arrow table, or a path.
-    pool
-        TOML file with [[models]], as `robatch profile --pool` takes it.
-    budget
-        USD, for all steps.
-    prompt
-        What is asked of every row: a text, or the path (`pathlib.Path`) of a file; None for a sentence that fits.
-    output
-        CSV, TSV, Parquet or JSONL file of the rows with their answers; a page about the job goes beside it, as HTML.
-    folder
-        Where steps are kept; by default beside `output`, with the ending ``.run``.
-    id, text, answer, choices, kind, empty
-        How rows become queries: see `robatch.proxies.sources.RowRules`. Without true answers, those of the dearest
-        model, asked alone, stand for them.
-    system
-        A system message, or the path of a file with one.
-    **settings
-        ``measure`` (0.2): the most of the budget that is measured with. ``of_best`` (0.99): the cheapest plan is made
-        that reaches this share of the best model's predicted utility. ``routing`` ("auto"): "never" sends all to the
-        dearest model without measuring, "always" measures even where that cannot pay. ``batch_sizes`` ((1, 4, 16)) of
-        models that name none, ``prices`` (a source of prices by name), ``max_output_tokens`` (of an answer), ``form``
-        ("lines"), ``grader`` ("auto"), ``concurrency`` (8), ``timeout`` (120), ``max_wait``, ``max_unread`` (0.5),
-        ``retry_unread`` (False), ``seed`` (0), ``progress`` (False) and ``on_note`` (called with each sentence).
-
-    Returns
-    -------
-    JobResult
-        With `frame`, the rows with their answers in the library of the input.
-
-    Raises
-    ------
-    InputError
-        If an argument, a row or a file is not what is needed, or no plan fits the budget. What was answered is kept.
-    """
-    job = Job.of(
-        source,
-        pool,
-        budget,
-        prompt,
-        output,
-        folder,
-        RowRules(id, text, answer, as_choices(choices), kind, empty),
-        system,
-        settings,
-    )
-    return job.run()
 
 
 @dataclass
@@ -109,6 +41,7 @@ class Job:
     output: Path | None
     source: str
     notes: list[str]
+    long: dict[str, Known] = field(default_factory=dict)  # queries that fit no model's context window, by their hash
 
     @classmethod
     def of(  # wide: the arguments of `run`
@@ -224,19 +157,38 @@ class Job:
         """Ask the queries that are left: routed, or all of the dearest model."""
         s, ledger = self.settings, steps.ledger
         forecast = self.forecast(rest)
+        rest = self._fitting(rest, forecast.fits(*steps.models))
+        if not rest:
+            return ()
+        forecast = self.forecast(rest)
         if not any(entry.kind == "profile" and entry.done for entry in ledger.entries):
             labelled = unmeasured(steps)
-            count, labels = first_round(forecast, rest, s.measure * s.budget - ledger.spent)
+            count, labels = first_round(forecast, rest, part_left(steps))
             if not labelled and not self._pays(forecast, count, labels):
                 return self._alone(steps, rest, forecast)
             measure(steps, rest, forecast, (count, labels), labelled)
         fit(steps)
-        rest = unanswered(self.rows.queries, known_answers(ledger), s.retry_unread)
+        left = unanswered(self.rows.queries, known_answers(ledger), s.retry_unread)
+        rest = tuple(query for query in left if query_hash(query) not in self.long)
         return self._route(steps, rest) if rest else ()
+
+    def _fitting(self, queries: tuple[Query, ...], fits: BoolArray) -> tuple[Query, ...]:
+        """Return the queries that fit a context window, and say which do not: they stay unread."""
+        why = "the text is longer than the context window"
+        long = [query for query, fit in zip(queries, fits.tolist(), strict=True) if not fit]
+        if long:
+            names = ", ".join(query.id for query in long[:MOST_NAMED]) + (" and others" if long[MOST_NAMED:] else "")
+            self.settings.note(f"{len(long):,} queries are too long for a context window and are not asked: {names}")
+            self.long |= {query_hash(query): Known(None, "unread", error=why) for query in long}
+        return tuple(query for query, fit in zip(queries, fits.tolist(), strict=True) if fit)
 
     def _alone(self, steps: Steps, rest: tuple[Query, ...], forecast: Forecast) -> tuple[CurvePoint, ...]:
         """Send everything to the dearest model, at the smallest batch size that fits into the budget."""
         s, best = self.settings, forecast.best
+        rest = self._fitting(rest, forecast.fits(best))
+        if not rest:
+            return ()
+        forecast = self.forecast(rest)
         fitting = [
             size for size in best.batch_sizes if forecast.step("answers", [(best, size)]).usd <= 0.9 * steps.left
         ]
@@ -252,11 +204,18 @@ class Job:
         if steps.left <= 0.0:
             s.note(f"nothing is left of the budget: {len(rest):,} queries stay unanswered")
             return ()
+        proxy = UtilityProxy.load(ledger.folder / "proxy.skops")
+        texts = proxy.texts(rest)
+        tokens = proxy.predict_input_tokens(texts) + proxy.predict_output_tokens(texts)
+        windows = [(model.context_window or np.inf) - model.shared_tokens for model in proxy.pool()]
+        rest = self._fitting(rest, np.asarray((tokens <= np.array(windows)).any(axis=1)))
+        if not rest:
+            return ()
         entry = ledger.begin("answers", len(rest))
         path = ledger.file(entry, ".queries.jsonl")
         write_queries(path, tuple(replace(query, answer=None, by=None) for query in rest))
         try:
-            plan = route(path, ledger.folder / "proxy.skops", steps.left, of_best=s.of_best, seed=s.seed)
+            plan = route(path, proxy, steps.left, of_best=s.of_best, seed=s.seed)
         except InputError:
             ledger.entries.remove(entry)
             ledger.save()
@@ -272,7 +231,7 @@ class Job:
         self, ledger: Ledger, steps: Steps, known: dict[str, Known], points: tuple[CurvePoint, ...]
     ) -> JobResult:
         labelled = any(entry.kind == "labels" for entry in ledger.entries)
-        table = joined(self.rows, known)
+        table = joined(self.rows, self.long | known)
         self.settings.note(ledger.total(self.settings.budget))
         made = JobResult(
             table, ledger.by_kind(), ledger.spent, ledger.lost, self.settings.budget, tuple(self.notes), points,

@@ -99,6 +99,11 @@ class Ledger:
         return sum(entry.usd + entry.lost for entry in self.entries)
 
     @property
+    def measured(self) -> float:
+        """USD of the steps that measure: reference answers and profiles."""
+        return sum(entry.usd + entry.lost for entry in self.entries if entry.kind != "answers")
+
+    @property
     def lost(self) -> float:
         """USD of these whose bill is not known."""
         return sum(entry.lost for entry in self.entries)

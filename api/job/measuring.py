@@ -36,6 +36,12 @@ def first_round(forecast: Forecast, rest: Sequence[Query], budget: float) -> tup
     return (count if count >= LEAST else 0), labels
 
 
+def part_left(steps: Steps) -> float:
+    """Return the USD that may still be measured with."""
+    s = steps.settings
+    return min(s.measure * s.budget - steps.ledger.measured, steps.left)
+
+
 def unmeasured(steps: Steps) -> Labelled | None:
     """Return the queries whose reference answers an earlier run has paid for and not used."""
     entry = steps.ledger.entries[-1] if steps.ledger.entries else None
@@ -60,7 +66,8 @@ def measure(  # wide: what was weighed before
             f"measure is {s.measure:g}: this part of {s.budget:g} USD does not suffice to measure {LEAST} queries; a "
             "larger part or budget is needed, or routing = 'never'"
         )
-    pool = [query for query in rest if labels or query.answer is not None]
+    fits = forecast.fits(forecast.best).tolist()
+    pool = [query for query, fit in zip(rest, fits, strict=True) if fit if labels or query.answer is not None]
     order = np.random.default_rng(s.seed).permutation(len(pool)).tolist()
     taken, asked, rounds = 0, list[Query](), list[Measurements]()
     while True:
@@ -83,9 +90,9 @@ def measure(  # wide: what was weighed before
 
 def _next_round(steps: Steps, rounds: Sequence[Measurements], queries: Sequence[Query], most: int) -> int:
     """Return how many queries more are worth what they cost, 0 for none; there are at most as many to measure."""
-    s, spent, measured = steps.settings, steps.ledger.spent, len(queries)
+    s, spent, measured = steps.settings, steps.ledger.measured, len(queries)
     usd = spent / measured  # of a query
-    count = min(measured, most, int((s.measure * s.budget - spent) / usd) if usd else most)
+    count = min(measured, most, int(part_left(steps) / usd) if usd else most)
     so_far = f"measuring ends at {measured:,} queries and {spent:.4g} USD"
     if count < LEAST:
         s.note(f"{so_far}: its part of the budget, or the queries, end")

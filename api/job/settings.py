@@ -93,7 +93,11 @@ class Settings:
 
 def text_of(given: str | os.PathLike[str] | None, what: str) -> str | None:
     """Return a text, or that of the file at a path."""
-    if given is None or isinstance(given, str):
+    if given is None:
+        return None
+    if isinstance(given, str):
+        if os.path.isfile(given):
+            raise InputError(f"{what} is {given!r}, the name of a file: pathlib.Path({given!r}) reads it")
         return given
     from robatch.instances.files import read_text
 

@@ -164,6 +164,8 @@ def test_frames_go_in_and_come_out(library, routing, place):
 )
 def test_without_routing_all_goes_to_the_dearest_model(ending, reads, place):
     write_tickets(Path("t.csv"), 20, empty=1)
+    with Path("t.csv").open("a", encoding="utf-8") as stream:
+        stream.write(f"777,long,{'word ' * 20_000},1\n")
     with TicketServer() as server:
         write_pool(Path("pool.toml"), server.url)
         made = job(output=f"out.{ending}")
@@ -173,7 +175,8 @@ def test_without_routing_all_goes_to_the_dearest_model(ending, reads, place):
         assert len(server.asked) == 20
         assert spent()[0] == pytest.approx(server.usd)
     rows = reads(f"out.{ending}")
-    assert rows["answer_status"].tolist() == ["answered"] * 20 + ["empty"]
+    assert rows["answer_status"].tolist() == ["answered"] * 20 + ["empty", "unread"]
+    assert "1 queries are too long for a context window and are not asked: 777" in made.output
     assert rows["answer_cost"].sum() == pytest.approx(server.usd)
 
 
@@ -201,6 +204,7 @@ def test_a_budget_that_does_not_suffice_leaves_rows_for_a_larger_one(place):
         (("-o", "prompt.txt"), "is an input of this command"),
         (("--text", "{bodi}"), "there is no column 'bodi'"),
         (("--pool", "none.toml"), "none.toml"),
+        (("--choices", "billing"), "row 1: choices is ['billing']: at least two"),
         (("--batch-sizes", "0"), "batch_sizes is"),
         (("--folder", "."), "is no folder of a job"),
         (("--measure", 0.00001, "--routing", "always"), "does not suffice to measure"),
