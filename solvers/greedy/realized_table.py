@@ -188,17 +188,12 @@ class Losses:
 def closest(relaxer: Relaxer, relaxation: Relaxation, states: IntArray, price: float, size: int) -> IntArray:
     """Return the queries whose best two states are closest in reduced profit at a price, about `size`, in order.
 
-    If there are enough queries with steps near the price, it is those of them.
+    If there are enough steps near the price, it is those of least loss.
     """
-    flat, rows = relaxer.flat, relaxer.flat.n_queries
-    moves = np.zeros(rows, dtype=np.bool_)
-    moves[relaxation.steps.query] = True
-    near = np.flatnonzero(moves)
-    if size <= len(near) < rows:
-        part = flat.take(near)
-        margin, following = np.empty(len(near)), np.empty(len(near), dtype=np.int64)
-        relaxation_kernels.margins(0, len(near), price, states[near], margin, following, part)
-        return np.sort(near[np.argpartition(margin, size - 1)[:size]])
+    flat, rows, steps = relaxer.flat, relaxer.flat.n_queries, relaxation.steps
+    if rows > DIRECT and size < len(steps.query):
+        lost = np.abs(steps.step_utility - price * steps.step_cost)  # by a step too many or too few
+        return np.unique(steps.query[np.argpartition(lost, size)[:size]])
     if rows <= max(size, DIRECT):
         chosen, part = np.arange(rows), flat
     else:
