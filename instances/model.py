@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -177,6 +178,15 @@ class Model:
         if not self.cached or bill.cache_read is None:
             return 0.0
         return (bill.cache_write - bill.cache_read) * self.shared_tokens * 1e-6
+
+    @property
+    def padding(self) -> int:
+        """Tokens by which a longer shared prompt would be cached, where each call then costs less; 0 elsewhere."""
+        bill, short = self.tariff, self.cache_min_tokens - self.shared_tokens
+        if bill.cache_read is None or self.shared_tokens <= 0.0 or short <= 0.0:
+            return 0
+        saves = bill.cache_read * self.cache_min_tokens < bill.price_in * self.shared_tokens
+        return math.ceil(short) if saves else 0
 
     def without_writes(self) -> Self:
         """Return a copy for whose calls the cache always holds the shared prompt."""

@@ -189,6 +189,12 @@ def import_table(
             "(--batch-sizes 1,8 takes it that they keep all)"
         )
     if not as_json:
+        for model in problem.models:
+            if model.padding:
+                click.echo(
+                    f"{model.name}: a shared prompt of {model.padding} tokens more would be cached (from "
+                    f"{model.cache_min_tokens} on), and each call cost less"
+                )
         counted = ["tier", "call fee", *(["cache"] if options["cached"] is not None else [])]
         show_origins((entry.to_dict() for entry in found), [*counted, *(["batch"] if options["batch_api"] else [])])
 

@@ -323,3 +323,20 @@ def test_many_writes_are_bounded_by_what_groups_would_choose():
     best = solve(problem, plan.budget, "highs")
     assert best.status == "optimal"
     assert 0.995 * best.utility <= plan.utility <= best.utility * (1 + 1e-9) <= plan.bound * (1 + 2e-9)
+
+
+@pytest.mark.parametrize(
+    ("terms", "tokens"),
+    [
+        ({"shared_tokens": 900.0, **CACHED}, 124),
+        ({"shared_tokens": 102.0, **CACHED}, 0),
+        ({"shared_tokens": 1024.0, **CACHED}, 0),
+        ({"shared_tokens": 0.0, **CACHED}, 0),
+        ({"shared_tokens": 900.0}, 0),
+    ],
+)
+def test_a_prompt_that_is_cheaper_when_longer_is_told(terms, tokens):
+    model = Model("m", 1.0, 2.0, **terms)
+    assert model.padding == tokens
+    longer = model.replace(shared_tokens=model.shared_tokens + tokens)
+    assert longer.call_price < model.call_price or tokens == 0
