@@ -25,7 +25,7 @@ from robatch.cli.support import WHOLE_NUMBERS, check_file, json_option, output_o
 @output_option("Parquet file to write.", required=True)
 @click.option("--list-families", is_flag=True, is_eager=True, expose_value=False, callback=lambda *given: _list(*given))
 @json_option
-def generate(
+def generate(  # wide: one parameter per option
     family: str,
     queries: int,
     models: int,
