@@ -11,6 +11,7 @@ from robatch.cli.about import solvers, version
 from robatch.cli.bench import bench
 from robatch.cli.calls import calls
 from robatch.cli.cheapest import cheapest
+from robatch.cli.collect import collect
 from robatch.cli.doctor import doctor
 from robatch.cli.encoding import escape_output
 from robatch.cli.execute import execute
@@ -103,6 +104,7 @@ for _command in (
     solve,
     cheapest,
     calls,
+    collect,
     frontier,
     plan_from,
     verify,

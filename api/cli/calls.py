@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from robatch.cli.batches import batch_options, write_batches
 from robatch.cli.support import FILE, check_file, output_option, read_problem, seed_option
 from robatch.instances.errors import InputError, why_unreadable
 
@@ -29,19 +30,47 @@ KINDS = (".jsonl", ".csv")
 @seed_option("Seed of the policy random.")
 @click.option("--problem", help="With the policy length: the plan's problem, whose input tokens are the lengths.")
 @click.option("--vectors", type=FILE, help="With the policy similarity: .npy, or .npz of a scipy sparse matrix.")
-@output_option("File to write, .jsonl or .csv; JSON lines are printed without one.")
-def calls(plan: Path, policy: str, seed: int, problem: str | None, vectors: Path | None, output: Path | None) -> None:
+@output_option("File to write, .jsonl or .csv; JSON lines are printed without one. With openai-batch a folder.")
+@click.option(
+    "--format", "form", type=click.Choice(["rows", "openai-batch"]), default="rows", show_default=True,
+    help="Rows that name queries, or requests for a batch API or vLLM's run_batch, of a plan of `robatch route`.",
+)  # fmt: skip
+@batch_options
+def calls(  # wide: one parameter per option
+    plan: Path,
+    policy: str,
+    seed: int,
+    problem: str | None,
+    vectors: Path | None,
+    output: Path | None,
+    form: str,
+    **batch: Any,
+) -> None:
     """Form the calls of PLAN, and write one row a call: its number, model, batch size and queries.
 
     Queries are given by id, by position where they have none; in CSV as a JSON list.
 
+    With --format openai-batch the requests themselves are written, of the calls that the budget pays for together;
+    `robatch collect` takes the results in.
+
     \b
     robatch calls plan.parquet -o calls.jsonl
     robatch calls plan.parquet --policy length --problem problem.parquet -o calls.csv
+    robatch calls routed.parquet --format openai-batch -o requests/
     """
     from robatch.instances.files import replacing
     from robatch.solvers.plan.plan import Plan
 
+    given = [name for name, value in batch.items() if value not in (None, False)]
+    if form == "openai-batch":
+        if policy != "order" or problem is not None or vectors is not None:
+            raise InputError("--policy, --problem and --vectors go with rows: a routed plan has its calls")
+        if output is None:
+            raise InputError("-o is needed with --format openai-batch: a folder for the files of requests")
+        write_batches(plan, output, **batch)
+        return
+    if given:
+        raise InputError(f"--{given[0].replace('_', '-')} is given: it goes with --format openai-batch")
     if output is not None and output.suffix not in KINDS:
         raise InputError(f"output is {str(output)!r}: a name that ends in {' or '.join(KINDS)} is needed")
     check_file(output)

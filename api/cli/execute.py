@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from robatch.cli.support import FILE, check_file, json_option, keep_answers, print_json, progress_wanted
-from robatch.cli.tables import show_facts, show_table, shown, with_interval
-
-if TYPE_CHECKING:
-    from robatch.proxies.engines.waits import Wait
-    from robatch.proxies.execution.outlook import Outlook
-    from robatch.proxies.execution.plan import RoutedPlan
-    from robatch.proxies.execution.report import ExecutionReport
-
-    OnAnswers = Callable[[int, float], None]
-    OnWait = Callable[[Wait], None]
+from robatch.cli.outcome import ask, check_outcome, failing, show_dry_run, show_outcome, with_progress
+from robatch.cli.support import FILE, check_file, json_option, keep_answers, print_json
 
 
 def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -29,10 +16,6 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a finite number.", context, parameter)
     return value
-
-
-ROUNDING = 1e-15  # USD; less is the rounding of sums
-MOST_REASONS = 5  # why queries are unread, the most frequent ones
 
 
 @click.command(short_help="Send a plan's calls to its models.")
@@ -106,6 +89,10 @@ MOST_REASONS = 5  # why queries are unread, the most frequent ones
 )
 @click.option("--grader", metavar="MODULE:FUNCTION", help="The plan's grader, where this is a function of your own.")
 @click.option("--retry-unread", is_flag=True, help="Ask again what an earlier run left unread; else it never is.")
+@click.option(
+    "--via", type=click.Choice(["calls", "batch"]), default="calls", show_default=True,
+    help="batch: through the batch APIs of the plan's servers, whose answers may take a day. Ctrl-C loses nothing.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Print what would be sent and what it may cost; send nothing.")
 @json_option
 def execute(  # wide: one parameter per option
@@ -125,6 +112,7 @@ def execute(  # wide: one parameter per option
     api_key_env: tuple[str, ...],
     grader: str | None,
     retry_unread: bool,
+    via: str,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -135,6 +123,7 @@ def execute(  # wide: one parameter per option
     planned against billed cost, is written to OUTPUT.report.json. The exit code is 0 when all queries were sent within
     the budget (and --overrun), 1 when it did not suffice, or the bill and what lost tries may have cost exceed it.
     """
+    from robatch.proxies.batch.run import execute_batches
     from robatch.proxies.execution.outlook import TooMuchLoss
     from robatch.proxies.execution.plan import RoutedPlan
     from robatch.proxies.execution.preview import preview
@@ -154,149 +143,30 @@ def execute(  # wide: one parameter per option
         sending = Sending(budget, overrun, lost)  # type: ignore[arg-type]  # a choice
         warn_of_age(routed.pool, max_price_age)
         seen = preview(routed, target, sending, api_key_env, grader)
-        _show_dry_run(*seen, as_json)
+        show_dry_run(*seen, as_json)
         return
-    with keep_answers(), _failing(TooMuchLoss, StoppedEarly):
-        made = _with_progress(routed, lambda tell, waits: run(
-            routed, target, concurrency=concurrency, timeout=timeout, budget=budget, overrun=overrun,
-            lost=lost,  # type: ignore[arg-type]
-            max_loss=max_loss, key_variables=api_key_env, grader=grader, on_answers=tell, max_wait=max_wait,
-            max_unread=max_unread, max_price_age=max_price_age, on_wait=waits, retry_unread=retry_unread, on_loss=_ask,
-            on_note=lambda note: click.echo(note, err=True),
-        ))  # fmt: skip
+    with keep_answers(), failing(TooMuchLoss, StoppedEarly):
+        if via == "batch":
+            warn_of_age(routed.pool, max_price_age)
+            how = Sending(
+                budget, overrun, lost,  # type: ignore[arg-type]
+                timeout=timeout, max_loss=max_loss, on_loss=ask, on_note=lambda note: click.echo(note, err=True),
+                retry_unread=retry_unread, max_unread=max_unread,
+            )  # fmt: skip
+            made = with_progress(routed, lambda tell, waits: execute_batches(
+                routed, target, how, key_variables=api_key_env, grader=grader, on_answers=tell, on_poll=waits
+            ))  # fmt: skip
+        else:
+            made = with_progress(routed, lambda tell, waits: run(
+                routed, target, concurrency=concurrency, timeout=timeout, budget=budget, overrun=overrun,
+                lost=lost,  # type: ignore[arg-type]
+                max_loss=max_loss, key_variables=api_key_env, grader=grader, on_answers=tell, max_wait=max_wait,
+                max_unread=max_unread, max_price_age=max_price_age, on_wait=waits, retry_unread=retry_unread,
+                on_loss=ask, on_note=lambda note: click.echo(note, err=True),
+            ))  # fmt: skip
     if as_json:
         print_json({"path": str(target), **made.to_dict()})
     else:
-        _show(made)
+        show_outcome(made)
         click.echo(f"\nwritten to {target}")
-    _check(made)
-
-
-def _check(made: ExecutionReport) -> None:
-    """Let a run that exceeded its budget, or that it did not suffice for, end with exit code 1."""
-    if not made.kept:
-        raise click.ClickException(
-            f"over budget by {made.over_budget:.4g} USD: a model took more tokens than the bound of its call"
-        )
-    if not made.complete:
-        raise click.ClickException(
-            f"{made.unanswered} of {made.queries} queries were not sent: {made.left:.4g} USD are left, and a call for "
-            "them may cost more; a rerun with a larger --overrun or --budget sends them"
-        )
-
-
-@contextmanager
-def _failing(*kinds: type[Exception]) -> Iterator[None]:
-    """Let an error of some kinds end the command with exit code 1: no input was wrong."""
-    try:
-        yield
-    except kinds as error:
-        raise click.ClickException(str(error)) from None
-
-
-def _ask(seen: Outlook) -> bool:
-    """Ask whether to go on though more of the predicted utility is lost than --max-loss allows."""
-    if not sys.stdin.isatty():
-        return False
-    words = (
-        f"As it must be executed, the plan is worth {seen.utility:.6g} of {seen.planned:.6g} ({seen.moves()}). Go on?"
-    )
-    return click.confirm(words, err=True)
-
-
-def _with_progress(
-    routed: RoutedPlan, work: Callable[[OnAnswers | None, OnWait | None], ExecutionReport]
-) -> ExecutionReport:
-    """Run with a progress bar where a person looks."""
-    if not progress_wanted():
-        return work(None, None)
-    from robatch.instances.display.terminal import progress_bar
-
-    with progress_bar((), ("{task.description}",)) as bar:
-        task, told = bar.add_task("", total=routed.problem.n_queries), ""
-
-        def tell(done: int, spent: float) -> None:
-            nonlocal told
-            told = f"{spent:.4g} of {routed.plan.budget:.4g} USD"
-            bar.update(task, completed=done, description=told)
-
-        def tell_wait(wait: Wait) -> None:
-            bar.update(task, description=f"{told} {wait}".strip())
-
-        return work(tell, tell_wait)
-
-
-def _show_dry_run(rows: Sequence[Mapping[str, Any]], budget: float, left: float, as_json: bool) -> None:
-    sums = ("done", "queries", "calls", "expected", "worst")
-    total = {name: sum(row[name] for row in rows) for name in sums}
-    if as_json:
-        print_json({"budget": budget, "left": left, **total, "states": list(rows)})
-        return
-    titles = ("model", "batch size", "calls done", "queries", "calls", "expected USD", "worst USD")
-    lines = [*rows, {"model": "all", "batch_size": "", **total}]
-    keys = ("model", "batch_size", *sums)
-    show_table(titles, [[row[key] for key in keys] for row in lines])
-    click.echo(f"\nbudget {budget:.6g} USD, of which {left:.6g} are left; nothing was sent")
-    click.echo(
-        "Worst is each call at the most that it may bill. A call is sent only if that fits into what is left: the last "
-        "calls may be planned again in cheaper states, or not be asked (see --overrun)."
-    )
-
-
-def _show(made: ExecutionReport) -> None:
-    facts = [
-        ("queries", f"{made.answered} answered, {made.unread} unread, {made.unanswered} unanswered"),
-        ("calls", f"{made.calls}, of these {made.splits} halves; {made.replans} times planned again"),
-        ("billed", f"{made.billed:.6g} USD of {made.budget:.6g}, planned {made.planned:.6g}"),
-    ]
-    if made.lost_calls:
-        charged = "" if made.lost == made.lost_worst else f", charged {made.lost:.6g} as expected (--lost)"
-        facts.append(
-            ("lost", f"{made.lost_calls} tries whose bill is not known: {made.lost_worst:.6g} USD at worst{charged}")
-        )
-    if made.over_budget:
-        facts.append(("over budget", f"{made.over_budget:.4g} USD of {made.overrun:.4g} allowed"))
-    for name, count in made.uncounted.items():
-        facts.append(
-            ("not counted", f"{count} calls of {name}: its server gives no possible token counts; at their bound")
-        )
-    if made.uncounted_cost:
-        facts.append(("", f"{made.uncounted_cost:.4g} USD of what is billed above are such bounds"))
-    for row in made.outages:
-        cost = (
-            f"{row['queries']} queries planned again, {row['utility_lost']:.4g} utility and {row['cost']:.4g} USD lost"
-        )
-        facts.append(("given up", f"{row['model']}: {row['why']} ({cost})"))
-    for name, names in made.replied.items():
-        others = ", ".join(f"{other} ({count} calls)" for other, count in names.items())
-        facts.append(("replied", f"{name} was answered by {others}"))
-    for why, count in sorted(made.unread_why.items(), key=lambda item: -item[1])[:MOST_REASONS]:
-        facts.append(("unread", f"{count} queries: {why}"))
-    for name, told in made.engines.items():
-        if len(told) > 1:
-            facts.append(("engines", f"{len(told)} that differ answered for {name}: see the report"))
-    for name, count in made.loose.items():
-        facts.append(("form", f"{count} calls of {name} did not keep it (structured = true): read with tolerance"))
-    for name, refused in made.refused.items():
-        facts.append(("requests", f"{name} refused {', '.join(refused)}: calls went on without, see the report"))
-    facts.append(("amortized", f"{made.amortized:.6g} USD, from which the bill differs by"))
-    for name, usd in made.difference.items():
-        facts.append((f"  {name.replace('_', ' ')}", f"{0.0 if abs(usd) < ROUNDING else usd:+.4g} USD"))
-    facts.append(("planned utility", with_interval(made.predicted, ".4g")))
-    moves = made.executed.moves()
-    if moves:
-        facts.append(("as executed", f"{with_interval(made.executed.to_dict(), '.4g')}: {moves}"))
-    if made.actual is not None:
-        graded = f"{made.actual:.6g} over {made.graded} graded, {shown(made.predicted_graded)} predicted"
-        facts.append(("actual utility", graded))
-    for name, measure in (("planned", made.predicted_measure), ("actual", made.actual_measure)):
-        if measure != "accuracy":
-            facts.append((f"  {name}", f"{measure}, no accuracy"))
-    show_facts(facts)
-    click.echo()
-    titles = ("model", "batch size", "planned", "queries", "calls", "predicted", "actual", "planned USD", "billed USD")
-    keys = (
-        "model", "batch_size", "planned_queries", "queries", "calls", "predicted_utility", "actual_utility",
-        "planned_cost", "billed",
-    )  # fmt: skip
-    show_table(titles, [[row[key] for key in keys] for row in made.states])
+    check_outcome(made)

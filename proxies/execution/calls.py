@@ -12,8 +12,8 @@ Events, each a line of the journal:
     Calls that are handed to an engine: number, USD and input tokens that it cannot exceed; and the model and its
     address. On the disk before anything is sent.
 ``batched``
-    As ``sent``, of calls that a batch holds: its key, the name of its file, and of each call the output tokens that it
-    is allowed, too. They stay in flight, whatever runs come between, until results are taken in.
+    As ``sent``, of calls that a batch holds: its key, how it is handed over, its file, and of each call the output
+    tokens that it is allowed, too. They stay in flight, whatever runs come between, until results are taken in.
 ``submitted``
     A server's id of a batch.
 ``returned``
@@ -85,6 +85,7 @@ class Batch:
     key: str  # in the ids of its requests; never used twice, by any execution
     file: str  # the name of the file
     model: str  # by its name in the pool
+    way: str  # how it was handed over: "file" by the user, "api" by a run
     held: dict[int, tuple[int, int]]  # calls without a result: the bound on input tokens, output tokens allowed
     id: str | None = None  # by which its server knows it
 

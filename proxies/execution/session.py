@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from robatch.proxies.engines.adapting import with_learned
 from robatch.proxies.engines.engine import Engine, EngineFailure, ModelAnswer, calls_failed, requests_of
@@ -155,8 +156,9 @@ class Session:
         failure, last, answered = None, None, False
         try:
             self._open(model)
+            assert self.engine is not None
             for index, answer in self._run(model, wave):
-                self._keep_requests(model)
+                self._keep_requests(model, requests_of(self.engine))
                 self.health.take(wave[index].call, answer.fault, self._answered(model))
                 answered |= answer.fault is None
                 self._record(self._event(model, wave[index], answer))
@@ -192,10 +194,9 @@ class Session:
         self._record({"event": "sent", "side_by_side": side_by_side, "calls": worst, **about})
         return self.engine.run([ready.message for ready in wave])
 
-    def _keep_requests(self, model: int) -> None:
+    def _keep_requests(self, model: int, now: Mapping[str, Any]) -> None:
         """Write down what the server's refusals taught, once."""
-        assert self.engine is not None
-        name, now = self.routed.pool[model].name, requests_of(self.engine)
+        name = self.routed.pool[model].name
         known = self.state.requests.get(name, {"learned": {}, "refused": {}})
         refused = {**known["refused"], **now.get("refused", {})}
         if refused != known["refused"]:

@@ -168,7 +168,7 @@ class Execution:
         return [number for number in self.flying if number not in self.held]
 
     def _batched(self, event: Event) -> None:
-        batch = Batch(event["batch"], event["file"], event["name"], {})
+        batch = Batch(event["batch"], event["file"], event["name"], event["way"], {})
         for number, worst, bound, allowed in event["calls"]:
             self._fly(number, worst, bound)
             self.held[number], batch.held[number] = batch.key, (bound, allowed)

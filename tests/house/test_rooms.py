@@ -20,7 +20,7 @@ ORDER = {
     ),
     "proxies": (
         ("journal", "price_lookup", "toml_table"), "engines", "tasks", "sources",
-        ("profiling", "utility"), "execution", ("labels", "online"),
+        ("profiling", "utility"), "execution", ("batch", "labels", "online"),
     ),
     "bench": ("common", ("gap", "scale", "realized")),
 }  # fmt: skip
