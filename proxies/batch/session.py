@@ -19,7 +19,7 @@ from robatch.proxies.execution.calls import Batch
 from robatch.proxies.execution.dispatch import Ready
 from robatch.proxies.execution.health import Health
 from robatch.proxies.execution.sending import Sending
-from robatch.proxies.execution.session import Session
+from robatch.proxies.execution.session import FEW, Session
 from robatch.proxies.execution.state import Execution
 from robatch.proxies.journal import Journal
 from robatch.proxies.tasks.queries import Query
@@ -201,9 +201,16 @@ class BatchSession(Session):
                 self._record({"event": "returned", "calls": calls, "charged": calls if charged else []})
 
     def _send_next(self, again: bool = False) -> bool:
-        """Hand over calls of one model that fit, as one batch; tell whether any fitted."""
+        """Hand over calls of one model that fit, as one batch; tell whether any fitted.
+
+        Where most of its first calls could not be read, a few of the smallest go, which tell whether it is their size.
+        """
         for model in self._models():
-            if wave := self.dispatcher.fitting(model, self.limits.requests, again):
+            small = self._first(model).suspect
+            if small and any(batch.model == self.routed.pool[model].name for batch in self.own()):
+                continue
+            most = min(FEW, self.limits.requests) if small else self.limits.requests
+            if wave := self.dispatcher.fitting(model, most, again, not small):
                 self.prepare(model)
                 self.deliver(self._batch(model, wave))
                 return True

@@ -220,9 +220,10 @@ def test_unread_slots_come_again_in_halves(tmp_path):
     assert made.billed == pytest.approx(billed(server))
 
 
-def test_a_run_stops_where_most_answers_cannot_be_read(tmp_path):
+@pytest.mark.parametrize("fraction", [0.05, 0.1])
+def test_a_run_stops_where_most_answers_cannot_be_read(tmp_path, fraction):
     with BatchApi(readable=0) as server:
-        routed = plan_for(tmp_path, server, fraction=0.1)
+        routed = plan_for(tmp_path, server, fraction=fraction)
         with pytest.raises(StoppedEarly, match="could not be read"):
             execute_batches(routed, tmp_path / "a.jsonl", Sending(overrun=1.0, max_unread=0.2))
     assert json.loads(report_path(tmp_path / "a.jsonl").read_text(encoding="utf-8"))["billed"] > 0
