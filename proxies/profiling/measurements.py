@@ -17,6 +17,7 @@ from robatch.instances.errors import InputError
 from robatch.instances.problem_file import read_table, write_table
 from robatch.proxies.profiling.cell_sums import cell_record
 from robatch.proxies.profiling.measurement_checks import FORMAT, SCHEMA, check_provenance, check_rows
+from robatch.proxies.profiling.packing_tokens import Packing, calls_of, fit_packing
 from robatch.proxies.tasks.recorded import measure_of
 
 if TYPE_CHECKING:
@@ -40,9 +41,8 @@ class Measurements:
         that was read (null for queries of kind "text" unless they were asked for). ``input_tokens`` is the query's
         even share of what the call's prompt had beyond the shared prompt, ``output_tokens`` its even share of the
         output (both exact where ``call_size`` is 1). ``call_input_tokens``, ``call_output_tokens`` and ``seconds`` are
-        the call's. Seconds are
-        throughput for the offline engine (the call's even share of the wall time of the calls that ran side by side)
-        and latency for a server. ``error`` says why there was no answer.
+        the call's. Seconds are throughput for the offline engine (the call's even share of the wall time of the calls
+        that ran side by side) and latency for a server. ``error`` says why there was no answer.
     provenance
         Where the measurements came from: tasks with their templates, models with their prices, weights' SHA-256,
         engine and device, seeds, sampling, versions and the date.
@@ -202,6 +202,16 @@ class Measurements:
                 sums = np.bincount(rows, weights=cell[column].to_numpy(), minlength=found.shape[1])
                 found[i, new, k] = sums[new] / count[new]
         return found[0], found[1]
+
+    def packing(self, task: str | None = None) -> tuple[Packing, ...]:
+        """Give what calls of each model have in input tokens beside `tokens`: by call, and by query at its seam."""
+        task = self._one_task(task)
+        own, found = self.tokens(task)[0], []
+        for k, model in enumerate(self.provenance["models"]):
+            cells = [self._cells[task, model["name"], size] for size in sorted(model["batch_sizes"])]
+            calls = [call for cell in cells for call in calls_of(cell, own[self._positions(task, cell), k])]
+            found.append(fit_packing(calls, model["shared_tokens"][task], own[:, k]))
+        return tuple(found)
 
     def to_problem(self, task: str | None = None) -> Problem:
         """Make a problem whose utilities are the measured scores of a task's queries in every state.

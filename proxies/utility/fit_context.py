@@ -27,7 +27,8 @@ class FitContext:
     Attributes
     ----------
     models
-        The measurements' records of the models: prices, context window, tokens of the shared prompts, identity.
+        The measurements' records of the models: prices, context window, identity, and the tokens of the shared prompts
+        as `Measurements.packing` has them of the proxy's task.
     """
 
     models: tuple[Mapping[str, Any], ...]
@@ -144,7 +145,13 @@ def sample(measurements: Measurements, queries: Sequence[Query], task: str | Non
     record = next(record for record in measurements.provenance["tasks"] if record["name"] == name)
     check_measured(queries, record, set(ids))
     kept = {name: value for name, value in record.items() if name != "query_hashes"}  # which no prediction needs
-    facts = FitContext(tuple(measurements.provenance["models"]), kept, len(rows))
+    packing = measurements.packing(name)
+    models = tuple(
+        {**model, "shared_tokens": {**model["shared_tokens"], name: packed.shared}}
+        for model, packed in zip(measurements.provenance["models"], packing, strict=True)
+    )
+    facts = FitContext(models, kept, len(rows))
+    inputs = inputs + [packed.seam for packed in packing]
     texts = [facts.text(given[ids[i]]) for i in rows]
     answers = single_answers(measurements, name, [ids[i] for i in rows])
     return Sample(facts, texts, utility[rows], inputs[rows], outputs[rows], answers)

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from robatch.instances.errors import InputError
 from robatch.proxies.online.router import OnlineRouter
+from robatch.proxies.profiling.packing_tokens import Packing
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.utility import file as proxy_file
 from robatch.proxies.utility.calibration import IDENTITY, Calibrator, calibrated, to_logit
@@ -410,6 +411,9 @@ class Measured:
         outputs = np.column_stack([np.full(90, 4.0), 2 + 0.1 * characters])
         outputs[0] = np.nan
         return inputs, outputs
+
+    def packing(self, task: str) -> tuple[Packing, ...]:
+        return (Packing(120.0, 0.0),) * 2
 
 
 def test_from_measurements_to_a_problem(tmp_path: Path) -> None:
