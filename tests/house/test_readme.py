@@ -40,6 +40,10 @@ NOT_RUN = {
     "robatch run": "asks models; tests/job runs it",
     "robatch route tickets.csv": "needs the reader's own table and proxy; tests/api runs one like it",
     "robatch execute routed.parquet -o": "asks models",
+    "robatch execute routed.parquet --via": "asks models",
+    "robatch calls routed.parquet": "needs the reader's own plan; tests/proxies/test_batch.py runs it",
+    "robatch collect": "needs results of models; tests/proxies/test_batch.py runs it",
+    "python -m vllm.entrypoints.openai.run_batch": "needs a model; tests/vllm runs it",
     "robatch import table.parquet": "needs the reader's own table; docs/problems.md runs one like it",
 }
 
