@@ -7,7 +7,9 @@ import random
 from collections import Counter
 
 import pytest
+from click.testing import CliRunner
 
+from robatch.cli import main
 from robatch.instances import InputError
 from robatch.proxies.batch import api
 from robatch.proxies.batch.requests import FileLimits
@@ -290,3 +292,42 @@ def test_what_a_server_without_a_batch_api_says(tmp_path):
         server.http.RequestHandlerClass.do_POST = lambda self: self._send(404, {})
         with pytest.raises(EngineFailure, match="offers no batch API"):
             execute_batches(routed, tmp_path / "a.jsonl", Sending())
+
+
+def command(*words):
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    return done.exit_code, done.output
+
+
+def test_the_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with BatchApi() as server:
+        plan_for(tmp_path, server, fraction=1.0).write(tmp_path / "routed.parquet")
+        write = ("calls", "routed.parquet", "--format", "openai-batch", "--overrun", 1)
+        code, said = command(*write, "-o", "requests")
+        assert code == 0
+        assert "large-0001.jsonl: 40 requests" in said
+        assert "no call was written" in command(*write, "-o", "requests")[1]
+        (tmp_path / "r.jsonl").write_bytes(server.results((tmp_path / "requests" / "large-0001.jsonl").read_bytes())[0])
+        code, said = command("collect", "routed.parquet", "r.jsonl")
+        assert code == 0
+        assert "40 calls have answers" in said
+        plan_for(tmp_path, server, fraction=1.0).write(tmp_path / "other.parquet")
+        code, said = command("execute", "other.parquet", "--via", "batch", "-o", "other.jsonl", "--json")
+    assert code == 0
+    assert json.loads(said)["answered"] == 40
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("calls", "p", "--rewrite"), "--rewrite is given"),
+        (("calls", "p", "--format", "openai-batch"), "-o is needed"),
+        (("calls", "p", "--format", "openai-batch", "-o", "x", "--policy", "random"), "go with rows"),
+        (("collect", "p"), "RESULTS are needed"),
+    ],
+)
+def test_commands_refuse_what_does_not_go_together(words, said):
+    code, output = command(*words)
+    assert code == 2
+    assert said in output
