@@ -51,12 +51,19 @@ def solvers(as_json: bool) -> None:
 @click.command(short_help="Show the versions of robatch and of every backend.")
 @json_option
 def version(as_json: bool) -> None:
-    """Show the versions of robatch, Python, the platform and every backend, for bug reports."""
+    """Show the versions of robatch, Python, the platform and every backend, for bug reports.
+
+    Packages of a version that RoBatch is not made for, or that is not to be relied on, are named with what is known.
+    """
     from robatch.bench.common import machine
+    from robatch.doctor import diagnose
 
     described = {**machine.describe(), "packages": machine.package_versions()}
+    known = [one for one in diagnose() if one.state != "unused"]
+    troubled = {one.package for one in known if one.trouble}
+    warnings = [f"{one.package} {one.version or 'is missing'}: {one.what}" for one in known if one.package in troubled]
     if as_json:
-        print_json({"robatch": described["packages"]["robatch"], **described})
+        print_json({"robatch": described["packages"]["robatch"], **described, "warnings": warnings})
         return
     lines = {
         "robatch": described["packages"].pop("robatch"),
@@ -68,3 +75,5 @@ def version(as_json: bool) -> None:
     width = max(map(len, lines))
     for name, text in lines.items():
         click.echo(f"{name:{width}}  {text}")
+    for warning in warnings:
+        click.echo(f"\nWarning: {warning} (see `robatch doctor`)")

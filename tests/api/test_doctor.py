@@ -100,3 +100,21 @@ def test_libraries_that_do_not_go_together_are_named(monkeypatch, tmp_path) -> N
     sys.modules.pop("clashing", None)
     with pytest.raises(ModuleNotFoundError):
         solve(problem, problem.dearest_budget, "clash")
+
+
+@pytest.mark.parametrize(
+    ("package", "version", "told"),
+    [("highspy", "1.14.0", "loses optima of mixed programs"), ("highspy", "1.15.1", "does not load beside OR-Tools"),
+     ("pulp", "4.0", "RoBatch is made for pulp"), ("numba", "0.1", "RoBatch is made for numba"),
+     ("mip", "2.0.0", None)],
+)  # fmt: skip
+def test_version_names_what_is_not_to_be_relied_on(package, version, told, monkeypatch) -> None:
+    real = importlib.metadata.version
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _: needed)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version if name == package else real(name))
+    shown = CliRunner().invoke(main, ["version"]).stdout
+    warnings = json.loads(CliRunner().invoke(main, ["version", "--json"]).stdout)["warnings"]
+    mine = [line for line in warnings if line.startswith(f"{package} {version}: ")]
+    assert any(told in line for line in mine) if told else not mine
+    assert all(f"Warning: {line} " in shown for line in mine)
