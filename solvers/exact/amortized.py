@@ -39,6 +39,7 @@ AT_ONCE = 500  # queries up to which it leaves out none that can matter
 MAX_ITEMS = 3_000_000  # states in the core
 DEPTH = 4  # queries that are branched on, one below the other
 WHOLE_ROUNDING = 4e-14  # relative: by how much utilities may differ from what they are taken for as whole numbers
+AT_HAND = 100_000  # queries times states up to which a knapsack of whole numbers is loaded at once
 LEFT, LOWER = 0.5, 0.05  # of the distance from plan to bound: what branching may leave, what the bound has to give
 
 
@@ -54,24 +55,34 @@ def run(request: Request) -> Answer:
     found = Incumbent()
     if request.initial is not None:
         found = found.evaluated(request.initial, problem.evaluate(request.initial), "amortized", budget)
-    most = problem.money.most(budget)
-    knapsack = Knapsack.of(relaxer.flat, problem.money, most)
-    if knapsack is not None:
-        closed = knapsack.solve(work, request.gap)
-        if closed.choice is not None:
-            found = found.evaluated(closed.choice, problem.evaluate(closed.choice), "amortized", budget)
-            found = found.bounded(closed.bound * (1 + WHOLE_ROUNDING))
-            if found.proven(max(request.gap, OPTIMAL_GAP)):
-                price = closed.price * (problem.money.units / knapsack.unit)
-                return Answer.of(found, shadow_price=price, statistics=work.counts)
-    relaxation = relaxer.at(budget)
-    node = Node(relaxer.flat, problem.money, budget, most, 0.0, request.gap, work)
+    node = Node(relaxer.flat, problem.money, budget, problem.money.most(budget), 0.0, request.gap, work)
+    relaxation = None
+    if problem.costs is None and problem.n_queries * problem.n_states > AT_HAND:
+        relaxation = relaxer.at(budget)
+        found = found.bounded(lower_to_grade(node.flat, relaxation.bound)).offered(*node.greedy(relaxation))
+        if found.proven(max(request.gap, OPTIMAL_GAP)):
+            return Answer.of(found, shadow_price=relaxation.price, statistics=work.counts)
+    found, price = _as_whole_numbers(request, node, found)
+    if price is not None and found.proven(max(request.gap, OPTIMAL_GAP)):
+        return Answer.of(found, shadow_price=price, statistics=work.counts)
+    relaxation = relaxation or relaxer.at(budget)
     found = close(node, relaxation, found)
     if found.assignment is None:  # at the very edge of the budget
         found = replace(found, assignment=problem.cheapest_assignment)
     if work.limit is not None:  # what the search lowered may come to a grade
         found = found.bounded(lower_to_grade(node.flat, found.bound))
     return Answer.of(found.stopped(work.limit), shadow_price=relaxation.price, statistics=work.counts)
+
+
+def _as_whole_numbers(request: Request, node: Node, found: Incumbent) -> tuple[Incumbent, float | None]:
+    """Search a problem as a knapsack of whole numbers, if it is one; return what is known, and the shadow price."""
+    knapsack = Knapsack.of(node.flat, node.money, node.most)
+    closed = None if knapsack is None else knapsack.solve(node.work, request.gap)
+    if knapsack is None or closed is None or closed.choice is None:
+        return found, None
+    found = found.evaluated(closed.choice, request.problem.evaluate(closed.choice), "amortized", request.budget)
+    found = found.bounded(closed.bound * (1 + WHOLE_ROUNDING))
+    return found, closed.price * (node.money.units / knapsack.unit)
 
 
 def close(node: Node, relaxation: Relaxation, found: Incumbent) -> Incumbent:
