@@ -98,7 +98,7 @@ def flat(problem: ProblemArrays, states: BoolArray | None = None) -> Flat:
     return made
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, small=True)
 def tally(states: Array, groups: Array, counts: Array, flat: Flat) -> tuple[int, float, Array, Array]:
     """Sum up an assignment, and count the queries of each group and state into `counts` (groups, S).
 
@@ -150,7 +150,7 @@ def tally(states: Array, groups: Array, counts: Array, flat: Flat) -> tuple[int,
     return -1, utility, sent, received
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, small=True)
 def extreme(dearest: bool, flat: Flat) -> Array:
     """Return every query's cheapest state, or its cheapest of greatest utility: (N,); ties go to the better."""
     dense, base, retention, inputs, outputs = flat.dense, flat.base, flat.retention, flat.inputs, flat.outputs

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from robatch.bench.common.warm_up import warm_up
 from robatch.instances import FAMILIES
 
 try:
@@ -24,10 +24,10 @@ def pytest_configure(config: pytest.Config) -> None:
     workers = config.getoption("numprocesses", None)
     whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
     if workers and whole and "NUMBA_DISABLE_JIT" not in os.environ and not hasattr(config, "workerinput"):
-        script = str(Path(__file__).with_name("compile_kernels.py"))
-        parts = [subprocess.Popen([sys.executable, script, str(part), str(workers)]) for part in range(workers)]
-        if max(abs(part.wait()) for part in parts):  # all end before the tests begin
-            config.issue_config_time_warning(pytest.PytestWarning("kernels could not be compiled first"), stacklevel=2)
+        try:
+            warm_up(workers)
+        except RuntimeError as error:
+            config.issue_config_time_warning(pytest.PytestWarning(str(error)), stacklevel=2)
 
 
 class ByFamily(LoadScopeScheduling):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from functools import partial
 from typing import Any
 
 import click
@@ -28,6 +30,7 @@ from robatch.cli.run import run_command
 from robatch.cli.solve import solve
 from robatch.cli.table import import_table
 from robatch.cli.verify import verify
+from robatch.cli.warm_up import warm_up
 
 
 class Refused(click.ClickException):
@@ -51,6 +54,10 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was named."""
         warnings.showwarning = _show_warning
+        if sys.stderr.isatty():
+            from robatch.instances.notice import notice
+
+            notice.tell = partial(click.echo, err=True)
         try:
             return super().invoke(ctx)
         except click.exceptions.NoArgsIsHelpError:
@@ -118,6 +125,7 @@ for _command in (
     bench,
     solvers,
     doctor,
+    warm_up,
     version,
 ):
     main.add_command(_command)

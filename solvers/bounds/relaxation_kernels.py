@@ -203,7 +203,7 @@ def load_row(  # wide: to read a field of a tuple costs as much as a state, and 
                 utility[s] = NOT_ALLOWED
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, small=True)
 def row_of(i: int, flat: Flat) -> tuple[Array, Array]:
     """Return USD and utility of a query in every state, utility `NOT_ALLOWED` where it is not allowed: (S,) each."""
     dense, base, retention, inputs, outputs, prices, state_model, share, limit = flat
@@ -301,17 +301,14 @@ def grown(
 
 @njit(cache=True, nogil=True, error_model="numpy", inner=True)
 def decide(  # wide: to read the fields of tuples costs a tenth of this
-    below: float, found: Array, paid: Array, states: Array, undecided: Array,
+    below: float, found: Array, paid: Array, states: Array, undecided: Array, usd: Array, worth: Array,
     dense: Array, base: Array, retention: Array, inputs: Array, outputs: Array, state_model: Array, share: Array,
-) -> tuple[int, float, float, float]:  # fmt: skip
+) -> int:  # fmt: skip
     """Take the screened state of each row of a tile where it stands out, and list the tile's other rows.
 
-    Returns
-    -------
-    tuple
-        Number of rows listed; USD, utility and the sum of squares of the USD of the states taken.
+    `usd` and `worth` receive USD and utility of the states taken, (TILE,). Returns the number of rows listed.
     """
-    left, spent, gained, squares = 0, 0.0, 0.0, 0.0
+    left = 0
     for r in range(inputs.shape[0]):
         s = np.int64(found[STATE + r])
         k = state_model[s]
@@ -325,17 +322,14 @@ def decide(  # wide: to read the fields of tuples costs a tenth of this
             u = min(np.float64(product), np.float64(1.0))
         error = ERROR * (2.0 - found[r])
         if found[r] - found[SECOND + r] >= GUARD * error and u - below * c >= found[REACH + r] - error / 2:
-            states[r] = s
-            spent += c
-            gained += u
-            squares += c * c
+            states[r], usd[r], worth[r] = s, c, u
         else:
             undecided[left] = r
             left += 1
-    return left, spent, gained, squares
+    return left
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", small=True)
 def steps(  # long: views, helpers and columns as separate arrays, since fields of tuples cost time in loops
     begin: int, end: int, high: float, low: float, plain: bool, states: Array, flat: Flat
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
@@ -359,12 +353,12 @@ def steps(  # long: views, helpers and columns as separate arrays, since fields 
     below = low - (high - low) / (GUARD - 1) if high < np.inf else low
     screened = 1.0 / SAFE < high < SAFE
     order, corner = np.arange(share.size), np.empty(share.size, dtype=np.int64)
-    undecided = np.arange(TILE)
+    undecided, usd, worth = np.arange(TILE), np.empty(TILE), np.empty(TILE)
     count = 0
     sums = np.zeros((3, 2))
     for first in range(begin, end, TILE):
         stop = min(first + TILE, end)
-        left, spent, gained, squares = stop - first, 0.0, 0.0, 0.0
+        left = stop - first
         if screened:
             # views of the tile: an index into them needs no check against negative numbers
             dense_, base_, inputs_, outputs_ = (
@@ -379,8 +373,8 @@ def steps(  # long: views, helpers and columns as separate arrays, since fields 
                 dense_, base_, retention_, inputs_, outputs_, prices, state_model, limit,
             )  # fmt: skip
             screen(np.float32(high), np.float32(below), short, state_model, part, kept, owns, utilities, lane)
-            left, spent, gained, squares = decide(
-                below, lane, paid, states[first:stop], undecided,
+            left = decide(
+                below, lane, paid, states[first:stop], undecided, usd, worth,
                 dense_, base_, retention_, inputs_, outputs_, state_model, share,
             )  # fmt: skip
         for j in range(left):
@@ -389,10 +383,7 @@ def steps(  # long: views, helpers and columns as separate arrays, since fields 
             corners = hull(order, cost, utility, corner) if high == np.inf else ascend(high, low, cost, utility, corner)
             s = corner[0]
             c, u = cost[s], utility[s]
-            states[i] = s
-            spent += c
-            gained += u
-            squares += c * c
+            states[i], usd[undecided[j]], worth[undecided[j]] = s, c, u
             slope = np.inf
             for a in range(1, corners):
                 here, there = corner[a - 1], corner[a]
@@ -405,6 +396,11 @@ def steps(  # long: views, helpers and columns as separate arrays, since fields 
                 query[count], state[count], key[count] = i, there, slope
                 extra[count], gain[count] = cost[there] - c, utility[there] - u
                 count += 1
+        spent, gained, squares = 0.0, 0.0, 0.0
+        for r in range(stop - first):  # in this order whatever the screen decided, which may round in two ways
+            spent += usd[r]
+            gained += worth[r]
+            squares += usd[r] * usd[r]
         add(sums[0], spent)
         add(sums[1], gained)
         add(sums[2], squares)
@@ -476,7 +472,7 @@ def load_all(  # wide: to read the fields of tuples costs a tenth of this
         at[r] = np.inf
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", small=True)
 def histogram(begin: int, end: int, shift: int, lowest: int, bins: Array, flat: Flat) -> Array:
     """Climb every query's concave hull, all rows of a tile at once, and count the steps by their slope.
 
@@ -523,7 +519,7 @@ def histogram(begin: int, end: int, shift: int, lowest: int, bins: Array, flat: 
     return sums
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", small=True)
 def margins(begin: int, end: int, price: float, states: Array, margin: Array, next_state: Array, flat: Flat) -> None:
     """Write by how much each query's state (N,) is better at a price than its next best one, and which that is.
 
@@ -542,7 +538,7 @@ def margins(begin: int, end: int, price: float, states: Array, margin: Array, ne
         margin[i], next_state[i] = mine - best, other
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", small=True)
 def near(
     begin: int, end: int, price: float, threshold: float, most: int, plain: bool, states: Array, flat: Flat
 ) -> tuple[Array, Array, Array, Array, Array]:
@@ -601,7 +597,7 @@ def near(
     return query[:count], state[:count], key[:count], extra[:count], gain[:count]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, small=True)
 def fill(
     slack: float, query: Array, owner: Array, state: Array, cost: Array, utility: Array, states: Array
 ) -> tuple[float, float]:

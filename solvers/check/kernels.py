@@ -88,7 +88,7 @@ def query_in(i: int, k: int, s: int, raw: Raw) -> tuple[float, float, float]:
     return utility, models[k, 0] * t_in + models[k, 1] * t_out, models[k, 2] + sizes[s] * (t_in + t_out)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, small=True)
 def recount(states: Array, groups: Array, n_groups: int, raw: Raw) -> tuple[int, float, float, float, float]:
     """Sum up an assignment `states` (N,); `groups` (N,) are codes from 0 to `n_groups` - 1, or empty.
 
@@ -185,7 +185,7 @@ def compare(  # wide: one number of a state each
         lane[TOP + r] = value if value > lane[TOP + r] else lane[TOP + r]
 
 
-@njit(inline="always")
+@njit(inline="always", inner=True)
 def better_state(
     i: int, here: int, top: float, most: float, least: float, owner: Array, added: Array, raw: Raw
 ) -> tuple[int, float]:
@@ -202,7 +202,7 @@ def better_state(
     return -1, 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, small=True)
 def weigh(
     spend: float, price: float, states: Array, slack: float, least: float, by_share: bool, raw: Raw
 ) -> tuple[float, int, int, float]:
@@ -286,7 +286,7 @@ def weigh(
     return bound + error, query, state, gain
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, small=True)
 def cheapest(raw: Raw) -> Array:
     """Return every query's state of least amortized cost that is not forbidden and fits its window: (N,)."""
     dense, _, _, inputs, outputs, models, sizes = raw

@@ -79,7 +79,7 @@ class Step(NamedTuple):
     utility: float
 
 
-@njit(cache=True, nogil=True, inner=True)
+@njit(cache=True, nogil=True, small=True)
 def classes(
     query: Array, state: Array, reduced: Array, cost: Array, utility: Array
 ) -> tuple[Array, Array, Array, Array, Array, Array, Array, float, float]:
@@ -211,7 +211,7 @@ def store(side: int, here: int, size: int, lists: Lists, whole: Array) -> None:
     whole[LARGEST] = max(whole[LARGEST], size)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, small=True)
 def search(price: float, slack: float, window: float, items: Items, lists: Lists, whole: Array, real: Array) -> int:
     """Enter classes until the search is done, or a limit is reached; it goes on where it stopped.
 
@@ -275,7 +275,7 @@ def search(price: float, slack: float, window: float, items: Items, lists: Lists
     return DONE
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, small=True)
 def drop_worst(keep: int, price: float, lists: Lists, whole: Array, real: Array) -> None:
     """Drop the partial plans of greatest reduced cost, until at most `keep` are left in each list."""
     cost, utility, node = lists.cost, lists.utility, lists.node

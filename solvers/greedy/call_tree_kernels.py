@@ -472,7 +472,7 @@ def branching(slot: int, core: Core, tree: Tree) -> int:
     return chosen
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", small=True)
 def grow(  # wide: a leaf, and limits
     place: int, cell: int, number: int, price: float, core: Core, tree: Tree, most_boxes: int, most_work: float
 ) -> tuple[int, int, int]:
@@ -582,7 +582,7 @@ def price_places(base: int, width: int, core: Core) -> None:
             cells[c].rate += raised
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", small=True)
 def reprice(  # long: two searches for a price, one after the other
     price: float, steps: int, more: int, core: Core, within: Array, above: Array, out: Array
 ) -> None:

@@ -281,7 +281,7 @@ def pair(price: float, room: float, found: int, core: Core, pool: Pool) -> float
     return gain
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", small=True)
 def improve(price: float, bound: float, core: Core, pool: Pool, best: Array, top: float) -> float:
     """Fit the assignment at hand to the budget, and raise its utility.
 

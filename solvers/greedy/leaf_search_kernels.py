@@ -28,7 +28,12 @@ def ranked(key: Array, order: Array, length: int) -> None:
         order[y] = x
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inner=True)
+def pause() -> None:
+    """Do nothing: where the search runs as Python, it may be given up here."""
+
+
+@njit(cache=True, nogil=True, error_model="numpy", small=True)
 def search(  # long: one depth-first search
     price: float, room: float, reached: float, limit: int, core: Core, states: Array
 ) -> tuple[float, float, int]:
@@ -146,6 +151,8 @@ def search(  # long: one depth-first search
                 left[queries[query[v]].first + state[pick[depth]]] += 1
             continue
         steps += 1
+        if steps % 256 == 0:
+            pause()
         if steps > limit:
             break
         v = order[depth]

@@ -8,7 +8,7 @@ from robatch.instances.arrays import Array
 from robatch.instances.compilation import njit
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, small=True)
 def by_cell(states: Array, groups: Array, n_groups: int, n_states: int, sequence: Array) -> tuple[Array, Array]:
     """Sort queries by state, then group, then their place in `sequence` (their position if it is empty).
 
@@ -32,7 +32,7 @@ def by_cell(states: Array, groups: Array, n_groups: int, n_states: int, sequence
     return order, ends
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, small=True)
 def grown(similarity: Array, size: int) -> Array:
     """Return an order of queries whose runs of `size` are alike: (M,).
 
@@ -61,7 +61,7 @@ def grown(similarity: Array, size: int) -> Array:
     return order
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, small=True)
 def grown_on_graph(
     queries: Array, size: int, starts: Array, others: Array, weights: Array, place: Array, near: Array
 ) -> Array:
