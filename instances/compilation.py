@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numba
@@ -148,6 +148,17 @@ class InnerKernel(Kernel):
             return interpretation.run(self.py_func, args)
         interpretation.here.check()
         return self.py_func(*args)
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """Compile kernels at their first call, as for measurements."""
+    global PATIENCE
+    before, PATIENCE = PATIENCE, 0.0
+    try:
+        yield
+    finally:
+        PATIENCE = before
 
 
 def njit(

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from robatch.instances.compilation import at_once
 from robatch.instances.families import generate
 from robatch.instances.problem import Problem
 from robatch.solvers.plan.plan import Cost, Plan
@@ -60,7 +61,7 @@ def uncompiled(run: Callable[[], Plan]) -> tuple[Plan, float]:
     """
     for _ in range(MOST_TRIES):
         begin = time.perf_counter()
-        with compiling() as seconds:
+        with at_once(), compiling() as seconds:
             plan = run()
         wall = time.perf_counter() - begin
         if sum(seconds) <= NEGLIGIBLE * plan.runtime or plan.limit == "time":
@@ -135,7 +136,7 @@ class WarmUp:
 
     def _settle(self, small: Small, make: Callable[[], Problem]) -> None:
         for _ in range(MOST_RUNS):
-            with compiling() as seconds:
+            with at_once(), compiling() as seconds:
                 small.solve(make)
             self.seconds += sum(seconds)
             if sum(seconds) < NOTICEABLE_S:
