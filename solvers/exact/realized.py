@@ -1,8 +1,8 @@
 """Proven optima under realized cost: a small core for the plan, then all candidates that can matter for the proof.
 
 The greedy scheduler's tree over call counts often proves its plan, given more effort; if only a few leaves, in which
-all calls are fixed, are left open, each is a small program for HiGHS. Where that does not prove it, HiGHS goes on with the calls open: the
-dual of whole calls says what every candidate loses at least. No better plan holds
+all calls are fixed, are left open, each is a small program for HiGHS. Where that does not prove it, HiGHS goes on with
+the calls open: the dual of whole calls says what every candidate loses at least. No better plan holds
 a candidate whose loss reaches the distance from plan to bound, so those are fixed. HiGHS first searches the candidates
 of a small loss, which the best plan is nearly always made of; the plan found brings the distance down, and the
 candidates that are left then are searched to prove it (an expanding core, after Pisinger, European Journal of
