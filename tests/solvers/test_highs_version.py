@@ -65,3 +65,15 @@ def test_only_mixed_programs_of_that_version_run_without_presolve(version, monke
     assert seen == ["off" if version == LOSES_OPTIMA else "choose", "choose"]
     assert split.bound >= whole.bound
     assert whole.bound == pytest.approx(optimum * model.objective_scale, rel=1e-9)
+
+
+@pytest.mark.parametrize("cost", ["amortized", "realized"])
+@pytest.mark.parametrize("family", ["realistic", "uncorrelated", "ties"])
+def test_the_installed_version_gives_one_plan_for_any_number_of_threads(family, cost):
+    problem = generate(family, queries=24, models=3, batch_sizes=(1, 2, 4), seed=2)
+    for solver in ("highs", "exact"):
+        plans = [solve(problem, problem.budget_at(0.4), solver, threads=n, cost=cost, time_limit=60) for n in (1, 2, 4)]
+        assert {plan.status for plan in plans} == {"optimal"}
+        for other in plans[1:]:
+            assert np.array_equal(other.assignment, plans[0].assignment)
+            assert other.utility == plans[0].utility
