@@ -11,7 +11,7 @@ import click
 
 from robatch.instances.errors import InputError
 
-NAMES = ("summary", "bill", "forms", "online", "profile", "profile_tasks", "proxy", "realized", "scale")
+NAMES = ("summary", "bill", "caching", "forms", "online", "profile", "profile_tasks", "proxy", "realized", "scale")
 """``NAME_page`` in `paper_repro.reports` has a function ``write``."""
 
 
