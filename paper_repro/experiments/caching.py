@@ -134,7 +134,7 @@ def draw(tables: dict[str, Table], folder: Path) -> None:
     """Draw what each way saves, and what the paper's bill loses, against the price of a cached read."""
     read = Axis("read", "price of a cached read / input price", log=True)
     direct = [row | {"target": f"{row['target']:.0%} of the best model alone"} for row in tables["saved"]]
-    panels(direct, folder / "saved.png", read, Axis("saved", "USD of queries alone / USD", log=True), by="target",
+    panels(direct, folder / "saved.png", read, Axis("saved", "USD of queries alone / USD"), by="target",
            line="way", lines=WAYS[1:])  # fmt: skip
     sent = ("direct", "through the batch API")
     lost = [row | {"line": f"budget {row['fraction']:.0%}", "panel": sent[int(row["batch_api"])]}

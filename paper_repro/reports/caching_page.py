@@ -10,7 +10,7 @@ from paper_repro.common.csv_tables import Row, Table, groups, read_tables, where
 from paper_repro.common.paths import REPORTS, RESULTS
 from robatch.instances.files import write_text
 
-KINDS = {"caching": "measured tasks", "caching_tables": "routing tables *"}
+NAME = "caching"
 
 
 def write() -> None:
@@ -20,17 +20,10 @@ def write() -> None:
 
 def page() -> str:
     """Return the page as Markdown."""
-    results = {name: read_tables(RESULTS / name) for name in KINDS}
-    about = {name: json.loads((RESULTS / name / "run.json").read_text(encoding="utf-8")) for name in KINDS}
-    return markdown.render(
-        "CACHING.md.jinja",
-        saved={name: saved_table(found["saved"]) for name, found in results.items()},
-        lost={name: lost_table(found["lost"]) for name, found in results.items()},
-        told={name: told(found["saved"]) for name, found in results.items()},
-        kinds=KINDS,
-        about=about,
-        cpu=about["caching"]["machine"]["cpu"],
-    )
+    found = read_tables(RESULTS / NAME)
+    about = json.loads((RESULTS / NAME / "run.json").read_text(encoding="utf-8"))
+    saved, lost, said = saved_table(found["saved"]), lost_table(found["lost"]), told(found["saved"])
+    return markdown.render("CACHING.md.jinja", saved=saved, lost=lost, told=said, **about)
 
 
 def saved_table(rows: Table) -> str:
@@ -41,7 +34,7 @@ def saved_table(rows: Table) -> str:
         routing, batching = shares(ways)
         spread = [f"{ways[way]['saved']:.3g} ({ways[way]['least']:.3g} to {ways[way]['most']:.3g})"
                   for way in ("routing", "batching", "both")]  # fmt: skip
-        lines.append([f"{label['target']:.0%}", f"{label['read']:g}", *spread, f"{routing:.0%}", f"{batching:.0%}",
+        lines.append([percent(label["target"]), f"{label['read']:g}", *spread, percent(routing), percent(batching),
                       f"{ways['both']['queries_a_call']:.3g}"])  # fmt: skip
     head = ["utility of the best alone", "cached read / input price", "routing", "batching", "both",
             "share of routing", "share of batching", "queries a call (both)"]  # fmt: skip
@@ -66,9 +59,11 @@ def lost_table(rows: Table) -> str:
         way = "batch API" if row["batch_api"] else "direct"
         planned = row["lost"] is not None
         figures = (
-            [f"{row['lost']:.2%}", f"{row['most_lost']:.2%}", f"{row['unspent']:.0%}"] if planned else ["", "", ""]
+            [percent(row["lost"], 2), percent(row["most_lost"], 2), percent(row["unspent"])]
+            if planned
+            else ["", "", ""]
         )
-        lines.append([f"{row['fraction']:.0%}", way, f"{row['read']:g}", *figures,
+        lines.append([percent(row["fraction"]), way, f"{row['read']:g}", *figures,
                       f"{row['over']:.0f} of {row['datasets']:.0f}", f"{row['no_plan']:.0f} of {row['datasets']:.0f}"])  # fmt: skip
     head = [
         "budget",
@@ -83,11 +78,16 @@ def lost_table(rows: Table) -> str:
     return markdown.table(head, lines)
 
 
+def percent(part: float, digits: int = 0) -> str:
+    """Give a part in percent."""
+    return f"{round(100 * part, digits) + 0.0:.{digits}f} %"
+
+
 def told(rows: Table) -> str:
     """Say what batching saves without a cache, and with the cheapest cached reads."""
     said = []
     for target, here in groups(where(rows, way="batching"), "target"):
         ordered = sorted(here, key=lambda row: -row["read"])
         figures = ", ".join(f"{row['saved']:.3g}x at {row['read']:g}" for row in (ordered[0], ordered[-3], ordered[-1]))
-        said.append(f"for {target['target']:.0%} of the best model's utility, batching alone saves {figures}")
+        said.append(f"for {percent(target['target'])} of the best model's utility, batching alone saves {figures}")
     return "; ".join(said)
