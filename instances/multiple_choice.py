@@ -63,7 +63,7 @@ class Classes(NamedTuple):
             "utility": utility,
             "costs": costs,
             "forbidden": None if filled.all() else ~filled,
-            "capacity": None if capacity is None else number("capacity", capacity, most=MOST_USD),
+            "capacity": None if capacity is None else number("capacity", capacity),
             "profit_scale": scale,
         }
 

@@ -79,7 +79,7 @@ def joined(rows: QueryRows, known: Mapping[str, Known]) -> Any:
     They are ``answer``, ``answer_status`` (answered, unread, unanswered, empty), ``answer_model``,
     ``answer_batch_size``, ``answer_cost`` (USD; 0 for a copy, null where it was measured), ``answer_error`` and
     ``answer_copy_of`` (the id of the row whose text it repeats). Where a column has one of these names already, theirs
-    begin with ``robatch_``.
+    begin with ``robatch_``, or ``robatch_2_`` and so on where these are there too.
     """
     import pyarrow as pa
 
@@ -99,9 +99,10 @@ def joined(rows: QueryRows, known: Mapping[str, Known]) -> Any:
     types = {"answer": pa.string(), "status": pa.string(), "model": pa.string(), "batch_size": pa.int64(),
              "cost": pa.float64(), "error": pa.string(), "copy_of": pa.string()}  # fmt: skip
     names = {name: name if name == "answer" else f"answer_{name}" for name in types}
-    if set(names.values()) & set(rows.table.column_names):
-        names = {name: f"robatch_{text}" for name, text in names.items()}
-    table = rows.table
+    table, usual, number = rows.table, dict(names), 1
+    while set(names.values()) & set(table.column_names):
+        prefix = "robatch_" if number == 1 else f"robatch_{number}_"
+        names, number = {name: f"{prefix}{text}" for name, text in usual.items()}, number + 1
     for name, kind in types.items():
         table = table.append_column(names[name], pa.array([row.get(name) for row in answers], kind))
     return table
@@ -132,8 +133,8 @@ def write_joined(table: Any, path: Path) -> None:
                 return
             writer = csv.writer(stream, delimiter="\t" if kind == ".tsv" else ",", lineterminator="\n")
             writer.writerow(table.column_names)
-            for row in table.to_pylist():
-                writer.writerow([_cell(value) for value in row.values()])
+            for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+                writer.writerow([_cell(value) for value in row])
 
 
 def _cell(value: Any) -> Any:

@@ -215,7 +215,7 @@ class Job:
         path = ledger.file(entry, ".queries.jsonl")
         write_queries(path, tuple(replace(query, answer=None, by=None) for query in rest))
         try:
-            plan = route(path, proxy, steps.left, of_best=s.of_best, seed=s.seed)
+            plan = route(path, proxy, steps.left, of_best=s.of_best, seed=s.seed, pool=s.pool, prices=s.prices)
         except InputError:
             ledger.entries.remove(entry)
             ledger.save()

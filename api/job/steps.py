@@ -140,11 +140,24 @@ class Steps:
 
 
 def _with_own(plan: RoutedPlan, models: tuple[ModelConfig, ...]) -> RoutedPlan:
-    """Return a plan whose models are spoken to as the user's own pool file says now; prices stay those of the plan."""
+    """Return a plan whose models are spoken to as the user's own pool file says now.
+
+    Raises
+    ------
+    InputError
+        If it names a model no more, or other prices than those that the step was planned with.
+    """
     own = {model.name: model for model in models}
     gone = [model.name for model in plan.pool if model.name not in own]
     if gone:
         raise InputError(f"the pool names no model {gone[0]!r}, which a step was begun with")
+    for old in plan.pool:
+        for name in ("price_in", "price_out"):
+            if getattr(old, name) != getattr(own[old.name], name):
+                raise InputError(
+                    f"{name} of model {old.name!r} is {getattr(own[old.name], name):g}, and a step in progress was "
+                    f"planned at {getattr(old, name):g}: that price is needed to end it, or another folder"
+                )
     pool = tuple(replace(old, **{name: getattr(own[old.name], name) for name in _OWN}) for old in plan.pool)
     return replace(plan, pool=pool, named={model.name: frozenset(_OWN) for model in pool})
 

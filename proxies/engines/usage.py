@@ -11,8 +11,8 @@ MOST_TOKENS = 100_000_000
 
 _CACHE = ("cache_creation_input_tokens", "cache_read_input_tokens")  # Anthropic's, beside its `input_tokens`
 _DETAILS = (
-    "cached_tokens", "cache_write_tokens", "audio_tokens", "reasoning_tokens", "accepted_prediction_tokens",
-    "rejected_prediction_tokens",
+    "cached_tokens", "prompt_cache_hit_tokens", "cache_write_tokens", "audio_tokens", "reasoning_tokens",
+    "accepted_prediction_tokens", "rejected_prediction_tokens",
 )  # fmt: skip
 
 
@@ -25,7 +25,8 @@ class Usage:
     input_tokens, output_tokens, total_tokens
         None where the server does not say, or not possibly so.
     details
-        Parts of these, as far as the server names them: ``cached_tokens``, ``cache_write_tokens``,
+        Parts of these, as far as the server names them: ``cached_tokens``, DeepSeek's
+        ``prompt_cache_hit_tokens``, ``cache_write_tokens``,
         ``reasoning_tokens``, and Anthropic's ``cache_creation_input_tokens`` and ``cache_read_input_tokens``.
     """
 

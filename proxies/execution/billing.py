@@ -11,7 +11,11 @@ from robatch.instances.model import Model
 from robatch.proxies.execution.pool import TERMS, PoolModel
 
 PRIOR_CALLS = 2.0  # calls whose prompts count as found as expected, so that a first write does not overturn the plan
-FOUND = ("cached_tokens", "cache_read_input_tokens")  # names in a usage of what the cache gave; the greatest counts
+FOUND = (
+    "cached_tokens",
+    "prompt_cache_hit_tokens",
+    "cache_read_input_tokens",
+)  # names in a usage of what the cache gave; the greatest counts
 WRITTEN = ("cache_write_tokens", "cache_creation_input_tokens")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from robatch.instances.arrays import IntArray
-from robatch.instances.errors import InputError
+from robatch.instances.errors import InputError, InputWarning
 from robatch.proxies.sources.table import read_table
 from robatch.proxies.sources.template import TextTemplate, as_text
 from robatch.proxies.tasks.queries import Kind, Query, read_queries
@@ -136,7 +137,7 @@ def read_rows(source: Any, rules: RowRules | None = None) -> QueryRows:
     template = TextTemplate.of(_text_rule(rules, columns, name), columns)
     ids = _ids(table, rules, name)
     texts = _texts(table, template)
-    answers = _optional(table, rules.answer, "answer", name)
+    answers = _answers(table, rules, name)
     kinds = [rules.kind] * len(ids) if rules.kind else _optional(table, None, "kind", name)
     choices = _choices(table, rules, name)
     queries: list[Query | None] = []
@@ -172,6 +173,7 @@ def _once(table: Any, ids: Sequence[str], queries: Sequence[Query | None], name:
     owner: dict[str, tuple[int, int]] = {}
     kept: list[Query] = []
     query = np.full(len(ids), NO_QUERY, dtype=np.int64)
+    contradicted: dict[int, int] = {}
     for row, each in enumerate(queries):
         if each is None:
             continue
@@ -184,7 +186,16 @@ def _once(table: Any, ids: Sequence[str], queries: Sequence[Query | None], name:
             kept.append(each)
         elif kept[place].answer is None and each.answer is not None:  # the true answer may stand in a later row
             kept[place] = replace(kept[place], answer=each.answer, by=each.by)
+        elif each.answer is not None and each.answer != kept[place].answer:
+            contradicted.setdefault(place, row)
         query[row] = place
+    if contradicted:
+        first = next(iter(contradicted.values()))
+        warnings.warn(
+            f"{len(contradicted)} texts of {name} have different true answers, such as that of row {first + 1}: the "
+            "first of each counts",
+            InputWarning, stacklevel=3,
+        )  # fmt: skip
     if not kept:
         raise InputError(f"{name} holds no query: the texts of all rows are empty")
     return QueryRows(table, tuple(kept), tuple(ids), query)
@@ -229,6 +240,18 @@ def _optional(table: Any, column: str | None, usual: str, name: str) -> list[str
     if column is None:
         return [""] * int(table.num_rows)
     raise InputError(f"{usual} is {column!r}: {name} has the columns {', '.join(table.column_names)}")
+
+
+def _answers(table: Any, rules: RowRules, name: str) -> list[str]:
+    """Return the true answers; those that an earlier run wrote are none unless they are named."""
+    if rules.answer is None and {"answer", "answer_status"} <= set(table.column_names):
+        warnings.warn(
+            f"the column 'answer' of {name} was written by a run, as 'answer_status' beside it says: it is not taken "
+            "for true answers; --answer answer (answer='answer') takes it",
+            InputWarning, stacklevel=3,
+        )  # fmt: skip
+        return [""] * int(table.num_rows)
+    return _optional(table, rules.answer, "answer", name)
 
 
 def _choices(table: Any, rules: RowRules, name: str) -> list[tuple[str, ...]]:

@@ -127,3 +127,8 @@ def test_knapsack_families_know_what_they_cannot_be() -> None:
             generate("mckp-zig-zag", **wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="largest is 0"):
         generate("mckp-zig-zag", largest=0)
+
+
+def test_a_capacity_may_be_greater_than_any_weight() -> None:
+    problem = Problem.from_mckp([[1.0, 2.0]] * 3, [[1e12, 0.0]] * 3, 3e12)
+    assert problem.capacity == 3e12

@@ -6,17 +6,27 @@ import csv
 import json
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
 import robatch
 from robatch.cli import main
+from robatch.instances.errors import InputError, InputWarning
+from robatch.job.answers import joined, write_joined
 from robatch.job.measured import worth_of_more
+from robatch.job.settings import Settings
+from robatch.job.steps import _with_own
+from robatch.proxies.execution.plan import RoutedPlan
+from robatch.proxies.sources.rows import RowRules, read_rows
+from robatch.proxies.sources.table import read_table
+from tests.job import tickets
 from tests.job.tickets import TEAMS, TicketServer, ticket, write_pool, write_prices, write_tickets
 
 PROMPT = "Sort each ticket into the team that must act: billing, delivery, technical or account. " * 12
@@ -219,6 +229,53 @@ def test_bad_input_is_one_sentence_and_sends_nothing(change, message, place):
         assert message in made.output
         assert len(made.output.splitlines()) < 12
         assert not server.asked
+
+
+def test_prices_of_now_are_those_of_later_plans_and_must_not_change_within_one(place, monkeypatch):
+    with TicketServer() as server:
+        write_pool(Path("pool.toml"), server.url)
+        write_tickets(Path("t.csv"), 120)
+        assert job("--routing", "always").exit_code == 0
+        before = server.usd
+        monkeypatch.setattr(tickets, "PRICES", {name: (10 * a, 10 * b) for name, (a, b) in tickets.PRICES.items()})
+        earlier = len(server.bill)
+        write_pool(Path("pool.toml"), server.url)
+        write_tickets(Path("t.csv"), 200)
+        assert job("--routing", "always").exit_code == 0
+        del server.bill[:earlier]
+        assert sum(spent()) == pytest.approx(before + server.usd)
+    (last,) = sorted(Path("out.run").glob("*answers.plan.parquet"))[-1:]
+    planned = RoutedPlan.read(last)
+    own = Settings(Path("pool.toml"), PROMPT, 5.0, RowRules()).models()
+    assert _with_own(planned, own).pool[0].price_in == tickets.PRICES[planned.pool[0].name][0]
+    with pytest.raises(InputError, match="a step in progress was planned at"):
+        _with_own(planned, tuple(replace(model, price_in=7.0) for model in own))
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_the_output_of_a_run_may_be_the_table_of_others(ending, tmp_path):
+    source, names = pa.table({"text": ["a", "b"]}), {"text"}
+    for turn in range(3):
+        table = joined(read_rows(source, RowRules(text="{text}", answer=None)), {})
+        write_joined(table, tmp_path / f"{turn}.{ending}")
+        source = read_table(tmp_path / f"{turn}.{ending}")
+        names |= {f"{prefix}answer_status" for prefix in ("", "robatch_", "robatch_2_")[turn : turn + 1]}
+        assert names <= set(source.column_names)
+        assert source.num_rows == 2
+        assert len(set(source.column_names)) == len(source.column_names) == 1 + 7 * (turn + 1)
+
+
+def test_answers_that_a_run_wrote_are_no_true_ones_unless_they_are_named():
+    table = pa.table({"text": ["a", "b"], "answer": ["x", "y"], "answer_status": ["answered"] * 2})
+    with pytest.warns(InputWarning, match="was written by a run"):
+        assert [query.answer for query in read_rows(table, RowRules()).queries] == [None, None]
+    assert [query.answer for query in read_rows(table, RowRules(answer="answer")).queries] == ["x", "y"]
+
+
+def test_two_true_answers_of_one_text_are_said():
+    with pytest.warns(InputWarning, match="1 texts of .* such as that of row 3: the first of each counts"):
+        made = read_rows(pa.table({"text": ["a", "b", "a"], "answer": ["x", "z", "y"]}), RowRules())
+    assert [query.answer for query in made.queries] == ["x", "z"]
 
 
 def test_another_prompt_needs_another_folder(place):

@@ -8,7 +8,8 @@ from fractions import Fraction
 import pytest
 
 from robatch.instances import InputError
-from robatch.proxies.execution.billing import CallBill
+from robatch.proxies.engines.usage import read_usage
+from robatch.proxies.execution.billing import CallBill, found_tokens
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.pool import PoolModel
 from robatch.proxies.execution.preview import dry_run
@@ -141,3 +142,16 @@ def test_counts_of_caches_are_no_more_than_the_input():
     bill = CallBill(model, Model("m", 1.0, 2.0, 100.0, cache_read=0.1))
     assert bill.billed(100, 0, {"cached_tokens": 10**6}) == pytest.approx(10e-6)
     assert bill.billed(100, 0, json.loads("{}")) == pytest.approx(100e-6)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens_details": {"cached_tokens": 600}},
+        {"prompt_cache_hit_tokens": 600, "prompt_cache_miss_tokens": 400},  # DeepSeek
+        {"cache_read_input_tokens": 600, "cache_creation_input_tokens": 0},
+    ],
+)
+def test_what_a_cache_gave_is_read_under_every_name(usage):
+    read = read_usage({"prompt_tokens": 1000, "completion_tokens": 10, **usage})
+    assert (read.input_tokens, found_tokens(read.details)) == (1000, 600)
