@@ -190,9 +190,9 @@ def _once(table: Any, ids: Sequence[str], queries: Sequence[Query | None], name:
             contradicted.setdefault(place, row)
         query[row] = place
     if contradicted:
-        first = next(iter(contradicted.values()))
+        such = next(iter(contradicted.values()))
         warnings.warn(
-            f"{len(contradicted)} texts of {name} have different true answers, such as that of row {first + 1}: the "
+            f"{len(contradicted)} texts of {name} have different true answers, such as that of row {such + 1}: the "
             "first of each counts",
             InputWarning, stacklevel=3,
         )  # fmt: skip
