@@ -124,7 +124,7 @@ def break_even(forecast: Forecast, measuring: float) -> tuple[list[str], bool]:
     lines = [
         f"break-even: measuring takes {measuring:.4g} USD; all queries to {best.name} {alone:.4g}, at batch size "
         f"{max(best.batch_sizes)} {batched:.4g}; the cheapest way {least:.4g}: routing and batching can save at most "
-        f"{max(0.0, saved):.4g} USD (estimated)"
+        f"{max(0.0, saved):.4g} USD beyond what measuring takes (estimated)"
     ]
     if saved <= 0.0:
         lines.append(f"Routing does not pay here: send all queries to {best.name}.")

@@ -115,6 +115,9 @@ class Job:
         rest = unanswered(self.rows.queries, known, s.retry_unread)
         if not rest:
             return [], self.notes
+        rest = self._fitting(rest, self.forecast(rest).fits(*s.models()))
+        if not rest:
+            return [], self.notes
         forecast = self.forecast(rest)
         count, labels = first_round(forecast, rest, s.budget * s.measure)
         measuring = forecast.measuring(count, labels) if count else []
@@ -150,6 +153,8 @@ class Job:
             )
         alone = forecast.step("alone", [(forecast.best, min(forecast.best.batch_sizes))]).usd
         if s.routing != "auto":
+            if s.routing == "always" and not pays:
+                s.note("they are measured and routed all the same, as --routing always says")
             return s.routing == "always"
         return count > 0 and (pays or alone > s.budget)
 
@@ -183,19 +188,18 @@ class Job:
         return tuple(query for query, fit in zip(queries, fits.tolist(), strict=True) if fit)
 
     def _alone(self, steps: Steps, rest: tuple[Query, ...], forecast: Forecast) -> tuple[CurvePoint, ...]:
-        """Send everything to the dearest model, at the smallest batch size that fits into the budget."""
+        """Send everything to the dearest model that fits into the budget, at the smallest batch size that does."""
         s, best = self.settings, forecast.best
-        rest = self._fitting(rest, forecast.fits(best))
+        dearest_first = [(model, size) for model in reversed(forecast.models) for size in model.batch_sizes]
+        fitting = (state for state in dearest_first if forecast.step("answers", [state]).usd <= 0.9 * steps.left)
+        model, size = next(fitting, (best, max(best.batch_sizes)))
+        rest = self._fitting(rest, forecast.fits(model))
         if not rest:
             return ()
-        forecast = self.forecast(rest)
-        fitting = [
-            size for size in best.batch_sizes if forecast.step("answers", [(best, size)]).usd <= 0.9 * steps.left
-        ]
-        size = fitting[0] if fitting else max(best.batch_sizes)
-        s.note(f"all queries go to {best.name} at batch size {size}, without measuring")
+        why = "" if model is best else f", as the budget does not suffice for {best.name}"
+        s.note(f"all queries go to {model.name} at batch size {size}, without measuring{why}")
         entry = steps.ledger.begin("answers", len(rest))
-        steps.single(entry, rest, (best, size), forecast, steps.left)
+        steps.single(entry, rest, (model, size), self.forecast(rest), steps.left)
         return ()
 
     def _route(self, steps: Steps, rest: tuple[Query, ...]) -> tuple[CurvePoint, ...]:

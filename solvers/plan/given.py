@@ -63,5 +63,6 @@ def given_plan(
         runtime=0.0,
         solver=solver,
         solver_version=solver_version,
+        profit=problem.profit(figures.utility),
         **ids_of(problem, states),
     )

@@ -30,6 +30,7 @@ def test_ragged_classes_are_a_problem_and_plans_tell_profit_and_utility(tmp_path
     assert solve(problem, 14).profit == 30.0
     plan.write(tmp_path / "plan.parquet")
     assert Plan.read(tmp_path / "plan.parquet").profit == plan.summary()["profit"] == 24.5
+    assert plan_from(problem, plan).profit == 24.5
     problem.write(tmp_path / "p.parquet")
     assert read(tmp_path / "p.parquet") == problem
     with pytest.raises(InputError, match="the problem has no capacity"):

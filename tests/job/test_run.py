@@ -278,6 +278,29 @@ def test_two_true_answers_of_one_text_are_said():
     assert [query.answer for query in made.queries] == ["x", "z"]
 
 
+def test_a_text_that_fits_no_window_is_not_in_the_forecast_either(place):
+    with TicketServer() as server:
+        write_pool(Path("pool.toml"), server.url)
+        write_tickets(Path("t.csv"), 40)
+        plain = json.loads(job("--dry-run", "--json").stdout)
+        with Path("t.csv").open("a", encoding="utf-8") as stream:
+            stream.write(f"777,Re,{'long ' * 20_000},1\n")
+        made = job("--dry-run")
+        assert "1 queries are too long for a context window and are not asked: 777" in made.stderr + made.stdout
+        assert json.loads(job("--dry-run", "--json").stdout)["steps"] == plain["steps"]
+        assert not server.bill
+
+
+def test_where_the_dearest_model_is_too_dear_all_go_to_one_that_is_not(place):
+    with TicketServer() as server:
+        write_pool(Path("pool.toml"), server.url)
+        write_tickets(Path("t.csv"), 39)
+        made = job("--routing", "never", budget=0.004)
+        assert "all queries go to small at batch size 1, without measuring, as the budget" in made.stderr + made.stdout
+        assert {row["answer_model"] for row in read() if row["answer_status"] == "answered"} == {"small"}
+        assert server.usd <= 0.004
+
+
 def test_another_prompt_needs_another_folder(place):
     write_tickets(Path("t.csv"), 20)
     with TicketServer() as server:
