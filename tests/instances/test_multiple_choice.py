@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robatch import KNAPSACK_FAMILIES, InputError, Plan, Problem, generate, read, solve
+from robatch import KNAPSACK_FAMILIES, InputError, Plan, Problem, generate, plan_from, read, solve
 from robatch.cli import main
 from robatch.instances.multiple_choice import random_classes, read_mckp
 
