@@ -95,7 +95,7 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Print what would be sent and what it may cost; send nothing.")
 @json_option
-def execute(  # wide: one parameter per option
+def execute(  # wide: one parameter per option  # long: they are handed on one by one
     plan: Path,
     output: Path | None,
     queries: Path | None,

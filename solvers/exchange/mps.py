@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import scipy.sparse
 
 from robatch.solvers.exchange.program import Program, figure
 
@@ -16,6 +15,8 @@ def mps_lines(program: Program) -> Iterator[str]:
     There is no ``OBJSENSE``, which some readers do not heed; and every column has its bounds, as readers do not agree
     on what a whole column without any may be.
     """
+    from scipy.sparse import csr_array  # here, as it loads scipy
+
     yield from (f"* {line}" for line in program.comments())
     yield "NAME robatch FREE"  # CBC reads the word as the format
     yield "ROWS"
@@ -26,7 +27,7 @@ def mps_lines(program: Program) -> Iterator[str]:
     yield " MARK0 'MARKER' 'INTORG'"
     model = program.model
     shape = (model.n_rows, model.n_columns)
-    by_column = scipy.sparse.csr_array((model.value, model.index, model.starts), shape=shape).tocsc()
+    by_column = csr_array((model.value, model.index, model.starts), shape=shape).tocsc()
     starts, costs = by_column.indptr.tolist(), program.costs.tolist()
     for column, name in enumerate(program.columns):
         begin, end = starts[column], starts[column + 1]

@@ -54,7 +54,7 @@ def test_targets_are_for_a_million_queries_only(measured):
 
 
 def test_a_plan_that_is_not_proven_says_its_gap(monkeypatch):
-    row = module._proof("strongly-correlated", 20_000, 1e-4, 0)
+    row = module._proof("adversarial", 20_000, 1e-4, 0)
     assert row.reached is False
     assert row.note.startswith("gap ")
 
