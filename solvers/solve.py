@@ -124,7 +124,9 @@ def asked(
     if budget is None:
         budget = problem.capacity
     if budget is None:
-        raise InputError("budget is None, and the problem has no capacity: a finite number of USD is needed")
+        raise InputError(
+            "budget is None, and the problem has no capacity: a finite number of USD of at least 0 is needed"
+        )
     request = Request.checked(problem, budget, cost, **limits)
     entry = chosen(solver, problem, cost)
     effort = effort_of(solver, entry, request)

@@ -9,6 +9,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from sklearn.neighbors import KNeighborsRegressor
 
 from robatch.instances.errors import InputError
+from robatch.proxies.profiling.packing_tokens import Packing
 from robatch.proxies.tasks.queries import Query
 from robatch.proxies.utility.decision_value import PRICES, decision_value
 from robatch.proxies.utility.diagnostics import compare_with_per_state, diagnose, judge, reliability
@@ -155,7 +156,7 @@ class TwoTasks:
 
     def __init__(self) -> None:
         self.provenance = {
-            "models": [],
+            "models": [{"name": name, "shared_tokens": {}} for name in ("a", "b")],
             "tasks": [{"name": name, "template": {"show_choices": False}} for name in self.tasks],
         }
         rows = [(task, f"q{i}", "a", 1, 0, i, float(task == "easy")) for task in self.tasks for i in range(40)]
@@ -167,6 +168,9 @@ class TwoTasks:
 
     def tokens(self, task: str) -> tuple[np.ndarray, np.ndarray]:
         return np.ones((40, 2)), np.ones((40, 2))
+
+    def packing(self, task: str) -> tuple[Packing, ...]:
+        return (Packing(0.0, 0.0),) * 2
 
 
 def test_a_proxy_is_judged_by_query_and_by_task() -> None:
