@@ -40,6 +40,14 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def keyboard():
+    """Let Ctrl-C interrupt, also where the tests were started by a shell that has SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def job(*arguments, table="t.csv", budget=5, output="out.csv"):
     given = ["run", table, *ROWS, "--pool", "pool.toml", "--prompt", "prompt.txt", "--budget", budget, "-o", output]
     return CliRunner().invoke(main, [str(one) for one in (*given, *arguments)])
