@@ -360,7 +360,15 @@ def test_no_calls_no_answers():
     assert list(engine("http://127.0.0.1:9/v1").run([])) == []
 
 
-def test_an_interruption_ends_a_wait_also_where_polars_is_loaded():
+@pytest.fixture
+def keyboard():
+    """Let Ctrl-C interrupt, also where the tests were started by a shell that has SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interruption_ends_a_wait_also_where_polars_is_loaded(keyboard):
     assert polars.__version__  # its handler lets waits go on: findings/polars-interrupt.sh
     released, ended = threading.Event(), threading.Event()
 
