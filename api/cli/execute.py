@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from robatch.cli.batches import read_routed
 from robatch.cli.outcome import ask, check_outcome, failing, show_dry_run, show_outcome, with_progress
 from robatch.cli.support import FILE, check_file, json_option, keep_answers, print_json
 
@@ -123,20 +124,14 @@ def execute(  # wide: one parameter per option  # long: they are handed on one b
     planned against billed cost, is written to OUTPUT.report.json. The exit code is 0 when all queries were sent within
     the budget (and --overrun), 1 when it did not suffice, or the bill and what lost tries may have cost exceed it.
     """
-    from robatch.proxies.batch.run import execute_batches
     from robatch.proxies.execution.outlook import TooMuchLoss
-    from robatch.proxies.execution.plan import RoutedPlan
     from robatch.proxies.execution.preview import preview
     from robatch.proxies.execution.prices import warn_of_age
     from robatch.proxies.execution.run import execute as run
     from robatch.proxies.execution.sending import Sending
     from robatch.proxies.tasks.first_calls import StoppedEarly
 
-    routed = RoutedPlan.read(plan)
-    if pool is not None:
-        routed = routed.with_pool(pool)
-    if queries is not None:
-        routed = routed.with_queries(queries)
+    routed = read_routed(plan, pool, queries)
     target = plan.with_suffix(".answers.jsonl") if output is None else output
     check_file(target)
     if dry_run:
@@ -147,6 +142,8 @@ def execute(  # wide: one parameter per option  # long: they are handed on one b
         return
     with keep_answers(), failing(TooMuchLoss, StoppedEarly):
         if via == "batch":
+            from robatch.proxies.batch.run import execute_batches
+
             warn_of_age(routed.pool, max_price_age)
             how = Sending(
                 budget, overrun, lost,  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from robatch.instances.errors import InputError
-from robatch.instances.files import parse_json, replacing
+from robatch.instances.files import replacing
 from robatch.job.ledger import Entry, Ledger
+from robatch.proxies.journal import read_lines
 from robatch.proxies.profiling.measurements import Measurements
 from robatch.proxies.sources.rows import NO_QUERY, QueryRows
 from robatch.proxies.tasks.queries import Query, read_queries
@@ -48,14 +50,10 @@ def known_answers(ledger: Ledger) -> dict[str, Known]:
 def _executed(ledger: Ledger, entry: Entry) -> dict[str, Known]:
     queries = {query.id: query for query in read_queries(ledger.file(entry, ".queries.jsonl"))}
     found = {}
-    for line in ledger.file(entry, ".jsonl").read_text(encoding="utf-8").splitlines():
-        try:
-            row = parse_json(line)
-        except ValueError:  # the last line of a run that was killed
-            continue
+    for row in read_lines(ledger.file(entry, ".jsonl")):
         if row["status"] != "unanswered":
-            answer = Known(**{name: row.get(name) for name in _FIELDS})
-            found[query_hash(queries[row["id"]])] = answer
+            rest = (row.get(name) for name in _FIELDS[2:])
+            found[query_hash(queries[row["id"]])] = Known(row["answer"], row["status"], *rest)
     return found
 
 
@@ -73,10 +71,10 @@ def _measured(ledger: Ledger, entry: Entry) -> dict[str, Known]:
     return {query_hash(queries[id]): known for id, (_, known) in best.items()}
 
 
-def joined(rows: QueryRows, known: Mapping[str, Known]) -> Any:
-    """Return a table with the columns of the answers: a `pyarrow.Table`.
+def joined(rows: QueryRows, known: Mapping[str, Known]) -> tuple[Any, dict[str, int]]:
+    """Return a table with the columns of the answers, a `pyarrow.Table`, and how many rows have each status.
 
-    They are ``answer``, ``answer_status`` (answered, unread, unanswered, empty), ``answer_model``,
+    The columns are ``answer``, ``answer_status`` (answered, unread, unanswered, empty), ``answer_model``,
     ``answer_batch_size``, ``answer_cost`` (USD; 0 for a copy, null where it was measured), ``answer_error`` and
     ``answer_copy_of`` (the id of the row whose text it repeats). Where a column has one of these names already, theirs
     begin with ``robatch_``, or ``robatch_2_`` and so on where these are there too.
@@ -105,7 +103,7 @@ def joined(rows: QueryRows, known: Mapping[str, Known]) -> Any:
         names, number = {name: f"{prefix}{text}" for name, text in usual.items()}, number + 1
     for name, kind in types.items():
         table = table.append_column(names[name], pa.array([row.get(name) for row in answers], kind))
-    return table
+    return table, dict(Counter(row["status"] for row in answers))
 
 
 def check_output(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,10 @@ class Forecast:
             usd += model.cost(t_in, t_out) * self.scale
             seconds += (count * SECONDS_A_CALL + t_out / TOKENS_A_SECOND) / self.concurrency
         return Step(name, round(queries), int(calls), inputs, outputs, usd, seconds / 60.0)
+
+    def only(self, which: BoolArray) -> Forecast:
+        """Return the forecast of some of the queries: (N,)."""
+        return replace(self, inputs=self.inputs[which], outputs=self.outputs[which])
 
     def fits(self, *models: ModelConfig) -> BoolArray:
         """Return which queries fit, alone, the context window of one of some models: (N,)."""

@@ -21,6 +21,7 @@ from robatch.job.result import JobResult
 from robatch.job.settings import Settings, text_of
 from robatch.job.steps import Steps, remove_unbegun
 from robatch.proxies.execution.routing import route
+from robatch.proxies.profiling.model_config import ModelConfig
 from robatch.proxies.sources.rows import QueryRows, RowRules, read_rows
 from robatch.proxies.tasks.queries import Query, write_queries
 from robatch.proxies.tasks.recorded import query_hash
@@ -76,7 +77,7 @@ class Job:
 
     def run(self) -> JobResult:
         """Do the job, or what is left of it."""
-        s, models = self.settings, self.settings.models()
+        s, models = self.settings, self.settings.models
         template = s.template(self.rows.queries)
         named = [[model.name, model.model, model.path and Path(model.path).name] for model in models]
         bound = {"models": named, "prompt": template.to_dict(), "grader": s.grader}
@@ -100,7 +101,7 @@ class Job:
     def forecast(self, queries: Sequence[Query]) -> Forecast:
         """Return what states cost for some queries."""
         s = self.settings
-        return Forecast.of(s, s.models(), s.template(self.rows.queries), queries)
+        return Forecast.of(s, s.models, s.template(self.rows.queries), queries)
 
     def preview(self) -> tuple[list[Step], list[str]]:
         """Return what would be asked at most, step by step, and what is to be said; nothing is sent or written."""
@@ -115,10 +116,9 @@ class Job:
         rest = unanswered(self.rows.queries, known, s.retry_unread)
         if not rest:
             return [], self.notes
-        rest = self._fitting(rest, self.forecast(rest).fits(*s.models()))
+        rest, forecast = self._fitting(rest, self.forecast(rest), *s.models)
         if not rest:
             return [], self.notes
-        forecast = self.forecast(rest)
         count, labels = first_round(forecast, rest, s.budget * s.measure)
         measuring = forecast.measuring(count, labels) if count else []
         if known or not self._pays(forecast, count, labels):
@@ -161,11 +161,9 @@ class Job:
     def _answer(self, steps: Steps, rest: tuple[Query, ...]) -> tuple[CurvePoint, ...]:
         """Ask the queries that are left: routed, or all of the dearest model."""
         s, ledger = self.settings, steps.ledger
-        forecast = self.forecast(rest)
-        rest = self._fitting(rest, forecast.fits(*steps.models))
+        rest, forecast = self._fitting(rest, self.forecast(rest), *steps.models)
         if not rest:
             return ()
-        forecast = self.forecast(rest)
         if not any(entry.kind == "profile" and entry.done for entry in ledger.entries):
             labelled = unmeasured(steps)
             count, labels = first_round(forecast, rest, part_left(steps))
@@ -177,7 +175,14 @@ class Job:
         rest = tuple(query for query in left if query_hash(query) not in self.long)
         return self._route(steps, rest) if rest else ()
 
-    def _fitting(self, queries: tuple[Query, ...], fits: BoolArray) -> tuple[Query, ...]:
+    def _fitting(
+        self, queries: tuple[Query, ...], forecast: Forecast, *models: ModelConfig
+    ) -> tuple[tuple[Query, ...], Forecast]:
+        """Return the queries that fit the context window of one of some models, and their forecast."""
+        fits = forecast.fits(*models)
+        return self._without_long(queries, fits), forecast.only(fits)
+
+    def _without_long(self, queries: tuple[Query, ...], fits: BoolArray) -> tuple[Query, ...]:
         """Return the queries that fit a context window, and say which do not: they stay unread."""
         why = "the text is longer than the context window"
         long = [query for query, fit in zip(queries, fits.tolist(), strict=True) if not fit]
@@ -191,15 +196,17 @@ class Job:
         """Send everything to the dearest model that fits into the budget, at the smallest batch size that does."""
         s, best = self.settings, forecast.best
         dearest_first = [(model, size) for model in reversed(forecast.models) for size in model.batch_sizes]
-        fitting = (state for state in dearest_first if forecast.step("answers", [state]).usd <= 0.9 * steps.left)
+        fitting = (
+            state for state in dearest_first if forecast.step("answers", [state]).usd <= MOST_OF_BUDGET * steps.left
+        )
         model, size = next(fitting, (best, max(best.batch_sizes)))
-        rest = self._fitting(rest, forecast.fits(model))
+        rest, forecast = self._fitting(rest, forecast, model)
         if not rest:
             return ()
         why = "" if model is best else f", as the budget does not suffice for {best.name}"
         s.note(f"all queries go to {model.name} at batch size {size}, without measuring{why}")
         entry = steps.ledger.begin("answers", len(rest))
-        steps.single(entry, rest, (model, size), self.forecast(rest), steps.left)
+        steps.single(entry, rest, (model, size), forecast, steps.left)
         return ()
 
     def _route(self, steps: Steps, rest: tuple[Query, ...]) -> tuple[CurvePoint, ...]:
@@ -212,7 +219,7 @@ class Job:
         texts = proxy.texts(rest)
         tokens = proxy.predict_input_tokens(texts) + proxy.predict_output_tokens(texts)
         windows = [(model.context_window or np.inf) - model.shared_tokens for model in proxy.pool()]
-        rest = self._fitting(rest, np.asarray((tokens <= np.array(windows)).any(axis=1)))
+        rest = self._without_long(rest, np.asarray((tokens <= np.array(windows)).any(axis=1)))
         if not rest:
             return ()
         entry = ledger.begin("answers", len(rest))
@@ -235,12 +242,12 @@ class Job:
         self, ledger: Ledger, steps: Steps, known: dict[str, Known], points: tuple[CurvePoint, ...]
     ) -> JobResult:
         labelled = any(entry.kind == "labels" for entry in ledger.entries)
-        table = joined(self.rows, self.long | known)
+        table, statuses = joined(self.rows, self.long | known)
         self.settings.note(ledger.total(self.settings.budget))
         made = JobResult(
-            table, ledger.by_kind(), ledger.spent, ledger.lost, self.settings.budget, tuple(self.notes), points,
-            steps.reports[-1] if steps.reports else None, steps.models[-1].name if labelled else None, self.folder,
-            self.source,
+            table, statuses, ledger.by_kind(), ledger.spent, ledger.lost, self.settings.budget, tuple(self.notes),
+            points, steps.reports[-1] if steps.reports else None, steps.models[-1].name if labelled else None,
+            self.folder, self.source,
         )  # fmt: skip
         if self.output is not None:
             write_joined(table, self.output)

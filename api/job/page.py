@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robatch.instances.display.html import table
 from robatch.instances.files import write_text
 
 if TYPE_CHECKING:
@@ -85,10 +86,8 @@ def _text(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
-    lines = ["".join(f"<td>{escape(_shown(value))}</td>" for value in row) for row in rows]
-    return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+def _table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    return table(titles, [map(_shown, row) for row in rows], most=len(rows))
 
 
 def _shown(value: Any) -> str:

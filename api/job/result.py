@@ -19,6 +19,8 @@ class JobResult:
     ----------
     table
         The rows of the input in their order, with the columns of the answers: a `pyarrow.Table`.
+    statuses
+        How many rows were answered, unread, unanswered and empty.
     spent
         USD by kind of step, over all runs of this job.
     total
@@ -39,6 +41,7 @@ class JobResult:
     """
 
     table: Any
+    statuses: dict[str, int]
     spent: dict[str, float]
     total: float
     lost: float
@@ -49,12 +52,6 @@ class JobResult:
     judge: str | None
     folder: Path
     source: str
-
-    @cached_property
-    def statuses(self) -> dict[str, int]:
-        """How many rows were answered, unread, unanswered and empty."""
-        name = "answer_status" if "robatch_answer_status" not in self.table.column_names else "robatch_answer_status"
-        return {row["values"]: row["counts"] for row in self.table[name].value_counts().to_pylist()}
 
     @property
     def complete(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,12 +16,11 @@ from robatch.proxies.profiling.model_config import ModelConfig, read_batch_sizes
 from robatch.proxies.sources.rows import RowRules
 from robatch.proxies.tasks.prompts import Form, Template, default_template
 from robatch.proxies.tasks.queries import Query
-from robatch.proxies.tasks.task import Task
+from robatch.proxies.tasks.task import Task, output_tokens
 from robatch.proxies.toml_table import TomlTable, load_toml
 
 Routing = Literal["auto", "always", "never"]
 TASK = "answers"
-_MOST_TOKENS = {"choice": 16, "number": 16, "text": 256}  # of an answer, by its kind
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,9 @@ class Settings:
         if self.on_note is not None:
             self.on_note(text)
 
+    @cached_property
     def models(self) -> tuple[ModelConfig, ...]:
-        """Read the models of the pool file, the dearest last."""
+        """The models of the pool file, the dearest last."""
         sizes = read_batch_sizes(list(self.batch_sizes), "batch_sizes")
         top = TomlTable(load_toml(self.pool, "pool"), "", ("models", "prices"))
         try:
@@ -88,7 +89,7 @@ class Settings:
         """Return the output tokens that an answer may have."""
         if self.max_output_tokens is not None:
             return self.max_output_tokens
-        return max(_MOST_TOKENS[kind] for kind in {query.kind for query in queries})
+        return output_tokens(queries)
 
 
 def text_of(given: str | os.PathLike[str] | None, what: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,10 +12,11 @@ from robatch.job.forecast import Forecast
 from robatch.job.ledger import Entry, Ledger
 from robatch.job.measured import billed, lost
 from robatch.job.settings import Settings
-from robatch.job.single import single_plan
 from robatch.proxies.execution.plan import RoutedPlan
 from robatch.proxies.execution.report import ExecutionReport
 from robatch.proxies.execution.run import execute
+from robatch.proxies.execution.single import Tokens, single_plan
+from robatch.proxies.journal import read_lines
 from robatch.proxies.profiling.config import ProfileConfig
 from robatch.proxies.profiling.measurements import Measurements
 from robatch.proxies.profiling.model_config import ModelConfig
@@ -71,8 +71,7 @@ class Steps:
 
     def given(self, entry: Entry) -> dict[str, str]:
         """Return the answers that a step got, by the query's id."""
-        lines = self.ledger.file(entry, ".jsonl").read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
+        rows = read_lines(self.ledger.file(entry, ".jsonl"))
         return {row["id"]: row["answer"] for row in rows if row["status"] == "answered"}
 
     def single(
@@ -87,7 +86,9 @@ class Steps:
         path = self.ledger.file(entry, ".queries.jsonl")
         write_queries(path, queries)
         task = self.settings.task(queries, self.template)
-        single_plan(path, queries, state, task, forecast, budget).write(self.ledger.file(entry, ".plan.parquet"))
+        tokens = Tokens(forecast.shared, forecast.inputs[: len(queries)], forecast.outputs[: len(queries)])
+        plan = single_plan(task, path, state, tokens, max(budget, 0.0))
+        plan.write(self.ledger.file(entry, ".plan.parquet"))
         self._executed(entry)
 
     def measured(self, queries: tuple[Query, ...]) -> Measurements:

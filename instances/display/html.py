@@ -1,4 +1,4 @@
-"""Figures and tables as HTML, for notebooks."""
+"""Figures and tables as HTML, for notebooks and pages."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ def facts(title: str, values: Mapping[str, str | None]) -> str:
     return f"<div><b>{escape(title)}</b><table>{rows}</table></div>"
 
 
-def table(head: Sequence[str], rows: Sequence[Iterable[Any]]) -> str:
-    """Return a table, and how many rows it leaves out."""
+def table(head: Sequence[str], rows: Sequence[Iterable[Any]], most: int = MOST_ROWS) -> str:
+    """Return a table of at most so many rows, and how many it leaves out."""
     titles = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(str(value))}</td>" for value in row) + "</tr>" for row in rows[:MOST_ROWS]
-    )
-    more = f"<p>and {len(rows) - MOST_ROWS:,} more</p>" if len(rows) > MOST_ROWS else ""
+    body = "".join("<tr>" + "".join(f"<td>{escape(str(value))}</td>" for value in row) + "</tr>" for row in rows[:most])
+    more = f"<p>and {len(rows) - most:,} more</p>" if len(rows) > most else ""
     return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>{more}"

@@ -52,7 +52,7 @@ class ApiSession(BatchSession):
     def deliver(self, batch: Batch) -> None:
         """Upload a batch's requests, and begin it."""
         server = self._server(batch.model)
-        address = next(self.requests(i) for i, m in enumerate(self.routed.pool) if m.name == batch.model).address
+        address = self.requests(self._position(batch.model)).address
         try:
             file = server.upload(batch.file, self.lines(batch))
         except EngineFailure:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from robatch.instances.errors import InputError, require
+from robatch.proxies.engines.client import key_of
 from robatch.proxies.engines.engine import EngineFailure
 from robatch.proxies.engines.reply import read_reply
 from robatch.proxies.engines.server_failures import ServerFailures
@@ -49,11 +49,7 @@ class BatchServer:
                 "robatch calls --format openai-batch, for vLLM's run_batch"
             )
         self._openai = require("openai", "server", "A server's batch API")
-        key = os.environ.get(model.api_key_env, "").strip()
-        if not key.isascii() or not key.isprintable():
-            raise InputError(
-                f"the environment variable {model.api_key_env} holds no API key: printable ASCII is needed"
-            )
+        key = key_of(model.api_key_env)
         self._server = model.server
         self._client = self._openai.OpenAI(
             base_url=model.server, api_key=key or "unset", timeout=timeout, max_retries=2

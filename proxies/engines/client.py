@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any
+
+from robatch.instances.errors import InputError
+
+
+def key_of(variable: str) -> str:
+    """Return the API key that an environment variable holds, "" where it is unset.
+
+    Raises
+    ------
+    InputError
+        If it cannot be an API key.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise InputError(f"the environment variable {variable} holds no API key: printable ASCII is needed")
+    return key
 
 
 def new_client(api: Any, server: str, key: str, timeout: float) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 from robatch.instances.errors import InputError, require
 from robatch.proxies.engines.adapting import Request, Requests
-from robatch.proxies.engines.client import new_client, post
+from robatch.proxies.engines.client import key_of, new_client, post
 from robatch.proxies.engines.engine import (
     CONTENT_ERROR,
     CONTEXT_ERROR,
@@ -116,9 +115,7 @@ class ServerEngine:
         self._retry_billed = retry_billed
         self._template = {"chat_template_kwargs": dict(template_arguments)} if template_arguments and chat else {}
         self._requests = Requests(request or RequestSettings(), seed, self._template)
-        self._key = os.environ.get(api_key_env, "").strip()
-        if not self._key.isascii() or not self._key.isprintable():
-            raise InputError(f"the environment variable {api_key_env} holds no API key: printable ASCII is needed")
+        self._key = key_of(api_key_env)
         self._failures = ServerFailures(self._openai, model, timeout, api_key_env, self._key)
         self._max_wait, self._on_wait = max_wait, on_wait
 

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from robatch.instances.errors import InputError
-from robatch.instances.model import Model
-from robatch.instances.problem import Problem
-from robatch.proxies.execution.plan import RoutedPlan, file_sha256
-from robatch.proxies.execution.pool import PoolModel, named_fields, pool_model
+from robatch.proxies.execution.plan import RoutedPlan
+from robatch.proxies.execution.pool import named_fields
 from robatch.proxies.execution.report import ExecutionReport
 from robatch.proxies.execution.run import execute
+from robatch.proxies.execution.single import Tokens, single_plan
 from robatch.proxies.journal import read_lines
 from robatch.proxies.profiling.model_config import ModelConfig, read_models
 from robatch.proxies.sources.rows import RowRules, read_rows
-from robatch.proxies.tasks.prompts import Template, default_template, model_call
+from robatch.proxies.tasks.prompts import default_template, model_call
 from robatch.proxies.tasks.queries import Query, write_queries
+from robatch.proxies.tasks.task import Task, output_tokens
 from robatch.proxies.toml_table import TomlTable, load_toml
-from robatch.solvers.plan.given import given_plan
 
 BYTES_PER_TOKEN = 4.0  # on the mean; the bound counts a token for every byte, as an execution does
 CHAT_TOKENS = 128  # that a chat template may add
@@ -106,11 +105,11 @@ def label(  # wide: one parameter for each option
     """
     items = _drawn(read_rows(queries, rules).queries, count, seed)
     chosen = _model(pool, model)
-    allowed = max_output_tokens or (256 if any(query.kind == "text" for query in items) else 16)
+    allowed = max_output_tokens or output_tokens(items)
     template = default_template(items, instructions)
     drawn = Path(f"{os.fspath(output)}.drawn.jsonl")
     _write_drawn(drawn, items, output)
-    plan, most = _plan(items, chosen, template, allowed, drawn, pool)
+    plan, most = _plan(Task("label", tuple(items), template, max_output_tokens=allowed), chosen, drawn, pool)
     answers = Path(f"{os.fspath(output)}.answers.jsonl")
     report = execute(plan, answers, budget=most * SPARE if budget is None else budget, on_answers=on_answers, **sending)
     given = {line["id"]: line["answer"] for line in read_lines(answers)}
@@ -153,47 +152,18 @@ def _model(pool: str | os.PathLike[str], name: str | None) -> ModelConfig:
     return found
 
 
-def _plan(
-    items: Sequence[Query],
-    chosen: ModelConfig,
-    template: Template,
-    allowed: int,
-    path: Path,
-    pool: str | os.PathLike[str],
-) -> tuple[RoutedPlan, float]:
+def _plan(task: Task, chosen: ModelConfig, path: Path, pool: str | os.PathLike[str]) -> tuple[RoutedPlan, float]:
     """Return the plan that asks a model every query alone, and what that can cost at most in USD."""
-    asked: PoolModel = pool_model(asdict(chosen))
+    template, allowed = task.template, task.max_output_tokens
     shared = len(template.render([]).encode()) / BYTES_PER_TOKEN
     sizes = [
         len(model_call(template, [query], allowed, chat=chosen.chat, structured=chosen.structured).prompt.encode())
-        for query in items
+        for query in task.queries
     ]
-    model = Model(chosen.name, chosen.price_in, chosen.price_out, shared, chosen.context_window, (1,))
     inputs = np.maximum(np.array(sizes) / BYTES_PER_TOKEN - shared, 1.0)
-    rows = len(items)
-    problem = Problem(
-        [model], inputs, np.full(rows, float(allowed)), utility=np.ones((rows, 1)), query_ids=[one.id for one in items]
-    )
+    tokens = Tokens(shared, inputs, np.full(len(sizes), float(allowed)))
     most = sum(chosen.cost(size + CHAT_TOKENS, chosen.allowed(allowed)) for size in sizes)
-    plan = given_plan(problem, np.zeros(rows, dtype=np.int64), max(most, problem.dearest_budget))
-    calls = plan.calls()
-    routed = RoutedPlan(
-        problem=problem,
-        plan=plan,
-        order=calls.order,
-        starts=calls.starts,
-        columns=calls.columns,
-        queries_path=str(path.resolve()),
-        queries_sha256=file_sha256(path),
-        pool=(asked,),
-        template=template,
-        grader="auto",
-        max_output_tokens=allowed,
-        predicted={"utility": float(rows), "low": None, "high": None},
-        settings={"policy": "order", "task": "label"},
-        named=named_fields(pool),
-    )
-    return routed, most
+    return single_plan(task, path, (chosen, 1), tokens, most, named=named_fields(pool)), most
 
 
 def _with(query: Query, answer: str | None, by: str) -> Query:

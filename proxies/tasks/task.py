@@ -10,6 +10,8 @@ from robatch.proxies.tasks.grading import grader_of
 from robatch.proxies.tasks.prompts import Template
 from robatch.proxies.tasks.queries import Query, query_ids
 
+_OUTPUT_TOKENS = {"choice": 16, "number": 16, "text": 256}  # of an answer, by its kind
+
 
 @dataclass(frozen=True)
 class Task:
@@ -74,6 +76,11 @@ class Task:
         """The choices of the queries; None where they differ."""
         choices = {query.choices for query in self.queries}
         return choices.pop() if len(choices) == 1 else None
+
+
+def output_tokens(queries: Sequence[Query]) -> int:
+    """Return the output tokens that an answer to one of some queries may have, where nobody says."""
+    return max(_OUTPUT_TOKENS[query.kind] for query in queries)
 
 
 def check_tasks(tasks: Sequence[Task]) -> None:

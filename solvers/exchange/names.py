@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from robatch.instances.arrays import IntArray
 from robatch.instances.problem import Problem
 from robatch.solvers.limits import OF_GROUPS, entries
 from robatch.solvers.mip.formulation import MipModel
@@ -43,21 +44,21 @@ def row_names(model: MipModel) -> list[str]:
 def _cells(columns: Columns) -> list[str]:
     """Return the group, where there are groups, model and batch size of each column of calls."""
     states = _states(columns.problem)
-    if columns.problem.groups is None:
-        return [states[s] for s in columns.call_state.tolist()]
-    groups = _groups(columns.problem)
-    cells = zip(columns.call_group.tolist(), columns.call_state.tolist(), strict=True)
-    return [f"{groups[g]}_{states[s]}" for g, s in cells]
+    return _grouped(columns.problem, columns.call_group, [states[s] for s in columns.call_state.tolist()])
 
 
 def _write_cells(columns: Columns) -> list[str]:
     """Return the group, where there are groups, and the model of each column of writes."""
     models = _models(columns.problem)
-    if columns.problem.groups is None:
-        return [models[k] for k in columns.write_model.tolist()]
-    groups = _groups(columns.problem)
-    cells = zip(columns.write_group.tolist(), columns.write_model.tolist(), strict=True)
-    return [f"{groups[g]}_{models[k]}" for g, k in cells]
+    return _grouped(columns.problem, columns.write_group, [models[k] for k in columns.write_model.tolist()])
+
+
+def _grouped(problem: Problem, group: IntArray, names: list[str]) -> list[str]:
+    """Return names, each with its group before it where there are groups."""
+    if problem.groups is None:
+        return names
+    labels = _groups(problem)
+    return [f"{labels[g]}_{name}" for g, name in zip(group.tolist(), names, strict=True)]
 
 
 def _queries(problem: Problem) -> list[str]:

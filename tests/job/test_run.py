@@ -254,7 +254,7 @@ def test_prices_of_now_are_those_of_later_plans_and_must_not_change_within_one(p
         assert sum(spent()) == pytest.approx(before + server.usd)
     (last,) = sorted(Path("out.run").glob("*answers.plan.parquet"))[-1:]
     planned = RoutedPlan.read(last)
-    own = Settings(Path("pool.toml"), PROMPT, 5.0, RowRules()).models()
+    own = Settings(Path("pool.toml"), PROMPT, 5.0, RowRules()).models
     assert _with_own(planned, own).pool[0].price_in == tickets.PRICES[planned.pool[0].name][0]
     with pytest.raises(InputError, match="a step in progress was planned at"):
         _with_own(planned, tuple(replace(model, price_in=7.0) for model in own))
@@ -264,7 +264,8 @@ def test_prices_of_now_are_those_of_later_plans_and_must_not_change_within_one(p
 def test_the_output_of_a_run_may_be_the_table_of_others(ending, tmp_path):
     source, names = pa.table({"text": ["a", "b"]}), {"text"}
     for turn in range(3):
-        table = joined(read_rows(source, RowRules(text="{text}", answer=None)), {})
+        table, statuses = joined(read_rows(source, RowRules(text="{text}", answer=None)), {})
+        assert statuses == {"unanswered": 2}
         write_joined(table, tmp_path / f"{turn}.{ending}")
         source = read_table(tmp_path / f"{turn}.{ending}")
         names |= {f"{prefix}answer_status" for prefix in ("", "robatch_", "robatch_2_")[turn : turn + 1]}
