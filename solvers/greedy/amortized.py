@@ -17,7 +17,8 @@ def run(request: Request) -> Answer:
     Under amortized cost, a plan has at least half of the greatest utility within the budget, see `single_upgrade`.
 
     The bound is the linear relaxation's (Sinha and Zoltners, "The multiple-choice knapsack problem", Operations
-    Research 27(3), 1979). Realized cost, and constraints that couple queries, have schedulers of their own;
+    Research 27(3), 1979); where the plan is worth less than half of it, that over the states that the budget pays for.
+    Realized cost, and constraints that couple queries, have schedulers of their own;
     costs of one's own are kept here, as both cost models are then the same.
     """
     if request.problem.constraints is not None:

@@ -94,7 +94,7 @@ def made_plan(problem, assignment):
     found = problem.evaluate(assignment)
     return Plan(
         np.asarray(assignment), found.utility, found.amortized_cost, found.realized_cost, 1.0, "realized", None,
-        "feasible", None, 0.0, "greedy", "0", **ids_of(problem),
+        "feasible", None, 0.0, "greedy", "0", **ids_of(problem, assignment),
     )  # fmt: skip
 
 
