@@ -72,15 +72,17 @@ class Knapsack:
             return None
         prices = np.array([money.price_in, money.price_out], dtype=object) // unit
         share = np.array([one // unit for one in money.share], dtype=np.float64)
-        capacity = float(math.floor(most) // unit)
+        capacity = math.floor(most) // unit
+        if capacity > chords.LARGEST * n:
+            return None
         profit, weight, banned = np.empty((width, n)), np.empty((width, n)), _banned(flat)
         whole = chords.load(
             utility, banned, flat.inputs, flat.outputs, flat.state_model, prices.astype(np.float64), share, parts,
             profit, weight,
         )  # fmt: skip
-        if not whole or capacity > chords.LARGEST * n:
+        if not whole:
             return None
-        return cls(profit, weight, capacity, parts, unit, banned)
+        return cls(profit, weight, float(capacity), parts, unit, banned)
 
     def solve(self, work: Work, gap: float = 0.0) -> Closed:
         """Return the best plan found, and the bound proven; a plan within a relative gap of it will do."""

@@ -156,7 +156,7 @@ def test_the_offline_engine_tells_the_chat_template_and_not_vllm(monkeypatch):
     monkeypatch.setattr(offline, "require", lambda *_: SimpleNamespace(LLM=LLM, __version__="0"))
     arguments = {"seed": 0, "chat_template_kwargs": {"enable_thinking": False}}
     model = offline._Model("m", True, 64, 0, arguments)
-    assert model._tokens("p") == [1, 2, 3]
+    assert model._tokens("p", None) == [1, 2, 3]
     assert seen["settings"] == {"seed": 0, "disable_log_stats": True}
     assert seen["template"] == {"add_generation_prompt": True, "return_dict": False, "enable_thinking": False}
     assert model.about["engine_arguments"] == arguments, "it is part of what was measured"

@@ -37,9 +37,11 @@ def test_solvers_that_cannot_keep_a_constraint_say_who_can(solver, kind):
 
 
 def test_who_keeps_what():
-    able = {"greedy", "highs", "cpsat", "scip", "cbc", "pulp-highs", "lp", "brute-force"}
+    programs = {"highs", "cpsat", "scip", "cbc", "pulp-highs", "lp", "brute-force"}
     kept = {entry.name: entry.constraints for entry in solvers() if entry.constraints}
-    assert kept == {**dict.fromkeys(able, registry.COUPLED), "exact": frozenset({"conflicts"})}
+    everything = registry.COUPLED | {registry.OWN_COSTS}
+    search = {"greedy": registry.COUPLED, "exact": frozenset({"conflicts"})}
+    assert kept == {**dict.fromkeys(programs, everything), **search}
 
 
 @pytest.mark.parametrize("kind", KINDS)
